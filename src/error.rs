@@ -1,0 +1,117 @@
+//! The one error type. Every message names the bad value and the limit it broke.
+
+/// What went wrong, grouped by who can mend it: the recipe, the image's size, its bytes, or the caller's buffer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No built-in recipe has this name.
+    #[error("no recipe is named {name:?}; the built-in ones are {known}")]
+    UnknownRecipe {
+        /// The name asked for.
+        name: String,
+        /// All built-in names.
+        known: String,
+    },
+    /// An override names a parameter that the recipe does not have.
+    #[error("recipe {recipe:?} has no parameter {name:?}; it has {known}")]
+    UnknownParameter {
+        /// The recipe.
+        recipe: String,
+        /// The parameter asked for.
+        name: String,
+        /// The parameters that exist.
+        known: String,
+    },
+    /// An override has a value that its parameter cannot take.
+    #[error("recipe {recipe:?}: {message}")]
+    Recipe {
+        /// The recipe.
+        recipe: String,
+        /// What is wrong with it, with the value.
+        message: String,
+    },
+    /// A checkpoint's preprocessor configuration cannot be followed exactly.
+    #[error("preprocessor configuration: {0}")]
+    Checkpoint(String),
+    /// An image without pixels, or larger than any image.
+    #[error("image size {width}x{height}: both sides must be between 1 and {max} pixels", max = crate::geometry::Size::MAX_SIDE)]
+    ImageSize {
+        /// Width given.
+        width: i64,
+        /// Height given.
+        height: i64,
+    },
+    /// A side of the planned image rounds to zero, or leaves the range of sizes.
+    #[error("an image of {from_width}x{from_height} would be resized to {width}x{height}: both sides must be between 1 and {max} pixels", max = crate::geometry::Size::MAX_SIDE)]
+    PlannedSize {
+        /// Planned width.
+        width: i64,
+        /// Planned height.
+        height: i64,
+        /// Width of the image.
+        from_width: u32,
+        /// Height of the image.
+        from_height: u32,
+    },
+    /// The image is longer and narrower than the recipe allows.
+    #[error("aspect ratio {ratio} of an image of {width}x{height} is over the limit of {limit}")]
+    AspectRatio {
+        /// Width of the image.
+        width: u32,
+        /// Height of the image.
+        height: u32,
+        /// Longer over shorter side.
+        ratio: f64,
+        /// The largest allowed.
+        limit: f64,
+    },
+    /// The header promises more pixels than the caller allows.
+    #[error("image of {width}x{height} has {pixels} pixels, over the limit of {limit}")]
+    TooManyPixels {
+        /// Width in the header.
+        width: u32,
+        /// Height in the header.
+        height: u32,
+        /// Their product.
+        pixels: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The bytes are not an image that can be decoded.
+    #[error("cannot decode the image: {0}")]
+    Decode(String),
+    /// A file could not be read.
+    #[error("{path}: {message}")]
+    File {
+        /// The path.
+        path: String,
+        /// What the system said.
+        message: String,
+        /// The system's error number, where it gave one.
+        errno: Option<i32>,
+    },
+    /// The recipe takes RGB only, and the image is something else.
+    #[error("recipe {recipe:?} takes RGB images and its reference refuses others; got {got}. Convert first, or load the recipe with convert=\"white\"")]
+    NotRgb {
+        /// The recipe.
+        recipe: String,
+        /// The channels or mode of the image.
+        got: String,
+    },
+    /// This filter has no reference in this arithmetic.
+    #[error("filter {filter:?} does not exist in arithmetic {arithmetic:?}; it has {known}")]
+    Filter {
+        /// The filter.
+        filter: String,
+        /// The arithmetic.
+        arithmetic: String,
+        /// Its filters.
+        known: String,
+    },
+    /// A buffer or argument does not have the promised form.
+    #[error("{0}")]
+    Argument(String),
+}
+
+/// Result with this crate's [`enum@Error`].
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,79 @@
+//! Coordinates: source pixels to what a model reads and writes, and back.
+
+use super::{Plan, View};
+use crate::geometry::Size;
+use crate::recipe::{Convention, Frame};
+
+/// `model = source * scale + shift`, per axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Affine {
+    /// Factor of x and y.
+    pub scale: [f64; 2],
+    /// Shift of x and y.
+    pub shift: [f64; 2],
+}
+
+impl Affine {
+    /// Source to model coordinates.
+    pub fn apply(&self, axis: usize, value: f64) -> f64 {
+        value * self.scale[axis] + self.shift[axis]
+    }
+
+    /// Model to source coordinates.
+    pub fn invert(&self, axis: usize, value: f64) -> f64 {
+        (value - self.shift[axis]) / self.scale[axis]
+    }
+}
+
+/// Units and frame of the model's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Units {
+    /// Units.
+    pub convention: Convention,
+    /// Frame of relative units; pixels are always those of the canvas.
+    pub frame: Frame,
+}
+
+impl Plan {
+    /// The map from source pixels to a view's coordinates.
+    pub fn affine(&self, view: &View, units: Units) -> Affine {
+        let relative = |of: Size, full: f64| Affine {
+            scale: [full / f64::from(of.width), full / f64::from(of.height)],
+            shift: [0.0; 2],
+        };
+        let full = match units.convention {
+            Convention::Pixels => return self.to_canvas(view),
+            Convention::Thousand => 1000.0,
+            Convention::NineNineNine => 999.0,
+            Convention::Unit => 1.0,
+        };
+        match units.frame {
+            Frame::Image => relative(self.size, full),
+            Frame::Canvas => {
+                let (pixels, unit) = (self.to_canvas(view), relative(view.canvas(), full));
+                Affine {
+                    scale: [0, 1].map(|axis| pixels.scale[axis] * unit.scale[axis]),
+                    shift: [0, 1].map(|axis| pixels.shift[axis] * unit.scale[axis]),
+                }
+            }
+        }
+    }
+
+    fn to_canvas(&self, view: &View) -> Affine {
+        let mut map = Affine { scale: [1.0; 2], shift: [0.0; 2] };
+        let mut from = self.size;
+        for stage in &view.stages {
+            let scale = [
+                f64::from(stage.resized.width) / f64::from(from.width),
+                f64::from(stage.resized.height) / f64::from(from.height),
+            ];
+            let offset = [f64::from(stage.offset.x), f64::from(stage.offset.y)];
+            for axis in 0..2 {
+                map.scale[axis] *= scale[axis];
+                map.shift[axis] = map.shift[axis] * scale[axis] + offset[axis];
+            }
+            from = stage.canvas;
+        }
+        map
+    }
+}

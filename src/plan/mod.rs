@@ -1,0 +1,138 @@
+//! Plans: everything about an image's preprocessing that follows from its size alone.
+
+mod boxes;
+mod chain;
+mod grids;
+mod native;
+mod tokens;
+
+use arrayvec::ArrayVec;
+
+pub use boxes::{Affine, Units};
+pub use chain::Stage;
+
+use crate::error::Result;
+use crate::geometry::{Grid, Size};
+use crate::recipe::{Recipe, Role, ViewSpec, When};
+
+/// Most views of an image.
+pub const MAX_VIEWS: usize = 4;
+/// Most stages from an image to a view's canvas.
+pub const MAX_STAGES: usize = 4;
+
+/// One view: how the image becomes a canvas, and how that is cut.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// What it is to the model.
+    pub role: Role,
+    /// From the image to the canvas; each stage reads what the one before it made. At least one.
+    pub stages: ArrayVec<Stage, MAX_STAGES>,
+    /// Tiles that the canvas is cut into.
+    pub tiles: Grid,
+    /// Size of a tile; the canvas is exactly the grid of them.
+    pub tile: Size,
+    /// Patches in a tile.
+    pub patches: Grid,
+    /// Rows and columns of the language model's tokens over the whole view, newlines excluded.
+    pub token_grid: Grid,
+    /// Tokens that end its rows.
+    pub newlines: u64,
+}
+
+impl View {
+    /// The canvas's size.
+    pub fn canvas(&self) -> Size {
+        self.tiles.canvas(self.tile)
+    }
+
+    /// Patches of all tiles.
+    pub fn num_patches(&self) -> u64 {
+        self.tiles.cells() * self.patches.cells()
+    }
+
+    /// Tokens, newlines included.
+    pub fn num_tokens(&self) -> u64 {
+        self.token_grid.cells() + self.newlines
+    }
+}
+
+/// The plan of one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The image's size.
+    pub size: Size,
+    /// Its views, in the order in which the language model receives them.
+    pub views: ArrayVec<View, MAX_VIEWS>,
+    /// The tile grid of a recipe with tiles (1 x 1 where an image gets none), else the patch grid.
+    pub grid: Grid,
+    /// Tokens that the language model receives, separators included.
+    pub num_tokens: u64,
+    /// Tokens that carry image features: no newlines, separators, start or end.
+    pub num_visual_tokens: u64,
+    /// Visual tokens that are not over padding, by DeepSeek-OCR's formula (arXiv:2510.18234, equation 1, truncated as in its code).
+    pub num_valid_tokens: u64,
+}
+
+impl Plan {
+    /// The plan of an image of this size.
+    pub fn new(recipe: &Recipe, size: Size) -> Result<Self> {
+        let mut views = ArrayVec::<View, MAX_VIEWS>::new();
+        for spec in recipe.views.iter().filter(|spec| spec.enabled) {
+            let wanted = match spec.when {
+                When::Always => true,
+                When::Tiled => views.iter().any(|view| view.tiles.cells() > 1),
+                When::LongestOver(side) => size.longest() > side,
+            };
+            if wanted {
+                views.push(plan_view(recipe, spec, size)?);
+            }
+        }
+        let grid = if recipe.views.iter().any(|spec| spec.tiles.is_some()) {
+            views.iter().find(|view| view.role == Role::Tile).map_or(Grid::SINGLE, |view| view.tiles)
+        } else {
+            views.first().map_or(Grid::SINGLE, |view| view.patches)
+        };
+        let visual = |view: &View| view.token_grid.cells();
+        Ok(Self {
+            size,
+            grid,
+            num_tokens: recipe.tokens.extra + views.iter().map(View::num_tokens).sum::<u64>(),
+            num_visual_tokens: views.iter().map(visual).sum(),
+            num_valid_tokens: views.iter().map(|view| tokens::valid(view, size)).sum(),
+            views,
+        })
+    }
+
+    /// Patches of all views.
+    pub fn num_patches(&self) -> u64 {
+        self.views.iter().map(View::num_patches).sum()
+    }
+
+    /// Tiles of all views, an uncut view counting as one: the segments of a packed batch.
+    pub fn num_tiles(&self) -> u64 {
+        self.views.iter().map(|view| view.tiles.cells()).sum()
+    }
+
+    /// The view that stands for the whole image: the first global one, else the first.
+    pub fn main_view(&self) -> usize {
+        self.views.iter().position(|view| view.role == Role::Global).unwrap_or(0)
+    }
+}
+
+fn plan_view(recipe: &Recipe, spec: &ViewSpec, size: Size) -> Result<View> {
+    let tiles = spec.tiles.as_ref().map(|tiles| (grids::search(tiles, size), tiles.size));
+    let mut chain = chain::Chain::new(recipe, size, tiles.map(|(grid, tile)| grid.canvas(tile)));
+    for step in &spec.steps {
+        chain.apply(step)?;
+    }
+    let (stages, canvas) = chain.finish();
+    let (tiles, tile) = tiles.unwrap_or((Grid::SINGLE, canvas));
+    debug_assert_eq!(tiles.canvas(tile), canvas);
+    let patches = Grid { rows: tile.height / recipe.patches.size, cols: tile.width / recipe.patches.size };
+    let token_grid = tokens::grid(spec, recipe.tokens, tiles, patches, size);
+    let newlines = if spec.row_newline { u64::from(token_grid.rows) } else { 0 };
+    Ok(View { role: spec.role, stages, tiles, tile, patches, token_grid, newlines })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Known answers of the reference planners, from running them.
+
+use proptest::prelude::*;
+use toml::Table;
+
+use super::*;
+
+fn recipe(name: &str) -> Recipe {
+    Recipe::load(name, &Table::new()).unwrap()
+}
+
+fn plan(name: &str, width: u32, height: u32) -> Plan {
+    Plan::new(&recipe(name), Size::new(width, height)).unwrap()
+}
+
+#[test]
+fn smart_resize_differs_by_variant_on_thin_images() {
+    // (height, width) = (14, 1000): transformers lets the height round to zero and grows; qwen-vl-utils clamps it first.
+    let size = Size::new(1000, 14);
+    let budget = (3136, 12_845_056);
+    assert_eq!(native::smart_resize(size, 28, budget.0, budget.1, false).unwrap(), (476, 28));
+    assert_eq!(native::smart_resize(size, 28, budget.0, budget.1, true).unwrap(), (1008, 28));
+}
+
+#[test]
+fn ratio_search_breaks_ties_by_area() {
+    for ((w, h), (cols, rows)) in
+        [((448, 448), (1, 1)), ((635, 635), (2, 2)), ((1000, 1000), (3, 3)), ((1200, 600), (2, 1)), ((1600, 800), (4, 2))]
+    {
+        assert_eq!(plan("internvl2", w, h).grid, Grid { rows, cols }, "{w}x{h}");
+    }
+}
+
+#[test]
+fn deepseek_ocr_counts_every_kind_of_token() {
+    let base = plan("deepseek-ocr-base", 1024, 768);
+    assert_eq!((base.num_tokens, base.num_visual_tokens, base.num_valid_tokens), (273, 256, 192));
+    let gundam = plan("deepseek-ocr-gundam", 768, 768);
+    assert_eq!((gundam.num_tokens, gundam.grid), (693, Grid { rows: 2, cols: 2 }));
+    assert_eq!(plan("deepseek-ocr-tiny", 9, 1).num_tokens, 73);
+    assert_eq!(plan("deepseek-ocr-small", 9, 1).num_tokens, 111);
+    assert_eq!(plan("deepseek-ocr-large", 9, 8).num_tokens, 421);
+}
+
+#[test]
+fn a_side_that_rounds_to_zero_is_an_error_with_numbers() {
+    let error = Plan::new(&recipe("deepseek-ocr-base"), Size::new(3000, 1)).unwrap_err().to_string();
+    assert!(error.contains("3000x1") && error.contains("1024x0"), "{error}");
+    let error = Plan::new(&recipe("qwen2-vl"), Size::new(2010, 10)).unwrap_err().to_string();
+    assert!(error.contains("2010x10") && error.contains("201") && error.contains("200"), "{error}");
+}
+
+#[test]
+fn a_resize_to_the_same_size_is_no_stage() {
+    let plan = plan("nativeres-llava", 640, 480);
+    assert_eq!(plan.views[0].stages.len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn plans_hold_their_invariants(width in 1u32..6000, height in 1u32..6000, which in 0usize..64) {
+        let names = crate::recipe::names();
+        let name = names[which % names.len()];
+        let recipe = recipe(name);
+        let Ok(plan) = Plan::new(&recipe, Size::new(width, height)) else { return Ok(()) };
+        prop_assert!(!plan.views.is_empty() && plan.num_tokens > 0 && plan.num_patches() > 0);
+        for view in &plan.views {
+            prop_assert!(!view.stages.is_empty());
+            prop_assert_eq!(view.stages.last().unwrap().canvas, view.canvas());
+            let units = Units { convention: recipe.boxes.convention, frame: recipe.boxes.frame };
+            let map = plan.affine(view, units);
+            for axis in 0..2 {
+                prop_assert!((map.invert(axis, map.apply(axis, 17.5)) - 17.5).abs() < 1e-6);
+            }
+        }
+        prop_assert!(plan.num_valid_tokens <= plan.num_visual_tokens && plan.num_visual_tokens <= plan.num_tokens);
+    }
+
+    #[test]
+    fn native_sizes_stay_in_budget(width in 1u32..5000, height in 1u32..5000) {
+        let recipe = recipe("qwen2-vl");
+        if let Ok(plan) = Plan::new(&recipe, Size::new(width, height)) {
+            let canvas = plan.views[0].canvas();
+            prop_assert!(canvas.width % 28 == 0 && canvas.height % 28 == 0);
+            prop_assert!(canvas.area() >= 3136 && canvas.area() <= 12_845_056);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! From a checkpoint's configuration files to a recipe. What a recipe understands stands in its `checkpoint` section.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value as Json;
+use toml::{Table, Value};
+
+use super::registry::{Entry, registry};
+use super::{Recipe, coerce};
+use crate::error::{Error, Result};
+
+/// One kind of configuration that a recipe follows.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Checkpoint {
+    /// Image processor types (without the suffixes `Fast` and `Pil`) or model architectures.
+    types: Vec<String>,
+    /// Keys that must have these values for this recipe to be the one.
+    when: Table,
+    /// Keys that must be there.
+    present: Vec<String>,
+    /// What the reference class assumes where the configuration is silent and the recipe thinks otherwise.
+    defaults: Table,
+    /// Keys that must have these values, or be absent, for the recipe to be exact.
+    fixed: Table,
+    /// Pairs of keys that must agree where both are there.
+    equal: Vec<[String; 2]>,
+    /// Keys of each parameter, in order of precedence.
+    keys: BTreeMap<String, Vec<String>>,
+}
+
+/// Parameters that every image processor writes under one name.
+const COMMON: [(&str, &str); 10] = [
+    ("image_mean", "image_mean"),
+    ("image_std", "image_std"),
+    ("rescale_factor", "rescale_factor"),
+    ("do_rescale", "do_rescale"),
+    ("do_normalize", "do_normalize"),
+    ("filter", "resample"),
+    ("convert", "do_convert_rgb"),
+    ("patch_size", "patch_size"),
+    ("merge_size", "merge_size"),
+    ("temporal_patch_size", "temporal_patch_size"),
+];
+
+/// Pillow's numbers of its filters.
+const FILTERS: [&str; 6] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
+
+pub(super) fn resolve(files: &[Json]) -> Result<Recipe> {
+    let config = Config::new(files);
+    let types = config.types();
+    let (name, checkpoint) = choose(&config, &types).ok_or_else(|| {
+        let known: Vec<_> = known_types();
+        Error::Checkpoint(format!("no recipe follows {}; known are {}", types.join(", "), known.join(", ")))
+    })?;
+    for (key, expected) in &checkpoint.fixed {
+        if let Some(value) = config.get(key)
+            && !same(value, expected)
+        {
+            return Err(Error::Checkpoint(format!("{key}={value} is not what recipe {name:?} does ({expected})")));
+        }
+    }
+    for [first, second] in &checkpoint.equal {
+        if let (Some(a), Some(b)) = (config.get(first), config.get(second))
+            && a != b
+        {
+            return Err(Error::Checkpoint(format!("{first}={a} and {second}={b} must agree in recipe {name:?}")));
+        }
+    }
+    let entry = &registry()[name];
+    let overrides = parameters(name, entry, checkpoint, &config)?;
+    Recipe::load(name, &overrides)
+}
+
+fn choose<'a>(config: &Config, types: &[String]) -> Option<(&'a str, &'a Checkpoint)> {
+    registry()
+        .iter()
+        .flat_map(|(name, entry)| entry.checkpoints.values().map(move |checkpoint| (name, entry, checkpoint)))
+        .filter(|(_, _, checkpoint)| {
+            (checkpoint.types.is_empty() || checkpoint.types.iter().any(|name| types.contains(name)))
+                && checkpoint.when.iter().all(|(key, value)| config.get(key).is_some_and(|given| same(given, value)))
+                && checkpoint.present.iter().all(|key| config.get(key).is_some())
+                && !(checkpoint.types.is_empty() && checkpoint.present.is_empty())
+        })
+        // An architecture says more than the processor's type, each further condition more still; heirs yield to the recipe they extend.
+        .max_by_key(|(_, entry, checkpoint)| {
+            let by_architecture = checkpoint.types.iter().any(|name| config.architectures().contains(name));
+            let conditions = checkpoint.when.len() + checkpoint.present.len();
+            (by_architecture, conditions, usize::MAX - entry.depth)
+        })
+        .map(|(name, _, checkpoint)| (name.as_str(), checkpoint))
+}
+
+fn known_types() -> Vec<String> {
+    let mut types: Vec<String> =
+        registry().values().flat_map(|entry| entry.checkpoints.values()).flat_map(|c| c.types.clone()).collect();
+    types.sort();
+    types.dedup();
+    types
+}
+
+fn parameters(name: &str, entry: &Entry, checkpoint: &Checkpoint, config: &Config) -> Result<Table> {
+    let mut overrides = checkpoint.defaults.clone();
+    let common = COMMON.iter().filter(|(param, _)| !checkpoint.keys.contains_key(*param));
+    let keys = common.map(|(param, key)| (*param, vec![(*key).to_owned()]));
+    for (param, keys) in keys.chain(checkpoint.keys.iter().map(|(param, keys)| (param.as_str(), keys.clone()))) {
+        let Some(default) = entry.params.get(param) else { continue };
+        let Some((key, value)) = keys.iter().find_map(|key| config.get(key).map(|value| (key, value))) else {
+            continue;
+        };
+        let refused = || Error::Checkpoint(format!("{key}={value} cannot be followed by recipe {name:?}"));
+        let value = match param {
+            "filter" => filter(value).ok_or_else(refused)?,
+            "convert" if value == &Json::Bool(true) => continue,
+            "convert" => Value::String("none".into()),
+            _ => coerce(default, &to_toml(value).ok_or_else(refused)?).ok_or_else(refused)?,
+        };
+        overrides.insert(param.to_owned(), value);
+    }
+    Ok(overrides)
+}
+
+fn filter(value: &Json) -> Option<Value> {
+    let name = FILTERS.get(usize::try_from(value.as_u64()?).ok()?)?;
+    Some(Value::String((*name).into()))
+}
+
+fn to_toml(value: &Json) -> Option<Value> {
+    Value::try_from(value).ok()
+}
+
+fn same(given: &Json, expected: &Value) -> bool {
+    to_toml(given).is_some_and(|given| given == *expected)
+}
+
+/// The files as one map from dotted keys to values; nulls are absences.
+struct Config {
+    layers: Vec<BTreeMap<String, Json>>,
+}
+
+impl Config {
+    fn new(files: &[Json]) -> Self {
+        let mut layers = Vec::new();
+        for file in files {
+            // transformers 5 nests the image processor in processor_config.json.
+            if let Some(nested) = file.get("image_processor") {
+                layers.push(flatten(nested));
+            }
+            layers.push(flatten(file));
+        }
+        Self { layers }
+    }
+
+    fn get(&self, key: &str) -> Option<&Json> {
+        self.layers.iter().find_map(|layer| layer.get(key))
+    }
+
+    fn architectures(&self) -> Vec<String> {
+        let names = self.get("architectures").and_then(Json::as_array);
+        names.into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
+    }
+
+    fn types(&self) -> Vec<String> {
+        let processors = ["image_processor_type", "feature_extractor_type"]
+            .iter()
+            .filter_map(|key| self.get(key)?.as_str())
+            .map(|name| name.trim_end_matches("Fast").trim_end_matches("Pil").to_owned());
+        processors.chain(self.architectures()).collect()
+    }
+}
+
+fn flatten(value: &Json) -> BTreeMap<String, Json> {
+    fn walk(prefix: &str, value: &Json, into: &mut BTreeMap<String, Json>) {
+        match value {
+            Json::Null => {}
+            Json::Object(map) => {
+                for (key, item) in map {
+                    let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                    walk(&path, item, into);
+                }
+            }
+            // Before dictionaries, `size` and `crop_size` were one integer.
+            Json::Number(_) if prefix == "size" || prefix == "crop_size" => {
+                for side in ["height", "width", "shortest_edge"] {
+                    into.insert(format!("{prefix}.{side}"), value.clone());
+                }
+            }
+            _ => {
+                into.insert(prefix.to_owned(), value.clone());
+            }
+        }
+    }
+    let mut map = BTreeMap::new();
+    walk("", value, &mut map);
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn load(file: &Json) -> Result<Recipe> {
+        resolve(std::slice::from_ref(file))
+    }
+
+    #[test]
+    fn the_processor_class_narrows_the_recipe() {
+        let mut config = json!({
+            "image_processor_type": "Qwen2VLImageProcessorFast", "processor_class": "Qwen3VLProcessor",
+            "patch_size": 16, "size": {"shortest_edge": 65536, "longest_edge": 16_777_216},
+            "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+        });
+        let recipe = load(&config).unwrap();
+        assert_eq!((recipe.name(), recipe.overrides().is_empty()), ("qwen3-vl", true));
+        config["processor_class"] = json!("Qwen2VLProcessor");
+        assert_eq!(load(&config).unwrap().name(), "qwen2-vl");
+    }
+
+    #[test]
+    fn silence_means_the_reference_class_default() {
+        let recipe = load(&json!({"image_processor_type": "Qwen2VLImageProcessor"})).unwrap();
+        assert_eq!(recipe.params()["max_pixels"], Value::Integer(1_003_520));
+        let recipe = load(&json!({"image_processor_type": "CLIPImageProcessor"})).unwrap();
+        assert_eq!(recipe.params()["crop_width"], Value::Integer(224));
+    }
+
+    #[test]
+    fn architecture_beats_a_borrowed_processor_type() {
+        let processor = json!({"feature_extractor_type": "CLIPFeatureExtractor", "crop_size": 448, "size": 448});
+        let model = json!({"architectures": ["InternVLChatModel"], "force_image_size": 448, "max_dynamic_patch": 6});
+        let recipe = resolve(&[processor, model]).unwrap();
+        assert_eq!(recipe.name(), "internvl2");
+        assert_eq!(recipe.params()["max_tiles"], Value::Integer(6));
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_an_error() {
+        let message = |config| load(&config).unwrap_err().to_string();
+        assert!(message(json!({"image_processor_type": "SamImageProcessor"})).contains("SamImageProcessor"));
+        let unresized = json!({"image_processor_type": "CLIPImageProcessor", "do_resize": false});
+        assert!(message(unresized).contains("do_resize=false"));
+    }
+}

@@ -1,0 +1,91 @@
+//! The built-in recipes, parsed once.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+
+const COMMON: &str = include_str!("builtin/common.toml");
+
+const FAMILIES: &[(&str, &str)] = &[
+    ("deepseek_ocr", include_str!("builtin/deepseek_ocr.toml")),
+    ("deepseek_ocr2", include_str!("builtin/deepseek_ocr2.toml")),
+    ("internvl", include_str!("builtin/internvl.toml")),
+    ("llava", include_str!("builtin/llava.toml")),
+    ("llava_next", include_str!("builtin/llava_next.toml")),
+    ("nativeres_llava", include_str!("builtin/nativeres_llava.toml")),
+    ("qwen_vl", include_str!("builtin/qwen_vl.toml")),
+    ("siglip2", include_str!("builtin/siglip2.toml")),
+];
+
+/// A recipe before its parameters are filled in.
+pub(super) struct Entry {
+    pub(super) params: Table,
+    pub(super) structure: Table,
+    pub(super) checkpoints: BTreeMap<String, Checkpoint>,
+    /// How many recipes it extends, one after the other.
+    pub(super) depth: usize,
+}
+
+pub(super) fn entry(name: &str) -> Result<&'static Entry> {
+    registry().get(name).ok_or_else(|| Error::UnknownRecipe { name: name.to_owned(), known: super::names().join(", ") })
+}
+
+/// All entries by name. The files are part of the binary, so what is wrong with one is a bug, found by the first test.
+pub(super) fn registry() -> &'static BTreeMap<String, Entry> {
+    static REGISTRY: OnceLock<BTreeMap<String, Entry>> = OnceLock::new();
+    REGISTRY.get_or_init(|| {
+        let common: Table = toml::from_str(COMMON).expect("builtin/common.toml parses");
+        let mut sources = BTreeMap::new();
+        for (file, text) in FAMILIES {
+            let family: Table = toml::from_str(text).unwrap_or_else(|error| panic!("builtin/{file}.toml: {error}"));
+            for (name, recipe) in family {
+                let Value::Table(recipe) = recipe else { panic!("builtin/{file}.toml: {name} is not a table") };
+                assert!(sources.insert(name.clone(), recipe).is_none(), "two recipes are named {name}");
+            }
+        }
+        sources.keys().map(|name| (name.clone(), resolve(name, &sources, &common))).collect()
+    })
+}
+
+fn resolve(name: &str, sources: &BTreeMap<String, Table>, common: &Table) -> Entry {
+    let mut lineage = vec![name];
+    while let Some(Value::String(base)) = lineage.last().and_then(|last| sources[*last].get("extends")) {
+        assert!(!lineage.contains(&base.as_str()), "{name} extends itself");
+        lineage.push(base);
+    }
+    let mut merged = common.clone();
+    for ancestor in lineage.iter().rev() {
+        merge(&mut merged, &sources[*ancestor]);
+    }
+    merged.remove("extends");
+    let mut section = |key: &str| match merged.remove(key) {
+        Some(Value::Table(table)) => table,
+        _ => Table::new(),
+    };
+    let params = section("params");
+    let checkpoints = section("checkpoint")
+        .into_iter()
+        .map(|(key, value)| {
+            let checkpoint = Checkpoint::deserialize(value).unwrap_or_else(|error| panic!("{name}: {error}"));
+            (key, checkpoint)
+        })
+        .collect();
+    Entry { params, structure: merged, checkpoints, depth: lineage.len() - 1 }
+}
+
+/// Lays `over` on `base`: tables merge, anything else replaces.
+fn merge(base: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (base.get_mut(key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => merge(below, above),
+            _ => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}

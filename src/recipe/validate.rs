@@ -1,0 +1,165 @@
+//! What a recipe must hold for its plans to make sense, whatever its overrides. Messages name the value.
+
+use super::spec::{Filter, OutputKind, Search, Step, Target, Tiles};
+use super::Body;
+use crate::geometry::{Grid, Size};
+
+/// No side of a tile, canvas or crop is larger.
+const MAX_TARGET: u32 = 1 << 16;
+/// No grid search looks at more tiles.
+const MAX_TILES: u32 = 1024;
+
+type Check = Result<(), String>;
+
+pub(super) fn check(body: &mut Body) -> Check {
+    numbers(body)?;
+    let patches = body.patches;
+    let align = u64::from(patches.size) * u64::from(patches.merge);
+    for view in &mut body.views {
+        if let Some(tiles) = &mut view.tiles {
+            check_tiles(tiles)?;
+        }
+        for step in &view.steps {
+            check_step(step, view.tiles.is_some(), align)?;
+        }
+        if view.unpad && view.tiles.is_none() {
+            return Err("a view without tiles cannot be unpadded".into());
+        }
+    }
+    if body.views.is_empty() {
+        return Err("has no views".into());
+    }
+    for output in &body.outputs {
+        if matches!(output.kind, OutputKind::FlatPatches | OutputKind::PatchMask) {
+            range(&format!("length of {}", output.key), output.length.into(), 1, 1 << 24)?;
+        }
+    }
+    Ok(())
+}
+
+fn numbers(body: &Body) -> Check {
+    let pixels = &body.pixels;
+    if pixels.mean.iter().chain(&pixels.std).any(|value| !value.is_finite()) || pixels.std.contains(&0.0) {
+        return Err(format!("mean {:?} and std {:?} must be finite, and std not zero", pixels.mean, pixels.std));
+    }
+    if !pixels.rescale.is_finite() || pixels.rescale <= 0.0 {
+        return Err(format!("rescale_factor must be positive, got {}", pixels.rescale));
+    }
+    if !pixels.do_rescale && !pixels.do_normalize {
+        return Err("do_rescale and do_normalize are both false: ask for dtype=\"uint8\" to get plain pixels".into());
+    }
+    if matches!(pixels.arithmetic, super::Backend::Torch) && matches!(pixels.filter, Filter::Box | Filter::Hamming) {
+        return Err(format!("filter {:?} does not exist in arithmetic \"torch\"", pixels.filter).to_lowercase());
+    }
+    range("patch_size", body.patches.size.into(), 1, 1024)?;
+    range("merge_size", body.patches.merge.into(), 1, 64)?;
+    range("temporal_patch_size", body.patches.temporal.into(), 1, 64)?;
+    range("tokens.downsample", body.tokens.downsample.into(), 1, 1024)
+}
+
+fn check_tiles(tiles: &mut Tiles) -> Check {
+    check_size("tile", tiles.size)?;
+    match &mut tiles.search {
+        Search::Ratio { min, max, grids } => {
+            if *min < 1 || min > max || *max > MAX_TILES {
+                return Err(format!("min_tiles {min} and max_tiles {max} must satisfy 1 <= min <= max <= {MAX_TILES}"));
+            }
+            *grids = grids_between(*min, *max);
+        }
+        Search::Pinpoints { candidates } => {
+            if candidates.is_empty() {
+                return Err("image_grid_pinpoints is empty".into());
+            }
+            for [height, width] in candidates {
+                let fits = |side: u32, tile: u32| side > 0 && side <= MAX_TARGET && side.is_multiple_of(tile);
+                if !fits(*width, tiles.size.width) || !fits(*height, tiles.size.height) {
+                    return Err(format!(
+                        "pinpoint [{height}, {width}] (height, width) is not made of whole tiles of {}x{}",
+                        tiles.size.width, tiles.size.height
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All grids of `min..=max` tiles by number of tiles, then columns ascending (transformers' order).
+fn grids_between(min: u32, max: u32) -> Vec<Grid> {
+    let mut grids: Vec<Grid> = (1..=max)
+        .flat_map(|cols| (1..=max / cols).map(move |rows| Grid { rows, cols }))
+        .filter(|grid| grid.cells() >= u64::from(min))
+        .collect();
+    grids.sort_by_key(|grid| grid.cells());
+    grids
+}
+
+fn check_step(step: &Step, has_tiles: bool, align: u64) -> Check {
+    let target = |to: Target| match to {
+        Target::Fixed(size) => check_size("target", size),
+        Target::Named(super::NamedTarget::Grid) if !has_tiles => Err("a view without tiles has no grid".into()),
+        Target::Named(_) => Ok(()),
+    };
+    match *step {
+        Step::Squash { to } | Step::Inside { to } | Step::Pad { to, .. } => target(to),
+        Step::CenterCrop { to } => check_size("crop", to),
+        Step::ShortestEdge { edge } | Step::LongestEdge { edge, .. } => {
+            range("edge", edge.into(), 1, MAX_TARGET.into())
+        }
+        Step::Naflex { max_patches } => range("max_num_patches", max_patches.into(), 1, 1 << 24),
+        Step::Smart { min_pixels, max_pixels, min_tokens, max_tokens, .. } => {
+            let (min, max) = smart_budget(min_pixels, max_pixels, min_tokens, max_tokens, align)
+                .ok_or("a smart resize needs min and max, both in pixels or both in tokens")?;
+            let unit = if min_tokens.is_some() { "tokens" } else { "pixels" };
+            let scale = if min_tokens.is_some() { align * align } else { 1 };
+            if min > max || max < align * align {
+                return Err(format!(
+                    "min_{unit} {} and max_{unit} {} must satisfy min <= max, and max hold one merged patch of {align}x{align} pixels",
+                    min / scale,
+                    max / scale
+                ));
+            }
+            range(&format!("max_{unit}"), max, 1, 1 << 40)
+        }
+    }
+}
+
+/// A smart resize's fewest and most pixels.
+pub(crate) fn smart_budget(
+    min_pixels: Option<u64>,
+    max_pixels: Option<u64>,
+    min_tokens: Option<u64>,
+    max_tokens: Option<u64>,
+    align: u64,
+) -> Option<(u64, u64)> {
+    let merged = |tokens: u64| tokens.saturating_mul(align * align);
+    match (min_pixels, max_pixels, min_tokens, max_tokens) {
+        (Some(min), Some(max), None, None) => Some((min, max)),
+        (None, None, Some(min), Some(max)) => Some((merged(min), merged(max))),
+        _ => None,
+    }
+}
+
+fn check_size(what: &str, size: Size) -> Check {
+    range(&format!("{what} width"), size.width.into(), 1, MAX_TARGET.into())?;
+    range(&format!("{what} height"), size.height.into(), 1, MAX_TARGET.into())
+}
+
+fn range(what: &str, value: u64, min: u64, max: u64) -> Check {
+    if (min..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(format!("{what} must be between {min} and {max}, got {value}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_come_by_area_then_columns() {
+        let grids: Vec<_> = grids_between(2, 4).into_iter().map(|grid| (grid.cols, grid.rows)).collect();
+        assert_eq!(grids, [(1, 2), (2, 1), (1, 3), (3, 1), (1, 4), (2, 2), (4, 1)]);
+    }
+}
