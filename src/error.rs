@@ -91,7 +91,9 @@ pub enum Error {
         errno: Option<i32>,
     },
     /// The recipe takes RGB only, and the image is something else.
-    #[error("recipe {recipe:?} takes RGB images and its reference refuses others; got {got}. Convert first, or load the recipe with convert=\"white\"")]
+    #[error(
+        "recipe {recipe:?} takes RGB images and its reference refuses others; got {got}. Convert first, or load the recipe with convert=\"white\""
+    )]
     NotRgb {
         /// The recipe.
         recipe: String,

@@ -3,7 +3,14 @@
 //! A [`recipe::Recipe`] says how a family preprocesses; a [`plan::Plan`] is what that means for an image of a given size,
 //! known without a pixel; [`engine::execute`] turns images into the tensors that the family's encoder reads.
 
+pub mod engine;
 pub mod error;
 pub mod geometry;
 pub mod plan;
 pub mod recipe;
+pub mod resample;
+pub mod source;
+pub mod write;
+
+#[cfg(feature = "python")]
+mod python;

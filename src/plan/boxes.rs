@@ -35,14 +35,22 @@ pub struct Units {
 }
 
 impl Plan {
-    /// The map from source pixels to a view's coordinates.
-    pub fn affine(&self, view: &View, units: Units) -> Affine {
+    /// The map from source pixels to the coordinates of a view, or of one of its tiles (by index, row by row).
+    pub fn affine(&self, view: &View, tile: Option<u64>, units: Units) -> Affine {
+        let mut pixels = self.to_canvas(view);
+        let mut canvas = view.canvas();
+        if let Some(tile) = tile {
+            let (row, col) = (tile / u64::from(view.tiles.cols), tile % u64::from(view.tiles.cols));
+            canvas = view.tile;
+            pixels.shift[0] -= (col * u64::from(canvas.width)) as f64;
+            pixels.shift[1] -= (row * u64::from(canvas.height)) as f64;
+        }
         let relative = |of: Size, full: f64| Affine {
             scale: [full / f64::from(of.width), full / f64::from(of.height)],
             shift: [0.0; 2],
         };
         let full = match units.convention {
-            Convention::Pixels => return self.to_canvas(view),
+            Convention::Pixels => return pixels,
             Convention::Thousand => 1000.0,
             Convention::NineNineNine => 999.0,
             Convention::Unit => 1.0,
@@ -50,7 +58,7 @@ impl Plan {
         match units.frame {
             Frame::Image => relative(self.size, full),
             Frame::Canvas => {
-                let (pixels, unit) = (self.to_canvas(view), relative(view.canvas(), full));
+                let unit = relative(canvas, full);
                 Affine {
                     scale: [0, 1].map(|axis| pixels.scale[axis] * unit.scale[axis]),
                     shift: [0, 1].map(|axis| pixels.shift[axis] * unit.scale[axis]),

@@ -35,7 +35,8 @@ impl Stage {
 
     /// Whether some of the canvas is fill.
     pub fn pads(&self) -> bool {
-        let covers = |offset: i32, inner: u32, outer: u32| offset <= 0 && i64::from(offset) + i64::from(inner) >= outer.into();
+        let covers =
+            |offset: i32, inner: u32, outer: u32| offset <= 0 && i64::from(offset) + i64::from(inner) >= outer.into();
         !covers(self.offset.x, self.resized.width, self.canvas.width)
             || !covers(self.offset.y, self.resized.height, self.canvas.height)
     }

@@ -21,8 +21,9 @@ fn closest_ratio(grids: &[Grid], size: Size, tile: Size) -> Grid {
     let mut best_difference = f64::INFINITY;
     for &grid in grids {
         let difference = (aspect - f64::from(grid.cols) / f64::from(grid.rows)).abs();
-        let fills_half =
-            || area > 0.5 * f64::from(tile.height) * f64::from(tile.width) * f64::from(grid.cols) * f64::from(grid.rows);
+        let fills_half = || {
+            area > 0.5 * f64::from(tile.height) * f64::from(tile.width) * f64::from(grid.cols) * f64::from(grid.rows)
+        };
         if difference < best_difference || (difference == best_difference && fills_half()) {
             best_difference = difference;
             best = grid;

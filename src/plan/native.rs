@@ -44,6 +44,7 @@ pub(super) fn smart_resize(size: Size, align: u64, min: u64, max: u64, clamp_fir
 
 /// SigLIP 2's binary search for the largest scale whose patches fit; (width, height). The loop is the definition: its
 /// twenty-odd halvings end at a particular scale, and another method's may be one patch off.
+#[allow(clippy::manual_midpoint)] // the reference's own arithmetic
 pub(super) fn naflex(size: Size, patch: u32, max_patches: u32) -> (i64, i64) {
     const EPS: f64 = 1e-5;
     let p = f64::from(patch);

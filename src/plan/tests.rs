@@ -24,9 +24,13 @@ fn smart_resize_differs_by_variant_on_thin_images() {
 
 #[test]
 fn ratio_search_breaks_ties_by_area() {
-    for ((w, h), (cols, rows)) in
-        [((448, 448), (1, 1)), ((635, 635), (2, 2)), ((1000, 1000), (3, 3)), ((1200, 600), (2, 1)), ((1600, 800), (4, 2))]
-    {
+    for ((w, h), (cols, rows)) in [
+        ((448, 448), (1, 1)),
+        ((635, 635), (2, 2)),
+        ((1000, 1000), (3, 3)),
+        ((1200, 600), (2, 1)),
+        ((1600, 800), (4, 2)),
+    ] {
         assert_eq!(plan("internvl2", w, h).grid, Grid { rows, cols }, "{w}x{h}");
     }
 }
@@ -68,7 +72,7 @@ proptest! {
             prop_assert!(!view.stages.is_empty());
             prop_assert_eq!(view.stages.last().unwrap().canvas, view.canvas());
             let units = Units { convention: recipe.boxes.convention, frame: recipe.boxes.frame };
-            let map = plan.affine(view, units);
+            let map = plan.affine(view, Some(0), units);
             for axis in 0..2 {
                 prop_assert!((map.invert(axis, map.apply(axis, 17.5)) - 17.5).abs() < 1e-6);
             }

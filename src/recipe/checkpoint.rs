@@ -105,7 +105,9 @@ fn parameters(name: &str, entry: &Entry, checkpoint: &Checkpoint, config: &Confi
     let common = COMMON.iter().filter(|(param, _)| !checkpoint.keys.contains_key(*param));
     let keys = common.map(|(param, key)| (*param, vec![(*key).to_owned()]));
     for (param, keys) in keys.chain(checkpoint.keys.iter().map(|(param, keys)| (param.as_str(), keys.clone()))) {
-        let Some(default) = entry.params.get(param) else { continue };
+        let Some(default) = entry.params.get(param) else {
+            continue;
+        };
         let Some((key, value)) = keys.iter().find_map(|key| config.get(key).map(|value| (key, value))) else {
             continue;
         };

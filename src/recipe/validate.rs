@@ -1,7 +1,7 @@
 //! What a recipe must hold for its plans to make sense, whatever its overrides. Messages name the value.
 
-use super::spec::{Filter, OutputKind, Search, Step, Target, Tiles};
 use super::Body;
+use super::spec::{Filter, OutputKind, Search, Step, Target, Tiles};
 use crate::geometry::{Grid, Size};
 
 /// No side of a tile, canvas or crop is larger.

@@ -1,0 +1,53 @@
+"""Exact image preprocessing for vision-language models.
+
+A `Recipe` says how a family preprocesses, a `Plan` what that means for an image of a given size (tokens, tiles, boxes,
+without a pixel), and a `Processor` turns images into the tensors that the family's encoder reads, equal to the
+reference bit for bit.
+
+    >>> import vlmres
+    >>> vlmres.plan((640, 480), "internvl2").num_tokens
+    3330
+    >>> batch = vlmres.Processor("qwen3-vl")(["page.png", "photo.jpg"])  # doctest: +SKIP
+    >>> batch["pixel_values"].shape  # doctest: +SKIP
+"""
+
+from vlmres._core import (
+    DecodeError,
+    Plan,
+    PlanError,
+    Recipe,
+    RecipeError,
+    View,
+    VlmresError,
+    build_info,
+    image_size,
+    plan,
+    recipes,
+)
+from vlmres._types import Grid, Size
+from vlmres.batch import Batch
+from vlmres.processor import Processor
+from vlmres.table import PlanTable, plan_many
+
+__version__ = build_info()["version"]
+
+__all__ = [
+    "Batch",
+    "DecodeError",
+    "Grid",
+    "Plan",
+    "PlanError",
+    "PlanTable",
+    "Processor",
+    "Recipe",
+    "RecipeError",
+    "Size",
+    "View",
+    "VlmresError",
+    "__version__",
+    "build_info",
+    "image_size",
+    "plan",
+    "plan_many",
+    "recipes",
+]

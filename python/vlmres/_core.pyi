@@ -1,0 +1,233 @@
+"""The compiled part of vlmres. Private: use the names that `vlmres` exports."""
+
+import os
+from typing import Any, Final, Literal, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vlmres._types import Grid, Size
+
+__all__ = [
+    "BatchLayout",
+    "DecodeError",
+    "Plan",
+    "PlanError",
+    "Recipe",
+    "RecipeError",
+    "Source",
+    "View",
+    "VlmresError",
+    "build_info",
+    "decode_many",
+    "default_threads",
+    "execute",
+    "image_size",
+    "plan",
+    "plan_columns",
+    "recipes",
+]
+
+_Convention = Literal["pixels", "0-1000", "0-999", "0-1"]
+
+class VlmresError(ValueError):
+    """Base of the errors of vlmres."""
+
+class RecipeError(VlmresError):
+    """A recipe, override or checkpoint that cannot be followed."""
+
+class PlanError(VlmresError):
+    """An image size that a recipe cannot plan."""
+
+class DecodeError(VlmresError):
+    """Bytes that are not an image, or one over the pixel limit."""
+
+@final
+class Recipe:
+    """A family's preprocessing as data. Make one with `Recipe.load` or `Recipe.from_pretrained`."""
+
+    @staticmethod
+    def load(name: str, **overrides: Any) -> Recipe:
+        """The built-in recipe `name` with `overrides` of its parameters."""
+    @staticmethod
+    def from_pretrained(directory_or_config: str | os.PathLike[str] | dict[str, Any], **overrides: Any) -> Recipe:
+        """The recipe that a checkpoint asks for: a directory with `preprocessor_config.json` or `processor_config.json`,
+        or such a file's content as a dict. `overrides` change it further.
+        """
+    def replace(self, **overrides: Any) -> Recipe:
+        """This recipe with further overrides."""
+    @property
+    def name(self) -> str:
+        """The name under which the recipe is loaded."""
+    @property
+    def title(self) -> str:
+        """The family's name for people."""
+    @property
+    def strategy(self) -> Literal["squash", "tiles", "native", "hybrid"]:
+        """Which answer to the resolution question it is."""
+    @property
+    def reference(self) -> str:
+        """The code whose output this recipe reproduces."""
+    @property
+    def params(self) -> dict[str, Any]:
+        """All parameters with their values."""
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """The parameters whose values differ from the built-in recipe's."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class View:
+    """One view of an image: how it becomes a canvas, and how that is cut into tiles and patches."""
+
+    @property
+    def role(self) -> Literal["global", "tile", "crop"]:
+        """What it is to the model."""
+    @property
+    def resized(self) -> Size:
+        """(width, height) after the last resize, before padding and cropping."""
+    @property
+    def canvas(self) -> Size:
+        """(width, height) of the canvas: the resized image padded or cropped."""
+    @property
+    def offset(self) -> tuple[int, int]:
+        """(x, y) of the resized image's upper left corner on the canvas; negative where it is cropped."""
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """RGB of the canvas where the image does not cover it."""
+    @property
+    def tiles(self) -> Grid:
+        """(rows, cols) of tiles."""
+    @property
+    def tile_size(self) -> Size:
+        """(width, height) of a tile."""
+    @property
+    def patches(self) -> Grid:
+        """(rows, cols) of patches in a tile."""
+    @property
+    def num_patches(self) -> int:
+        """Patches of all tiles."""
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of this view, newlines included."""
+
+@final
+class Plan:
+    """Everything about an image's preprocessing that follows from its size."""
+
+    @property
+    def size(self) -> Size:
+        """(width, height) of the image."""
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe."""
+    @property
+    def views(self) -> list[View]:
+        """Views in the order in which the language model receives them."""
+    @property
+    def grid(self) -> Grid:
+        """(rows, cols) of tiles in a recipe with tiles, (1, 1) where an image gets none; else of patches."""
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the language model receives, separators included."""
+    @property
+    def num_visual_tokens(self) -> int:
+        """Tokens that carry image features: no newlines, separators, start or end."""
+    @property
+    def num_valid_tokens(self) -> int:
+        """Visual tokens that are not over padding (DeepSeek-OCR, arXiv:2510.18234, equation 1)."""
+    @property
+    def num_patches(self) -> int:
+        """Patches that the vision encoder receives."""
+    @property
+    def num_tiles(self) -> int:
+        """Tiles of all views, an uncut view counting as one: the segments of a packed batch."""
+    def to_model(
+        self,
+        boxes: ArrayLike,
+        convention: _Convention | None = None,
+        *,
+        view: int | None = None,
+        tile: int | None = None,
+    ) -> NDArray[np.float64]:
+        """Source pixels to the model's coordinates: `boxes` is (n, 4) or (4,), xyxy; the result is float64 of that shape.
+
+        `convention` is by default the recipe's own. With `view` the coordinates are those of that view's canvas, with
+        `tile` those of that tile of it.
+        """
+    def to_image(
+        self,
+        boxes: ArrayLike,
+        convention: _Convention | None = None,
+        *,
+        view: int | None = None,
+        tile: int | None = None,
+    ) -> NDArray[np.float64]:
+        """The model's coordinates to source pixels; the inverse of `to_model`."""
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: Final = None  # type: ignore[assignment]
+
+@final
+class Source:
+    """An image's pixels. Private: `Processor` makes them."""
+
+    @staticmethod
+    def from_array(
+        array: NDArray[np.uint8], channels_first: bool, alpha: Literal["ignore", "white-numpy", "white-torch"]
+    ) -> Source:
+        """Borrows a uint8 array: (h, w), (h, w, c) or, where `channels_first`, (c, h, w); c is 1, 3 or 4."""
+    @property
+    def size(self) -> Size:
+        """(width, height) in pixels."""
+    def to_array(self) -> NDArray[np.uint8]:
+        """The pixels as a new (height, width, 3) array."""
+
+@final
+class BatchLayout:
+    """The tensors of a batch. Private: `Processor` makes it."""
+
+    def __new__(cls, recipe: Recipe, plans: list[Plan], kind: Literal["hf", "packed"]) -> BatchLayout: ...
+    @property
+    def keys(self) -> list[str]:
+        """Keys of all outputs in the reference's order."""
+    @property
+    def tensors(self) -> list[tuple[str, list[int]]]:
+        """(key, shape) of every tensor of pixel values."""
+    def arrays(self) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
+        """Integer arrays by key."""
+    def segments(self) -> dict[str, NDArray[np.int32]] | None:
+        """Of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`."""
+
+def build_info() -> dict[str, str]:
+    """Version, SIMD level and target of the compiled module."""
+
+def decode_many(items: list[bytes | str], max_pixels: int | None, num_threads: int) -> list[Source | Exception]:
+    """Decodes files: each item is `bytes` or a path. The result holds a `Source` or the exception of each, in order."""
+
+def default_threads() -> int:
+    """Threads that a call uses where it does not say."""
+
+def execute(
+    layout: BatchLayout,
+    sources: list[Source],
+    outputs: list[NDArray[Any]],
+    dtype: str,
+    arithmetic: str,
+    num_threads: int,
+) -> None:
+    """Writes every value of every tensor of `layout` into `outputs`."""
+
+def image_size(path_or_bytes: str | os.PathLike[str] | bytes, *, exif: bool = False) -> Size:
+    """(width, height) of an encoded image from its header: as stored, or with `exif` as it is to be seen."""
+
+def plan(size: tuple[int, int], recipe: Recipe | str) -> Plan:
+    """The plan of an image of `size` (width, height) by a recipe or its name."""
+
+def plan_columns(
+    sizes: NDArray[np.int64], recipe: Recipe | str
+) -> tuple[dict[str, NDArray[np.int64]], list[tuple[int, str]]]:
+    """Columns of many plans, and the errors as (row, message)."""
+
+def recipes() -> list[str]:
+    """Names of the built-in recipes, sorted."""

@@ -1,0 +1,130 @@
+"""The tensors of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from vlmres._core import Plan
+
+
+class Batch(Mapping[str, "NDArray[Any]"]):
+    """What a `Processor` made of a list of images: numpy arrays by key.
+
+    With `layout="hf"` the keys are the reference processor's. With `layout="packed"` they are `patches` [N, patch_dim],
+    `cu_seqlens` int32 [segments + 1], `grids` int32 [segments, 2] (rows, cols), `image_index` int32 [segments] and
+    `positions` int32 [N, 2] (row, col); each is an attribute too. A segment is a tile or an uncut view.
+
+    bfloat16 values are uint16 arrays of their bits, because numpy has no such type; `torch()` gives real ones.
+    """
+
+    def __init__(
+        self,
+        arrays: dict[str, NDArray[Any]],
+        plans: list[Plan | None],
+        errors: dict[int, Exception],
+        *,
+        values: frozenset[str],
+        dtype: str,
+    ) -> None:
+        self._arrays = arrays
+        self._values = values
+        self.plans = plans
+        """The plan of every image of the call, None where `errors` says why."""
+        self.errors = errors
+        """What was wrong with images left out, by index in the call (only with `errors="return"`)."""
+        self.dtype = dtype
+        """Type of the pixel values."""
+
+    def __getitem__(self, key: str) -> NDArray[Any]:
+        try:
+            return self._arrays[key]
+        except KeyError:
+            raise KeyError(f"{key!r}; this batch has {', '.join(self._arrays)}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __repr__(self) -> str:
+        arrays = ", ".join(f"{key}: {tuple(array.shape)}" for key, array in self._arrays.items())
+        return f"Batch({len(self.indices)} images, {self.dtype}, {arrays})"
+
+    @property
+    def indices(self) -> list[int]:
+        """Which images of the call are in the tensors, in order."""
+        return [index for index, plan in enumerate(self.plans) if plan is not None]
+
+    @property
+    def num_tokens(self) -> list[int]:
+        """Tokens of each image in the tensors."""
+        return [plan.num_tokens for plan in self.plans if plan is not None]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for array in self._arrays.values())
+
+    def _packed(self, key: str) -> NDArray[Any]:
+        if key not in self._arrays:
+            raise AttributeError(f'{key} is part of layout="packed"; this batch has {", ".join(self._arrays)}')
+        return self._arrays[key]
+
+    @property
+    def patches(self) -> NDArray[Any]:
+        """[N, patch_dim]; a patch's values are in (row, column, channel) order."""
+        return self._packed("patches")
+
+    @property
+    def cu_seqlens(self) -> NDArray[np.int32]:
+        """[segments + 1]: where segments start, and the end."""
+        return self._packed("cu_seqlens")
+
+    @property
+    def max_seqlen(self) -> int:
+        """Patches of the longest segment."""
+        return int(np.diff(self.cu_seqlens).max())
+
+    @property
+    def grids(self) -> NDArray[np.int32]:
+        """[segments, 2]: rows and columns of patches."""
+        return self._packed("grids")
+
+    @property
+    def image_index(self) -> NDArray[np.int32]:
+        """[segments]: index in the call of the segment's image."""
+        return self._packed("image_index")
+
+    @property
+    def positions(self) -> NDArray[np.int32]:
+        """[N, 2]: row and column of each patch in its segment."""
+        return self._packed("positions")
+
+    def torch(self, device: torch.device | str | None = None, *, non_blocking: bool = False) -> dict[str, torch.Tensor]:
+        """The arrays as torch tensors: views of the same memory on the CPU, copies on another device.
+
+        Args:
+            device: Where to; by default they stay.
+            non_blocking: Passed to `Tensor.to`; needs pinned memory to matter.
+
+        Raises:
+            ImportError: torch is not installed.
+        """
+        import torch
+
+        def convert(key: str, array: NDArray[Any]) -> torch.Tensor:
+            if key in self._values and self.dtype == "bfloat16":
+                tensor = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+            else:
+                tensor = torch.from_numpy(array)
+            return tensor if device is None else tensor.to(device, non_blocking=non_blocking)
+
+        return {key: convert(key, array) for key, array in self._arrays.items()}

@@ -1,0 +1,130 @@
+"""What users pass as images, as sources that the engine reads.
+
+The rules are transformers' own: files are turned by their EXIF orientation and lose their transparency; PIL images are
+not turned, and are composited on white where the recipe says so; arrays are channels-first where both readings fit.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from vlmres._core import Source, VlmresError, decode_many
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vlmres._core import Recipe
+
+DataFormat = Literal["channels_first", "channels_last"]
+
+CHANNELS = (1, 3, 4)
+
+
+def as_list(images: Any) -> list[Any]:
+    """One image, a list of them, or a stack of arrays, as a list."""
+    if isinstance(images, (list, tuple)):
+        return list(images)
+    if getattr(images, "ndim", None) == 4:
+        return list(images)
+    return [images]
+
+
+class Loader:
+    """Reads images by a recipe's colour rule."""
+
+    def __init__(self, recipe: Recipe, *, torch_alpha: bool, max_pixels: int | None, num_threads: int) -> None:
+        self._recipe = recipe.name
+        self._convert: str = recipe.params["convert"]
+        self._alpha = "white-torch" if torch_alpha else "white-numpy"
+        self._max_pixels = max_pixels
+        self._num_threads = num_threads
+
+    def load(self, images: Sequence[Any], data_format: DataFormat | None = None) -> list[Source | Exception]:
+        """The source of every image, or what is wrong with it."""
+        loaded: list[Source | Exception | None] = []
+        encoded: dict[int, bytes | str] = {}
+        for index, image in enumerate(images):
+            try:
+                if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)):
+                    encoded[index] = _encoded(image)
+                    loaded.append(None)
+                else:
+                    loaded.append(self._load_pixels(image, data_format))
+            except Exception as error:
+                loaded.append(error)
+        if encoded:
+            decoded = decode_many(list(encoded.values()), self._max_pixels, self._num_threads)
+            for index, source in zip(encoded, decoded, strict=True):
+                loaded[index] = source
+        return [item for item in loaded if item is not None]
+
+    def _load_pixels(self, image: Any, data_format: DataFormat | None) -> Source:
+        pil, torch = sys.modules.get("PIL.Image"), sys.modules.get("torch")
+        if pil is not None and isinstance(image, pil.Image):
+            return Source.from_array(self._pil_to_rgb(image, pil), False, "ignore")
+        if torch is not None and isinstance(image, torch.Tensor):
+            if image.device.type != "cpu":
+                raise VlmresError(f"a tensor must be on the CPU, got device {image.device}")
+            if image.dtype != torch.uint8:
+                raise VlmresError(f"an image must be uint8, got {image.dtype}")
+            image = image.detach().numpy()
+        if isinstance(image, np.ndarray):
+            return self._from_array(image, data_format)
+        raise TypeError(
+            f"an image is a PIL image, numpy array, torch tensor, path or bytes, got {type(image).__qualname__}"
+        )
+
+    def _pil_to_rgb(self, image: Any, pil: Any) -> NDArray[np.uint8]:
+        has_alpha = "A" in image.getbands() or image.info.get("transparency") is not None
+        if self._convert == "none":
+            if image.mode != "RGB":
+                raise self._not_rgb(f"a PIL image of mode {image.mode}")
+        elif self._convert == "white" and has_alpha:
+            image = image.convert("RGBA")
+            white = pil.new("RGBA", image.size, (255, 255, 255, 255))
+            image = pil.alpha_composite(white, image).convert("RGB")
+        elif image.mode != "RGB":
+            image = image.convert("RGB")
+        return np.asarray(image)
+
+    def _from_array(self, array: NDArray[Any], data_format: DataFormat | None) -> Source:
+        if array.dtype != np.uint8:
+            raise VlmresError(f"an image must be uint8, got {array.dtype}")
+        channels_first = False
+        channels = 1
+        if array.ndim == 3:
+            if data_format is None:
+                channels_first = array.shape[0] in CHANNELS
+            else:
+                channels_first = data_format == "channels_first"
+            channels = array.shape[0 if channels_first else 2]
+        elif array.ndim != 2:
+            raise VlmresError(f"an image has 2 or 3 dimensions, got shape {array.shape}")
+        if channels not in CHANNELS:
+            raise VlmresError(f"an image has 1, 3 or 4 channels first or last, got shape {array.shape}")
+        if self._convert == "none" and channels != 3:
+            raise self._not_rgb(f"{channels} channels in shape {array.shape}")
+        return Source.from_array(array, channels_first, self._alpha if self._convert == "white" else "ignore")
+
+    def _not_rgb(self, got: str) -> VlmresError:
+        return VlmresError(
+            f"recipe {self._recipe!r} takes RGB images, as its reference does; got {got}. "
+            'Convert it first, or load the recipe with convert="white"'
+        )
+
+
+def _encoded(image: str | os.PathLike[str] | bytes | bytearray | memoryview) -> bytes | str:
+    if isinstance(image, (bytearray, memoryview)):
+        return bytes(image)
+    if isinstance(image, bytes):
+        return image
+    path = os.fspath(image)
+    if path.startswith(("http://", "https://")):
+        raise VlmresError(f"vlmres reads local files, got the address {path[:80]!r}")
+    return path

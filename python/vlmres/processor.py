@@ -1,0 +1,233 @@
+"""Images to tensors."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from vlmres._core import BatchLayout, Plan, Recipe, Source, default_threads, execute, plan
+from vlmres.batch import Batch
+from vlmres.inputs import DataFormat, Loader, as_list
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+Layout = Literal["hf", "packed"]
+DType = Literal["float32", "bfloat16", "float16", "uint8"]
+Arithmetic = Literal["pillow", "pillow-13", "pillow-12", "pillow-11", "torch"]
+
+# numpy types that may hold each dtype; the first is what a fresh array has.
+_STORAGE: dict[str, tuple[str, ...]] = {
+    "float32": ("float32",),
+    "bfloat16": ("uint16", "int16", "bfloat16"),
+    "float16": ("float16",),
+    "uint8": ("uint8",),
+}
+
+
+class Processor:
+    """Turns images into the tensors that a family's encoder reads.
+
+    Args:
+        recipe: A recipe or the name of one.
+        layout: "hf" for the reference processor's keys, shapes and order; "packed" for all patches in one buffer.
+        dtype: Type of the pixel values. "uint8" are pixels before normalisation.
+        arithmetic: Whose resize and normalisation to equal bit for bit: "pillow" (transformers' PIL backend and most
+            authors' code) with the order of passes of the installed Pillow, "pillow-13", "pillow-12" (12.2 and 12.3) or
+            "pillow-11" (up to 12.1) with theirs, "torch" (transformers' torchvision backend). By default the recipe's.
+        num_threads: Threads per call. By default `VLMRES_NUM_THREADS`, else all processors; one in a DataLoader worker.
+        max_image_pixels: Files of more pixels are refused before they are decoded. By default Pillow's limit.
+
+    A processor has no state: it may be called from many threads, pickled, and used after a fork.
+
+    Raises:
+        RecipeError: The recipe does not exist, or its filter does not exist in this arithmetic.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe | str,
+        layout: Layout = "hf",
+        dtype: DType = "float32",
+        arithmetic: Arithmetic | None = None,
+        num_threads: int | None = None,
+        *,
+        max_image_pixels: int | None = None,
+    ) -> None:
+        if layout not in ("hf", "packed"):
+            raise ValueError(f'layout must be "hf" or "packed", got {layout!r}')
+        if dtype not in _STORAGE:
+            raise ValueError(f"dtype must be one of {', '.join(_STORAGE)}, got {dtype!r}")
+        if num_threads is not None and num_threads < 1:
+            raise ValueError(f"num_threads must be at least 1, got {num_threads}")
+        recipe = Recipe.load(recipe) if isinstance(recipe, str) else recipe
+        if arithmetic is None:
+            arithmetic = recipe.params["arithmetic"]
+        names = ("pillow", "pillow-13", "pillow-12", "pillow-11", "torch")
+        if arithmetic not in names:
+            raise ValueError(f"arithmetic must be one of {', '.join(names)}, got {arithmetic!r}")
+        self.recipe = recipe.replace(arithmetic="torch" if arithmetic == "torch" else "pillow")
+        self.layout: Layout = layout
+        self.dtype: DType = dtype
+        self.arithmetic: Arithmetic = arithmetic
+        self.num_threads = num_threads
+        self.max_image_pixels = max_image_pixels
+
+    def __repr__(self) -> str:
+        return (
+            f"Processor({self.recipe!r}, layout={self.layout!r}, dtype={self.dtype!r}, arithmetic={self.arithmetic!r})"
+        )
+
+    def plan(self, size: tuple[int, int]) -> Plan:
+        """The plan of an image of `size` (width, height)."""
+        return plan(size, self.recipe)
+
+    def __call__(
+        self,
+        images: Any,
+        *,
+        out: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None,
+        errors: Literal["raise", "return"] = "raise",
+        input_data_format: DataFormat | None = None,
+    ) -> Batch:
+        """Processes one image or a list of them.
+
+        Args:
+            images: PIL images, uint8 numpy arrays or CPU torch tensors (HWC, CHW or HW, any strides), paths, or bytes
+                of image files.
+            out: Memory to write the pixel values to: C-contiguous arrays of the exact shape and type by key, or one
+                array where there is one key (bfloat16 goes to uint16 or int16 arrays). Where one does not fit, nothing
+                is written.
+            errors: "raise" on the first bad image, or "return" what is wrong in `Batch.errors` and process the others.
+            input_data_format: "channels_first" or "channels_last" for arrays whose shape fits both.
+
+        Raises:
+            VlmresError: An image or `out` cannot be used; the message starts with the image's index.
+            OSError: A file cannot be read.
+        """
+        if errors not in ("raise", "return"):
+            raise ValueError(f'errors must be "raise" or "return", got {errors!r}')
+        items = as_list(images)
+        if not items:
+            raise ValueError("images is empty")
+        threads = self.num_threads or _default_threads()
+        loader = Loader(
+            self.recipe,
+            torch_alpha=self.arithmetic == "torch",
+            max_pixels=self.max_image_pixels,
+            num_threads=threads,
+        )
+        sources: list[Source] = []
+        plans: list[Plan | None] = []
+        failures: dict[int, Exception] = {}
+        for index, source in enumerate(loader.load(items, input_data_format)):
+            try:
+                if isinstance(source, Exception):
+                    raise source
+                plans.append(plan(source.size, self.recipe))
+                sources.append(source)
+            except Exception as error:
+                if errors == "raise":
+                    raise _with_index(error, index) from error
+                failures[index] = error
+                plans.append(None)
+        if not sources:
+            return Batch({}, plans, failures, values=frozenset(), dtype=self.dtype)
+        return self._run(sources, plans, failures, out, threads)
+
+    def _run(
+        self,
+        sources: list[Source],
+        plans: list[Plan | None],
+        failures: dict[int, Exception],
+        out: NDArray[Any] | Mapping[str, NDArray[Any]] | None,
+        threads: int,
+    ) -> Batch:
+        planned = [item for item in plans if item is not None]
+        layout = BatchLayout(self.recipe, planned, self.layout)
+        values = self._outputs(layout.tensors, out)
+        arithmetic = resolve_arithmetic(self.arithmetic)
+        execute(layout, sources, list(values.values()), self.dtype, arithmetic, threads)
+        arrays = {**values, **layout.arrays()}
+        arrays = {key: arrays[key] for key in layout.keys}
+        segments = layout.segments()
+        if segments is not None:
+            if failures:
+                kept = np.array([index for index, item in enumerate(plans) if item is not None], dtype=np.int32)
+                segments["image_index"] = kept[segments["image_index"]]
+            arrays.update(segments)
+        return Batch(arrays, plans, failures, values=frozenset(values), dtype=self.dtype)
+
+    def _outputs(
+        self, tensors: Sequence[tuple[str, list[int]]], out: NDArray[Any] | Mapping[str, NDArray[Any]] | None
+    ) -> dict[str, NDArray[Any]]:
+        storage = _STORAGE[self.dtype]
+        if out is None:
+            return {key: np.empty(shape, dtype=storage[0]) for key, shape in tensors}
+        keys = [key for key, _ in tensors]
+        if isinstance(out, np.ndarray):
+            if len(keys) != 1:
+                raise ValueError(f"out must be a dict with arrays for {', '.join(keys)}")
+            out = {keys[0]: out}
+        if set(out) != set(keys):
+            raise ValueError(f"out must have exactly the keys {', '.join(keys)}, got {', '.join(out)}")
+        for key in keys:
+            array = out[key]
+            if not isinstance(array, np.ndarray):
+                raise TypeError(f"out[{key!r}] must be a numpy array, got {type(array).__qualname__}")
+            if array.dtype.name not in storage or not array.dtype.isnative:
+                raise ValueError(f"out[{key!r}] must have dtype {' or '.join(storage)}, got {array.dtype}")
+        return {key: out[key] for key in keys}
+
+
+def resolve_arithmetic(name: str) -> str:
+    """The arithmetic with Pillow's version filled in: that of the installed Pillow, else the newest."""
+    if name not in ("pillow", "torch"):
+        return name
+    pillow = installed_pillow()
+    return pillow if name == "pillow" else f"torch+{pillow}"
+
+
+def installed_pillow() -> str:
+    """Which of the Pillow arithmetics the installed Pillow has."""
+    module = sys.modules.get("PIL")
+    return _pillow_of(module.__version__ if module is not None else _pillow_version())
+
+
+@functools.cache
+def _pillow_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("pillow")
+    except PackageNotFoundError:
+        return "13"
+
+
+def _pillow_of(version: str) -> str:
+    major, minor = (*(int(part) for part in version.split(".")[:2] if part.isdigit()), 0)[:2]
+    if major >= 13:
+        return "pillow-13"
+    return "pillow-12" if (major, minor) >= (12, 2) else "pillow-11"
+
+
+def _default_threads() -> int:
+    data = sys.modules.get("torch.utils.data")
+    if data is not None and data.get_worker_info() is not None:
+        return 1
+    return default_threads()
+
+
+def _with_index(error: Exception, index: int) -> Exception:
+    """The same kind of error, saying which image it is about."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return type(error)(error.errno, f"image {index}: {error.strerror}", error.filename)
+    try:
+        return type(error)(f"image {index}: {error}")
+    except Exception:
+        return ValueError(f"image {index}: {type(error).__qualname__}: {error}")

@@ -1,0 +1,75 @@
+"""Plans of many images at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from vlmres._core import PlanError, Recipe, plan_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True)
+class PlanTable:
+    """Columns of plans, one int64 row per image; -1 in the rows of `errors`."""
+
+    sizes: NDArray[np.int64]
+    """(n, 2) width and height of the images."""
+    num_tokens: NDArray[np.int64]
+    """Tokens that the language model receives, separators included."""
+    num_visual_tokens: NDArray[np.int64]
+    """Tokens that carry image features."""
+    num_valid_tokens: NDArray[np.int64]
+    """Visual tokens that are not over padding."""
+    num_patches: NDArray[np.int64]
+    """Patches that the vision encoder receives."""
+    num_tiles: NDArray[np.int64]
+    """Tiles of all views, an uncut view counting as one."""
+    rows: NDArray[np.int64]
+    """Rows of `Plan.grid`."""
+    cols: NDArray[np.int64]
+    """Columns of `Plan.grid`."""
+    canvas_width: NDArray[np.int64]
+    """Width of the main view's canvas."""
+    canvas_height: NDArray[np.int64]
+    """Height of the main view's canvas."""
+    errors: dict[int, PlanError] = field(default_factory=dict)
+    """What is wrong with rows that cannot be planned."""
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+
+def plan_many(
+    sizes: ArrayLike | Sequence[tuple[int, int]], recipe: Recipe | str, *, errors: Literal["raise", "return"] = "raise"
+) -> PlanTable:
+    """Plans images by their sizes.
+
+    Args:
+        sizes: Integers of shape (n, 2): width and height.
+        recipe: A recipe or the name of one.
+        errors: "raise" the first row that cannot be planned, or "return" all of them in `PlanTable.errors`.
+
+    Raises:
+        PlanError: A row cannot be planned; the message names the row.
+        TypeError: `sizes` are not integers of shape (n, 2).
+    """
+    if errors not in ("raise", "return"):
+        raise ValueError(f'errors must be "raise" or "return", got {errors!r}')
+    array = np.asarray(sizes)
+    if array.size == 0:
+        array = np.empty((0, 2), dtype=np.int64)
+    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
+        raise TypeError(f"sizes must be integers of shape (n, 2), got {array.dtype} of shape {array.shape}")
+    array = array.astype(np.int64, copy=False)
+    columns, failures = plan_columns(array, recipe)
+    if failures and errors == "raise":
+        row, message = failures[0]
+        raise PlanError(f"row {row}: {message}")
+    return PlanTable(sizes=array, **columns, errors={row: PlanError(message) for row, message in failures})

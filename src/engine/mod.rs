@@ -1,0 +1,96 @@
+//! Plans and pixels to tensors. It never looks at a recipe's family.
+
+mod pool;
+mod view;
+
+use std::ops::Range;
+
+pub use pool::{Threads, default_threads, parallel};
+
+use crate::error::{Error, Result};
+use crate::plan::{Plan, View};
+use crate::recipe::Pixels;
+use crate::resample::Arithmetic;
+use crate::source::{OwnedImage, PixelView};
+use crate::write::{BatchLayout, Element, Sink, table};
+use view::{Buffers, StageJob, earlier_stages};
+
+/// Below this many output bytes a call runs on the caller's thread alone.
+const SERIAL_BYTES: usize = 512 << 10;
+/// Bands are cut so that a worker has about this many.
+const BANDS_PER_THREAD: usize = 4;
+
+/// One image of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// Its pixels.
+    pub source: PixelView<'a>,
+    /// Its plan.
+    pub plan: &'a Plan,
+}
+
+/// Writes a batch: every value of every tensor of `layout`, each once. `sinks` are the tensors' memory in their order.
+pub fn execute<T: Element>(
+    items: &[Item<'_>],
+    pixels: &Pixels,
+    arithmetic: Arithmetic,
+    layout: &BatchLayout,
+    sinks: &[Sink<'_, T>],
+    threads: Threads,
+) -> Result<()> {
+    check(items, layout, sinks)?;
+    let table = table::<T>(pixels, arithmetic.backend);
+    for (tensor, sink) in layout.tensors.iter().zip(sinks) {
+        for range in &tensor.zeros {
+            sink.fill(range.start, range.len(), T::zero());
+        }
+    }
+    let views: Vec<_> = items
+        .iter()
+        .zip(&layout.placements)
+        .flat_map(|(item, placements)| item.plan.views.iter().zip(placements).map(|(view, to)| (item.source, view, to)))
+        .collect();
+    let bytes: usize = layout.tensors.iter().map(|tensor| tensor.len() * size_of::<T>()).sum();
+    let threads = if bytes < SERIAL_BYTES { Threads::ONE } else { threads };
+
+    let earlier = parallel(&views, threads, |(source, view, _), (): &mut ()| {
+        earlier_stages(*source, &view.stages, pixels.filter, arithmetic)
+    });
+    let earlier = earlier.into_iter().collect::<Result<Vec<_>>>()?;
+    let mut jobs = Vec::with_capacity(views.len());
+    for ((source, view, _), earlier) in views.iter().zip(&earlier) {
+        let input = earlier.as_ref().map_or(Ok(*source), OwnedImage::view)?;
+        jobs.push(StageJob::new(input, view.stages[view.stages.len() - 1], pixels.filter, arithmetic)?);
+    }
+
+    let rows = views.iter().map(|(_, view, _)| view.canvas().height as usize).sum();
+    let cut = |(index, (_, view, _)): (usize, &(_, &View, _))| {
+        cut(view.canvas().height, rows, threads).map(move |band| (index, band))
+    };
+    let bands: Vec<(usize, Range<u32>)> = views.iter().enumerate().flat_map(cut).collect();
+    parallel(&bands, threads, |(index, band), buffers: &mut Buffers| {
+        let to = views[*index].2;
+        jobs[*index].rows(band.clone(), buffers, |y, row| {
+            to.layout.write_row(to.cells, to.base, y, row, &table, &sinks[to.tensor]);
+        });
+    });
+    Ok(())
+}
+
+fn check<T: Element>(items: &[Item<'_>], layout: &BatchLayout, sinks: &[Sink<'_, T>]) -> Result<()> {
+    let fits = items.len() == layout.placements.len() && sinks.len() == layout.tensors.len();
+    let sizes = items.iter().all(|item| item.source.size() == item.plan.size);
+    let lengths = sinks.iter().zip(&layout.tensors).all(|(sink, tensor)| sink.len() == tensor.len());
+    if fits && sizes && lengths {
+        Ok(())
+    } else {
+        Err(Error::Argument("images, plans and buffers do not belong together".into()))
+    }
+}
+
+/// Cuts a view's rows into bands; one band on one thread, because a band's first rows cost a whole filter window.
+fn cut(height: u32, rows: usize, threads: Threads) -> impl Iterator<Item = Range<u32>> {
+    let bands = threads.get() * BANDS_PER_THREAD;
+    let band = if threads.get() == 1 { height as usize } else { rows.div_ceil(bands).max(32) } as u32;
+    (0..height.div_ceil(band)).map(move |index| index * band..((index + 1) * band).min(height))
+}

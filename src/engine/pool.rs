@@ -1,0 +1,120 @@
+//! The one parallel seam. Nothing starts at import; the pool is made by the first call that wants it and belongs to the
+//! process that made it: a forked child, in which the threads do not exist, makes its own.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// A number of threads, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads(NonZeroUsize);
+
+impl Threads {
+    /// The caller's thread alone.
+    pub const ONE: Self = Self(NonZeroUsize::MIN);
+
+    /// So many threads; zero means one.
+    pub fn new(count: usize) -> Self {
+        Self(NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// The number.
+    pub fn get(self) -> usize {
+        self.0.get()
+    }
+}
+
+/// `VLMRES_NUM_THREADS` where it is a positive number, else the processors that this process may use (affinity and cgroup
+/// limits included).
+pub fn default_threads() -> Threads {
+    let asked = std::env::var("VLMRES_NUM_THREADS").ok().and_then(|text| text.trim().parse().ok());
+    Threads(asked.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN))
+}
+
+/// Runs `run` on every job on at most `threads` threads, the caller's among them; results come in the jobs' order. Each
+/// thread has a `State` of its own.
+pub fn parallel<J: Sync, R: Send, State: Default>(
+    jobs: &[J],
+    threads: Threads,
+    run: impl Fn(&J, &mut State) -> R + Sync,
+) -> Vec<R> {
+    let workers = threads.get().min(jobs.len());
+    let pool = if workers > 1 { pool(workers - 1) } else { None };
+    let Some(pool) = pool else {
+        let mut state = State::default();
+        return jobs.iter().map(|job| run(job, &mut state)).collect();
+    };
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(jobs.len()));
+    let work = || {
+        let mut state = State::default();
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = jobs.get(index) else { break };
+            done.push((index, run(job, &mut state)));
+        }
+        results.lock().unwrap_or_else(PoisonError::into_inner).extend(done);
+    };
+    pool.in_place_scope(|scope| {
+        for _ in 1..workers {
+            scope.spawn(|_| work());
+        }
+        work();
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_unstable_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The process's pool of at least `size` threads; nothing where the system gives none.
+fn pool(size: usize) -> Option<Arc<ThreadPool>> {
+    struct Owned {
+        process: u32,
+        pool: Arc<ThreadPool>,
+    }
+    static POOL: Mutex<Option<Owned>> = Mutex::new(None);
+
+    // A fork may happen while another thread holds the lock; then the child does without a pool rather than wait forever.
+    let mut slot = POOL.try_lock().ok().or_else(|| {
+        std::thread::yield_now();
+        POOL.try_lock().ok()
+    })?;
+    let process = std::process::id();
+    if let Some(owned) = slot.as_ref()
+        && owned.process == process
+        && owned.pool.current_num_threads() >= size
+    {
+        return Some(Arc::clone(&owned.pool));
+    }
+    let made =
+        ThreadPoolBuilder::new().num_threads(size).thread_name(|index| format!("vlmres-{index}")).build().ok()?;
+    let pool = Arc::new(made);
+    if let Some(old) = slot.replace(Owned { process, pool: Arc::clone(&pool) })
+        && old.process != process
+    {
+        // Dropping the parent's pool would wait for threads that do not exist here.
+        std::mem::forget(old);
+    }
+    Some(pool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_on_any_number_of_threads() {
+        let jobs: Vec<usize> = (0..100).collect();
+        for threads in [1, 2, 3, 8] {
+            let results = parallel(&jobs, Threads::new(threads), |job, seen: &mut usize| {
+                *seen += 1;
+                job * 2
+            });
+            assert_eq!(results, jobs.iter().map(|job| job * 2).collect::<Vec<_>>());
+        }
+        assert!(parallel(&[], Threads::new(4), |_: &usize, (): &mut ()| ()).is_empty());
+    }
+}

@@ -1,0 +1,75 @@
+//! Between Python's values and ours.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+use toml::{Table, Value};
+
+use crate::geometry::{Grid, Size};
+
+/// Keyword arguments as overrides.
+pub(super) fn overrides(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Table> {
+    let mut table = Table::new();
+    for (key, value) in kwargs.into_iter().flatten() {
+        let key: String = key.extract()?;
+        let value = to_toml(&value).map_err(|error| PyTypeError::new_err(format!("{key}: {error}")))?;
+        table.insert(key, value);
+    }
+    Ok(table)
+}
+
+fn to_toml(value: &Bound<'_, PyAny>) -> PyResult<Value> {
+    if value.is_instance_of::<PyBool>() {
+        Ok(Value::Boolean(value.extract()?))
+    } else if value.is_instance_of::<PyInt>() {
+        Ok(Value::Integer(value.extract()?))
+    } else if value.is_instance_of::<PyFloat>() {
+        Ok(Value::Float(value.extract()?))
+    } else if value.is_instance_of::<PyString>() {
+        Ok(Value::String(value.extract()?))
+    } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        value.try_iter()?.map(|item| to_toml(&item?)).collect::<PyResult<_>>().map(Value::Array)
+    } else if let Ok(integer) = value.call_method0("__index__") {
+        // numpy's integers.
+        Ok(Value::Integer(integer.extract()?))
+    } else {
+        let kind = value.get_type().name()?;
+        Err(PyTypeError::new_err(format!("an override is a number, string, bool or list, got {kind}")))
+    }
+}
+
+/// A parameter table as a dict.
+pub(super) fn table_to_dict<'py>(py: Python<'py>, table: &Table) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (key, value) in table {
+        dict.set_item(key, from_toml(py, value)?)?;
+    }
+    Ok(dict)
+}
+
+fn from_toml<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Boolean(value) => PyBool::new(py, *value).to_owned().into_any(),
+        Value::Integer(value) => value.into_pyobject(py)?.into_any(),
+        Value::Float(value) => value.into_pyobject(py)?.into_any(),
+        Value::Array(items) => {
+            let items = items.iter().map(|item| from_toml(py, item)).collect::<PyResult<Vec<_>>>()?;
+            PyList::new(py, items)?.into_any()
+        }
+        Value::String(text) => text.into_pyobject(py)?.into_any(),
+        other => other.to_string().into_pyobject(py)?.into_any(),
+    })
+}
+
+/// `vlmres._types.Size`.
+pub(super) fn size(py: Python<'_>, size: Size) -> PyResult<Bound<'_, PyAny>> {
+    static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    TYPE.import(py, "vlmres._types", "Size")?.call1((size.width, size.height))
+}
+
+/// `vlmres._types.Grid`.
+pub(super) fn grid(py: Python<'_>, grid: Grid) -> PyResult<Bound<'_, PyAny>> {
+    static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    TYPE.import(py, "vlmres._types", "Grid")?.call1((grid.rows, grid.cols))
+}

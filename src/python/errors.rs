@@ -1,0 +1,33 @@
+//! Errors as Python exceptions.
+
+use pyo3::create_exception;
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::error::Error;
+
+create_exception!(vlmres, VlmresError, PyValueError, "Base of the errors of vlmres.");
+create_exception!(vlmres, RecipeError, VlmresError, "A recipe, override or checkpoint that cannot be followed.");
+create_exception!(vlmres, PlanError, VlmresError, "An image size that a recipe cannot plan.");
+create_exception!(vlmres, DecodeError, VlmresError, "Bytes that are not an image, or one over the pixel limit.");
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::UnknownRecipe { .. }
+            | Error::UnknownParameter { .. }
+            | Error::Recipe { .. }
+            | Error::Checkpoint(_)
+            | Error::Filter { .. } => RecipeError::new_err(message),
+            Error::ImageSize { .. } | Error::PlannedSize { .. } | Error::AspectRatio { .. } => {
+                PlanError::new_err(message)
+            }
+            Error::TooManyPixels { .. } | Error::Decode(_) => DecodeError::new_err(message),
+            // With an error number Python chooses the subclass, such as FileNotFoundError.
+            Error::File { path, errno: Some(errno), message } => PyOSError::new_err((errno, message, path)),
+            Error::File { .. } => PyOSError::new_err(message),
+            Error::NotRgb { .. } | Error::Argument(_) => VlmresError::new_err(message),
+        }
+    }
+}

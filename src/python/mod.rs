@@ -1,0 +1,49 @@
+//! The Python module `vlmres._core`. Bindings only: every rule lives below.
+
+// PyO3 passes arguments by value and documents functions for Python.
+#![allow(clippy::needless_pass_by_value, clippy::trivially_copy_pass_by_ref)]
+
+mod batch;
+mod convert;
+mod errors;
+mod plan;
+mod recipe;
+mod source;
+
+use pyo3::prelude::*;
+
+/// The compiled part of vlmres. Private: use the names that `vlmres` exports.
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use super::batch::{BatchLayout, execute};
+    #[pymodule_export]
+    use super::errors::{DecodeError, PlanError, RecipeError, VlmresError};
+    #[pymodule_export]
+    use super::plan::{Plan, View, plan, plan_columns};
+    #[pymodule_export]
+    use super::recipe::{Recipe, recipes};
+    #[pymodule_export]
+    use super::source::{Source, decode_many, image_size};
+    #[pymodule_export]
+    use super::{build_info, default_threads};
+}
+
+/// Version, SIMD level and target of the compiled module.
+#[pyfunction]
+fn build_info() -> std::collections::BTreeMap<&'static str, &'static str> {
+    [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("simd", "scalar"),
+        ("target", std::env::consts::ARCH),
+        ("os", std::env::consts::OS),
+        ("profile", if cfg!(debug_assertions) { "debug" } else { "release" }),
+    ]
+    .into()
+}
+
+/// Threads that a call uses where it does not say.
+#[pyfunction]
+fn default_threads() -> usize {
+    crate::engine::default_threads().get()
+}

@@ -1,0 +1,329 @@
+//! `Plan`, `View` and the functions that make them.
+
+use std::sync::Arc;
+
+use numpy::{PyArray1, PyArrayDyn, PyArrayLikeDyn, PyArrayMethods, PyReadonlyArray2};
+use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::convert;
+use super::recipe::Recipe;
+use crate::error::{Error, Result};
+use crate::geometry::Size;
+use crate::plan::{self as core, Affine, Units};
+use crate::recipe::{Convention, Frame};
+
+/// One view of an image: how it becomes a canvas, and how that is cut into tiles and patches.
+#[pyclass(frozen, module = "vlmres")]
+pub(super) struct View(core::View);
+
+#[pymethods]
+impl View {
+    /// "global", "tile" or "crop".
+    #[getter]
+    fn role(&self) -> &'static str {
+        self.0.role.name()
+    }
+
+    /// (width, height) after the last resize, before padding and cropping.
+    #[getter]
+    fn resized<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::size(py, self.last().resized)
+    }
+
+    /// (width, height) of the canvas: the resized image padded or cropped.
+    #[getter]
+    fn canvas<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::size(py, self.0.canvas())
+    }
+
+    /// (x, y) of the resized image's upper left corner on the canvas; negative where it is cropped.
+    #[getter]
+    fn offset(&self) -> (i32, i32) {
+        (self.last().offset.x, self.last().offset.y)
+    }
+
+    /// RGB of the canvas where the image does not cover it.
+    #[getter]
+    fn fill(&self) -> (u8, u8, u8) {
+        self.last().fill.into()
+    }
+
+    /// (rows, cols) of tiles.
+    #[getter]
+    fn tiles<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::grid(py, self.0.tiles)
+    }
+
+    /// (width, height) of a tile.
+    #[getter]
+    fn tile_size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::size(py, self.0.tile)
+    }
+
+    /// (rows, cols) of patches in a tile.
+    #[getter]
+    fn patches<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::grid(py, self.0.patches)
+    }
+
+    /// Patches of all tiles.
+    #[getter]
+    fn num_patches(&self) -> u64 {
+        self.0.num_patches()
+    }
+
+    /// Tokens of this view, newlines included.
+    #[getter]
+    fn num_tokens(&self) -> u64 {
+        self.0.num_tokens()
+    }
+
+    fn __repr__(&self) -> String {
+        let (view, canvas) = (&self.0, self.0.canvas());
+        format!(
+            "View({}, canvas {}x{}, {}x{} tiles of {}x{} patches, {} tokens)",
+            view.role.name(),
+            canvas.width,
+            canvas.height,
+            view.tiles.rows,
+            view.tiles.cols,
+            view.patches.rows,
+            view.patches.cols,
+            view.num_tokens()
+        )
+    }
+}
+
+impl View {
+    fn last(&self) -> &core::Stage {
+        &self.0.stages[self.0.stages.len() - 1]
+    }
+}
+
+/// Everything about an image's preprocessing that follows from its size.
+#[pyclass(frozen, module = "vlmres")]
+pub(super) struct Plan {
+    pub(super) plan: Arc<core::Plan>,
+    recipe: Recipe,
+}
+
+/// The plan of an image of `size` (width, height) by a recipe or its name.
+#[pyfunction]
+pub(super) fn plan(size: (i64, i64), recipe: &Bound<'_, PyAny>) -> PyResult<Plan> {
+    let recipe = Recipe::of(recipe)?;
+    let size = Size::of_image(size.0, size.1)?;
+    Ok(Plan { plan: Arc::new(core::Plan::new(&recipe.0, size)?), recipe })
+}
+
+#[pymethods]
+impl Plan {
+    /// (width, height) of the image.
+    #[getter]
+    fn size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::size(py, self.plan.size)
+    }
+
+    /// The recipe.
+    #[getter]
+    fn recipe(&self) -> Recipe {
+        self.recipe.clone()
+    }
+
+    /// Views in the order in which the language model receives them.
+    #[getter]
+    fn views(&self) -> Vec<View> {
+        self.plan.views.iter().cloned().map(View).collect()
+    }
+
+    /// (rows, cols) of tiles in a recipe with tiles, (1, 1) where an image gets none; else of patches.
+    #[getter]
+    fn grid<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::grid(py, self.plan.grid)
+    }
+
+    /// Tokens that the language model receives, separators included.
+    #[getter]
+    fn num_tokens(&self) -> u64 {
+        self.plan.num_tokens
+    }
+
+    /// Tokens that carry image features: no newlines, separators, start or end.
+    #[getter]
+    fn num_visual_tokens(&self) -> u64 {
+        self.plan.num_visual_tokens
+    }
+
+    /// Visual tokens that are not over padding (DeepSeek-OCR, arXiv:2510.18234, equation 1).
+    #[getter]
+    fn num_valid_tokens(&self) -> u64 {
+        self.plan.num_valid_tokens
+    }
+
+    /// Patches that the vision encoder receives.
+    #[getter]
+    fn num_patches(&self) -> u64 {
+        self.plan.num_patches()
+    }
+
+    /// Tiles of all views, an uncut view counting as one: the segments of a packed batch.
+    #[getter]
+    fn num_tiles(&self) -> u64 {
+        self.plan.num_tiles()
+    }
+
+    /// Source pixels to the model's coordinates: `boxes` is (n, 4) or (4,), xyxy; the result is float64 of that shape.
+    ///
+    /// `convention` is "pixels", "0-1000", "0-999" or "0-1", by default the recipe's own. With `view` the coordinates are
+    /// those of that view's canvas, with `tile` those of that tile of it.
+    #[pyo3(signature = (boxes, convention = None, *, view = None, tile = None))]
+    fn to_model<'py>(
+        &self,
+        boxes: PyArrayLikeDyn<'py, f64, numpy::AllowTypeChange>,
+        convention: Option<&str>,
+        view: Option<usize>,
+        tile: Option<u64>,
+    ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
+        let map = self.affine(convention, view, tile)?;
+        transform(&boxes, |axis, value| map.apply(axis, value))
+    }
+
+    /// The model's coordinates to source pixels; the inverse of `to_model`.
+    #[pyo3(signature = (boxes, convention = None, *, view = None, tile = None))]
+    fn to_image<'py>(
+        &self,
+        boxes: PyArrayLikeDyn<'py, f64, numpy::AllowTypeChange>,
+        convention: Option<&str>,
+        view: Option<usize>,
+        tile: Option<u64>,
+    ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
+        let map = self.affine(convention, view, tile)?;
+        transform(&boxes, |axis, value| map.invert(axis, value))
+    }
+
+    fn __repr__(&self) -> String {
+        let plan = &self.plan;
+        format!(
+            "Plan({}x{}, {:?}, {} views, {} patches, {} tokens)",
+            plan.size.width,
+            plan.size.height,
+            self.recipe.0.name(),
+            plan.views.len(),
+            plan.num_patches(),
+            plan.num_tokens
+        )
+    }
+
+    fn __eq__(&self, other: &Self) -> bool {
+        self.plan == other.plan && self.recipe.0 == other.recipe.0
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, ((u32, u32), Recipe))> {
+        let make = py.import("vlmres")?.getattr("plan")?;
+        Ok((make, ((self.plan.size.width, self.plan.size.height), self.recipe.clone())))
+    }
+}
+
+impl Plan {
+    fn affine(&self, convention: Option<&str>, view: Option<usize>, tile: Option<u64>) -> PyResult<Affine> {
+        let own = self.recipe.0.boxes;
+        let convention = match convention {
+            None => own.convention,
+            Some("pixels") => Convention::Pixels,
+            Some("0-1000") => Convention::Thousand,
+            Some("0-999") => Convention::NineNineNine,
+            Some("0-1") => Convention::Unit,
+            Some(other) => {
+                let message =
+                    format!("convention must be one of \"pixels\", \"0-1000\", \"0-999\", \"0-1\", got {other:?}");
+                return Err(Error::Argument(message).into());
+            }
+        };
+        let views = &self.plan.views;
+        // A view asked for by index is the frame itself.
+        let frame = if view.is_some() || tile.is_some() { Frame::Canvas } else { own.frame };
+        let index = view.unwrap_or_else(|| self.plan.main_view());
+        let view = views
+            .get(index)
+            .ok_or_else(|| PyIndexError::new_err(format!("view {index} of a plan with {} views", views.len())))?;
+        if let Some(tile) = tile.filter(|tile| *tile >= view.tiles.cells()) {
+            return Err(PyIndexError::new_err(format!("tile {tile} of a view with {} tiles", view.tiles.cells())));
+        }
+        Ok(self.plan.affine(view, tile, Units { convention, frame }))
+    }
+}
+
+fn transform<'py>(
+    boxes: &PyArrayLikeDyn<'py, f64, numpy::AllowTypeChange>,
+    map: impl Fn(usize, f64) -> f64,
+) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
+    let array = boxes.as_array();
+    let shape = array.shape();
+    if !matches!(shape, [4] | [_, 4]) {
+        return Err(PyTypeError::new_err(format!("boxes must have shape (n, 4) or (4,), got {shape:?}")));
+    }
+    let values: Vec<f64> = array.iter().enumerate().map(|(index, &value)| map(index % 2, value)).collect();
+    PyArray1::from_vec(boxes.py(), values).reshape(shape)
+}
+
+/// Columns of many plans: `sizes` is int64 (n, 2) of (width, height). Returns the columns by name and the errors as
+/// (row, message); the columns of an erring row are -1.
+#[pyfunction]
+pub(super) fn plan_columns<'py>(
+    py: Python<'py>,
+    sizes: PyReadonlyArray2<'py, i64>,
+    recipe: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyDict>, Vec<(usize, String)>)> {
+    const NAMES: [&str; 9] = [
+        "num_tokens",
+        "num_visual_tokens",
+        "num_valid_tokens",
+        "num_patches",
+        "num_tiles",
+        "rows",
+        "cols",
+        "canvas_width",
+        "canvas_height",
+    ];
+    let recipe = Recipe::of(recipe)?;
+    let sizes = sizes.as_array();
+    if sizes.ncols() != 2 {
+        return Err(PyTypeError::new_err(format!("sizes must have shape (n, 2), got {:?}", sizes.shape())));
+    }
+    let (columns, errors) = py.detach(|| {
+        let mut columns: [Vec<i64>; NAMES.len()] = std::array::from_fn(|_| Vec::with_capacity(sizes.nrows()));
+        let mut errors = Vec::new();
+        for (index, row) in sizes.rows().into_iter().enumerate() {
+            let values = row_of(&recipe, row[0], row[1]).unwrap_or_else(|error| {
+                errors.push((index, error.to_string()));
+                [-1; NAMES.len()]
+            });
+            for (column, value) in columns.iter_mut().zip(values) {
+                column.push(value);
+            }
+        }
+        (columns, errors)
+    });
+    let dict = PyDict::new(py);
+    for (name, column) in NAMES.iter().zip(columns) {
+        dict.set_item(name, PyArray1::from_vec(py, column))?;
+    }
+    Ok((dict, errors))
+}
+
+fn row_of(recipe: &Recipe, width: i64, height: i64) -> Result<[i64; 9]> {
+    let plan = core::Plan::new(&recipe.0, Size::of_image(width, height)?)?;
+    let canvas = plan.views[plan.main_view()].canvas();
+    Ok([
+        plan.num_tokens as i64,
+        plan.num_visual_tokens as i64,
+        plan.num_valid_tokens as i64,
+        plan.num_patches() as i64,
+        plan.num_tiles() as i64,
+        plan.grid.rows.into(),
+        plan.grid.cols.into(),
+        canvas.width.into(),
+        canvas.height.into(),
+    ])
+}

@@ -1,0 +1,164 @@
+//! `Recipe`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyFileNotFoundError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use super::convert;
+use crate::error::Error;
+use crate::recipe::{self, Strategy};
+
+/// A family's preprocessing as data. Make one with `Recipe.load` or `Recipe.from_pretrained`.
+#[pyclass(frozen, module = "vlmres", from_py_object)]
+#[derive(Clone)]
+pub(super) struct Recipe(pub(super) Arc<recipe::Recipe>);
+
+/// Names of the built-in recipes, sorted.
+#[pyfunction]
+pub(super) fn recipes() -> Vec<&'static str> {
+    recipe::names()
+}
+
+impl Recipe {
+    /// A recipe, or the built-in one of that name.
+    pub(super) fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(recipe) = value.cast::<Self>() {
+            return Ok(recipe.get().clone());
+        }
+        match value.cast::<PyString>() {
+            Ok(name) => Self::load(name.to_str()?, None),
+            Err(_) => {
+                Err(PyTypeError::new_err(format!("a recipe is a Recipe or a name, got {}", value.get_type().name()?)))
+            }
+        }
+    }
+}
+
+/// The configuration files of a checkpoint, in order of precedence.
+const FILES: [&str; 3] = ["preprocessor_config.json", "processor_config.json", "config.json"];
+
+#[pymethods]
+impl Recipe {
+    /// The built-in recipe `name` with `overrides` of its parameters.
+    #[staticmethod]
+    #[pyo3(signature = (name, **overrides))]
+    fn load(name: &str, overrides: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let overrides = convert::overrides(overrides)?;
+        Ok(Self(Arc::new(recipe::Recipe::load(name, &overrides)?)))
+    }
+
+    /// The recipe that a checkpoint asks for: a directory with `preprocessor_config.json` or `processor_config.json`, or
+    /// such a file's content as a dict. `overrides` change it further.
+    #[staticmethod]
+    #[pyo3(signature = (directory_or_config, **overrides))]
+    fn from_pretrained(
+        directory_or_config: &Bound<'_, PyAny>,
+        overrides: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let py = directory_or_config.py();
+        let parse = |text: &str, name: &str| {
+            serde_json::from_str(text).map_err(|error| Error::Checkpoint(format!("{name}: {error}")))
+        };
+        let mut files = Vec::new();
+        if directory_or_config.is_instance_of::<PyDict>() {
+            let text = py.import("json")?.call_method1("dumps", (directory_or_config,))?;
+            files.push(parse(text.cast::<PyString>()?.to_str()?, "dict")?);
+        } else {
+            let directory: PathBuf = directory_or_config.extract()?;
+            for name in FILES {
+                match std::fs::read_to_string(directory.join(name)) {
+                    Ok(text) => files.push(parse(&text, name)?),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if files.is_empty() {
+                return Err(PyFileNotFoundError::new_err(format!(
+                    "{} has none of {}; vlmres reads local checkpoints only",
+                    directory.display(),
+                    FILES.join(", ")
+                )));
+            }
+        }
+        let recipe = recipe::Recipe::from_checkpoint(&files)?;
+        Ok(Self(Arc::new(recipe.replace(&convert::overrides(overrides)?)?)))
+    }
+
+    /// This recipe with further overrides.
+    #[pyo3(signature = (**overrides))]
+    fn replace(&self, overrides: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        Ok(Self(Arc::new(self.0.replace(&convert::overrides(overrides)?)?)))
+    }
+
+    /// The name under which the recipe is loaded.
+    #[getter]
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    /// The family's name for people.
+    #[getter]
+    fn title(&self) -> &str {
+        &self.0.title
+    }
+
+    /// "squash", "tiles", "native" or "hybrid".
+    #[getter]
+    fn strategy(&self) -> &'static str {
+        match self.0.strategy {
+            Strategy::Squash => "squash",
+            Strategy::Tiles => "tiles",
+            Strategy::Native => "native",
+            Strategy::Hybrid => "hybrid",
+        }
+    }
+
+    /// The code whose output this recipe reproduces.
+    #[getter]
+    fn reference(&self) -> &str {
+        &self.0.reference
+    }
+
+    /// All parameters with their values.
+    #[getter]
+    fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        convert::table_to_dict(py, self.0.params())
+    }
+
+    /// The parameters whose values differ from the built-in recipe's.
+    #[getter]
+    fn overrides<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        convert::table_to_dict(py, &self.0.overrides())
+    }
+
+    fn __repr__(&self) -> String {
+        let mut text = format!("Recipe.load({:?}", self.0.name());
+        for (key, value) in &self.0.overrides() {
+            text += &format!(", {key}={value}");
+        }
+        text + ")"
+    }
+
+    fn __eq__(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
+    fn __hash__(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        self.0.name().hash(&mut hasher);
+        self.0.overrides().to_string().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let load = py
+            .import("functools")?
+            .getattr("partial")?
+            .call((py.get_type::<Self>().getattr("load")?,), Some(&convert::table_to_dict(py, &self.0.overrides())?))?;
+        Ok((load, PyTuple::new(py, [self.0.name()])?))
+    }
+}

@@ -1,0 +1,161 @@
+//! `Source`: an image's pixels, borrowed from an array or decoded.
+
+use std::path::PathBuf;
+
+use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::convert;
+use crate::engine::{Threads, parallel};
+use crate::error::{Error, Result};
+use crate::geometry::Size;
+use crate::source::{self, AlphaRule, Encoded, OwnedImage, PixelView, Strides};
+
+/// An image's pixels. Private: `Processor` makes them.
+#[pyclass(frozen, module = "vlmres._core")]
+pub(super) struct Source {
+    size: Size,
+    pixels: Pixels,
+}
+
+enum Pixels {
+    Owned(OwnedImage),
+    Array { array: Py<PyArrayDyn<u8>>, channels: u8, strides: Strides, alpha: AlphaRule },
+}
+
+/// Bytes that stay where they are, or the path of a file.
+enum Input {
+    Bytes(Py<PyBytes>),
+    Path(PathBuf),
+}
+
+impl Input {
+    fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
+        match value.cast::<PyBytes>() {
+            Ok(bytes) => Ok(Self::Bytes(bytes.clone().unbind())),
+            Err(_) => Ok(Self::Path(value.extract()?)),
+        }
+    }
+
+    fn encoded<'a>(&'a self, py: Python<'a>) -> Encoded<'a> {
+        match self {
+            Self::Bytes(bytes) => Encoded::Bytes(bytes.as_bytes(py)),
+            Self::Path(path) => Encoded::Path(path),
+        }
+    }
+}
+
+#[pymethods]
+impl Source {
+    /// Borrows a uint8 array: (h, w), (h, w, c) or, where `channels_first`, (c, h, w); c is 1, 3 or 4. `alpha` says what a
+    /// fourth channel means: "ignore", "white-numpy" or "white-torch". The array must not change while it is processed.
+    #[staticmethod]
+    fn from_array(array: Bound<'_, PyArrayDyn<u8>>, channels_first: bool, alpha: &str) -> PyResult<Self> {
+        let alpha = match alpha {
+            "ignore" => AlphaRule::Ignore,
+            "white-numpy" => AlphaRule::WhiteNumpy,
+            "white-torch" => AlphaRule::WhiteTorch,
+            _ => return Err(Error::Argument(format!("unknown alpha rule {alpha:?}")).into()),
+        };
+        let (shape, strides) = (array.shape(), array.strides());
+        let (y, x, channel) = match (shape.len(), channels_first) {
+            (2, _) => (0, 1, None),
+            (3, true) => (1, 2, Some(0)),
+            (3, false) => (0, 1, Some(2)),
+            _ => return Err(PyTypeError::new_err(format!("an image has 2 or 3 dimensions, got shape {shape:?}"))),
+        };
+        let channels = channel.map_or(1, |axis| shape[axis]);
+        let strides = Strides { y: strides[y], x: strides[x], channel: channel.map_or(0, |axis| strides[axis]) };
+        let size = Size::of_image(shape[x] as i64, shape[y] as i64)?;
+        let channels = u8::try_from(channels).unwrap_or(u8::MAX);
+        let pixels = Pixels::Array { array: array.unbind(), channels, strides, alpha };
+        let source = Self { size, pixels };
+        Ok(source)
+    }
+
+    /// (width, height) in pixels.
+    #[getter]
+    fn size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        convert::size(py, self.size)
+    }
+
+    /// The pixels as a new (height, width, 3) array.
+    fn to_array<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArrayDyn<u8>>> {
+        let view = self.view(py)?;
+        let mut data = vec![0; self.size.area() as usize * 3];
+        for (y, row) in data.chunks_exact_mut(self.size.width as usize * 3).enumerate() {
+            view.copy_row(y as u32, row);
+        }
+        let shape = [self.size.height as usize, self.size.width as usize, 3];
+        numpy::PyArray1::from_vec(py, data).reshape(&shape[..])
+    }
+}
+
+impl Source {
+    /// The pixels, for as long as the source lives and the array is left alone.
+    pub(super) fn view<'a>(&'a self, py: Python<'a>) -> Result<PixelView<'a>> {
+        match &self.pixels {
+            Pixels::Owned(image) => image.view(),
+            Pixels::Array { array, channels, strides, alpha } => {
+                let extents = [
+                    (self.size.height, strides.y),
+                    (self.size.width, strides.x),
+                    (u32::from(*channels), strides.channel),
+                ];
+                let (mut low, mut high) = (0isize, 0isize);
+                for (count, stride) in extents {
+                    let reach = stride * (count as isize - 1);
+                    if reach < 0 { low += reach } else { high += reach }
+                }
+                let start = array.bind(py).data();
+                // SAFETY: numpy's shape and strides say that all bytes from `low` to `high` belong to the array, which
+                // this source keeps alive.
+                let data = unsafe { std::slice::from_raw_parts(start.offset(low), (high - low) as usize + 1) };
+                PixelView::new(data, low.unsigned_abs(), self.size, *channels, *strides, *alpha)
+            }
+        }
+    }
+
+    /// First byte and one past the last of borrowed memory.
+    pub(super) fn extent(&self, py: Python<'_>) -> Result<Option<(usize, usize)>> {
+        Ok(match &self.pixels {
+            Pixels::Owned(_) => None,
+            Pixels::Array { .. } => Some(self.view(py)?.extent()),
+        })
+    }
+}
+
+/// Decodes files: each item is `bytes` or a path. The result holds a `Source` or the exception of each, in order. An image
+/// of more than `max_pixels` is refused; by default Pillow's limit.
+#[pyfunction]
+pub(super) fn decode_many(
+    py: Python<'_>,
+    items: Vec<Bound<'_, PyAny>>,
+    max_pixels: Option<u64>,
+    num_threads: usize,
+) -> PyResult<Vec<Py<PyAny>>> {
+    let max_pixels = max_pixels.unwrap_or(source::DEFAULT_MAX_PIXELS);
+    let inputs = items.iter().map(Input::of).collect::<PyResult<Vec<_>>>()?;
+    let encoded: Vec<Encoded<'_>> = inputs.iter().map(|input| input.encoded(py)).collect();
+    let decode = || parallel(&encoded, Threads::new(num_threads), |item, (): &mut ()| item.decode(max_pixels));
+    py.detach(decode)
+        .into_iter()
+        .map(|decoded| match decoded {
+            Ok(image) => Ok(Py::new(py, Source { size: image.size(), pixels: Pixels::Owned(image) })?.into_any()),
+            Err(error) => Ok(PyErr::from(error).into_value(py).into_any()),
+        })
+        .collect()
+}
+
+/// (width, height) of an encoded image from its header: as stored, or with `exif` as it is to be seen.
+#[pyfunction]
+#[pyo3(signature = (path_or_bytes, *, exif = false))]
+pub(super) fn image_size<'py>(path_or_bytes: &Bound<'py, PyAny>, exif: bool) -> PyResult<Bound<'py, PyAny>> {
+    let py = path_or_bytes.py();
+    let input = Input::of(path_or_bytes)?;
+    let encoded = input.encoded(py);
+    let size = py.detach(|| source::image_size(encoded, exif))?;
+    convert::size(py, size)
+}

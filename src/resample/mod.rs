@@ -1,0 +1,77 @@
+//! Exact separable resampling of 8-bit RGB, band by band.
+//!
+//! Pillow and ATen agree on geometry and weights and differ in fixed point and in the order of the two passes; both round
+//! to bytes between the passes, so the order shows in the result.
+
+mod filter;
+mod kernels;
+mod nearest;
+mod resampler;
+mod weights;
+
+use std::str::FromStr;
+
+pub use resampler::{Resampler, Scratch, Window};
+pub use weights::AxisWeights;
+
+use crate::error::{Error, Result};
+use crate::geometry::Size;
+use crate::recipe::Backend;
+
+/// When Pillow resamples columns before rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PassOrder {
+    /// Never: up to Pillow 12.1.
+    Pillow11,
+    /// Where the image is over a hundred times taller than wide and shrinks: Pillow 12.2 and 12.3 (python-pillow/Pillow#9524).
+    Pillow12,
+    /// Where the height shrinks by more than twice as many pixels as the width: Pillow 13 (python-pillow/Pillow#9549).
+    #[default]
+    Pillow13,
+}
+
+impl PassOrder {
+    fn vertical_first(self, from: Size, to: Size) -> bool {
+        let [in_w, in_h, out_w, out_h] = [from.width, from.height, to.width, to.height].map(i64::from);
+        match self {
+            Self::Pillow11 => false,
+            Self::Pillow12 => in_h > 100 * in_w && out_h < in_h,
+            Self::Pillow13 => out_h < in_h && (in_h - out_h) > 2 * (in_w - out_w),
+        }
+    }
+}
+
+/// Whose arithmetic to follow, and how Pillow's passes go where a step is Pillow's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Arithmetic {
+    /// Pillow's or ATen's.
+    pub backend: Backend,
+    /// Pillow's order of passes.
+    pub pass_order: PassOrder,
+}
+
+impl Arithmetic {
+    /// The names that parse.
+    pub const NAMES: &'static str = "pillow, pillow-13, pillow-12, pillow-11, torch";
+}
+
+impl FromStr for Arithmetic {
+    type Err = Error;
+
+    /// `pillow` is the newest Pillow's; `pillow-12` is that of 12.2 and 12.3, `pillow-11` that of all before. After `torch+`
+    /// stands the Pillow of those steps that are always Pillow's.
+    fn from_str(name: &str) -> Result<Self> {
+        let (backend, pillow) = match name.strip_prefix("torch") {
+            Some("") => (Backend::Torch, "pillow"),
+            Some(rest) => (Backend::Torch, rest.strip_prefix('+').unwrap_or(rest)),
+            None => (Backend::Pillow, name),
+        };
+        let pass_order = match pillow {
+            "pillow" | "pillow-13" => PassOrder::Pillow13,
+            "pillow-12" => PassOrder::Pillow12,
+            "pillow-11" => PassOrder::Pillow11,
+            _ => return Err(Error::Argument(format!("arithmetic must be one of {}, got {name:?}", Self::NAMES))),
+        };
+        Ok(Self { backend, pass_order })
+    }
+}

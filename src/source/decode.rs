@@ -1,0 +1,181 @@
+//! Encoded images. Sizes are checked from the header before a pixel is decoded; a decoder's panic becomes an error.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufRead, Cursor, Read, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageReader};
+
+use super::OwnedImage;
+use crate::error::{Error, Result};
+use crate::geometry::Size;
+
+/// Pillow refuses images of more pixels (twice `Image.MAX_IMAGE_PIXELS`).
+pub const DEFAULT_MAX_PIXELS: u64 = 2 * 89_478_485;
+
+/// A header is looked for in this many bytes before the whole file is read.
+const HEADER_BYTES: u64 = 1 << 18;
+
+/// Encoded bytes, or the file that has them.
+#[derive(Clone, Copy, Debug)]
+pub enum Encoded<'a> {
+    /// The bytes of an image file.
+    Bytes(&'a [u8]),
+    /// Where the file lies.
+    Path(&'a Path),
+}
+
+/// An image's size from its header: as stored, or as it is to be seen where `exif` is true.
+pub fn image_size(source: Encoded<'_>, exif: bool) -> Result<Size> {
+    let head = source.read(HEADER_BYTES)?;
+    let complete = (head.get_ref().len() as u64) < HEADER_BYTES;
+    match guarded(|| header(head, exif)) {
+        Err(_) if !complete => guarded(|| header(source.read(u64::MAX)?, exif)),
+        result => result,
+    }
+}
+
+impl<'a> Encoded<'a> {
+    /// Decodes to RGB as transformers loads a file: EXIF orientation applied, transparency discarded.
+    pub fn decode(self, max_pixels: u64) -> Result<OwnedImage> {
+        guarded(|| {
+            let mut decoder = decoder(self.read(u64::MAX)?)?;
+            check_pixels(&decoder, max_pixels)?;
+            let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+            let mut limits = image::Limits::no_limits();
+            // Room for 16-bit RGBA and a decoder's own buffers.
+            limits.max_alloc = Some(max_pixels.saturating_mul(16).max(1 << 26));
+            decoder.set_limits(limits).map_err(|error| decode_error(&error))?;
+            let mut image = DynamicImage::from_decoder(decoder).map_err(|error| decode_error(&error))?;
+            image.apply_orientation(orientation);
+            let size = Size::of_image(image.width().into(), image.height().into())?;
+            OwnedImage::new(size, to_rgb(image))
+        })
+    }
+
+    /// The first `limit` bytes.
+    fn read(self, limit: u64) -> Result<Cursor<Cow<'a, [u8]>>> {
+        Ok(Cursor::new(match self {
+            Self::Bytes(bytes) => Cow::Borrowed(&bytes[..bytes.len().min(limit as usize)]),
+            Self::Path(path) => {
+                let mut bytes = Vec::new();
+                File::open(path)
+                    .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+                    .map_err(|error| file_error(path, &error))?;
+                Cow::Owned(bytes)
+            }
+        }))
+    }
+}
+
+fn decoder<'r, R: BufRead + Seek + 'r>(reader: R) -> Result<impl ImageDecoder + 'r> {
+    let reader = ImageReader::new(reader).with_guessed_format().map_err(|error| Error::Decode(error.to_string()))?;
+    if reader.format().is_none() {
+        return Err(Error::Decode("not a JPEG, PNG, WebP, BMP, TIFF or GIF image".into()));
+    }
+    reader.into_decoder().map_err(|error| decode_error(&error))
+}
+
+fn header(reader: impl BufRead + Seek, exif: bool) -> Result<Size> {
+    let mut decoder = decoder(reader)?;
+    let (width, height) = decoder.dimensions();
+    let size = Size::of_image(width.into(), height.into())?;
+    let turned = matches!(
+        decoder.orientation(),
+        Ok(Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH)
+    );
+    Ok(if exif && turned { Size::new(size.height, size.width) } else { size })
+}
+
+fn check_pixels(decoder: &impl ImageDecoder, limit: u64) -> Result<()> {
+    let (width, height) = decoder.dimensions();
+    Size::of_image(width.into(), height.into())?;
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > limit {
+        return Err(Error::TooManyPixels { width, height, pixels, limit });
+    }
+    Ok(())
+}
+
+/// Pillow's `convert("RGB")` of each mode it opens such a file in: deep colour keeps its high byte, while 16-bit gray (mode
+/// I;16) clips at 255.
+fn to_rgb(image: DynamicImage) -> Vec<u8> {
+    let high = |value: u16| (value >> 8) as u8;
+    let gray = |value: u8| [value; 3];
+    match image {
+        DynamicImage::ImageRgb8(pixels) => pixels.into_raw(),
+        DynamicImage::ImageLuma8(pixels) => pixels.into_raw().into_iter().flat_map(gray).collect(),
+        DynamicImage::ImageLumaA8(pixels) => pixels.pixels().flat_map(|pixel| gray(pixel.0[0])).collect(),
+        DynamicImage::ImageRgba8(pixels) => {
+            pixels.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2]]).collect()
+        }
+        DynamicImage::ImageLuma16(pixels) => {
+            pixels.pixels().flat_map(|pixel| gray(pixel.0[0].min(255) as u8)).collect()
+        }
+        DynamicImage::ImageLumaA16(pixels) => pixels.pixels().flat_map(|pixel| gray(high(pixel.0[0]))).collect(),
+        DynamicImage::ImageRgb16(pixels) => pixels.into_raw().into_iter().map(high).collect(),
+        DynamicImage::ImageRgba16(pixels) => {
+            pixels.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2]].map(high)).collect()
+        }
+        other => other.into_rgb8().into_raw(),
+    }
+}
+
+/// Runs a decoder, turning its panic into an error. The panic's message still goes to the panic hook.
+fn guarded<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
+        let message = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("unknown panic");
+        Err(Error::Decode(format!("the decoder failed: {message}")))
+    })
+}
+
+fn decode_error(error: &image::ImageError) -> Error {
+    Error::Decode(error.to_string())
+}
+
+fn file_error(path: &Path, error: &std::io::Error) -> Error {
+    Error::File { path: path.display().to_string(), message: error.to_string(), errno: error.raw_os_error() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::ImageFormat;
+
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        let image = image::RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, 7]));
+        image.write_to(&mut bytes, ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn a_header_over_the_limit_is_refused_before_decoding() {
+        let bytes = png(40, 30);
+        let error = Encoded::Bytes(&bytes).decode(1199).unwrap_err().to_string();
+        assert!(error.contains("40x30") && error.contains("1200") && error.contains("1199"), "{error}");
+        assert!(Encoded::Bytes(&bytes).decode(1200).is_ok());
+    }
+
+    #[test]
+    fn broken_bytes_are_errors() {
+        let bytes = png(64, 64);
+        for cut in [0, 3, 20, bytes.len() / 2] {
+            assert!(Encoded::Bytes(&bytes[..cut]).decode(DEFAULT_MAX_PIXELS).is_err(), "{cut}");
+        }
+        assert!(matches!(image_size(Encoded::Path(Path::new("/nowhere.png")), false), Err(Error::File { .. })));
+    }
+
+    #[test]
+    fn a_panic_is_an_error() {
+        let error = guarded::<()>(|| panic!("index {}", 5)).unwrap_err().to_string();
+        assert!(error.contains("index 5"));
+    }
+}

@@ -1,0 +1,7 @@
+//! Where pixels come from: borrowed memory of any layout, or encoded bytes.
+
+mod decode;
+mod view;
+
+pub use decode::{DEFAULT_MAX_PIXELS, Encoded, image_size};
+pub use view::{AlphaRule, OwnedImage, PixelView, Strides};

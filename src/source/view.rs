@@ -1,0 +1,203 @@
+//! Borrowed 8-bit pixels with any strides, read as packed RGB rows.
+
+use crate::error::{Error, Result};
+use crate::geometry::Size;
+
+/// Bytes from one sample to the next along each axis; negative where the memory runs backwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strides {
+    /// Down one row.
+    pub y: isize,
+    /// Right one pixel.
+    pub x: isize,
+    /// To the next channel.
+    pub channel: isize,
+}
+
+/// What a fourth channel means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlphaRule {
+    /// It is ignored.
+    Ignore,
+    /// Composited on white in f64, rounded half to even (transformers' numpy path).
+    WhiteNumpy,
+    /// Composited on white in f32, truncated (transformers' torchvision path).
+    WhiteTorch,
+}
+
+/// A borrowed image.
+#[derive(Clone, Copy, Debug)]
+pub struct PixelView<'a> {
+    data: &'a [u8],
+    origin: usize,
+    size: Size,
+    channels: u8,
+    strides: Strides,
+    alpha: AlphaRule,
+}
+
+impl<'a> PixelView<'a> {
+    /// An image whose first sample is `data[origin]`, with 1, 3 or 4 channels. Every sample must lie in `data`.
+    pub fn new(
+        data: &'a [u8],
+        origin: usize,
+        size: Size,
+        channels: u8,
+        strides: Strides,
+        alpha: AlphaRule,
+    ) -> Result<Self> {
+        if !matches!(channels, 1 | 3 | 4) {
+            return Err(Error::Argument(format!("an image has 1, 3 or 4 channels, got {channels}")));
+        }
+        let size = Size::of_image(size.width.into(), size.height.into())?;
+        let extents = [(size.height, strides.y), (size.width, strides.x), (channels.into(), strides.channel)];
+        let (mut low, mut high) = (origin as i128, origin as i128);
+        for (count, stride) in extents {
+            let reach = i128::from(count - 1) * stride as i128;
+            if reach < 0 { low += reach } else { high += reach }
+        }
+        if low < 0 || high >= data.len() as i128 {
+            return Err(Error::Argument(format!(
+                "an image of {}x{} with {channels} channels does not fit its {} bytes",
+                size.width,
+                size.height,
+                data.len()
+            )));
+        }
+        Ok(Self { data, origin, size, channels, strides, alpha })
+    }
+
+    /// Packed RGB rows without gaps.
+    pub fn packed(data: &'a [u8], size: Size) -> Result<Self> {
+        let strides = Strides { y: size.width as isize * 3, x: 3, channel: 1 };
+        Self::new(data, 0, size, 3, strides, AlphaRule::Ignore)
+    }
+
+    /// The image's size.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Address of the first byte and of the end of its memory.
+    pub fn extent(&self) -> (usize, usize) {
+        let range = self.data.as_ptr_range();
+        (range.start as usize, range.end as usize)
+    }
+
+    /// Whether rows can be borrowed as they lie.
+    pub fn has_packed_rows(&self) -> bool {
+        self.channels == 3 && self.strides.x == 3 && self.strides.channel == 1
+    }
+
+    /// Row `y` as packed RGB, borrowed where it lies packed, else converted into `scratch`.
+    pub fn row<'s>(&'s self, y: u32, scratch: &'s mut Vec<u8>) -> &'s [u8] {
+        let bytes = self.size.width as usize * 3;
+        if self.has_packed_rows() {
+            let start = self.offset(y);
+            &self.data[start..start + bytes]
+        } else {
+            scratch.resize(bytes, 0);
+            self.convert_row(y, scratch);
+            scratch
+        }
+    }
+
+    /// Row `y` as packed RGB, written to `out`.
+    pub fn copy_row(&self, y: u32, out: &mut [u8]) {
+        if self.has_packed_rows() {
+            let start = self.offset(y);
+            out.copy_from_slice(&self.data[start..start + out.len()]);
+        } else {
+            self.convert_row(y, out);
+        }
+    }
+
+    fn offset(&self, y: u32) -> usize {
+        self.origin.wrapping_add_signed(self.strides.y * y as isize)
+    }
+
+    fn convert_row(&self, y: u32, out: &mut [u8]) {
+        let mut at = self.offset(y);
+        let channel = |at: usize, index: isize| self.data[at.wrapping_add_signed(self.strides.channel * index)];
+        for pixel in out.as_chunks_mut::<3>().0 {
+            *pixel = match self.channels {
+                1 => [channel(at, 0); 3],
+                3 => [channel(at, 0), channel(at, 1), channel(at, 2)],
+                _ => self.alpha.apply([channel(at, 0), channel(at, 1), channel(at, 2)], channel(at, 3)),
+            };
+            at = at.wrapping_add_signed(self.strides.x);
+        }
+    }
+}
+
+/// An image of packed RGB rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedImage {
+    size: Size,
+    data: Vec<u8>,
+}
+
+impl OwnedImage {
+    /// An image of `width * height * 3` bytes.
+    pub fn new(size: Size, data: Vec<u8>) -> Result<Self> {
+        PixelView::packed(&data, size)?;
+        Ok(Self { size, data })
+    }
+
+    /// Borrows the pixels.
+    pub fn view(&self) -> Result<PixelView<'_>> {
+        PixelView::packed(&self.data, self.size)
+    }
+
+    /// The image's size.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+}
+
+impl AlphaRule {
+    fn apply(self, rgb: [u8; 3], alpha: u8) -> [u8; 3] {
+        match self {
+            Self::Ignore => rgb,
+            Self::WhiteNumpy => {
+                let a = f64::from(alpha) / 255.0;
+                rgb.map(|c| (a * f64::from(c) + (1.0 - a) * 255.0).round_ties_even() as u8)
+            }
+            Self::WhiteTorch => {
+                let unit = |value: u8| f32::from(value) * (1.0 / 255.0f64) as f32;
+                let a = unit(alpha);
+                rgb.map(|c| ((unit(c) * a + (1.0 - a)) * (255.0f64 + 1.0 - 1e-3) as f32) as u8)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strides_may_run_backwards_and_are_checked() {
+        let data: Vec<u8> = (0..24).collect();
+        let size = Size::new(4, 2);
+        let flipped = Strides { y: -12, x: 3, channel: 1 };
+        let view = PixelView::new(&data, 12, size, 3, flipped, AlphaRule::Ignore).unwrap();
+        let mut scratch = Vec::new();
+        assert_eq!(view.row(0, &mut scratch)[0], 12);
+        assert_eq!(view.row(1, &mut scratch)[0], 0);
+        assert!(PixelView::new(&data, 11, size, 3, flipped, AlphaRule::Ignore).is_err());
+        assert!(PixelView::packed(&data, Size::new(4, 3)).is_err());
+        assert!(PixelView::new(&data, 0, size, 2, flipped, AlphaRule::Ignore).is_err());
+    }
+
+    #[test]
+    fn planar_and_gray_become_packed_rows() {
+        let data: Vec<u8> = (0..12).collect();
+        let planar = Strides { y: 2, x: 1, channel: 4 };
+        let view = PixelView::new(&data, 0, Size::new(2, 2), 3, planar, AlphaRule::Ignore).unwrap();
+        assert_eq!(view.row(1, &mut Vec::new()), [2, 6, 10, 3, 7, 11]);
+        let gray = Strides { y: 2, x: 1, channel: 1 };
+        let view = PixelView::new(&data, 0, Size::new(2, 2), 1, gray, AlphaRule::Ignore).unwrap();
+        assert_eq!(view.row(0, &mut Vec::new()), [0, 0, 0, 1, 1, 1]);
+    }
+}
