@@ -1,7 +1,7 @@
 """The compiled part of vlmres. Private: use the names that `vlmres` exports."""
 
 import os
-from typing import Any, Final, Literal, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +28,7 @@ __all__ = [
     "recipes",
 ]
 
-_Convention = Literal["pixels", "0-1000", "0-999", "0-1"]
+_Convention: TypeAlias = Literal["pixels", "0-1000", "0-999", "0-1"]
 
 class VlmresError(ValueError):
     """Base of the errors of vlmres."""
@@ -51,8 +51,10 @@ class Recipe:
         """The built-in recipe `name` with `overrides` of its parameters."""
     @staticmethod
     def from_pretrained(directory_or_config: str | os.PathLike[str] | dict[str, Any], **overrides: Any) -> Recipe:
-        """The recipe that a checkpoint asks for: a directory with `preprocessor_config.json` or `processor_config.json`,
-        or such a file's content as a dict. `overrides` change it further.
+        """The recipe that a checkpoint asks for.
+
+        It is a directory with `preprocessor_config.json` or `processor_config.json`, or such a file's content as a dict.
+        `overrides` change the recipe further.
         """
     def replace(self, **overrides: Any) -> Recipe:
         """This recipe with further overrides."""
@@ -151,7 +153,7 @@ class Plan:
         view: int | None = None,
         tile: int | None = None,
     ) -> NDArray[np.float64]:
-        """Source pixels to the model's coordinates: `boxes` is (n, 4) or (4,), xyxy; the result is float64 of that shape.
+        """Source pixels to the model's coordinates: `boxes` is (n, 4) or (4,), xyxy; the result has its shape.
 
         `convention` is by default the recipe's own. With `view` the coordinates are those of that view's canvas, with
         `tile` those of that tile of it.

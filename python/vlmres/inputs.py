@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DataFormat = Literal["channels_first", "channels_last"]
 
+AlphaRule = Literal["ignore", "white-numpy", "white-torch"]
+
 CHANNELS = (1, 3, 4)
 
 
@@ -41,7 +43,8 @@ class Loader:
     def __init__(self, recipe: Recipe, *, torch_alpha: bool, max_pixels: int | None, num_threads: int) -> None:
         self._recipe = recipe.name
         self._convert: str = recipe.params["convert"]
-        self._alpha = "white-torch" if torch_alpha else "white-numpy"
+        white: AlphaRule = "white-torch" if torch_alpha else "white-numpy"
+        self._alpha: AlphaRule = white if self._convert == "white" else "ignore"
         self._max_pixels = max_pixels
         self._num_threads = num_threads
 
@@ -99,10 +102,8 @@ class Loader:
         channels_first = False
         channels = 1
         if array.ndim == 3:
-            if data_format is None:
-                channels_first = array.shape[0] in CHANNELS
-            else:
-                channels_first = data_format == "channels_first"
+            guess = "channels_first" if array.shape[0] in CHANNELS else "channels_last"
+            channels_first = (data_format or guess) == "channels_first"
             channels = array.shape[0 if channels_first else 2]
         elif array.ndim != 2:
             raise VlmresError(f"an image has 2 or 3 dimensions, got shape {array.shape}")
@@ -110,7 +111,7 @@ class Loader:
             raise VlmresError(f"an image has 1, 3 or 4 channels first or last, got shape {array.shape}")
         if self._convert == "none" and channels != 3:
             raise self._not_rgb(f"{channels} channels in shape {array.shape}")
-        return Source.from_array(array, channels_first, self._alpha if self._convert == "white" else "ignore")
+        return Source.from_array(array, channels_first, self._alpha)
 
     def _not_rgb(self, got: str) -> VlmresError:
         return VlmresError(
