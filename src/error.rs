@@ -90,16 +90,6 @@ pub enum Error {
         /// The system's error number, where it gave one.
         errno: Option<i32>,
     },
-    /// The recipe takes RGB only, and the image is something else.
-    #[error(
-        "recipe {recipe:?} takes RGB images and its reference refuses others; got {got}. Convert first, or load the recipe with convert=\"white\""
-    )]
-    NotRgb {
-        /// The recipe.
-        recipe: String,
-        /// The channels or mode of the image.
-        got: String,
-    },
     /// This filter has no reference in this arithmetic.
     #[error("filter {filter:?} does not exist in arithmetic {arithmetic:?}; it has {known}")]
     Filter {

@@ -26,7 +26,7 @@ from vlmres._core import (
 )
 from vlmres._types import Grid, Size
 from vlmres.batch import Batch
-from vlmres.processor import Processor
+from vlmres.processor import Processor, resize
 from vlmres.table import PlanTable, plan_many
 
 __version__ = build_info()["version"]
@@ -50,4 +50,5 @@ __all__ = [
     "plan",
     "plan_many",
     "recipes",
+    "resize",
 ]

@@ -26,6 +26,7 @@ __all__ = [
     "plan",
     "plan_columns",
     "recipes",
+    "resize_source",
 ]
 
 _Convention: TypeAlias = Literal["pixels", "0-1000", "0-999", "0-1"]
@@ -53,8 +54,8 @@ class Recipe:
     def from_pretrained(directory_or_config: str | os.PathLike[str] | dict[str, Any], **overrides: Any) -> Recipe:
         """The recipe that a checkpoint asks for.
 
-        It is a directory with `preprocessor_config.json` or `processor_config.json`, or such a file's content as a dict.
-        `overrides` change the recipe further.
+        It is a directory with `preprocessor_config.json` or `processor_config.json`, or such a file's content as a
+        dict. `overrides` change the recipe further.
         """
     def replace(self, **overrides: Any) -> Recipe:
         """This recipe with further overrides."""
@@ -233,3 +234,8 @@ def plan_columns(
 
 def recipes() -> list[str]:
     """Names of the built-in recipes, sorted."""
+
+def resize_source(
+    source: Source, size: tuple[int, int], filter: str, arithmetic: str, num_threads: int
+) -> NDArray[np.uint8]:
+    """Resizes a source to (width, height), bytes to bytes: a new (height, width, 3) array."""

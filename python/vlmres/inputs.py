@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vlmres._core import Recipe
-
 DataFormat = Literal["channels_first", "channels_last"]
 
 AlphaRule = Literal["ignore", "white-numpy", "white-torch"]
@@ -38,11 +36,10 @@ def as_list(images: Any) -> list[Any]:
 
 
 class Loader:
-    """Reads images by a recipe's colour rule."""
+    """Reads images by a recipe's colour rule, its `convert` parameter."""
 
-    def __init__(self, recipe: Recipe, *, torch_alpha: bool, max_pixels: int | None, num_threads: int) -> None:
-        self._recipe = recipe.name
-        self._convert: str = recipe.params["convert"]
+    def __init__(self, convert: str, *, torch_alpha: bool, max_pixels: int | None, num_threads: int) -> None:
+        self._convert = convert
         white: AlphaRule = "white-torch" if torch_alpha else "white-numpy"
         self._alpha: AlphaRule = white if self._convert == "white" else "ignore"
         self._max_pixels = max_pixels
@@ -113,9 +110,10 @@ class Loader:
             raise self._not_rgb(f"{channels} channels in shape {array.shape}")
         return Source.from_array(array, channels_first, self._alpha)
 
-    def _not_rgb(self, got: str) -> VlmresError:
+    @staticmethod
+    def _not_rgb(got: str) -> VlmresError:
         return VlmresError(
-            f"recipe {self._recipe!r} takes RGB images, as its reference does; got {got}. "
+            f"the recipe takes RGB images, as its reference does; got {got}. "
             'Convert it first, or load the recipe with convert="white"'
         )
 

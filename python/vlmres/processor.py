@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vlmres._core import BatchLayout, Plan, Recipe, Source, default_threads, execute, plan
+from vlmres._core import BatchLayout, Plan, Recipe, Source, default_threads, execute, plan, resize_source
 from vlmres.batch import Batch
 from vlmres.inputs import DataFormat, Loader, as_list
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Layout = Literal["hf", "packed"]
 DType = Literal["float32", "bfloat16", "float16", "uint8"]
+Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Arithmetic = Literal["pillow", "pillow-13", "pillow-12", "pillow-11", "torch"]
 
 # numpy types that may hold each dtype; the first is what a fresh array has.
@@ -117,7 +118,7 @@ class Processor:
             raise ValueError("images is empty")
         threads = self.num_threads or _default_threads()
         loader = Loader(
-            self.recipe,
+            self.recipe.params["convert"],
             torch_alpha=self.arithmetic == "torch",
             max_pixels=self.max_image_pixels,
             num_threads=threads,
@@ -183,6 +184,37 @@ class Processor:
             if array.dtype.name not in storage or not array.dtype.isnative:
                 raise ValueError(f"out[{key!r}] must have dtype {' or '.join(storage)}, got {array.dtype}")
         return {key: out[key] for key in keys}
+
+
+def resize(
+    image: Any,
+    size: tuple[int, int],
+    filter: Filter = "bicubic",  # noqa: A002
+    arithmetic: Arithmetic = "pillow",
+    *,
+    num_threads: int | None = None,
+) -> NDArray[np.uint8]:
+    """Resizes one image exactly as Pillow or torchvision does.
+
+    Args:
+        image: Anything that a `Processor` takes.
+        size: (width, height).
+        filter: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos"; torch has neither "box" nor "hamming".
+        arithmetic: As of `Processor`.
+        num_threads: As of `Processor`.
+
+    Returns:
+        uint8 of shape (height, width, 3).
+
+    Raises:
+        VlmresError: The image cannot be used, or there is no such filter.
+    """
+    threads = num_threads or _default_threads()
+    loader = Loader("white", torch_alpha=arithmetic == "torch", max_pixels=None, num_threads=threads)
+    source = loader.load([image])[0]
+    if isinstance(source, Exception):
+        raise source
+    return resize_source(source, size, filter, resolve_arithmetic(arithmetic), threads)
 
 
 def resolve_arithmetic(name: str) -> str:

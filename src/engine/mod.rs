@@ -8,8 +8,9 @@ use std::ops::Range;
 pub use pool::{Threads, default_threads, parallel};
 
 use crate::error::{Error, Result};
-use crate::plan::{Plan, View};
-use crate::recipe::Pixels;
+use crate::geometry::Size;
+use crate::plan::{Plan, Stage, View};
+use crate::recipe::{Filter, Pixels};
 use crate::resample::Arithmetic;
 use crate::source::{OwnedImage, PixelView};
 use crate::write::{BatchLayout, Element, Sink, table};
@@ -75,6 +76,28 @@ pub fn execute<T: Element>(
         });
     });
     Ok(())
+}
+
+/// Resizes one image, bytes to bytes.
+pub fn resize(
+    source: PixelView<'_>,
+    to: Size,
+    filter: Filter,
+    arithmetic: Arithmetic,
+    threads: Threads,
+) -> Result<OwnedImage> {
+    let job = StageJob::new(source, Stage::resize(to, false), filter, arithmetic)?;
+    let row_bytes = to.width as usize * 3;
+    let mut data = Vec::with_capacity(to.height as usize * row_bytes);
+    let sink = Sink::from_uninit(data.spare_capacity_mut());
+    let threads = if sink.len() < SERIAL_BYTES { Threads::ONE } else { threads };
+    let bands: Vec<_> = cut(to.height, to.height as usize, threads).collect();
+    parallel(&bands, threads, |band, buffers: &mut Buffers| {
+        job.rows(band.clone(), buffers, |y, row| sink.copy(y as usize * row_bytes, row));
+    });
+    // SAFETY: the bands cover every row, and every row was copied.
+    unsafe { data.set_len(to.height as usize * row_bytes) };
+    OwnedImage::new(to, data)
 }
 
 fn check<T: Element>(items: &[Item<'_>], layout: &BatchLayout, sinks: &[Sink<'_, T>]) -> Result<()> {

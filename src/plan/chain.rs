@@ -25,7 +25,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    fn resize(to: Size, always_pillow: bool) -> Self {
+    /// A resize that is its own canvas.
+    pub fn resize(to: Size, always_pillow: bool) -> Self {
         Self { resized: to, canvas: to, offset: Point::default(), fill: [0; 3], always_pillow }
     }
 

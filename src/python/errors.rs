@@ -27,7 +27,7 @@ impl From<Error> for PyErr {
             // With an error number Python chooses the subclass, such as FileNotFoundError.
             Error::File { path, errno: Some(errno), message } => PyOSError::new_err((errno, message, path)),
             Error::File { .. } => PyOSError::new_err(message),
-            Error::NotRgb { .. } | Error::Argument(_) => VlmresError::new_err(message),
+            Error::Argument(_) => VlmresError::new_err(message),
         }
     }
 }

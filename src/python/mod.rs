@@ -24,7 +24,7 @@ mod _core {
     #[pymodule_export]
     use super::recipe::{Recipe, recipes};
     #[pymodule_export]
-    use super::source::{Source, decode_many, image_size};
+    use super::source::{Source, decode_many, image_size, resize_source};
     #[pymodule_export]
     use super::{build_info, default_threads};
 }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::convert;
-use crate::engine::{Threads, parallel};
+use crate::engine::{self, Threads, parallel};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::source::{self, AlphaRule, Encoded, OwnedImage, PixelView, Strides};
@@ -147,6 +147,24 @@ pub(super) fn decode_many(
             Err(error) => Ok(PyErr::from(error).into_value(py).into_any()),
         })
         .collect()
+}
+
+/// Resizes a source to (width, height), bytes to bytes: a new (height, width, 3) array.
+#[pyfunction]
+pub(super) fn resize_source<'py>(
+    py: Python<'py>,
+    source: &Source,
+    size: (i64, i64),
+    filter: &str,
+    arithmetic: &str,
+    num_threads: usize,
+) -> PyResult<Bound<'py, PyArrayDyn<u8>>> {
+    let to = Size::of_image(size.0, size.1)?;
+    let (filter, arithmetic) = (filter.parse()?, arithmetic.parse()?);
+    let view = source.view(py)?;
+    let resized = py.detach(|| engine::resize(view, to, filter, arithmetic, Threads::new(num_threads)))?;
+    let shape = [to.height as usize, to.width as usize, 3];
+    numpy::PyArray1::from_vec(py, resized.into_bytes()).reshape(&shape[..])
 }
 
 /// (width, height) of an encoded image from its header: as stored, or with `exif` as it is to be seen.

@@ -1,7 +1,10 @@
 //! The vocabulary in which recipes are written: what each section of a `builtin/*.toml` may say.
 
+use std::str::FromStr;
+
 use serde::Deserialize;
 
+use crate::error::{Error, Result};
 use crate::geometry::{Grid, Size};
 
 /// Which of the four answers to the resolution question a family gives.
@@ -34,6 +37,16 @@ pub enum Filter {
     Bicubic,
     /// Windowed sinc of support 3.
     Lanczos,
+}
+
+impl FromStr for Filter {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        use serde::de::value::{Error as ValueError, StrDeserializer};
+        Self::deserialize(StrDeserializer::<ValueError>::new(name))
+            .map_err(|error| Error::Argument(format!("filter: {error}")))
+    }
 }
 
 /// Whose integer arithmetic a resize follows, and with it whose order of normalisation.

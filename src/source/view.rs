@@ -153,6 +153,11 @@ impl OwnedImage {
     pub fn size(&self) -> Size {
         self.size
     }
+
+    /// Its rows, packed.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.data
+    }
 }
 
 impl AlphaRule {

@@ -1,6 +1,7 @@
 //! Where a canvas row's pixels go: tiles, merged patches or flat patches.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 use crate::geometry::{Grid, Size};
 use crate::recipe::PatchOrder;
@@ -182,6 +183,12 @@ impl<'a, T: Copy> Sink<'a, T> {
         unsafe { Self::new(slice.as_mut_ptr(), slice.len()) }
     }
 
+    /// A sink over memory that holds no values yet.
+    pub fn from_uninit(slice: &'a mut [MaybeUninit<T>]) -> Self {
+        // SAFETY: the slice is borrowed mutably for 'a, and a sink only writes.
+        unsafe { Self::new(slice.as_mut_ptr().cast(), slice.len()) }
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
         self.len
@@ -199,6 +206,13 @@ impl<'a, T: Copy> Sink<'a, T> {
             // SAFETY: `run` holds `count` places and `index < count`.
             unsafe { run.add(index).write(value) };
         }
+    }
+
+    /// Copies values to `at` and on.
+    pub fn copy(&self, at: usize, values: &[T]) {
+        let run = self.run(at, values.len());
+        // SAFETY: `run` holds as many places, and a sink's memory is nobody else's.
+        unsafe { run.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
     }
 
     /// Writes one value `count` times from `at` on.
