@@ -189,7 +189,7 @@ class Processor:
 def resize(
     image: Any,
     size: tuple[int, int],
-    filter: Filter = "bicubic",  # noqa: A002
+    filter: Filter = "bicubic",
     arithmetic: Arithmetic = "pillow",
     *,
     num_threads: int | None = None,
