@@ -135,11 +135,9 @@ impl Recipe {
     }
 
     fn __repr__(&self) -> String {
-        let mut text = format!("Recipe.load({:?}", self.0.name());
-        for (key, value) in &self.0.overrides() {
-            text += &format!(", {key}={value}");
-        }
-        text + ")"
+        let name = format!("{:?}", self.0.name());
+        let overrides = self.0.overrides().into_iter().map(|(key, value)| format!("{key}={value}"));
+        format!("Recipe.load({})", std::iter::once(name).chain(overrides).collect::<Vec<_>>().join(", "))
     }
 
     fn __eq__(&self, other: &Self) -> bool {

@@ -1,0 +1,89 @@
+# make demo    the main job on the sample images (needs Rust, CPython 3.10+ with venv, and make)
+# make test    everything that must hold: format, lints, types, stubs, Rust and Python tests
+# make help    all targets
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# A Pillow of the 12 series beside the environment's own, for the tests of its order of passes.
+PILLOW12 := $(VENV)/pillow-12.3
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests need no network; no library may reach for one.
+export HF_HUB_OFFLINE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lint-rust lint-python test-rust test-python build build-demo bench compare fmt clean prerequisites
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: build-demo ## Run the main job on the sample images and draw what each strategy sees
+	$(BIN)/python examples/demo.py
+
+test: lint test-rust test-python ## Everything that must hold
+
+lint: lint-rust lint-python ## Format, lints, types and stubs
+
+lint-rust: prerequisites
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
+		{ echo "make: rustfmt or clippy is missing; install them: rustup component add rustfmt clippy" >&2; exit 1; }
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --features python --lib -- -D warnings
+
+lint-python: build
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest vlmres._core
+
+test-rust: prerequisites
+	cargo test --quiet
+
+test-python: build $(PILLOW12)/.installed
+	VLMRES_TEST_PILLOW12=$(abspath $(PILLOW12)) $(BIN)/python -m pytest
+
+build: $(VENV)/.test ## Install the package and all that its tests need into .venv
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --skip-install
+
+build-demo: $(VENV)/.demo
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --skip-install
+
+bench: prerequisites ## Criterion benchmarks of the Rust core
+	cargo bench
+
+fmt: build ## Format all code
+	cargo fmt
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) target out dist
+	rm -f python/vlmres/_core*.so
+
+$(VENV)/.demo: pyproject.toml Makefile | prerequisites
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "maturin>=1.10,<2"
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --extras cli
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo requirements/test.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements/test.txt
+	@touch $@
+
+$(PILLOW12)/.installed: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(PILLOW12) pillow==12.3.0
+	@touch $@
+
+prerequisites:
+	@command -v cargo >/dev/null 2>&1 || \
+		{ echo "make: cargo is missing; install Rust 1.89 or later from https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 || \
+		{ echo "make: a C linker is missing; install gcc or clang (Debian: apt install gcc; macOS: xcode-select --install)" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null 2>&1 || \
+		{ echo "make: $(PYTHON) is missing; install CPython 3.10 or later, or say which: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "make: $(PYTHON) is older than 3.10; say which to use: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "make: $(PYTHON) has no venv; install it (Debian: apt install python3-venv)" >&2; exit 1; }

@@ -1,0 +1,83 @@
+"""Rewrites the tables of README.md and docs/ that are printed from the code; with --check, says which are stale.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import vlmres
+
+ROOT = Path(__file__).parent.parent
+FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COSTS = ["llava-1.5", "llava-next", "internvl2", "qwen2-vl", "qwen3-vl", "nativeres-llava", "deepseek-ocr-gundam"]
+TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def recipes() -> str:
+    """All recipes with what they reproduce."""
+    rows = ["| recipe | family | strategy | equals |", "|---|---|---|---|"]
+    for name in vlmres.recipes():
+        recipe = vlmres.Recipe.load(name)
+        rows.append(f"| `{name}` | {recipe.title} | {recipe.strategy} | {recipe.reference} |")
+    return "\n".join(rows)
+
+
+def costs() -> str:
+    """What three images cost the language model under one recipe of each strategy."""
+    sizes = {"line of text": (128, 16), "phone screenshot": (1500, 4500), "photo": (4032, 3024)}
+    heads = [f"{what} {width}x{height}" for what, (width, height) in sizes.items()]
+    rows = [f"| recipe | strategy | {' | '.join(heads)} |", "|---|---" + "|---" * len(sizes) + "|"]
+    for name in [
+        "llava-1.5",
+        "llava-next",
+        "internvl2",
+        "qwen2-vl",
+        "qwen3-vl",
+        "nativeres-llava",
+        "deepseek-ocr-gundam",
+    ]:
+        plans = [vlmres.plan(size, name) for size in sizes.values()]
+        cells = " | ".join(f"{plan.num_tokens:,} tokens, {_shape(plan)}" for plan in plans)
+        rows.append(f"| `{name}` | {plans[0].recipe.strategy} | {cells} |")
+    return "\n".join(rows)
+
+
+def _shape(plan: vlmres.Plan) -> str:
+    if plan.num_tiles > 1:
+        return f"{plan.num_tiles} tiles"
+    canvas = plan.views[0].canvas
+    return f"{canvas.width}x{canvas.height}"
+
+
+TABLES = {"recipes": recipes, "costs": costs}
+
+
+def rewrite(text: str) -> str:
+    """The text with its tables as they should be."""
+    return TABLE.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}\n{match[3]}", text)
+
+
+def main() -> int:
+    """Rewrites or checks all files; 1 where a checked one is stale."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail where a table is stale")
+    check = parser.parse_args().check
+    stale = []
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        if (new := rewrite(text)) != text:
+            stale.append(path.relative_to(ROOT))
+            if not check:
+                path.write_text(new, encoding="utf-8")
+    for path in stale:
+        print(f"{'stale' if check else 'rewritten'}: {path}")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
