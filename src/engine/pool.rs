@@ -2,8 +2,9 @@
 //! process that made it: a forked child, in which the threads do not exist, makes its own.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -69,36 +70,41 @@ pub fn parallel<J: Sync, R: Send, State: Default>(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// The process's pool of at least `size` threads; nothing where the system gives none.
-fn pool(size: usize) -> Option<Arc<ThreadPool>> {
-    struct Owned {
-        process: u32,
-        pool: Arc<ThreadPool>,
-    }
-    static POOL: Mutex<Option<Owned>> = Mutex::new(None);
+/// A pool and the process whose threads it has.
+struct Owned {
+    process: u32,
+    pool: ThreadPool,
+}
 
-    // A fork may happen while another thread holds the lock; then the child does without a pool rather than wait forever.
-    let mut slot = POOL.try_lock().ok().or_else(|| {
-        std::thread::yield_now();
-        POOL.try_lock().ok()
-    })?;
+/// The process's pool of at least `size` threads; nothing where the system gives none.
+///
+/// No lock is taken, because a fork may happen while another thread holds it. A pool that is replaced, by a larger one or
+/// in a child, is left as it is: others may be using it, and in a child there are no threads to wait for.
+fn pool(size: usize) -> Option<&'static ThreadPool> {
+    static POOL: AtomicPtr<Owned> = AtomicPtr::new(ptr::null_mut());
+
     let process = std::process::id();
-    if let Some(owned) = slot.as_ref()
-        && owned.process == process
-        && owned.pool.current_num_threads() >= size
-    {
-        return Some(Arc::clone(&owned.pool));
+    let mut current = POOL.load(Ordering::Acquire);
+    loop {
+        // SAFETY: what is stored was leaked, so it lives as long as the process.
+        if let Some(owned) = unsafe { current.as_ref() }
+            && owned.process == process
+            && owned.pool.current_num_threads() >= size
+        {
+            return Some(&owned.pool);
+        }
+        let size = size.max(default_threads().get() - 1);
+        let builder = ThreadPoolBuilder::new().num_threads(size).thread_name(|index| format!("vlmres-{index}"));
+        let made = Box::into_raw(Box::new(Owned { process, pool: builder.build().ok()? }));
+        match POOL.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => current = made,
+            Err(other) => {
+                // SAFETY: nobody else has seen it.
+                drop(unsafe { Box::from_raw(made) });
+                current = other;
+            }
+        }
     }
-    let made =
-        ThreadPoolBuilder::new().num_threads(size).thread_name(|index| format!("vlmres-{index}")).build().ok()?;
-    let pool = Arc::new(made);
-    if let Some(old) = slot.replace(Owned { process, pool: Arc::clone(&pool) })
-        && old.process != process
-    {
-        // Dropping the parent's pool would wait for threads that do not exist here.
-        std::mem::forget(old);
-    }
-    Some(pool)
 }
 
 #[cfg(test)]

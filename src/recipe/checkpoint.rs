@@ -20,6 +20,8 @@ pub(super) struct Checkpoint {
     when: Table,
     /// Keys that must be there.
     present: Vec<String>,
+    /// Keys that must not be there: other ways to say a size, which the recipe does not follow.
+    absent: Vec<String>,
     /// What the reference class assumes where the configuration is silent and the recipe thinks otherwise.
     defaults: Table,
     /// Keys that must have these values, or be absent, for the recipe to be exact.
@@ -52,13 +54,19 @@ pub(super) fn resolve(files: &[Json]) -> Result<Recipe> {
     let types = config.types();
     let (name, checkpoint) = choose(&config, &types).ok_or_else(|| {
         let known: Vec<_> = known_types();
-        Error::Checkpoint(format!("no recipe follows {}; known are {}", types.join(", "), known.join(", ")))
+        let (asked, known) = (types.join(", "), known.join(", "));
+        Error::Checkpoint(format!("no recipe follows {asked:?} with these settings; the types known are {known}"))
     })?;
     for (key, expected) in &checkpoint.fixed {
         if let Some(value) = config.get(key)
             && !same(value, expected)
         {
             return Err(Error::Checkpoint(format!("{key}={value} is not what recipe {name:?} does ({expected})")));
+        }
+    }
+    for key in &checkpoint.absent {
+        if let Some(value) = config.get(key) {
+            return Err(Error::Checkpoint(format!("{key}={value} is not followed by recipe {name:?}")));
         }
     }
     for [first, second] in &checkpoint.equal {
@@ -182,12 +190,6 @@ fn flatten(value: &Json) -> BTreeMap<String, Json> {
                     walk(&path, item, into);
                 }
             }
-            // Before dictionaries, `size` and `crop_size` were one integer.
-            Json::Number(_) if prefix == "size" || prefix == "crop_size" => {
-                for side in ["height", "width", "shortest_edge"] {
-                    into.insert(format!("{prefix}.{side}"), value.clone());
-                }
-            }
             _ => {
                 into.insert(prefix.to_owned(), value.clone());
             }
@@ -226,6 +228,8 @@ mod tests {
         assert_eq!(recipe.params()["max_pixels"], Value::Integer(1_003_520));
         let recipe = load(&json!({"image_processor_type": "CLIPImageProcessor"})).unwrap();
         assert_eq!(recipe.params()["crop_width"], Value::Integer(224));
+        let recipe = load(&json!({"feature_extractor_type": "CLIPFeatureExtractor", "size": 336, "crop_size": 336}));
+        assert_eq!(recipe.unwrap().params()["shortest_edge"], Value::Integer(336));
     }
 
     #[test]
@@ -243,5 +247,9 @@ mod tests {
         assert!(message(json!({"image_processor_type": "SamImageProcessor"})).contains("SamImageProcessor"));
         let unresized = json!({"image_processor_type": "CLIPImageProcessor", "do_resize": false});
         assert!(message(unresized).contains("do_resize=false"));
+        let squashed = json!({"image_processor_type": "CLIPImageProcessor", "size": {"height": 336, "width": 336}});
+        assert!(message(squashed).contains("size.height=336"));
+        let whole = json!({"image_processor_type": "GotOcr2ImageProcessor", "processor_class": "GotOcr2Processor"});
+        assert!(message(whole).contains("GotOcr2ImageProcessor"));
     }
 }
