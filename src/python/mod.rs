@@ -34,7 +34,7 @@ mod _core {
 fn build_info() -> std::collections::BTreeMap<&'static str, &'static str> {
     [
         ("version", env!("CARGO_PKG_VERSION")),
-        ("simd", "scalar"),
+        ("simd", crate::resample::Level::current().map_or("none", crate::resample::Level::name)),
         ("target", std::env::consts::ARCH),
         ("os", std::env::consts::OS),
         ("profile", if cfg!(debug_assertions) { "debug" } else { "release" }),

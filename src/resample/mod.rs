@@ -11,6 +11,7 @@ mod weights;
 
 use std::str::FromStr;
 
+pub use kernels::Level;
 pub use resampler::{Resampler, Scratch, Window};
 pub use weights::AxisWeights;
 

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Arithmetic, AxisWeights, kernels, nearest};
+use super::kernels::{BLOCK, Horizontal, KernelScratch, Level, Rows, Vertical};
+use super::{Arithmetic, AxisWeights, nearest};
 use crate::error::Result;
 use crate::geometry::Size;
 use crate::recipe::{Backend, Filter};
@@ -20,11 +21,15 @@ pub struct Window {
 /// Buffers that a worker keeps from band to band.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    /// Source rows that had to be converted.
     source: Vec<u8>,
-    rows: Vec<u8>,
-    column: Vec<u8>,
-    sums: Vec<i32>,
+    /// The ring.
+    ring: Vec<u8>,
+    /// A block of rows between the passes, where columns go first.
+    block: Vec<u8>,
+    /// Rows on their way out.
     output: Vec<u8>,
+    kernel: KernelScratch,
 }
 
 /// A resample, set up.
@@ -42,10 +47,10 @@ enum Passes {
         columns: Vec<u32>,
         rows: Vec<u32>,
     },
-    Horizontal(AxisWeights),
-    Vertical(AxisWeights),
-    HorizontalVertical(AxisWeights, AxisWeights),
-    VerticalHorizontal(AxisWeights, AxisWeights),
+    Horizontal(Horizontal),
+    Vertical(Vertical),
+    HorizontalVertical(Horizontal, Vertical),
+    VerticalHorizontal(Horizontal, Vertical),
 }
 
 impl<'a> Resampler<'a> {
@@ -57,6 +62,19 @@ impl<'a> Resampler<'a> {
         filter: Filter,
         arithmetic: Arithmetic,
     ) -> Result<Self> {
+        Self::at_level(Level::current()?, source, to, window, filter, arithmetic)
+    }
+
+    /// As [`Self::new`], with the kernels of a level of this machine.
+    pub fn at_level(
+        level: Level,
+        source: PixelView<'a>,
+        to: Size,
+        window: Window,
+        filter: Filter,
+        arithmetic: Arithmetic,
+    ) -> Result<Self> {
+        let level = if level.is_available() { level } else { Level::Scalar };
         let from = source.size();
         let backend = arithmetic.backend;
         let passes = if from == to {
@@ -67,8 +85,14 @@ impl<'a> Resampler<'a> {
                 rows: nearest::indices(backend, from.height, to.height, window.rows.clone()),
             }
         } else {
-            let horizontal = || AxisWeights::new(filter, backend, from.width, to.width, window.columns.clone());
-            let vertical = || AxisWeights::new(filter, backend, from.height, to.height, window.rows.clone());
+            let horizontal = || {
+                AxisWeights::new(filter, backend, from.width, to.width, window.columns.clone())
+                    .map(|axis| Horizontal::new(level, axis))
+            };
+            let vertical = || {
+                AxisWeights::new(filter, backend, from.height, to.height, window.rows.clone())
+                    .map(|axis| Vertical::new(level, axis))
+            };
             let vertical_first = backend == Backend::Pillow && arithmetic.pass_order.vertical_first(from, to);
             match (from.width != to.width, from.height != to.height) {
                 (true, false) => Passes::Horizontal(horizontal()?),
@@ -83,10 +107,15 @@ impl<'a> Resampler<'a> {
     /// Makes the rows `band` (absolute rows within the window) in order and hands each to `emit`: packed RGB of the window's columns.
     pub fn rows(&self, band: Range<u32>, scratch: &mut Scratch, mut emit: impl FnMut(u32, &[u8])) {
         debug_assert!(band.start >= self.window.rows.start && band.end <= self.window.rows.end);
+        if band.is_empty() {
+            return;
+        }
         let columns = self.window.columns.start as usize * 3..self.window.columns.end as usize * 3;
+        let width = self.source.size().width as usize * 3;
         let first_row = self.window.rows.start;
-        let Scratch { source, rows, column, sums, output } = scratch;
-        output.resize(columns.len(), 0);
+        let index = |y: u32| (y - first_row) as usize;
+        let Scratch { source, ring, block, output, kernel } = scratch;
+        let blocks = band.clone().step_by(BLOCK).map(|y| y..band.end.min(y + BLOCK as u32));
         match &self.passes {
             Passes::Copy => {
                 for y in band {
@@ -94,8 +123,9 @@ impl<'a> Resampler<'a> {
                 }
             }
             Passes::Nearest { columns, rows } => {
+                output.resize(columns.len() * 3, 0);
                 for y in band {
-                    let row = self.source.row(rows[(y - first_row) as usize], source);
+                    let row = self.source.row(rows[index(y)], source);
                     let (pixels, _) = row.as_chunks::<3>();
                     for (out, &x) in output.as_chunks_mut::<3>().0.iter_mut().zip(columns) {
                         *out = pixels[x as usize];
@@ -104,52 +134,100 @@ impl<'a> Resampler<'a> {
                 }
             }
             Passes::Horizontal(horizontal) => {
-                for y in band {
-                    kernels::scalar::horizontal(self.source.row(y, source), output, horizontal);
-                    emit(y, output);
+                let starts = packed_starts(columns.len());
+                output.resize(columns.len() * BLOCK, 0);
+                for rows in blocks {
+                    let count = rows.len();
+                    let input = RowSet::new(&self.source, rows.clone(), 0..width, source);
+                    horizontal.rows(input.rows(), output, &starts[..count], columns.len(), kernel);
+                    rows.zip(output.chunks_exact(columns.len())).for_each(|(y, row)| emit(y, row));
                 }
             }
             Passes::Vertical(vertical) => {
-                let mut ring = Ring::new(rows, vertical.widest(), columns.len());
+                output.resize(columns.len(), 0);
                 for y in band {
-                    let (start, weights) = vertical.of((y - first_row) as usize);
-                    ring.advance(start..start + weights.len(), |from, into| {
-                        into.copy_from_slice(&self.source.row(from as u32, source)[columns.clone()]);
-                    });
-                    kernels::scalar::vertical(ring.rows(start), weights, vertical.bits(), sums, output);
+                    let (start, weights) = vertical.axis().of(index(y));
+                    let rows = start as u32..(start + weights.len()) as u32;
+                    let input = RowSet::new(&self.source, rows, columns.clone(), source);
+                    vertical.row(index(y), input.rows(), output, kernel);
                     emit(y, output);
                 }
             }
             Passes::HorizontalVertical(horizontal, vertical) => {
-                let mut ring = Ring::new(rows, vertical.widest(), columns.len());
+                output.resize(columns.len(), 0);
+                let mut ring = Ring::new(ring, vertical.axis().widest() + BLOCK, columns.len());
+                let end = |y: u32| {
+                    let (start, weights) = vertical.axis().of(index(y));
+                    start + weights.len()
+                };
+                let last = end(band.end - 1);
                 for y in band {
-                    let (start, weights) = vertical.of((y - first_row) as usize);
-                    ring.advance(start..start + weights.len(), |from, into| {
-                        kernels::scalar::horizontal(self.source.row(from as u32, source), into, horizontal);
+                    let (start, _) = vertical.axis().of(index(y));
+                    ring.advance(start..end(y), last, |rows, memory, starts| {
+                        let input = RowSet::new(&self.source, rows, 0..width, source);
+                        horizontal.rows(input.rows(), memory, starts, columns.len(), kernel);
                     });
-                    kernels::scalar::vertical(ring.rows(start), weights, vertical.bits(), sums, output);
+                    let starts = ring.starts(start..end(y));
+                    vertical.row(index(y), Rows::new(ring.memory, &starts, columns.len()), output, kernel);
                     emit(y, output);
                 }
             }
             Passes::VerticalHorizontal(horizontal, vertical) => {
-                let width = self.source.size().width as usize * 3;
-                column.resize(width, 0);
-                let mut ring = Ring::new(rows, vertical.widest(), width);
-                for y in band {
-                    let (start, weights) = vertical.of((y - first_row) as usize);
-                    ring.advance(start..start + weights.len(), |from, into| self.source.copy_row(from as u32, into));
-                    kernels::scalar::vertical(ring.rows(start), weights, vertical.bits(), sums, column);
-                    kernels::scalar::horizontal(column, output, horizontal);
-                    emit(y, output);
+                let (inner, outer) = (packed_starts(width), packed_starts(columns.len()));
+                block.resize(width * BLOCK, 0);
+                output.resize(columns.len() * BLOCK, 0);
+                for rows in blocks {
+                    let count = rows.len();
+                    for (y, out) in rows.clone().zip(block.chunks_exact_mut(width)) {
+                        let (start, weights) = vertical.axis().of(index(y));
+                        let window = start as u32..(start + weights.len()) as u32;
+                        let input = RowSet::new(&self.source, window, 0..width, source);
+                        vertical.row(index(y), input.rows(), out, kernel);
+                    }
+                    let input = Rows::new(block, &inner[..count], width);
+                    horizontal.rows(input, output, &outer[..count], columns.len(), kernel);
+                    rows.zip(output.chunks_exact(columns.len())).for_each(|(y, row)| emit(y, row));
                 }
             }
         }
     }
 }
 
-/// The rows that the vertical pass looks at, each made once; windows only move down.
+/// Where the rows of a block begin when they lie one after the other.
+fn packed_starts(len: usize) -> [usize; BLOCK] {
+    std::array::from_fn(|row| row * len)
+}
+
+/// A run of source rows as the kernels read them: in place where they lie packed, else converted.
+struct RowSet<'a> {
+    memory: &'a [u8],
+    starts: Vec<usize>,
+    len: usize,
+}
+
+impl<'a> RowSet<'a> {
+    fn new(source: &'a PixelView<'_>, rows: Range<u32>, columns: Range<usize>, scratch: &'a mut Vec<u8>) -> Self {
+        let len = columns.len();
+        if let Some(memory) = source.packed_memory() {
+            let starts = rows.map(|y| source.row_start(y) + columns.start).collect();
+            return Self { memory, starts, len };
+        }
+        let width = source.size().width as usize * 3;
+        scratch.resize(rows.len() * width, 0);
+        for (y, row) in rows.clone().zip(scratch.chunks_exact_mut(width)) {
+            source.copy_row(y, row);
+        }
+        Self { memory: scratch, starts: (0..rows.len()).map(|row| row * width + columns.start).collect(), len }
+    }
+
+    fn rows(&self) -> Rows<'_> {
+        Rows::new(self.memory, &self.starts, self.len)
+    }
+}
+
+/// The rows that the vertical pass looks at, each made once, a block ahead; windows only move down.
 struct Ring<'s> {
-    rows: &'s mut Vec<u8>,
+    memory: &'s mut Vec<u8>,
     capacity: usize,
     stride: usize,
     /// Rows made so far end here.
@@ -157,27 +235,26 @@ struct Ring<'s> {
 }
 
 impl<'s> Ring<'s> {
-    fn new(rows: &'s mut Vec<u8>, capacity: usize, stride: usize) -> Self {
-        rows.resize(capacity * stride, 0);
-        Self { rows, capacity, stride, end: None }
+    fn new(memory: &'s mut Vec<u8>, capacity: usize, stride: usize) -> Self {
+        memory.resize(capacity * stride, 0);
+        Self { memory, capacity, stride, end: None }
     }
 
-    /// Makes the rows of `window` that are not there yet.
-    fn advance(&mut self, window: Range<usize>, mut make: impl FnMut(usize, &mut [u8])) {
-        let from = self.end.map_or(window.start, |end| end.max(window.start));
-        for row in from..window.end {
-            let slot = row % self.capacity * self.stride;
-            make(row, &mut self.rows[slot..slot + self.stride]);
+    /// Makes rows until those of `window` are there, in blocks that may reach beyond it but not beyond `last`.
+    fn advance(&mut self, window: Range<usize>, last: usize, mut make: impl FnMut(Range<u32>, &mut [u8], &[usize])) {
+        let mut from = self.end.map_or(window.start, |end| end.max(window.start));
+        while from < window.end {
+            let until = (from + BLOCK).min(last);
+            let starts = self.starts(from..until);
+            make(from as u32..until as u32, self.memory, &starts);
+            from = until;
         }
-        self.end = Some(window.end.max(from));
+        self.end = Some(from);
     }
 
-    /// Rows from `start` on.
-    fn rows(&self, start: usize) -> impl Iterator<Item = &[u8]> {
-        (start..).map(|row| {
-            let slot = row % self.capacity * self.stride;
-            &self.rows[slot..slot + self.stride]
-        })
+    /// Where rows lie.
+    fn starts(&self, rows: Range<usize>) -> Vec<usize> {
+        rows.map(|row| row % self.capacity * self.stride).collect()
     }
 }
 
@@ -186,58 +263,126 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn resize(data: &[u8], from: Size, to: Size, filter: Filter, arithmetic: Arithmetic, band: u32) -> Vec<u8> {
-        let source = PixelView::packed(data, from).unwrap();
-        let window = Window { columns: 0..to.width, rows: 0..to.height };
-        let resampler = Resampler::new(source, to, window, filter, arithmetic).unwrap();
+    const FILTERS: [Filter; 6] =
+        [Filter::Nearest, Filter::Box, Filter::Bilinear, Filter::Hamming, Filter::Bicubic, Filter::Lanczos];
+
+    fn noise(len: usize, seed: u64) -> Vec<u8> {
+        let mut state = seed | 1;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as u8
+        };
+        // Runs of extremes saturate sums; the rest is noise.
+        (0..len)
+            .map(|_| next())
+            .map(|byte| {
+                if byte < 96 {
+                    0
+                } else if byte > 160 {
+                    255
+                } else {
+                    byte
+                }
+            })
+            .collect()
+    }
+
+    fn run(resampler: &Resampler<'_>, rows: Range<u32>, band: u32) -> Vec<u8> {
         let mut scratch = Scratch::default();
         let mut out = Vec::new();
-        let mut y = 0;
-        while y < to.height {
-            let end = (y + band).min(to.height);
+        let mut y = rows.start;
+        while y < rows.end {
+            let end = (y + band).min(rows.end);
             resampler.rows(y..end, &mut scratch, |_, row| out.extend_from_slice(row));
             y = end;
         }
         out
     }
 
+    fn whole(to: Size) -> Window {
+        Window { columns: 0..to.width, rows: 0..to.height }
+    }
+
     fn arithmetic(index: usize) -> Arithmetic {
         ["pillow-13", "pillow-12", "pillow-11", "torch"][index].parse().unwrap()
     }
 
-    proptest! {
-        #[test]
-        fn bands_and_windows_are_parts_of_the_whole(
-            (w, h) in (1u32..60, 1u32..60), (tw, th) in (1u32..60, 1u32..60),
-            seed in any::<u64>(), band in 1u32..9, which in 0usize..4, filter in 0usize..4,
-        ) {
-            let filter = [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos][filter];
-            let mut state = seed | 1;
-            let data: Vec<u8> = (0..w * h * 3).map(|_| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (state >> 33) as u8
-            }).collect();
-            let (from, to, rule) = (Size::new(w, h), Size::new(tw, th), arithmetic(which));
-            let whole = resize(&data, from, to, filter, rule, th);
-            prop_assert_eq!(&whole, &resize(&data, from, to, filter, rule, band));
+    fn exists(filter: Filter, arithmetic: Arithmetic) -> bool {
+        arithmetic.backend == Backend::Pillow || !matches!(filter, Filter::Box | Filter::Hamming)
+    }
 
-            let window = Window { columns: tw / 3..tw, rows: th / 4..th };
-            let source = PixelView::packed(&data, from).unwrap();
-            let part = Resampler::new(source, to, window.clone(), filter, rule).unwrap();
+    /// Every level of this machine against scalar, whole and in bands, from packed and from planar memory.
+    fn check_levels(from: Size, to: Size, filter: Filter, rule: Arithmetic, seed: u64, band: u32) {
+        let data = noise(from.area() as usize * 3, seed);
+        let source = PixelView::packed(&data, from).unwrap();
+        let scalar = Resampler::at_level(Level::Scalar, source, to, whole(to), filter, rule).unwrap();
+        let expected = run(&scalar, 0..to.height, to.height);
+
+        let (w, h) = (from.width as usize, from.height as usize);
+        let planar: Vec<u8> =
+            (0..3).flat_map(|c| (0..w * h).map(move |i| (c, i))).map(|(c, i)| data[i * 3 + c]).collect();
+        let strides = crate::source::Strides { y: w as isize, x: 1, channel: (w * h) as isize };
+        let planar = PixelView::new(&planar, 0, from, 3, strides, crate::source::AlphaRule::Ignore).unwrap();
+        for level in Level::available() {
+            for source in [source, planar] {
+                let resampler = Resampler::at_level(level, source, to, whole(to), filter, rule).unwrap();
+                for band in [to.height, band] {
+                    let got = run(&resampler, 0..to.height, band);
+                    assert!(got == expected, "{level:?} {filter:?} {rule:?} {from:?} -> {to:?} in bands of {band}");
+                }
+            }
+            let window = Window { columns: to.width / 3..to.width, rows: to.height / 4..to.height };
+            let part = Resampler::at_level(level, source, to, window.clone(), filter, rule).unwrap();
             part.rows(window.rows.clone(), &mut Scratch::default(), |y, row| {
-                let start = ((y * tw + window.columns.start) * 3) as usize;
-                assert_eq!(row, &whole[start..start + row.len()]);
+                let start = ((y * to.width + window.columns.start) * 3) as usize;
+                assert_eq!(row, &expected[start..start + row.len()], "{level:?} window of {from:?} -> {to:?}");
             });
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn levels_bands_and_windows_agree(
+            (w, h) in (1u32..90, 1u32..90), (tw, th) in (1u32..90, 1u32..90),
+            seed in any::<u64>(), band in 1u32..40, which in 0usize..4, filter in 0usize..6,
+        ) {
+            let (filter, rule) = (FILTERS[filter], arithmetic(which));
+            prop_assume!(exists(filter, rule));
+            check_levels(Size::new(w, h), Size::new(tw, th), filter, rule, seed, band);
+        }
+    }
+
+    #[test]
+    fn extreme_ratios_agree_at_every_level() {
+        for (from, to) in [
+            ((3000, 7), (11, 5)),
+            ((7, 3000), (5, 11)),
+            ((1, 1), (700, 3)),
+            ((1, 900), (1, 2)),
+            ((1025, 33), (4, 33)),
+            ((33, 1025), (33, 4)),
+            ((2000, 16), (1, 1)),
+            ((17, 5), (1000, 4)),
+        ] {
+            for which in 0..4 {
+                for filter in [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos] {
+                    let (from, to) = (Size::new(from.0, from.1), Size::new(to.0, to.1));
+                    check_levels(from, to, filter, arithmetic(which), 7, 3);
+                }
+            }
         }
     }
 
     #[test]
     fn a_flat_image_stays_flat() {
         let data = vec![200u8; 50 * 40 * 3];
+        let (from, to) = (Size::new(50, 40), Size::new(17, 90));
         for which in 0..4 {
             for filter in [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos] {
-                let out = resize(&data, Size::new(50, 40), Size::new(17, 90), filter, arithmetic(which), 90);
-                assert!(out.iter().all(|&value| value == 200));
+                let source = PixelView::packed(&data, from).unwrap();
+                let resampler = Resampler::new(source, to, whole(to), filter, arithmetic(which)).unwrap();
+                assert!(run(&resampler, 0..90, 90).iter().all(|&value| value == 200));
             }
         }
     }

@@ -89,11 +89,21 @@ impl<'a> PixelView<'a> {
         self.channels == 3 && self.strides.x == 3 && self.strides.channel == 1
     }
 
+    /// The memory in which rows lie packed, if they do.
+    pub(crate) fn packed_memory(&self) -> Option<&[u8]> {
+        self.has_packed_rows().then_some(self.data)
+    }
+
+    /// Where row `y` begins in that memory.
+    pub(crate) fn row_start(&self, y: u32) -> usize {
+        self.origin.wrapping_add_signed(self.strides.y * y as isize)
+    }
+
     /// Row `y` as packed RGB, borrowed where it lies packed, else converted into `scratch`.
     pub fn row<'s>(&'s self, y: u32, scratch: &'s mut Vec<u8>) -> &'s [u8] {
         let bytes = self.size.width as usize * 3;
         if self.has_packed_rows() {
-            let start = self.offset(y);
+            let start = self.row_start(y);
             &self.data[start..start + bytes]
         } else {
             scratch.resize(bytes, 0);
@@ -105,19 +115,15 @@ impl<'a> PixelView<'a> {
     /// Row `y` as packed RGB, written to `out`.
     pub fn copy_row(&self, y: u32, out: &mut [u8]) {
         if self.has_packed_rows() {
-            let start = self.offset(y);
+            let start = self.row_start(y);
             out.copy_from_slice(&self.data[start..start + out.len()]);
         } else {
             self.convert_row(y, out);
         }
     }
 
-    fn offset(&self, y: u32) -> usize {
-        self.origin.wrapping_add_signed(self.strides.y * y as isize)
-    }
-
     fn convert_row(&self, y: u32, out: &mut [u8]) {
-        let mut at = self.offset(y);
+        let mut at = self.row_start(y);
         let channel = |at: usize, index: isize| self.data[at.wrapping_add_signed(self.strides.channel * index)];
         for pixel in out.as_chunks_mut::<3>().0 {
             *pixel = match self.channels {

@@ -1,9 +1,10 @@
 //! Portable loops: the definition that every other level must equal.
 
+use super::Rows;
 use crate::resample::AxisWeights;
 
 /// One row through the horizontal pass: packed RGB `input` to `output.len() / 3` pixels.
-pub(in crate::resample) fn horizontal(input: &[u8], output: &mut [u8], axis: &AxisWeights) {
+pub(super) fn horizontal(input: &[u8], output: &mut [u8], axis: &AxisWeights) {
     let bits = axis.bits();
     let half = 1i32 << (bits - 1);
     for (index, out) in output.as_chunks_mut::<3>().0.iter_mut().enumerate() {
@@ -19,18 +20,12 @@ pub(in crate::resample) fn horizontal(input: &[u8], output: &mut [u8], axis: &Ax
     }
 }
 
-/// One row of the vertical pass: `rows[i]` weighted by `weights[i]`. `sums` is scratch of the row's length.
-pub(in crate::resample) fn vertical<'a>(
-    rows: impl Iterator<Item = &'a [u8]>,
-    weights: &[i32],
-    bits: u32,
-    sums: &mut Vec<i32>,
-    output: &mut [u8],
-) {
+/// One row of the vertical pass: row `i` weighted by `weights[i]`. `sums` is scratch.
+pub(super) fn vertical(rows: Rows<'_>, weights: &[i32], bits: u32, sums: &mut Vec<i32>, output: &mut [u8]) {
     sums.clear();
     sums.resize(output.len(), 1i32 << (bits - 1));
-    for (row, &weight) in rows.zip(weights) {
-        for (sum, &value) in sums.iter_mut().zip(row) {
+    for (index, &weight) in weights.iter().enumerate() {
+        for (sum, &value) in sums.iter_mut().zip(rows.row(index)) {
             *sum += i32::from(value) * weight;
         }
     }
