@@ -69,10 +69,10 @@ pub fn execute<T: Element>(
         cut(view.canvas().height, rows, threads).map(move |band| (index, band))
     };
     let bands: Vec<(usize, Range<u32>)> = views.iter().enumerate().flat_map(cut).collect();
-    parallel(&bands, threads, |(index, band), buffers: &mut Buffers| {
+    parallel(&bands, threads, |(index, band), (buffers, values): &mut (Buffers, Vec<T>)| {
         let to = views[*index].2;
         jobs[*index].rows(band.clone(), buffers, |y, row| {
-            to.layout.write_row(to.cells, to.base, y, row, &table, &sinks[to.tensor]);
+            to.write_row(y, row, &table, values, &sinks[to.tensor]);
         });
     });
     Ok(())

@@ -63,6 +63,15 @@ pub trait Element: Copy + Send + Sync + 'static {
 
     /// Padding after normalisation.
     fn zero() -> Self;
+
+    /// The values of a row of packed RGB, in its order. `values` is scratch.
+    fn interleaved<'a>(row: &'a [u8], table: &[[Self; 256]; 3], values: &'a mut Vec<Self>) -> &'a [Self] {
+        values.resize(row.len(), Self::zero());
+        for (out, [r, g, b]) in values.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<3>().0) {
+            *out = [table[0][*r as usize], table[1][*g as usize], table[2][*b as usize]];
+        }
+        values
+    }
 }
 
 impl Element for f32 {
@@ -110,5 +119,9 @@ impl Element for u8 {
 
     fn zero() -> Self {
         0
+    }
+
+    fn interleaved<'a>(row: &'a [u8], _: &[[Self; 256]; 3], _: &'a mut Vec<Self>) -> &'a [Self] {
+        row
     }
 }

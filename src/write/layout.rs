@@ -1,8 +1,6 @@
 //! Where a canvas row's pixels go: tiles, merged patches or flat patches.
 
-use std::marker::PhantomData;
-use std::mem::MaybeUninit;
-
+use super::{Element, Sink};
 use crate::geometry::{Grid, Size};
 use crate::recipe::PatchOrder;
 
@@ -59,67 +57,96 @@ impl Layout {
             Self::Flat { size, .. } => 3 * (size * size) as usize,
         }
     }
+}
 
-    /// Writes canvas row `y` (packed RGB over all tiles) of a view whose first value lies at `base`.
-    pub fn write_row<T: Copy>(
-        self,
-        cells: Cells,
-        base: usize,
+/// Where a view of an image goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Index of the tensor.
+    pub tensor: usize,
+    /// Index of the view's first value.
+    pub base: usize,
+    /// Order of values.
+    pub layout: Layout,
+    /// The view's cut.
+    pub cells: Cells,
+}
+
+impl Placement {
+    /// Writes canvas row `y` (packed RGB over all tiles). `values` is scratch, `sink` the tensor's memory.
+    pub fn write_row<T: Element>(
+        &self,
         y: u32,
         row: &[u8],
         table: &[[T; 256]; 3],
+        values: &mut Vec<T>,
         sink: &Sink<'_, T>,
     ) {
-        let tile_len = self.tile_len(cells);
+        let Self { base, layout, cells, .. } = *self;
+        let (tile_len, patch_len) = (layout.tile_len(cells), layout.patch_len());
         let (tile_row, y) = (y / cells.tile.height, (y % cells.tile.height) as usize);
         let first = base + (tile_row * cells.tiles.cols) as usize * tile_len;
         let width = cells.tile.width as usize;
-        for (index, row) in row.chunks_exact(width * 3).enumerate() {
-            let base = first + index * tile_len;
-            match self {
-                Self::Planar => {
-                    for (channel, table) in table.iter().enumerate() {
-                        let at = base + (channel * cells.tile.height as usize + y) * width;
-                        sink.write(at, row[channel..].iter().step_by(3).map(|&byte| table[byte as usize]), width);
+        let bases = (0..cells.tiles.cols as usize).map(|tile| first + tile * tile_len);
+        match layout {
+            Layout::Planar => {
+                let planes = planar(row, table, values);
+                for (channel, plane) in planes.into_iter().enumerate() {
+                    for (base, run) in bases.clone().zip(plane.chunks_exact(width)) {
+                        sink.copy(base + (channel * cells.tile.height as usize + y) * width, run);
                     }
                 }
-                Self::Merged { size, merge, temporal } => {
-                    let (size, temporal) = (size as usize, temporal as usize);
-                    let order = Order::new(PatchOrder::Merge, merge, cells.patches, (y / size) as u32);
-                    let line = y % size;
-                    for (col, run) in row.chunks_exact(size * 3).enumerate() {
-                        let patch = base + order.index(col as u32) * self.patch_len();
-                        for (channel, table) in table.iter().enumerate() {
+            }
+            Layout::Merged { size, merge, temporal } => {
+                let (size, temporal) = (size as usize, temporal as usize);
+                let order = Order::new(PatchOrder::Merge, merge, cells.patches, (y / size) as u32);
+                let planes = planar(row, table, values);
+                let line = y % size;
+                for (tile, base) in bases.enumerate() {
+                    let planes = planes.map(|plane| &plane[tile * width..(tile + 1) * width]);
+                    for col in 0..cells.patches.cols as usize {
+                        let patch = base + order.index(col as u32) * patch_len;
+                        for (channel, plane) in planes.into_iter().enumerate() {
+                            let run = &plane[col * size..(col + 1) * size];
                             for copy in 0..temporal {
-                                let at = patch + ((channel * temporal + copy) * size + line) * size;
-                                sink.write(
-                                    at,
-                                    run[channel..].iter().step_by(3).map(|&byte| table[byte as usize]),
-                                    size,
-                                );
+                                sink.copy_run(patch + ((channel * temporal + copy) * size + line) * size, run);
                             }
                         }
                     }
                 }
-                Self::Flat { size, merge, order } => {
-                    let size = size as usize;
-                    // What a tile has beyond its last whole patch is not encoded.
-                    if y >= cells.patches.rows as usize * size {
-                        return;
-                    }
-                    let order = Order::new(order, merge, cells.patches, (y / size) as u32);
-                    let line = y % size;
+            }
+            Layout::Flat { size, merge, order } => {
+                let size = size as usize;
+                // What a tile has beyond its last whole patch is not encoded.
+                if y >= cells.patches.rows as usize * size {
+                    return;
+                }
+                let order = Order::new(order, merge, cells.patches, (y / size) as u32);
+                let pixels = T::interleaved(row, table, values);
+                for (base, row) in bases.zip(pixels.chunks_exact(width * 3)) {
                     for (col, run) in row.chunks_exact(size * 3).take(cells.patches.cols as usize).enumerate() {
-                        let at = base + order.index(col as u32) * self.patch_len() + line * size * 3;
-                        let pixels = run.as_chunks::<3>().0.iter();
-                        let values = pixels
-                            .flat_map(|&[r, g, b]| [table[0][r as usize], table[1][g as usize], table[2][b as usize]]);
-                        sink.write(at, values, size * 3);
+                        let at = base + order.index(col as u32) * patch_len + y % size * size * 3;
+                        sink.copy_run(at, run);
                     }
                 }
             }
         }
     }
+}
+
+/// The three planes of a row, normalised.
+fn planar<'v, T: Element>(row: &[u8], table: &[[T; 256]; 3], values: &'v mut Vec<T>) -> [&'v [T]; 3] {
+    let width = row.len() / 3;
+    values.resize(row.len(), T::zero());
+    let (red, rest) = values.split_at_mut(width);
+    let (green, blue) = rest.split_at_mut(width);
+    let outs = red.iter_mut().zip(green.iter_mut()).zip(blue.iter_mut());
+    for (((red, green), blue), [r, g, b]) in outs.zip(row.as_chunks::<3>().0) {
+        *red = table[0][*r as usize];
+        *green = table[1][*g as usize];
+        *blue = table[2][*b as usize];
+    }
+    [red, green, blue]
 }
 
 /// Index of the patches of one patch row.
@@ -155,79 +182,6 @@ pub(super) fn positions(order: PatchOrder, merge: u32, patches: Grid) -> Vec<[i3
     positions
 }
 
-/// An output buffer that several workers write at once, each to places that no other writes.
-pub struct Sink<'a, T> {
-    start: *mut T,
-    len: usize,
-    marker: PhantomData<&'a mut [T]>,
-}
-
-// SAFETY: every write is bounds-checked and goes to a run that belongs to one row of one view of one image; the engine
-// gives each such row to one worker.
-unsafe impl<T: Send> Sync for Sink<'_, T> {}
-// SAFETY: as above; the buffer is borrowed for the sink's lifetime.
-unsafe impl<T: Send> Send for Sink<'_, T> {}
-
-impl<'a, T: Copy> Sink<'a, T> {
-    /// A sink over memory that need not be initialised.
-    ///
-    /// # Safety
-    /// `start` must be valid for writes of `len` values, aligned, and used by nobody else for `'a`.
-    pub unsafe fn new(start: *mut T, len: usize) -> Self {
-        Self { start, len, marker: PhantomData }
-    }
-
-    /// A sink over a slice.
-    pub fn from_slice(slice: &'a mut [T]) -> Self {
-        // SAFETY: the slice is borrowed mutably for 'a.
-        unsafe { Self::new(slice.as_mut_ptr(), slice.len()) }
-    }
-
-    /// A sink over memory that holds no values yet.
-    pub fn from_uninit(slice: &'a mut [MaybeUninit<T>]) -> Self {
-        // SAFETY: the slice is borrowed mutably for 'a, and a sink only writes.
-        unsafe { Self::new(slice.as_mut_ptr().cast(), slice.len()) }
-    }
-
-    /// Number of values.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there is no value.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Writes `count` values from `at` on.
-    fn write(&self, at: usize, values: impl Iterator<Item = T>, count: usize) {
-        let run = self.run(at, count);
-        for (index, value) in values.take(count).enumerate() {
-            // SAFETY: `run` holds `count` places and `index < count`.
-            unsafe { run.add(index).write(value) };
-        }
-    }
-
-    /// Copies values to `at` and on.
-    pub fn copy(&self, at: usize, values: &[T]) {
-        let run = self.run(at, values.len());
-        // SAFETY: `run` holds as many places, and a sink's memory is nobody else's.
-        unsafe { run.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
-    }
-
-    /// Writes one value `count` times from `at` on.
-    pub fn fill(&self, at: usize, count: usize, value: T) {
-        self.write(at, std::iter::repeat_n(value, count), count);
-    }
-
-    fn run(&self, at: usize, count: usize) -> *mut T {
-        let end = at.checked_add(count);
-        assert!(end.is_some_and(|end| end <= self.len), "a run of {count} at {at} leaves a buffer of {}", self.len);
-        // SAFETY: the whole run lies in the buffer.
-        unsafe { self.start.add(at) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,9 +194,10 @@ mod tests {
         let canvas = cells.tiles.canvas(cells.tile);
         let mut out = vec![255; layout.tile_len(cells) * cells.tiles.cells() as usize];
         let sink = Sink::from_slice(&mut out);
+        let placement = Placement { tensor: 0, base: 0, layout, cells };
         for y in 0..canvas.height {
             let row: Vec<u8> = (0..canvas.width * 3).map(|i| (y * canvas.width * 3 + i) as u8).collect();
-            layout.write_row(cells, 0, y, &row, &identity(), &sink);
+            placement.write_row(y, &row, &identity(), &mut Vec::new(), &sink);
         }
         out
     }

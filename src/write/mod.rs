@@ -3,9 +3,11 @@
 mod element;
 mod layout;
 mod normalize;
+mod sink;
 mod tensors;
 
 pub use element::{DType, Element};
-pub use layout::{Cells, Layout, Sink};
+pub use layout::{Cells, Layout, Placement};
 pub use normalize::table;
-pub use tensors::{BatchLayout, IntArray, LayoutKind, Placement, Segments, Tensor};
+pub use sink::Sink;
+pub use tensors::{BatchLayout, IntArray, LayoutKind, Segments, Tensor};

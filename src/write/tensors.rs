@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::layout::{self, Cells, Layout};
+use super::layout::{self, Cells, Layout, Placement};
 use crate::error::{Error, Result};
 use crate::plan::{Plan, View};
 use crate::recipe::{OutputKind, OutputSpec, Recipe};
@@ -63,19 +63,6 @@ pub struct IntArray {
     pub values: Vec<i64>,
     /// Whether it is int32, not int64.
     pub narrow: bool,
-}
-
-/// Where a view of an image goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placement {
-    /// Index of the tensor.
-    pub tensor: usize,
-    /// Index of the view's first value.
-    pub base: usize,
-    /// Order of values.
-    pub layout: Layout,
-    /// The view's cut.
-    pub cells: Cells,
 }
 
 /// What an encoder needs beside packed patches. A segment is a tile or an uncut view.

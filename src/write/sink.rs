@@ -1,0 +1,89 @@
+//! Output memory that several workers write at once.
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+/// An output buffer that several workers write at once, each to places that no other writes.
+pub struct Sink<'a, T> {
+    start: *mut T,
+    len: usize,
+    marker: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: every write is bounds-checked and goes to a run that belongs to one row of one view of one image; the engine
+// gives each such row to one worker.
+unsafe impl<T: Send> Sync for Sink<'_, T> {}
+// SAFETY: as above; the buffer is borrowed for the sink's lifetime.
+unsafe impl<T: Send> Send for Sink<'_, T> {}
+
+impl<'a, T: Copy> Sink<'a, T> {
+    /// A sink over memory that need not be initialised.
+    ///
+    /// # Safety
+    /// `start` must be valid for writes of `len` values, aligned, and used by nobody else for `'a`.
+    pub unsafe fn new(start: *mut T, len: usize) -> Self {
+        Self { start, len, marker: PhantomData }
+    }
+
+    /// A sink over a slice.
+    pub fn from_slice(slice: &'a mut [T]) -> Self {
+        // SAFETY: the slice is borrowed mutably for 'a.
+        unsafe { Self::new(slice.as_mut_ptr(), slice.len()) }
+    }
+
+    /// A sink over memory that holds no values yet.
+    pub fn from_uninit(slice: &'a mut [MaybeUninit<T>]) -> Self {
+        // SAFETY: the slice is borrowed mutably for 'a, and a sink only writes.
+        unsafe { Self::new(slice.as_mut_ptr().cast(), slice.len()) }
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Copies values to `at` and on.
+    pub fn copy(&self, at: usize, values: &[T]) {
+        let run = self.run(at, values.len());
+        // SAFETY: `run` holds as many places, and a sink's memory is nobody else's.
+        unsafe { run.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+    }
+
+    /// As [`Self::copy`], for runs as short as a patch is wide: the usual lengths are copied in line.
+    pub(super) fn copy_run(&self, at: usize, values: &[T]) {
+        match values.len() {
+            14 => self.copy_array::<14>(at, values),
+            16 => self.copy_array::<16>(at, values),
+            42 => self.copy_array::<42>(at, values),
+            48 => self.copy_array::<48>(at, values),
+            _ => self.copy(at, values),
+        }
+    }
+
+    fn copy_array<const N: usize>(&self, at: usize, values: &[T]) {
+        let Ok(values) = <[T; N]>::try_from(values) else { return };
+        // SAFETY: the run holds N places; arrays have their elements' alignment.
+        unsafe { self.run(at, N).cast::<[T; N]>().write(values) };
+    }
+
+    /// Writes one value `count` times from `at` on.
+    pub fn fill(&self, at: usize, count: usize, value: T) {
+        let run = self.run(at, count);
+        for index in 0..count {
+            // SAFETY: `run` holds `count` places.
+            unsafe { run.add(index).write(value) };
+        }
+    }
+
+    fn run(&self, at: usize, count: usize) -> *mut T {
+        let end = at.checked_add(count);
+        assert!(end.is_some_and(|end| end <= self.len), "a run of {count} at {at} leaves a buffer of {}", self.len);
+        // SAFETY: the whole run lies in the buffer.
+        unsafe { self.start.add(at) }
+    }
+}
