@@ -72,6 +72,18 @@ class Recipe:
     def reference(self) -> str:
         """The code whose output this recipe reproduces."""
     @property
+    def patch_size(self) -> int:
+        """Side of a patch in pixels."""
+    @property
+    def merge_size(self) -> int:
+        """Patches per side that the processor aligns to."""
+    @property
+    def temporal_patch_size(self) -> int:
+        """Frames in a patch of the reference's layout; a still image is repeated."""
+    @property
+    def token_stride(self) -> int:
+        """Patches per side of a token."""
+    @property
     def params(self) -> dict[str, Any]:
         """All parameters with their values."""
     @property

@@ -122,6 +122,30 @@ impl Recipe {
         &self.0.reference
     }
 
+    /// Side of a patch in pixels.
+    #[getter]
+    fn patch_size(&self) -> u32 {
+        self.0.patches.size
+    }
+
+    /// Patches per side that the processor aligns to.
+    #[getter]
+    fn merge_size(&self) -> u32 {
+        self.0.patches.merge
+    }
+
+    /// Frames in a patch of the reference's layout; a still image is repeated.
+    #[getter]
+    fn temporal_patch_size(&self) -> u32 {
+        self.0.patches.temporal
+    }
+
+    /// Patches per side of a token.
+    #[getter]
+    fn token_stride(&self) -> u32 {
+        self.0.tokens.downsample
+    }
+
     /// All parameters with their values.
     #[getter]
     fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -141,7 +141,11 @@ fn decode_error(error: &image::ImageError) -> Error {
 }
 
 fn file_error(path: &Path, error: &std::io::Error) -> Error {
-    Error::File { path: path.display().to_string(), message: error.to_string(), errno: error.raw_os_error() }
+    let errno = error.raw_os_error();
+    let message = error.to_string();
+    // The number travels beside the message.
+    let message = errno.and_then(|errno| message.strip_suffix(&format!(" (os error {errno})"))).unwrap_or(&message);
+    Error::File { path: path.display().to_string(), message: message.to_owned(), errno }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-"""Render ../line.png: one line of anti-aliased text, 128x16 pixels, RGB."""
-import os
+"""Renders ../line.png: one line of anti-aliased text, 128x16 pixels, RGB."""
+
 import sys
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -11,5 +12,4 @@ font = ImageFont.truetype(sys.argv[1] if len(sys.argv) > 1 else FONT, 11)
 gray = Image.new("L", (128, 16), 255)
 draw = ImageDraw.Draw(gray)
 draw.text((64, 12), TEXT, font=font, fill=24, anchor="ms")
-here = os.path.dirname(os.path.abspath(__file__))
-gray.convert("RGB").save(os.path.join(here, "..", "line.png"), optimize=True)
+gray.convert("RGB").save(Path(__file__).parent.parent / "line.png", optimize=True)

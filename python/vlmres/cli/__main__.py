@@ -1,0 +1,5 @@
+"""`python -m vlmres.cli` is the command line."""
+
+from vlmres.cli import main
+
+main()

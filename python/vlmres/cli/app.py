@@ -1,0 +1,59 @@
+"""The commands put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import vlmres
+from vlmres.cli.compare import compare
+from vlmres.cli.info import info
+from vlmres.cli.plan import plan
+from vlmres.cli.process import process
+from vlmres.cli.recipes import recipes
+
+app = typer.Typer(
+    name="vlmres",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: vlmres compare page.png --picture views.png",
+)
+
+app.command(
+    no_args_is_help=True,
+    epilog="Examples: vlmres plan scans/ -r deepseek-ocr-gundam\n\n"
+    "vlmres plan scans/ -r qwen3-vl --set max_pixels=1000000 --json",
+)(plan)
+app.command(
+    no_args_is_help=True,
+    epilog="Examples: vlmres process scans/ -o tensors -r qwen3-vl --dtype bfloat16\n\n"
+    "vlmres process scans/ -o tensors -r internvl2 --layout packed --dtype uint8",
+)(process)
+app.command(
+    no_args_is_help=True,
+    epilog="Examples: vlmres compare page.png --picture views.png\n\n"
+    "vlmres compare page.png -r qwen3-vl -r siglip2-naflex",
+)(compare)
+app.command(epilog="Examples: vlmres recipes\n\nvlmres recipes qwen3-vl --json")(recipes)
+app.command(epilog="Example: vlmres info --json")(info)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"vlmres {vlmres.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Exact image preprocessing for vision-language models.
+
+    Plan, resize and patchify images just as LLaVA, InternVL, Qwen-VL, DeepSeek-OCR and others do.
+    """

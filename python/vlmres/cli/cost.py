@@ -1,0 +1,19 @@
+"""What an image costs, from its plan."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from vlmres._core import BatchLayout, Plan
+
+if TYPE_CHECKING:
+    from vlmres.processor import DType, Layout
+
+ITEM_SIZE: Final[dict[DType, int]] = {"float32": 4, "bfloat16": 2, "float16": 2, "uint8": 1}
+
+
+def value_bytes(plan: Plan, layout: Layout, dtype: DType) -> int:
+    """Bytes of the pixel values of one image on its own."""
+    tensors = BatchLayout(plan.recipe, [plan], layout).tensors
+    return sum(math.prod(shape) for _, shape in tensors) * ITEM_SIZE[dtype]

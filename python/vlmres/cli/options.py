@@ -1,0 +1,101 @@
+"""Options that commands share, and what they mean."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import vlmres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Names that a shell offers."""
+    return [name for name in vlmres.recipes() if name.startswith(incomplete)]
+
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(help="Image files, or folders to search for them.", metavar="PATH...", show_default=False),
+]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        "-r",
+        help="A recipe's name (see vlmres recipes), or the folder of a checkpoint.",
+        metavar="RECIPE",
+        autocompletion=complete_recipe,
+        show_default=False,
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change a parameter of the recipe, e.g. max_pixels=1000000; may be repeated.",
+        metavar="KEY=VALUE",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def load_recipe(name: str, overrides: Sequence[str] | None = None) -> vlmres.Recipe:
+    """The recipe that the options ask for.
+
+    Raises:
+        typer.BadParameter: There is no such recipe, or it cannot be changed like that.
+    """
+    recipe = _load(name)
+    if not overrides:
+        return recipe
+    values = dict(_assignment(text) for text in overrides)
+    for key in values:
+        if key not in recipe.params:
+            known = ", ".join(recipe.params)
+            hint = suggestion(key, recipe.params)
+            raise typer.BadParameter(
+                f"{recipe.name} has no parameter {key!r}{hint or ';'} it has {known}", param_hint="--set"
+            )
+    try:
+        return recipe.replace(**values)
+    except vlmres.RecipeError as error:
+        raise typer.BadParameter(str(error), param_hint="--set") from None
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """A question that names what `word` may have meant, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _load(name: str) -> vlmres.Recipe:
+    known = vlmres.recipes()
+    try:
+        if name in known:
+            return vlmres.Recipe.load(name)
+        if Path(name).is_dir():
+            return vlmres.Recipe.from_pretrained(name)
+    except (vlmres.VlmresError, OSError) as error:
+        raise typer.BadParameter(str(error), param_hint="--recipe") from None
+    hint = suggestion(name, known)
+    raise typer.BadParameter(
+        f"no recipe or checkpoint folder is named {name!r}{hint} (vlmres recipes lists all)", param_hint="--recipe"
+    )
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise typer.BadParameter(f"expected KEY=VALUE, got {text!r}", param_hint="--set")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

@@ -1,0 +1,59 @@
+"""`vlmres recipes`: the families that vlmres knows."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+import vlmres
+from vlmres.cli import output
+from vlmres.cli.options import AsJson, complete_recipe, load_recipe
+
+
+def recipes(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show this recipe's parameters.", autocompletion=complete_recipe, show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the recipes, or one recipe's parameters, which --set changes."""
+    if name is not None:
+        chosen = load_recipe(name)
+        if as_json:
+            typer.echo(json.dumps(_as_dict(chosen)))
+        else:
+            _print_one(chosen)
+        return
+    known = [vlmres.Recipe.load(known) for known in vlmres.recipes()]
+    if as_json:
+        typer.echo(json.dumps([_as_dict(recipe) for recipe in known]))
+        return
+    table = output.table("name", "strategy", "title", "reference")
+    for recipe in sorted(known, key=lambda recipe: _ORDER.index(recipe.strategy)):
+        table.add_row(recipe.name, recipe.strategy, recipe.title, recipe.reference)
+    output.console().print(table)
+
+
+_ORDER = ("squash", "tiles", "native", "hybrid")
+
+
+def _as_dict(recipe: vlmres.Recipe) -> dict[str, Any]:
+    return {
+        "name": recipe.name,
+        "title": recipe.title,
+        "strategy": recipe.strategy,
+        "reference": recipe.reference,
+        "params": dict(recipe.params),
+    }
+
+
+def _print_one(recipe: vlmres.Recipe) -> None:
+    console = output.console()
+    console.print(f"{recipe.name}: {recipe.title}\nstrategy   {recipe.strategy}\nreference  {recipe.reference}\n")
+    table = output.table("parameter", "value")
+    for key, value in recipe.params.items():
+        table.add_row(key, json.dumps(value))
+    console.print(table)

@@ -1,0 +1,119 @@
+"""Shards: safetensors files that are whole or absent, and say what they were made of."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from vlmres.batch import Batch
+
+MANIFEST = "manifest.json"
+
+_SHARD = re.compile(r"shard-\d{5,}\.safetensors")
+_TEMPORARY = re.compile(r"\..+\.\d+\.vlmres-tmp")
+
+
+class Input(NamedTuple):
+    """A file as it was when a run looked at it."""
+
+    path: str
+    """Absolute."""
+    stamp: str
+    """Changes when the file does."""
+
+    @classmethod
+    def of(cls, path: Path) -> Input:
+        """The file's state now."""
+        absolute = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+        try:
+            found = os.stat(absolute)  # noqa: PTH116
+        except OSError:
+            return cls(absolute, "missing")
+        # A change of permissions leaves the time of modification alone.
+        readable = "" if os.access(absolute, os.R_OK) else ":unreadable"
+        return cls(absolute, f"{found.st_size}:{found.st_mtime_ns}{readable}")
+
+
+def name(number: int) -> str:
+    """A shard's file name."""
+    return f"shard-{number:05d}.safetensors"
+
+
+def fingerprint(inputs: Sequence[Input], settings: dict[str, Any]) -> str:
+    """A hash that changes when the inputs or the settings do."""
+    text = json.dumps([settings, [list(item) for item in inputs]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_metadata(path: Path) -> dict[str, Any] | None:
+    """What a finished shard says of itself; None where there is none, or a damaged or foreign file."""
+    try:
+        with safe_open(path, "numpy") as file:
+            found = file.metadata() or {}
+        return {key.removeprefix("vlmres."): json.loads(found[key]) for key in found if key.startswith("vlmres.")}
+    except (OSError, SafetensorError, ValueError):
+        return None
+
+
+def write_shard(path: Path, batch: Batch, metadata: dict[str, Any]) -> int:
+    """Writes a batch as safetensors, each tensor straight from its memory; returns the bytes of the file."""
+    tensors = {
+        # Only bfloat16 values are kept as uint16.
+        key: TensorSpec(
+            dtype=batch.dtype if array.dtype.name == "uint16" else array.dtype.name,
+            shape=list(array.shape),
+            data_ptr=array.ctypes.data,
+            data_len=array.nbytes,
+        )
+        for key, array in batch.items()
+    }
+    with replacing(path) as temporary:
+        serialize_file(tensors, temporary, {f"vlmres.{key}": json.dumps(value) for key, value in metadata.items()})
+    return path.stat().st_size
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` once it is whole and on the disk, or leaves no trace."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.vlmres-tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Removes what runs that were killed left half-written."""
+    for entry in folder.iterdir():
+        if _TEMPORARY.fullmatch(entry.name):
+            entry.unlink(missing_ok=True)
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """The shards in a folder, in order."""
+    return sorted(entry for entry in folder.iterdir() if _SHARD.fullmatch(entry.name))
