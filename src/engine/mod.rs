@@ -13,7 +13,7 @@ use crate::plan::{Plan, Stage, View};
 use crate::recipe::{Filter, Pixels};
 use crate::resample::Arithmetic;
 use crate::source::{OwnedImage, PixelView};
-use crate::write::{BatchLayout, Element, Sink, table};
+use crate::write::{BatchLayout, Element, Placement, Sink, Values, Writer};
 use view::{Buffers, StageJob, earlier_stages};
 
 /// Below this many output bytes a call runs on the caller's thread alone.
@@ -40,7 +40,7 @@ pub fn execute<T: Element>(
     threads: Threads,
 ) -> Result<()> {
     check(items, layout, sinks)?;
-    let table = table::<T>(pixels, arithmetic.backend);
+    let values = Values::<T>::new(pixels, arithmetic.backend);
     for (tensor, sink) in layout.tensors.iter().zip(sinks) {
         for range in &tensor.zeros {
             sink.fill(range.start, range.len(), T::zero());
@@ -65,15 +65,14 @@ pub fn execute<T: Element>(
     }
 
     let rows = views.iter().map(|(_, view, _)| view.canvas().height as usize).sum();
-    let cut = |(index, (_, view, _)): (usize, &(_, &View, _))| {
-        cut(view.canvas().height, rows, threads).map(move |band| (index, band))
+    let cut = |(index, (_, view, to)): (usize, &(_, &View, &Placement))| {
+        cut(view.canvas().height, to.unit(), rows, threads).map(move |band| (index, band))
     };
     let bands: Vec<(usize, Range<u32>)> = views.iter().enumerate().flat_map(cut).collect();
-    parallel(&bands, threads, |(index, band), (buffers, values): &mut (Buffers, Vec<T>)| {
+    parallel(&bands, threads, |(index, band), (buffers, lines): &mut (Buffers, Vec<u8>)| {
         let to = views[*index].2;
-        jobs[*index].rows(band.clone(), buffers, |y, row| {
-            to.write_row(y, row, &table, values, &sinks[to.tensor]);
-        });
+        let mut writer = Writer::new(to, &values, &sinks[to.tensor], lines);
+        jobs[*index].rows(band.clone(), buffers, |y, row| writer.row(y, row));
     });
     Ok(())
 }
@@ -91,7 +90,7 @@ pub fn resize(
     let mut data = Vec::with_capacity(to.height as usize * row_bytes);
     let sink = Sink::from_uninit(data.spare_capacity_mut());
     let threads = if sink.len() < SERIAL_BYTES { Threads::ONE } else { threads };
-    let bands: Vec<_> = cut(to.height, to.height as usize, threads).collect();
+    let bands: Vec<_> = cut(to.height, 1, to.height as usize, threads).collect();
     parallel(&bands, threads, |band, buffers: &mut Buffers| {
         job.rows(band.clone(), buffers, |y, row| sink.copy(y as usize * row_bytes, row));
     });
@@ -111,9 +110,11 @@ fn check<T: Element>(items: &[Item<'_>], layout: &BatchLayout, sinks: &[Sink<'_,
     }
 }
 
-/// Cuts a view's rows into bands; one band on one thread, because a band's first rows cost a whole filter window.
-fn cut(height: u32, rows: usize, threads: Threads) -> impl Iterator<Item = Range<u32>> {
+/// Cuts a view's rows into bands that begin at multiples of `unit`; one band on one thread, because a band's first rows cost
+/// a whole filter window.
+fn cut(height: u32, unit: u32, rows: usize, threads: Threads) -> impl Iterator<Item = Range<u32>> {
     let bands = threads.get() * BANDS_PER_THREAD;
-    let band = if threads.get() == 1 { height as usize } else { rows.div_ceil(bands).max(32) } as u32;
+    let band = if threads.get() == 1 { height } else { rows.div_ceil(bands).max(32) as u32 };
+    let band = band.next_multiple_of(unit);
     (0..height.div_ceil(band)).map(move |index| index * band..((index + 1) * band).min(height))
 }

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use half::{bf16, f16};
 
+use super::kernels::Kernels;
 use crate::error::{Error, Result};
 
 /// Type of an output's values.
@@ -54,7 +55,8 @@ impl FromStr for DType {
 }
 
 /// A value that a byte of a normalised image can become.
-pub trait Element: Copy + Send + Sync + 'static {
+#[allow(private_bounds)] // the kernels are an inner matter of the type
+pub trait Element: Kernels + Send + Sync + 'static {
     /// Which type it is.
     const DTYPE: DType;
 
@@ -63,15 +65,6 @@ pub trait Element: Copy + Send + Sync + 'static {
 
     /// Padding after normalisation.
     fn zero() -> Self;
-
-    /// The values of a row of packed RGB, in its order. `values` is scratch.
-    fn interleaved<'a>(row: &'a [u8], table: &[[Self; 256]; 3], values: &'a mut Vec<Self>) -> &'a [Self] {
-        values.resize(row.len(), Self::zero());
-        for (out, [r, g, b]) in values.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<3>().0) {
-            *out = [table[0][*r as usize], table[1][*g as usize], table[2][*b as usize]];
-        }
-        values
-    }
 }
 
 impl Element for f32 {
@@ -119,9 +112,5 @@ impl Element for u8 {
 
     fn zero() -> Self {
         0
-    }
-
-    fn interleaved<'a>(row: &'a [u8], _: &[[Self; 256]; 3], _: &'a mut Vec<Self>) -> &'a [Self] {
-        row
     }
 }

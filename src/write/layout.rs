@@ -1,6 +1,5 @@
 //! Where a canvas row's pixels go: tiles, merged patches or flat patches.
 
-use super::{Element, Sink};
 use crate::geometry::{Grid, Size};
 use crate::recipe::PatchOrder;
 
@@ -73,80 +72,46 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Writes canvas row `y` (packed RGB over all tiles). `values` is scratch, `sink` the tensor's memory.
-    pub fn write_row<T: Element>(
-        &self,
-        y: u32,
-        row: &[u8],
-        table: &[[T; 256]; 3],
-        values: &mut Vec<T>,
-        sink: &Sink<'_, T>,
-    ) {
-        let Self { base, layout, cells, .. } = *self;
-        let (tile_len, patch_len) = (layout.tile_len(cells), layout.patch_len());
-        let (tile_row, y) = (y / cells.tile.height, (y % cells.tile.height) as usize);
-        let first = base + (tile_row * cells.tiles.cols) as usize * tile_len;
-        let width = cells.tile.width as usize;
-        let bases = (0..cells.tiles.cols as usize).map(|tile| first + tile * tile_len);
-        match layout {
-            Layout::Planar => {
-                let planes = planar(row, table, values);
-                for (channel, plane) in planes.into_iter().enumerate() {
-                    for (base, run) in bases.clone().zip(plane.chunks_exact(width)) {
-                        sink.copy(base + (channel * cells.tile.height as usize + y) * width, run);
-                    }
-                }
+    /// Rows that are written together: bands begin and end at multiples of this many.
+    pub fn unit(&self) -> u32 {
+        match self.layout {
+            Layout::Planar => 1,
+            Layout::Merged { size, .. } | Layout::Flat { size, .. } if self.cells.tile.height.is_multiple_of(size) => {
+                size
             }
-            Layout::Merged { size, merge, temporal } => {
-                let (size, temporal) = (size as usize, temporal as usize);
-                let order = Order::new(PatchOrder::Merge, merge, cells.patches, (y / size) as u32);
-                let planes = planar(row, table, values);
-                let line = y % size;
-                for (tile, base) in bases.enumerate() {
-                    let planes = planes.map(|plane| &plane[tile * width..(tile + 1) * width]);
-                    for col in 0..cells.patches.cols as usize {
-                        let patch = base + order.index(col as u32) * patch_len;
-                        for (channel, plane) in planes.into_iter().enumerate() {
-                            let run = &plane[col * size..(col + 1) * size];
-                            for copy in 0..temporal {
-                                sink.copy_run(patch + ((channel * temporal + copy) * size + line) * size, run);
-                            }
-                        }
-                    }
-                }
-            }
-            Layout::Flat { size, merge, order } => {
-                let size = size as usize;
-                // What a tile has beyond its last whole patch is not encoded.
-                if y >= cells.patches.rows as usize * size {
-                    return;
-                }
-                let order = Order::new(order, merge, cells.patches, (y / size) as u32);
-                let pixels = T::interleaved(row, table, values);
-                for (base, row) in bases.zip(pixels.chunks_exact(width * 3)) {
-                    for (col, run) in row.chunks_exact(size * 3).take(cells.patches.cols as usize).enumerate() {
-                        let at = base + order.index(col as u32) * patch_len + y % size * size * 3;
-                        sink.copy_run(at, run);
-                    }
-                }
-            }
+            Layout::Merged { .. } | Layout::Flat { .. } => self.cells.tile.height,
         }
     }
-}
 
-/// The three planes of a row, normalised.
-fn planar<'v, T: Element>(row: &[u8], table: &[[T; 256]; 3], values: &'v mut Vec<T>) -> [&'v [T]; 3] {
-    let width = row.len() / 3;
-    values.resize(row.len(), T::zero());
-    let (red, rest) = values.split_at_mut(width);
-    let (green, blue) = rest.split_at_mut(width);
-    let outs = red.iter_mut().zip(green.iter_mut()).zip(blue.iter_mut());
-    for (((red, green), blue), [r, g, b]) in outs.zip(row.as_chunks::<3>().0) {
-        *red = table[0][*r as usize];
-        *green = table[1][*g as usize];
-        *blue = table[2][*b as usize];
+    /// Index of the first value of every tile in a row of tiles.
+    pub(super) fn tiles(&self, tile_row: u32) -> impl Iterator<Item = usize> + Clone {
+        let tile_len = self.layout.tile_len(self.cells);
+        let cols = self.cells.tiles.cols as usize;
+        let first = self.base + tile_row as usize * cols * tile_len;
+        (0..cols).map(move |tile| first + tile * tile_len)
     }
-    [red, green, blue]
+
+    /// Of every patch in a row of patches: its first byte in a line of the canvas, and the index of its first value.
+    pub(super) fn patches(
+        &self,
+        tile_row: u32,
+        patch_row: u32,
+        size: u32,
+        order: PatchOrder,
+        merge: u32,
+    ) -> Vec<(usize, usize)> {
+        let order = Order::new(order, merge, self.cells.patches, patch_row);
+        let (patch_len, width) = (self.layout.patch_len(), self.cells.tile.width as usize);
+        let cols = 0..self.cells.patches.cols;
+        self.tiles(tile_row)
+            .enumerate()
+            .flat_map(|(tile, base)| {
+                let order = &order;
+                cols.clone()
+                    .map(move |col| ((tile * width + (col * size) as usize) * 3, base + order.index(col) * patch_len))
+            })
+            .collect()
+    }
 }
 
 /// Index of the patches of one patch row.
@@ -185,19 +150,19 @@ pub(super) fn positions(order: PatchOrder, merge: u32, patches: Grid) -> Vec<[i3
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn identity() -> [[u8; 256]; 3] {
-        [std::array::from_fn(|byte| byte as u8); 3]
-    }
+    use crate::write::{Sink, Values, Writer};
 
     fn write(layout: Layout, cells: Cells) -> Vec<u8> {
+        let identity: [[u8; 256]; 3] = [std::array::from_fn(|byte| byte as u8); 3];
         let canvas = cells.tiles.canvas(cells.tile);
         let mut out = vec![255; layout.tile_len(cells) * cells.tiles.cells() as usize];
         let sink = Sink::from_slice(&mut out);
         let placement = Placement { tensor: 0, base: 0, layout, cells };
+        let (values, mut lines) = (Values::of_table(identity), Vec::new());
+        let mut writer = Writer::new(&placement, &values, &sink, &mut lines);
         for y in 0..canvas.height {
             let row: Vec<u8> = (0..canvas.width * 3).map(|i| (y * canvas.width * 3 + i) as u8).collect();
-            placement.write_row(y, &row, &identity(), &mut Vec::new(), &sink);
+            writer.row(y, &row);
         }
         out
     }

@@ -1,13 +1,16 @@
 //! From rows of bytes to the tensor's values at their final address.
 
 mod element;
+mod kernels;
 mod layout;
 mod normalize;
 mod sink;
 mod tensors;
+mod writer;
 
 pub use element::{DType, Element};
 pub use layout::{Cells, Layout, Placement};
-pub use normalize::table;
+pub use normalize::Values;
 pub use sink::Sink;
 pub use tensors::{BatchLayout, IntArray, LayoutKind, Segments, Tensor};
+pub use writer::Writer;

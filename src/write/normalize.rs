@@ -3,11 +3,27 @@
 use super::Element;
 use crate::recipe::{Backend, NormalizeOrder, Pixels};
 
-/// The value of every byte in every channel.
-pub fn table<T: Element>(pixels: &Pixels, backend: Backend) -> [[T; 256]; 3] {
-    std::array::from_fn(|channel| {
-        std::array::from_fn(|byte| T::new(byte as u8, normalise(pixels, backend, channel, byte as u8)))
-    })
+/// What every byte becomes in every channel.
+pub struct Values<T> {
+    /// The value of each byte.
+    pub(super) table: [[T; 256]; 3],
+    /// Vector arithmetic that gives the f32 values of all 256 bytes, bit for bit, where there is some.
+    pub(super) form: Option<Form>,
+}
+
+impl<T: Element> Values<T> {
+    /// The values of a recipe's normalisation, by a backend's order of operations.
+    pub fn new(pixels: &Pixels, backend: Backend) -> Self {
+        let exact: [[f32; 256]; 3] =
+            std::array::from_fn(|channel| std::array::from_fn(|byte| normalise(pixels, backend, channel, byte as u8)));
+        let table = exact.map(|channel| std::array::from_fn(|byte| T::new(byte as u8, channel[byte])));
+        Self { table, form: Form::find(pixels, backend, &exact) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_table(table: [[T; 256]; 3]) -> Self {
+        Self { table, form: None }
+    }
 }
 
 fn normalise(pixels: &Pixels, backend: Backend, channel: usize, byte: u8) -> f32 {
@@ -28,5 +44,59 @@ fn normalise(pixels: &Pixels, backend: Backend, channel: usize, byte: u8) -> f32
         (NormalizeOrder::Backend, Backend::Pillow, true, true) => standard((f64::from(byte) * rescale) as f32),
         (NormalizeOrder::Backend, Backend::Pillow, true, false) => (f64::from(byte) * rescale) as f32,
         (_, _, false, _) => standard(x),
+    }
+}
+
+/// `(byte / divisor - mean) / std` in f32, each operation rounded: normalisation as vectors do it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Form {
+    pub(super) divisor: f32,
+    pub(super) mean: [f32; 3],
+    pub(super) std: [f32; 3],
+}
+
+impl Form {
+    /// A form that equals the table in all 768 places. Orders of operations differ in the last bit of some values, so a
+    /// candidate counts only once it is checked.
+    fn find(pixels: &Pixels, backend: Backend, exact: &[[f32; 256]; 3]) -> Option<Self> {
+        if !pixels.do_normalize {
+            return None;
+        }
+        let (mean, std) = (pixels.mean.map(|mean| mean as f32), pixels.std.map(|std| std as f32));
+        let inverse = (1.0 / pixels.rescale) as f32;
+        let candidate = match (pixels.do_rescale, pixels.order, backend) {
+            (false, ..) => Self { divisor: 1.0, mean, std },
+            (true, NormalizeOrder::Backend, Backend::Torch) => {
+                Self { divisor: 1.0, mean: mean.map(|mean| mean * inverse), std: std.map(|std| std * inverse) }
+            }
+            _ => Self { divisor: inverse, mean, std },
+        };
+        let equal = |channel: usize| {
+            (0..=255u8).all(|byte| {
+                let value = candidate.value(channel, byte);
+                value.to_bits() == exact[channel][usize::from(byte)].to_bits()
+            })
+        };
+        (0..3).all(equal).then_some(candidate)
+    }
+
+    fn value(&self, channel: usize, byte: u8) -> f32 {
+        (f32::from(byte) / self.divisor - self.mean[channel]) / self.std[channel]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::{Recipe, names};
+
+    #[test]
+    fn every_builtin_recipe_has_a_vector_form() {
+        for name in names() {
+            let recipe = Recipe::load(name, &toml::Table::new()).unwrap();
+            for backend in [Backend::Pillow, Backend::Torch] {
+                assert!(Values::<f32>::new(&recipe.pixels, backend).form.is_some(), "{name} {backend:?}");
+            }
+        }
     }
 }

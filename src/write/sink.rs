@@ -57,8 +57,6 @@ impl<'a, T: Copy> Sink<'a, T> {
     /// As [`Self::copy`], for runs as short as a patch is wide: the usual lengths are copied in line.
     pub(super) fn copy_run(&self, at: usize, values: &[T]) {
         match values.len() {
-            14 => self.copy_array::<14>(at, values),
-            16 => self.copy_array::<16>(at, values),
             42 => self.copy_array::<42>(at, values),
             48 => self.copy_array::<48>(at, values),
             _ => self.copy(at, values),
@@ -71,6 +69,22 @@ impl<'a, T: Copy> Sink<'a, T> {
         unsafe { self.run(at, N).cast::<[T; N]>().write(values) };
     }
 
+    /// Writes `count` values from `at` on.
+    pub(super) fn write(&self, at: usize, count: usize, values: impl Iterator<Item = T>) {
+        let run = self.run(at, count);
+        for (index, value) in values.take(count).enumerate() {
+            // SAFETY: `run` holds `count` places and `index < count`.
+            unsafe { run.add(index).write(value) };
+        }
+    }
+
+    /// Copies `count` values that this worker wrote from `from` to `to`.
+    pub(super) fn repeat(&self, from: usize, to: usize, count: usize) {
+        let (from, to) = (self.run(from, count), self.run(to, count));
+        // SAFETY: both runs lie in the buffer, and belong to this worker.
+        unsafe { to.copy_from(from, count) };
+    }
+
     /// Writes one value `count` times from `at` on.
     pub fn fill(&self, at: usize, count: usize, value: T) {
         let run = self.run(at, count);
@@ -80,7 +94,8 @@ impl<'a, T: Copy> Sink<'a, T> {
         }
     }
 
-    fn run(&self, at: usize, count: usize) -> *mut T {
+    /// `count` places from `at` on.
+    pub(super) fn run(&self, at: usize, count: usize) -> *mut T {
         let end = at.checked_add(count);
         assert!(end.is_some_and(|end| end <= self.len), "a run of {count} at {at} leaves a buffer of {}", self.len);
         // SAFETY: the whole run lies in the buffer.

@@ -1,0 +1,138 @@
+//! Inner loops from bytes to values, one file per instruction set. Every one gives the table's bits.
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
+pub(super) mod scalar;
+
+use super::{Sink, Values};
+
+/// A row of patches about to be written: its lines of packed RGB, and where each patch is read and written.
+pub struct PatchRow<'a> {
+    /// `size` lines of `stride` bytes, and [`SLACK`] bytes more.
+    pub(super) lines: &'a [u8],
+    pub(super) stride: usize,
+    /// Patch side.
+    pub(super) size: usize,
+    /// First byte of each patch in a line, and index of its first value.
+    pub(super) patches: &'a [(usize, usize)],
+}
+
+/// Bytes after the lines that a vector load may reach into.
+pub(super) const SLACK: usize = 64;
+
+impl PatchRow<'_> {
+    /// A patch's pixels of one line: `3 * size` bytes.
+    fn line(&self, at: usize, line: usize) -> &[u8] {
+        &self.lines[line * self.stride + at..][..self.size * 3]
+    }
+}
+
+/// Values of one type written to patches and planes.
+pub trait Kernels: Copy {
+    /// `[3, temporal, size, size]` per patch.
+    fn merged(row: &PatchRow<'_>, temporal: usize, values: &Values<Self>, sink: &Sink<'_, Self>) {
+        scalar::merged(row, temporal, values, sink);
+    }
+
+    /// `[size, size, 3]` per patch.
+    fn flat(row: &PatchRow<'_>, values: &Values<Self>, sink: &Sink<'_, Self>) {
+        scalar::flat(row, values, sink);
+    }
+
+    /// Packed RGB `row` to three runs that begin at `at`.
+    fn planar(row: &[u8], at: [usize; 3], values: &Values<Self>, sink: &Sink<'_, Self>) {
+        scalar::planar(row, at, values, sink);
+    }
+}
+
+impl Kernels for half::bf16 {}
+impl Kernels for half::f16 {}
+
+impl Kernels for u8 {
+    fn flat(row: &PatchRow<'_>, _: &Values<Self>, sink: &Sink<'_, Self>) {
+        for &(from, to) in row.patches {
+            for line in 0..row.size {
+                sink.copy_run(to + line * row.size * 3, row.line(from, line));
+            }
+        }
+    }
+}
+
+impl Kernels for f32 {
+    fn merged(row: &PatchRow<'_>, temporal: usize, values: &Values<Self>, sink: &Sink<'_, Self>) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(form) = avx512::usable(values.form) {
+            // SAFETY: the features were found on this machine.
+            return unsafe { avx512::merged(row, temporal, form, sink) };
+        }
+        scalar::merged(row, temporal, values, sink);
+    }
+
+    fn flat(row: &PatchRow<'_>, values: &Values<Self>, sink: &Sink<'_, Self>) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(form) = avx512::usable(values.form) {
+            // SAFETY: the features were found on this machine.
+            return unsafe { avx512::flat(row, form, sink) };
+        }
+        scalar::flat(row, values, sink);
+    }
+
+    fn planar(row: &[u8], at: [usize; 3], values: &Values<Self>, sink: &Sink<'_, Self>) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(form) = avx512::usable(values.form) {
+            // SAFETY: the features were found on this machine.
+            return unsafe { avx512::planar(row, at, form, sink) };
+        }
+        scalar::planar(row, at, values, sink);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::{Backend, Recipe};
+
+    /// The f32 kernels of this machine against the table, on every byte value and the widths of real and odd patches.
+    #[test]
+    fn vector_kernels_give_the_tables_bits() {
+        let recipe = Recipe::load("qwen2-vl", &toml::Table::new()).unwrap();
+        for backend in [Backend::Pillow, Backend::Torch] {
+            let values = Values::<f32>::new(&recipe.pixels, backend);
+            for (size, cols) in [(14, 7), (16, 6), (1, 300), (5, 3), (17, 2), (33, 4)] {
+                let stride = size * cols * 3;
+                let mut lines: Vec<u8> = (0..stride * size).map(|i| (i * 31 % 256) as u8).collect();
+                lines.resize(stride * size + SLACK, 0);
+                let check = |len: usize, run: &dyn Fn(&PatchRow<'_>, &Sink<'_, f32>, bool)| {
+                    let patches: Vec<_> = (0..cols).map(|col| (col * size * 3, (cols - 1 - col) * len)).collect();
+                    let row = PatchRow { lines: &lines, stride, size, patches: &patches };
+                    let [fast, table] = [true, false].map(|fast| {
+                        let mut out = vec![f32::NAN; len * cols];
+                        run(&row, &Sink::from_slice(&mut out), fast);
+                        out
+                    });
+                    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                    assert!(bits(&fast) == bits(&table), "{backend:?}, patches of {size}");
+                    assert!(!fast.iter().any(|value| value.is_nan()));
+                };
+                for temporal in [1, 2] {
+                    check(3 * temporal * size * size, &|row, sink, fast| {
+                        let merged = if fast { f32::merged } else { scalar::merged };
+                        merged(row, temporal, &values, sink);
+                    });
+                }
+                check(3 * size * size, &|row, sink, fast| {
+                    let flat = if fast { f32::flat } else { scalar::flat };
+                    flat(row, &values, sink);
+                });
+                check(3 * size * size, &|row, sink, fast| {
+                    let planar = if fast { f32::planar } else { scalar::planar };
+                    let width = size * cols;
+                    for line in 0..size {
+                        let at = [0, 1, 2].map(|channel| (channel * size + line) * width);
+                        planar(&row.lines[line * stride..][..stride], at, &values, sink);
+                    }
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Portable loops over the table: the definition that every other level must equal.
+
+use super::PatchRow;
+use crate::write::{Sink, Values};
+
+/// As [`super::Kernels::merged`].
+pub(in crate::write) fn merged<T: Copy>(row: &PatchRow<'_>, temporal: usize, values: &Values<T>, sink: &Sink<'_, T>) {
+    let plane = row.size * row.size;
+    for &(from, to) in row.patches {
+        for (channel, table) in values.table.iter().enumerate() {
+            let first = to + channel * temporal * plane;
+            for line in 0..row.size {
+                let bytes = row.line(from, line)[channel..].iter().step_by(3);
+                sink.write(first + line * row.size, row.size, bytes.map(|&byte| table[usize::from(byte)]));
+            }
+            for copy in 1..temporal {
+                sink.repeat(first, first + copy * plane, plane);
+            }
+        }
+    }
+}
+
+/// As [`super::Kernels::flat`].
+pub(in crate::write) fn flat<T: Copy>(row: &PatchRow<'_>, values: &Values<T>, sink: &Sink<'_, T>) {
+    let [red, green, blue] = &values.table;
+    for &(from, to) in row.patches {
+        for line in 0..row.size {
+            let pixels = row.line(from, line).as_chunks::<3>().0.iter();
+            let run = pixels.flat_map(|&[r, g, b]| [red[usize::from(r)], green[usize::from(g)], blue[usize::from(b)]]);
+            sink.write(to + line * row.size * 3, row.size * 3, run);
+        }
+    }
+}
+
+/// As [`super::Kernels::planar`].
+pub(in crate::write) fn planar<T: Copy>(row: &[u8], at: [usize; 3], values: &Values<T>, sink: &Sink<'_, T>) {
+    for (channel, (table, at)) in values.table.iter().zip(at).enumerate() {
+        let bytes = row[channel..].iter().step_by(3);
+        sink.write(at, row.len() / 3, bytes.map(|&byte| table[usize::from(byte)]));
+    }
+}
