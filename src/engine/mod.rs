@@ -3,6 +3,7 @@
 mod pool;
 mod view;
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 pub use pool::{Threads, default_threads, parallel};
@@ -20,6 +21,20 @@ use view::{Buffers, StageJob, earlier_stages};
 const SERIAL_BYTES: usize = 512 << 10;
 /// Bands are cut so that a worker has about this many.
 const BANDS_PER_THREAD: usize = 4;
+
+/// A thread's buffers. They stay with it, bounded by a band's few rows, so that a call touches no fresh memory of its own.
+#[derive(Default)]
+struct Scratch {
+    buffers: Buffers,
+    lines: Vec<u8>,
+}
+
+fn with_scratch<R>(run: impl FnOnce(&mut Scratch) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Scratch> = RefCell::default();
+    }
+    SCRATCH.with_borrow_mut(run)
+}
 
 /// One image of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -54,9 +69,8 @@ pub fn execute<T: Element>(
     let bytes: usize = layout.tensors.iter().map(|tensor| tensor.len() * size_of::<T>()).sum();
     let threads = if bytes < SERIAL_BYTES { Threads::ONE } else { threads };
 
-    let earlier = parallel(&views, threads, |(source, view, _), (): &mut ()| {
-        earlier_stages(*source, &view.stages, pixels.filter, arithmetic)
-    });
+    let earlier =
+        parallel(&views, threads, |(source, view, _)| earlier_stages(*source, &view.stages, pixels.filter, arithmetic));
     let earlier = earlier.into_iter().collect::<Result<Vec<_>>>()?;
     let mut jobs = Vec::with_capacity(views.len());
     for ((source, view, _), earlier) in views.iter().zip(&earlier) {
@@ -69,10 +83,12 @@ pub fn execute<T: Element>(
         cut(view.canvas().height, to.unit(), rows, threads).map(move |band| (index, band))
     };
     let bands: Vec<(usize, Range<u32>)> = views.iter().enumerate().flat_map(cut).collect();
-    parallel(&bands, threads, |(index, band), (buffers, lines): &mut (Buffers, Vec<u8>)| {
+    parallel(&bands, threads, |(index, band)| {
         let to = views[*index].2;
-        let mut writer = Writer::new(to, &values, &sinks[to.tensor], lines);
-        jobs[*index].rows(band.clone(), buffers, |y, row| writer.row(y, row));
+        with_scratch(|Scratch { buffers, lines }| {
+            let mut writer = Writer::new(to, &values, &sinks[to.tensor], lines);
+            jobs[*index].rows(band.clone(), buffers, |y, row| writer.row(y, row));
+        });
     });
     Ok(())
 }
@@ -91,8 +107,10 @@ pub fn resize(
     let sink = Sink::from_uninit(data.spare_capacity_mut());
     let threads = if sink.len() < SERIAL_BYTES { Threads::ONE } else { threads };
     let bands: Vec<_> = cut(to.height, 1, to.height as usize, threads).collect();
-    parallel(&bands, threads, |band, buffers: &mut Buffers| {
-        job.rows(band.clone(), buffers, |y, row| sink.copy(y as usize * row_bytes, row));
+    parallel(&bands, threads, |band| {
+        with_scratch(|scratch| {
+            job.rows(band.clone(), &mut scratch.buffers, |y, row| sink.copy(y as usize * row_bytes, row));
+        });
     });
     // SAFETY: the bands cover every row, and every row was copied.
     unsafe { data.set_len(to.height as usize * row_bytes) };

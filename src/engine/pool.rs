@@ -34,28 +34,21 @@ pub fn default_threads() -> Threads {
     Threads(asked.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN))
 }
 
-/// Runs `run` on every job on at most `threads` threads, the caller's among them; results come in the jobs' order. Each
-/// thread has a `State` of its own.
-pub fn parallel<J: Sync, R: Send, State: Default>(
-    jobs: &[J],
-    threads: Threads,
-    run: impl Fn(&J, &mut State) -> R + Sync,
-) -> Vec<R> {
+/// Runs `run` on every job on at most `threads` threads, the caller's among them; results come in the jobs' order.
+pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J) -> R + Sync) -> Vec<R> {
     let workers = threads.get().min(jobs.len());
     let pool = if workers > 1 { pool(workers - 1) } else { None };
     let Some(pool) = pool else {
-        let mut state = State::default();
-        return jobs.iter().map(|job| run(job, &mut state)).collect();
+        return jobs.iter().map(run).collect();
     };
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(jobs.len()));
     let work = || {
-        let mut state = State::default();
         let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = jobs.get(index) else { break };
-            done.push((index, run(job, &mut state)));
+            done.push((index, run(job)));
         }
         results.lock().unwrap_or_else(PoisonError::into_inner).extend(done);
     };
@@ -115,12 +108,9 @@ mod tests {
     fn results_come_in_order_on_any_number_of_threads() {
         let jobs: Vec<usize> = (0..100).collect();
         for threads in [1, 2, 3, 8] {
-            let results = parallel(&jobs, Threads::new(threads), |job, seen: &mut usize| {
-                *seen += 1;
-                job * 2
-            });
+            let results = parallel(&jobs, Threads::new(threads), |job| job * 2);
             assert_eq!(results, jobs.iter().map(|job| job * 2).collect::<Vec<_>>());
         }
-        assert!(parallel(&[], Threads::new(4), |_: &usize, (): &mut ()| ()).is_empty());
+        assert!(parallel(&[], Threads::new(4), |_: &usize| ()).is_empty());
     }
 }

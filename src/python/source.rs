@@ -139,7 +139,7 @@ pub(super) fn decode_many(
     let max_pixels = max_pixels.unwrap_or(source::DEFAULT_MAX_PIXELS);
     let inputs = items.iter().map(Input::of).collect::<PyResult<Vec<_>>>()?;
     let encoded: Vec<Encoded<'_>> = inputs.iter().map(|input| input.encoded(py)).collect();
-    let decode = || parallel(&encoded, Threads::new(num_threads), |item, (): &mut ()| item.decode(max_pixels));
+    let decode = || parallel(&encoded, Threads::new(num_threads), |item| item.decode(max_pixels));
     py.detach(decode)
         .into_iter()
         .map(|decoded| match decoded {

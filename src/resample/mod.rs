@@ -6,6 +6,7 @@
 mod filter;
 mod kernels;
 mod nearest;
+mod passes;
 mod resampler;
 mod weights;
 

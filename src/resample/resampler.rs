@@ -1,9 +1,11 @@
 //! A resample of one image, made row by row for any range of output rows: a band needs no other band.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::kernels::{BLOCK, Horizontal, KernelScratch, Level, Rows, Vertical};
-use super::{Arithmetic, AxisWeights, nearest};
+use super::passes::{self, AxisKey};
+use super::{Arithmetic, nearest};
 use crate::error::Result;
 use crate::geometry::Size;
 use crate::recipe::{Backend, Filter};
@@ -47,10 +49,10 @@ enum Passes {
         columns: Vec<u32>,
         rows: Vec<u32>,
     },
-    Horizontal(Horizontal),
-    Vertical(Vertical),
-    HorizontalVertical(Horizontal, Vertical),
-    VerticalHorizontal(Horizontal, Vertical),
+    Horizontal(Arc<Horizontal>),
+    Vertical(Arc<Vertical>),
+    HorizontalVertical(Arc<Horizontal>, Arc<Vertical>),
+    VerticalHorizontal(Arc<Horizontal>, Arc<Vertical>),
 }
 
 impl<'a> Resampler<'a> {
@@ -85,14 +87,10 @@ impl<'a> Resampler<'a> {
                 rows: nearest::indices(backend, from.height, to.height, window.rows.clone()),
             }
         } else {
-            let horizontal = || {
-                AxisWeights::new(filter, backend, from.width, to.width, window.columns.clone())
-                    .map(|axis| Horizontal::new(level, axis))
-            };
-            let vertical = || {
-                AxisWeights::new(filter, backend, from.height, to.height, window.rows.clone())
-                    .map(|axis| Vertical::new(level, axis))
-            };
+            let (columns, rows) = (&window.columns, &window.rows);
+            let horizontal =
+                || passes::horizontal(&AxisKey::new(level, filter, backend, from.width, to.width, columns));
+            let vertical = || passes::vertical(&AxisKey::new(level, filter, backend, from.height, to.height, rows));
             let vertical_first = backend == Backend::Pillow && arithmetic.pass_order.vertical_first(from, to);
             match (from.width != to.width, from.height != to.height) {
                 (true, false) => Passes::Horizontal(horizontal()?),

@@ -1,0 +1,85 @@
+//! Passes set up for an axis, kept for the next image of the same size: weights cost as much as resampling some rows.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use super::AxisWeights;
+use super::kernels::{Horizontal, Level, Vertical};
+use crate::error::Result;
+use crate::recipe::{Backend, Filter};
+
+/// How many passes of each kind are kept, the least recently used going first.
+const KEPT: usize = 32;
+/// Outputs beyond which a pass is not kept.
+const MOST_OUTPUTS: u32 = 1 << 13;
+
+/// What a pass depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AxisKey {
+    level: Level,
+    filter: Filter,
+    backend: Backend,
+    input: u32,
+    output: u32,
+    range: Range<u32>,
+}
+
+impl AxisKey {
+    pub(super) fn new(
+        level: Level,
+        filter: Filter,
+        backend: Backend,
+        input: u32,
+        output: u32,
+        range: &Range<u32>,
+    ) -> Self {
+        Self { level, filter, backend, input, output, range: range.clone() }
+    }
+
+    fn weights(&self) -> Result<AxisWeights> {
+        AxisWeights::new(self.filter, self.backend, self.input, self.output, self.range.clone())
+    }
+}
+
+/// The horizontal pass of an axis.
+pub(super) fn horizontal(key: &AxisKey) -> Result<Arc<Horizontal>> {
+    static CACHE: Cache<Horizontal> = Cache::new();
+    CACHE.get(key, || Ok(Horizontal::new(key.level, key.weights()?)))
+}
+
+/// The vertical pass of an axis.
+pub(super) fn vertical(key: &AxisKey) -> Result<Arc<Vertical>> {
+    static CACHE: Cache<Vertical> = Cache::new();
+    CACHE.get(key, || Ok(Vertical::new(key.level, key.weights()?)))
+}
+
+struct Cache<T>(Mutex<VecDeque<(AxisKey, Arc<T>)>>);
+
+impl<T> Cache<T> {
+    const fn new() -> Self {
+        Self(Mutex::new(VecDeque::new()))
+    }
+
+    /// Never waits for the lock: another thread may hold it, even one that a fork left behind.
+    fn get(&self, key: &AxisKey, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        if let Ok(mut entries) = self.0.try_lock()
+            && let Some(found) = entries.iter().position(|(other, _)| other == key)
+            && let Some(entry) = entries.remove(found)
+        {
+            let pass = Arc::clone(&entry.1);
+            entries.push_back(entry);
+            return Ok(pass);
+        }
+        let pass = Arc::new(make()?);
+        if key.output <= MOST_OUTPUTS
+            && let Ok(mut entries) = self.0.try_lock()
+        {
+            if entries.len() == KEPT {
+                entries.pop_front();
+            }
+            entries.push_back((key.clone(), Arc::clone(&pass)));
+        }
+        Ok(pass)
+    }
+}
