@@ -37,7 +37,7 @@ pub fn default_threads() -> Threads {
 /// Runs `run` on every job on at most `threads` threads, the caller's among them; results come in the jobs' order.
 pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J) -> R + Sync) -> Vec<R> {
     let workers = threads.get().min(jobs.len());
-    let pool = if workers > 1 { pool(workers - 1) } else { None };
+    let pool = if workers > 1 { pool(threads.get() - 1) } else { None };
     let Some(pool) = pool else {
         return jobs.iter().map(run).collect();
     };

@@ -2,26 +2,47 @@
 
 use std::ops::Range;
 
+use super::Window;
+use crate::geometry::Size;
 use crate::recipe::Backend;
 
-/// Input index of each output in `range`. Pillow adds the scale up step by step in f64 (`ImagingScaleAffine`); ATen
-/// ("nearest-exact") multiplies in f32.
-pub(super) fn indices(backend: Backend, input: u32, output: u32, range: Range<u32>) -> Vec<u32> {
-    let last = input - 1;
-    match backend {
-        Backend::Pillow => {
-            let scale = f64::from(input) / f64::from(output);
-            let mut position = scale * 0.5;
-            let mut all = Vec::with_capacity(output as usize);
-            for _ in 0..range.end {
-                all.push((position as u32).min(last));
-                position += scale;
-            }
-            all.split_off(range.start as usize)
-        }
-        Backend::Torch => {
-            let scale = input as f32 / output as f32;
-            range.map(|index| (((index as f32 + 0.5) * scale) as u32).min(last)).collect()
-        }
+/// Output sizes (width plus height) up to which ATen runs its generic kernel.
+const SMALL: u32 = 128;
+
+/// Input columns and rows of the outputs in a window.
+pub(super) fn indices(backend: Backend, from: Size, to: Size, window: &Window) -> (Vec<u32>, Vec<u32>) {
+    let axis = |input: u32, output: u32, range: &Range<u32>| match backend {
+        Backend::Pillow => pillow(input, output, range),
+        Backend::Torch => torch(input, output, to.width + to.height <= SMALL, range),
+    };
+    (axis(from.width, to.width, &window.columns), axis(from.height, to.height, &window.rows))
+}
+
+/// Pillow adds the scale up step by step in f64 (`ImagingScaleAffine`).
+fn pillow(input: u32, output: u32, range: &Range<u32>) -> Vec<u32> {
+    let scale = f64::from(input) / f64::from(output);
+    let mut position = scale * 0.5;
+    let mut all = Vec::with_capacity(range.end as usize);
+    for _ in 0..range.end {
+        all.push((position as u32).min(input - 1));
+        position += scale;
     }
+    all.split_off(range.start as usize)
+}
+
+/// ATen's "nearest-exact" multiplies in f32: small outputs in one step, others by way of a source coordinate that is first
+/// shifted by half a pixel, with one rounding, and then back.
+fn torch(input: u32, output: u32, small: bool, range: &Range<u32>) -> Vec<u32> {
+    let scale = input as f32 / output as f32;
+    let index = |output: u32| {
+        let centre = output as f32 + 0.5;
+        let position = if small {
+            centre * scale
+        } else {
+            let shifted = scale.mul_add(centre, -0.5).max(0.0);
+            (f64::from(shifted) + 0.5) as f32
+        };
+        (position as u32).min(input - 1)
+    };
+    range.clone().map(index).collect()
 }

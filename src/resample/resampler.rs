@@ -82,10 +82,8 @@ impl<'a> Resampler<'a> {
         let passes = if from == to {
             Passes::Copy
         } else if filter == Filter::Nearest {
-            Passes::Nearest {
-                columns: nearest::indices(backend, from.width, to.width, window.columns.clone()),
-                rows: nearest::indices(backend, from.height, to.height, window.rows.clone()),
-            }
+            let (columns, rows) = nearest::indices(backend, from, to, &window);
+            Passes::Nearest { columns, rows }
         } else {
             let (columns, rows) = (&window.columns, &window.rows);
             let horizontal =

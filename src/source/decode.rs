@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 
-use super::OwnedImage;
+use super::{OwnedImage, container};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 
@@ -41,19 +41,8 @@ pub fn image_size(source: Encoded<'_>, exif: bool) -> Result<Size> {
 impl<'a> Encoded<'a> {
     /// Decodes to RGB as transformers loads a file: EXIF orientation applied, transparency discarded.
     pub fn decode(self, max_pixels: u64) -> Result<OwnedImage> {
-        guarded(|| {
-            let mut decoder = decoder(self.read(u64::MAX)?)?;
-            check_pixels(&decoder, max_pixels)?;
-            let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-            let mut limits = image::Limits::no_limits();
-            // Room for 16-bit RGBA and a decoder's own buffers.
-            limits.max_alloc = Some(max_pixels.saturating_mul(16).max(1 << 26));
-            decoder.set_limits(limits).map_err(|error| decode_error(&error))?;
-            let mut image = DynamicImage::from_decoder(decoder).map_err(|error| decode_error(&error))?;
-            image.apply_orientation(orientation);
-            let size = Size::of_image(image.width().into(), image.height().into())?;
-            OwnedImage::new(size, to_rgb(image))
-        })
+        let bytes = self.read(u64::MAX)?.into_inner();
+        guarded(|| decode(&bytes, max_pixels))
     }
 
     /// The first `limit` bytes.
@@ -69,6 +58,32 @@ impl<'a> Encoded<'a> {
             }
         }))
     }
+}
+
+fn decode(bytes: &[u8], max_pixels: u64) -> Result<OwnedImage> {
+    let mut decoder = decoder(Cursor::new(bytes))?;
+    check_pixels(&decoder, max_pixels)?;
+    if bytes.starts_with(&[0xff, 0xd8]) && !container::jpeg_is_whole(bytes) {
+        return Err(Error::Decode(format!("the JPEG data ends after {} bytes, before its end marker", bytes.len())));
+    }
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut limits = image::Limits::no_limits();
+    // Room for 16-bit RGBA and a decoder's own buffers.
+    limits.max_alloc = Some(max_pixels.saturating_mul(16).max(1 << 26));
+    decoder.set_limits(limits).map_err(|error| decode_error(&error))?;
+    let image = DynamicImage::from_decoder(decoder).map_err(|error| decode_error(&error))?;
+    let mut image = to_rgb(image, container::png_is_gray16(bytes));
+    if let Some(frame) = container::gif_first_frame(bytes) {
+        for (x, y, pixel) in image.enumerate_pixels_mut() {
+            if !frame.columns.contains(&(x as usize)) || !frame.rows.contains(&(y as usize)) {
+                *pixel = image::Rgb(frame.around);
+            }
+        }
+    }
+    let mut image = DynamicImage::ImageRgb8(image);
+    image.apply_orientation(orientation);
+    let size = Size::of_image(image.width().into(), image.height().into())?;
+    OwnedImage::new(size, image.into_bytes())
 }
 
 fn decoder<'r, R: BufRead + Seek + 'r>(reader: R) -> Result<impl ImageDecoder + 'r> {
@@ -101,27 +116,27 @@ fn check_pixels(decoder: &impl ImageDecoder, limit: u64) -> Result<()> {
 }
 
 /// Pillow's `convert("RGB")` of each mode it opens such a file in: deep colour keeps its high byte, while 16-bit gray (mode
-/// I;16) clips at 255.
-fn to_rgb(image: DynamicImage) -> Vec<u8> {
+/// I;16, which a PNG with a transparent gray is too) clips at 255.
+fn to_rgb(image: DynamicImage, is_gray16: bool) -> RgbImage {
+    let (width, height) = (image.width(), image.height());
     let high = |value: u16| (value >> 8) as u8;
+    let clip = |value: u16| value.min(255) as u8;
     let gray = |value: u8| [value; 3];
-    match image {
-        DynamicImage::ImageRgb8(pixels) => pixels.into_raw(),
+    let bytes: Vec<u8> = match image {
         DynamicImage::ImageLuma8(pixels) => pixels.into_raw().into_iter().flat_map(gray).collect(),
         DynamicImage::ImageLumaA8(pixels) => pixels.pixels().flat_map(|pixel| gray(pixel.0[0])).collect(),
-        DynamicImage::ImageRgba8(pixels) => {
-            pixels.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2]]).collect()
+        DynamicImage::ImageLuma16(pixels) => pixels.pixels().flat_map(|pixel| gray(clip(pixel.0[0]))).collect(),
+        DynamicImage::ImageLumaA16(pixels) => {
+            let narrow = |value| if is_gray16 { clip(value) } else { high(value) };
+            pixels.pixels().flat_map(|pixel| gray(narrow(pixel.0[0]))).collect()
         }
-        DynamicImage::ImageLuma16(pixels) => {
-            pixels.pixels().flat_map(|pixel| gray(pixel.0[0].min(255) as u8)).collect()
-        }
-        DynamicImage::ImageLumaA16(pixels) => pixels.pixels().flat_map(|pixel| gray(high(pixel.0[0]))).collect(),
         DynamicImage::ImageRgb16(pixels) => pixels.into_raw().into_iter().map(high).collect(),
         DynamicImage::ImageRgba16(pixels) => {
             pixels.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2]].map(high)).collect()
         }
-        other => other.into_rgb8().into_raw(),
-    }
+        other => return other.into_rgb8(),
+    };
+    RgbImage::from_raw(width, height, bytes).unwrap_or_default()
 }
 
 /// Runs a decoder, turning its panic into an error. The panic's message still goes to the panic hook.

@@ -1,5 +1,6 @@
 //! Where pixels come from: borrowed memory of any layout, or encoded bytes.
 
+mod container;
 mod decode;
 mod view;
 

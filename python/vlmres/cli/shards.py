@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 
+# One key, because the format keeps no order of several.
+_METADATA = "vlmres"
+
 _SHARD = re.compile(r"shard-\d{5,}\.safetensors")
 _TEMPORARY = re.compile(r"\..+\.\d+\.vlmres-tmp")
 
@@ -59,10 +62,10 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     """What a finished shard says of itself; None where there is none, or a damaged or foreign file."""
     try:
         with safe_open(path, "numpy") as file:
-            found = file.metadata() or {}
-        return {key.removeprefix("vlmres."): json.loads(found[key]) for key in found if key.startswith("vlmres.")}
-    except (OSError, SafetensorError, ValueError):
+            found: dict[str, Any] = json.loads((file.metadata() or {})[_METADATA])
+    except (OSError, SafetensorError, ValueError, KeyError):
         return None
+    return found
 
 
 def write_shard(path: Path, batch: Batch, metadata: dict[str, Any]) -> int:
@@ -78,7 +81,7 @@ def write_shard(path: Path, batch: Batch, metadata: dict[str, Any]) -> int:
         for key, array in batch.items()
     }
     with replacing(path) as temporary:
-        serialize_file(tensors, temporary, {f"vlmres.{key}": json.dumps(value) for key, value in metadata.items()})
+        serialize_file(tensors, temporary, {_METADATA: json.dumps(metadata)})
     return path.stat().st_size
 
 

@@ -2,9 +2,10 @@
 //! reference's own operations.
 
 use std::arch::x86_64::{
-    __m512, __m512i, __mmask16, _mm_loadu_si128, _mm512_castsi512_si128, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32,
-    _mm512_div_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps, _mm512_maskz_loadu_epi8, _mm512_permutexvar_epi8,
-    _mm512_set1_ps, _mm512_sub_ps,
+    __m512, __m512i, __mmask16, _mm_loadu_si128, _mm_sfence, _mm512_castsi512_si128, _mm512_cvtepi32_ps,
+    _mm512_cvtepu8_epi32, _mm512_div_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps,
+    _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi8, _mm512_set1_ps, _mm512_store_ps,
+    _mm512_stream_ps, _mm512_sub_ps,
 };
 use std::sync::OnceLock;
 
@@ -83,6 +84,59 @@ fn mask(lanes: usize) -> __mmask16 {
     if lanes >= LANES { u16::MAX } else { (1 << lanes) - 1 }
 }
 
+/// A cache line, for a patch that is put together before it goes out.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line(#[allow(dead_code)] [f32; LANES]); // read as a vector
+
+/// A patch in the first-level cache. Its values come in an order that would touch many lines of the output at once; from
+/// here they go out from first to last.
+struct Patch(Vec<Line>);
+
+impl Patch {
+    fn new(len: usize) -> Self {
+        // The last vector of a run may reach beyond it.
+        Self(vec![Line([0.0; LANES]); len.div_ceil(LANES) + 1])
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn put(&mut self, at: usize, mask: __mmask16, values: __m512) {
+        debug_assert!(at + LANES <= self.0.len() * LANES);
+        // SAFETY: callers stay within the patch's length, beyond which there is a line to spare.
+        unsafe { _mm512_mask_storeu_ps(self.0.as_mut_ptr().cast::<f32>().add(at), mask, values) };
+    }
+
+    /// Copies `len` values to `out`; past the caches where `stream` is set, which spares reading what is overwritten.
+    #[target_feature(enable = "avx512f")]
+    fn flush(&self, out: *mut f32, len: usize, stream: bool) {
+        let from = self.0.as_ptr().cast::<f32>();
+        let copy = |at: usize, count: usize| {
+            // SAFETY: `at + count <= len`, and both places hold `len` values.
+            unsafe {
+                let values = _mm512_maskz_loadu_ps(mask(count), from.add(at));
+                _mm512_mask_storeu_ps(out.add(at), mask(count), values);
+            }
+        };
+        // Values before the first whole line of the output.
+        let head = (out.align_offset(64)).min(len);
+        copy(0, head);
+        let mut at = head;
+        while at + LANES <= len {
+            // SAFETY: as above, and `out + at` begins a line.
+            unsafe {
+                let values = _mm512_loadu_ps(from.add(at));
+                if stream {
+                    _mm512_stream_ps(out.add(at), values);
+                } else {
+                    _mm512_store_ps(out.add(at), values);
+                }
+            }
+            at += LANES;
+        }
+        copy(at, len - at);
+    }
+}
+
 /// As [`super::Kernels::merged`].
 ///
 /// # Safety
@@ -91,6 +145,7 @@ fn mask(lanes: usize) -> __mmask16 {
 pub(super) unsafe fn merged(row: &PatchRow<'_>, temporal: usize, form: Form, sink: &Sink<'_, f32>) {
     let (channels, pick) = (Operands::channels(form), pick());
     let plane = row.size * row.size;
+    let mut patch = Patch::new(3 * temporal * plane);
     for &(from, to) in row.patches {
         let out = sink.run(to, 3 * temporal * plane);
         for line in 0..row.size {
@@ -104,13 +159,16 @@ pub(super) unsafe fn merged(row: &PatchRow<'_>, temporal: usize, form: Form, sin
                     let values = channels[channel].normalise(_mm512_cvtepu8_epi32(picked));
                     for copy in 0..temporal {
                         let index = (channel * temporal + copy) * plane + line * row.size + done;
-                        // SAFETY: the run holds three channels of `temporal` planes; the mask ends with the line.
-                        unsafe { _mm512_mask_storeu_ps(out.add(index), mask, values) };
+                        patch.put(index, mask, values);
                     }
                 }
                 done += LANES;
             }
         }
+        patch.flush(out, 3 * temporal * plane, sink.is_large());
+    }
+    if sink.is_large() {
+        _mm_sfence();
     }
 }
 
@@ -122,6 +180,7 @@ pub(super) unsafe fn merged(row: &PatchRow<'_>, temporal: usize, form: Form, sin
 pub(super) unsafe fn flat(row: &PatchRow<'_>, form: Form, sink: &Sink<'_, f32>) {
     let phases = Operands::phases(form);
     let len = row.size * 3;
+    let mut patch = Patch::new(row.size * len);
     for &(from, to) in row.patches {
         let out = sink.run(to, row.size * len);
         for line in 0..row.size {
@@ -130,10 +189,13 @@ pub(super) unsafe fn flat(row: &PatchRow<'_>, form: Form, sink: &Sink<'_, f32>) 
                 // SAFETY: the slice holds 16 bytes.
                 let bytes = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
                 let values = phases[chunk % 3].normalise(_mm512_cvtepu8_epi32(bytes));
-                // SAFETY: the run holds all lines; the mask ends with this one.
-                unsafe { _mm512_mask_storeu_ps(out.add(line * len + done), mask(len - done), values) };
+                patch.put(line * len + done, mask(len - done), values);
             }
         }
+        patch.flush(out, row.size * len, sink.is_large());
+    }
+    if sink.is_large() {
+        _mm_sfence();
     }
 }
 

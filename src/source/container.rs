@@ -1,0 +1,107 @@
+//! What Pillow makes of a file's own structure, and the decoders do not say.
+
+use std::ops::Range;
+
+/// Whether a PNG stores 16-bit gray, which Pillow reads as mode I;16, transparency or not.
+pub(super) fn png_is_gray16(bytes: &[u8]) -> bool {
+    // Signature, length and name of the header chunk, width, height; then bit depth and colour type.
+    bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.get(24..26) == Some(&[16, 0])
+}
+
+/// Whether a JPEG's data goes on to its end marker. Decoders fill in what is missing; Pillow refuses.
+pub(super) fn jpeg_is_whole(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        // To the next marker: past fill bytes, and past the data of a scan, in which 0xff is followed by 0 or a restart.
+        let Some(found) =
+            bytes.get(at..).and_then(|rest| rest.windows(2).position(|pair| is_marker([pair[0], pair[1]])))
+        else {
+            return false;
+        };
+        at += found;
+        match bytes[at + 1] {
+            0xd9 => return true,
+            // Markers without a segment.
+            0x01 | 0xd8 => at += 2,
+            _ => {
+                let Some(length) = bytes.get(at + 2..at + 4) else { return false };
+                at += 2 + usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
+            }
+        }
+    }
+}
+
+fn is_marker([first, second]: [u8; 2]) -> bool {
+    first == 0xff && !matches!(second, 0 | 0xd0..=0xd7 | 0xff)
+}
+
+/// Where a GIF's first frame lies, and the colour that Pillow gives the rest of the canvas.
+pub(super) struct FirstFrame {
+    pub(super) columns: Range<usize>,
+    pub(super) rows: Range<usize>,
+    pub(super) around: [u8; 3],
+}
+
+/// The first frame of a GIF. The canvas around it is of the frame's transparent colour, else of its palette's first.
+pub(super) fn gif_first_frame(bytes: &[u8]) -> Option<FirstFrame> {
+    let word = |at: usize| Some(usize::from(u16::from_le_bytes([*bytes.get(at)?, *bytes.get(at + 1)?])));
+    let table = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
+    if !bytes.starts_with(b"GIF8") {
+        return None;
+    }
+    let mut palette = 13;
+    let mut transparent = 0;
+    let mut at = palette + table(*bytes.get(10)?);
+    loop {
+        match bytes.get(at)? {
+            0x2c => break,
+            0x21 => {
+                // A graphic control extension: size, flags, delay, transparent index.
+                if bytes.get(at + 1) == Some(&0xf9) && bytes.get(at + 3)? & 1 == 1 {
+                    transparent = usize::from(*bytes.get(at + 6)?);
+                }
+                at += 2;
+                while *bytes.get(at)? != 0 {
+                    at += 1 + usize::from(bytes[at]);
+                }
+                at += 1;
+            }
+            _ => return None,
+        }
+    }
+    let (left, top, width, height) = (word(at + 1)?, word(at + 3)?, word(at + 5)?, word(at + 7)?);
+    if bytes.get(at + 9)? & 0x80 != 0 {
+        palette = at + 10;
+    }
+    let colour = bytes.get(palette + transparent * 3..)?.first_chunk::<3>()?;
+    Some(FirstFrame { columns: left..left + width, rows: top..top + height, around: *colour })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jpeg_ends_with_its_marker() {
+        // Start, a segment that contains an end marker, a scan with stuffed and restart bytes, the end.
+        let mut bytes = vec![0xff, 0xd8, 0xff, 0xe1, 0, 6, 0xff, 0xd9, 1, 2, 0xff, 0xda, 0, 3, 7];
+        bytes.extend([5, 0xff, 0x00, 9, 0xff, 0xd0, 8]);
+        assert!(!jpeg_is_whole(&bytes));
+        bytes.extend([0xff, 0xd9]);
+        assert!(jpeg_is_whole(&bytes));
+        assert!(!jpeg_is_whole(&[0xff, 0xd8, 0xff, 0xe0]));
+        assert!(!jpeg_is_whole(&[]));
+    }
+
+    #[test]
+    fn a_gif_says_where_its_first_frame_lies() {
+        let mut bytes = b"GIF89a".to_vec();
+        bytes.extend([9, 0, 8, 0, 0x80, 0, 0, 1, 2, 3, 4, 5, 6]);
+        bytes.extend([0x21, 0xf9, 4, 1, 0, 0, 1, 0, 0x2c, 2, 0, 1, 0, 3, 0, 4, 0, 0]);
+        let frame = gif_first_frame(&bytes).unwrap();
+        assert_eq!((frame.columns, frame.rows, frame.around), (2..5, 1..5, [4, 5, 6]));
+        for cut in 0..bytes.len() - 1 {
+            assert!(gif_first_frame(&bytes[..cut]).is_none(), "{cut}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+"""Recipes whose reference is authors' code, against restatements of it."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+import vlmres
+from tests.compare import assert_equal_batches
+from tests.images import KINDS, REAL, image, pixels, random_sizes, real
+from tests.reference import authors
+
+ARITHMETICS = get_args(authors.Arithmetic)
+
+SIZES = [
+    (1, 1),
+    (512, 512),
+    (640, 640),
+    (641, 640),
+    (640, 641),
+    (1024, 1024),
+    (1280, 1280),
+    (1250, 1000),
+    (1200, 960),
+    (2000, 1600),
+    (700, 20),
+    (20, 300),
+    (128, 16),
+    (1000, 1001),
+    *random_sizes(6, 2000, seed=21, ratio=30),
+]
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize("mode", authors.MODES)
+def test_deepseek_ocr(mode: str, arithmetic: authors.Arithmetic) -> None:
+    proc = vlmres.Processor(f"deepseek-ocr-{mode}", arithmetic=arithmetic)
+    for size in SIZES:
+        picture = image(*size)
+        expected = authors.deepseek_ocr([picture], authors.MODES[mode], arithmetic)
+        assert_equal_batches(proc(picture).torch(), expected, f"{mode} {size}")
+        assert proc.plan(size).num_tokens == authors.deepseek_ocr_tokens(*size, authors.MODES[mode])
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize("mode", authors.MODES)
+def test_deepseek_ocr_batches(mode: str, arithmetic: authors.Arithmetic) -> None:
+    proc = vlmres.Processor(f"deepseek-ocr-{mode}", arithmetic=arithmetic)
+    images = [image(w, h, kind) for (w, h), kind in zip([(900, 500), (64, 64), (333, 1111)], KINDS, strict=False)]
+    assert_equal_batches(proc(images).torch(), authors.deepseek_ocr(images, authors.MODES[mode], arithmetic), mode)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_deepseek_ocr_real_images(name: str) -> None:
+    for mode in ("tiny", "base", "gundam"):
+        expected = authors.deepseek_ocr([real(name)], authors.MODES[mode], "pillow")
+        assert_equal_batches(vlmres.Processor(f"deepseek-ocr-{mode}")(real(name)).torch(), expected, mode)
+
+
+def test_deepseek_ocr_with_six_tiles() -> None:
+    recipe = vlmres.Recipe.load("deepseek-ocr-gundam", max_tiles=6)
+    for size in [(1920, 1080), (1080, 1920), (1200, 960)]:
+        picture = image(*size)
+        expected = authors.deepseek_ocr([picture], authors.MODES["gundam"], "pillow", most=6)
+        assert_equal_batches(vlmres.Processor(recipe)(picture).torch(), expected, str(size))
+
+
+def test_padding_starts_where_pillow_puts_it() -> None:
+    """`round(d / 2)` puts the odd pixel before where d is 3 modulo 4, after where it is 1."""
+    proc = vlmres.Processor("deepseek-ocr-base", dtype="uint8")
+    seen = set()
+    for height in range(480, 500):
+        array = pixels(1024, height, "smooth")
+        free = 1024 - height
+        seen.add(free % 4)
+        view = proc.plan((1024, height)).views[0]
+        assert (view.resized, view.offset) == ((1024, height), (0, round(free * 0.5)))
+        expected = np.asarray(ImageOps.pad(Image.fromarray(array), (1024, 1024), color=authors.GRAY))
+        np.testing.assert_array_equal(proc(array)["pixel_values"][0].transpose(1, 2, 0), expected)
+    assert seen == {0, 1, 2, 3}
+
+
+def test_deepseek_ocr_drops_transparency() -> None:
+    array = pixels(700, 300, channels=4)
+    dropped = np.ascontiguousarray(array[..., :3])
+    expected = authors.deepseek_ocr([Image.fromarray(dropped)], authors.MODES["gundam"], "pillow")
+    assert_equal_batches(vlmres.Processor("deepseek-ocr-gundam")(Image.fromarray(array)).torch(), expected, "PIL")
+    assert_equal_batches(vlmres.Processor("deepseek-ocr-gundam")(array).torch(), expected, "numpy")
+
+
+NATIVE_SIZES = [
+    (1, 1),
+    (28, 28),
+    (14, 1000),
+    (1000, 14),
+    (13, 40),
+    (640, 480),
+    (1260, 1260),
+    (1300, 1400),
+    (200, 1),
+    (3000, 2500),
+    *random_sizes(12, 2500, seed=31, ratio=100),
+]
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize("size", NATIVE_SIZES)
+def test_nativeres_llava(size: tuple[int, int], arithmetic: authors.Arithmetic) -> None:
+    picture = image(*size)
+    batch = vlmres.Processor("nativeres-llava", arithmetic=arithmetic)(picture)
+    assert_equal_batches(batch.torch(), authors.nativeres_llava([picture], arithmetic), str(size))
+    assert batch.num_tokens == [int(batch["image_grid_thw"].prod()) // 4]
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+def test_nativeres_llava_batches(arithmetic: authors.Arithmetic) -> None:
+    images = [image(90, 500), real("photo.jpg"), image(90, 500), image(2000, 1700, "stripes"), real("page.png")]
+    recipe = vlmres.Recipe.load("nativeres-llava", min_tokens=64, max_tokens=4096)
+    batch = vlmres.Processor(recipe, arithmetic=arithmetic)(images)
+    assert_equal_batches(batch.torch(), authors.nativeres_llava(images, arithmetic, 64, 4096), arithmetic)
+
+
+def test_nativeres_llava_drops_transparency() -> None:
+    picture = Image.fromarray(pixels(300, 200, channels=4))
+    expected = authors.nativeres_llava([picture], "pillow")
+    assert_equal_batches(vlmres.Processor("nativeres-llava")(picture).torch(), expected, "RGBA")

@@ -1,0 +1,273 @@
+"""Every recipe with a transformers reference, against both of its backends: keys, shapes, dtypes and all values."""
+
+import importlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vlmres
+from tests.compare import assert_equal_batches
+from tests.images import KINDS, REAL, image, random_sizes, real
+from tests.reference import hf
+
+ARITHMETICS = ("torch", "pillow")
+
+COMMON_SIZES = [
+    (1, 1),
+    (2, 3),
+    (3, 2),
+    (1, 3),
+    (3, 1),
+    (3, 3),
+    (4, 4),
+    (1, 40),
+    (40, 1),
+    (7, 190),
+    (128, 16),
+    (336, 336),
+    (448, 448),
+    (640, 480),
+    (401, 300),
+    (300, 401),
+    (299, 1000),
+    *random_sizes(6, 1600, seed=7, ratio=40),
+]
+
+FAMILY_SIZES = {
+    "llava-1.5": [(337, 336), (336, 341), (672, 336), (335, 335), (2, 60)],
+    "llava-1.5-pad": [(337, 336), (334, 337), (1, 60), (255, 258)],
+    "llava-next": [(672, 336), (336, 672), (672, 672), (1008, 336), (336, 1008), (1000, 999), (10, 600), (673, 337)],
+    "internvl2": [(635, 635), (1000, 1000), (1200, 600), (1600, 800), (896, 448), (1344, 1344), (20, 300)],
+    "deepseek-ocr-2": [
+        (768, 768),
+        (769, 768),
+        (768, 1024),
+        (1024, 1024),
+        (1536, 768),
+        (1500, 1000),
+        (800, 20),
+        (1023, 2),
+    ],
+    "qwen2-vl": [(56, 56), (28, 28), (42, 70), (70, 42), (1000, 14), (14, 1000), (200, 1), (1, 200), (644, 476)],
+    "qwen3-vl": [(256, 256), (16, 16), (48, 80), (1000, 14), (200, 1), (640, 480)],
+    "siglip2-naflex": [(256, 256), (224, 288), (1, 500), (700, 3), (1360, 48)],
+}
+
+
+def check(recipe: str, arithmetic: str, images: Any, overrides: dict[str, Any] | None = None, **settings: Any) -> None:
+    """Compares one call."""
+    proc = vlmres.Processor(vlmres.Recipe.load(recipe, **(overrides or {})), arithmetic=arithmetic)  # type: ignore[arg-type]
+    expected = hf.processor(recipe, arithmetic, **settings)(images, return_tensors="pt")
+    assert_equal_batches(proc(images).torch(), expected, f"{recipe} {arithmetic}")
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize(
+    ("recipe", "size"), [(recipe, size) for recipe in hf.DISTINCT for size in COMMON_SIZES + FAMILY_SIZES[recipe]]
+)
+def test_sizes(recipe: str, size: tuple[int, int], arithmetic: str) -> None:
+    check(recipe, arithmetic, image(*size))
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("recipe", hf.DISTINCT)
+def test_real_images(recipe: str, name: str, arithmetic: str) -> None:
+    check(recipe, arithmetic, real(name))
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize("recipe", sorted(hf.REFERENCES))
+def test_mixed_batches(recipe: str, arithmetic: str) -> None:
+    sizes = [(900, 600), (30, 44), (900, 600), (5, 5), (450, 1200), (128, 16), (768, 768), (1100, 333)]
+    check(recipe, arithmetic, [image(*size, kind, seed=3) for size, kind in zip(sizes, KINDS * 2, strict=False)])
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("recipe", hf.DISTINCT)
+def test_adversarial_pixels(recipe: str, kind: str, arithmetic: str) -> None:
+    check(recipe, arithmetic, [image(531, 388, kind), image(811, 1290, kind)])
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize("recipe", hf.DISTINCT)
+def test_numpy_results(recipe: str, arithmetic: str) -> None:
+    images = [image(300, 200), image(800, 900)]
+    batch = vlmres.Processor(recipe, arithmetic=arithmetic)(images)  # type: ignore[arg-type]
+    reference = hf.processor(recipe, arithmetic)
+    # transformers' torchvision classes return torch tensors only.
+    tensors = reference(images, return_tensors="pt" if arithmetic == "torch" else "np")
+    expected = {key: np.asarray(value) for key, value in tensors.items()}
+    assert list(batch) == list(expected)
+    for key, array in batch.items():
+        assert array.dtype == expected[key].dtype, key
+        np.testing.assert_array_equal(array, expected[key], err_msg=key, strict=True)
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize("recipe", ["deepseek-ocr-2", "internvl2", "llava-next"])
+def test_no_image_has_tiles(recipe: str, arithmetic: str) -> None:
+    check(recipe, arithmetic, [image(20, 20), image(40, 40), image(20, 20)])
+
+
+SQUASHED = {"size": {"height": 392, "width": 392}}
+
+OVERRIDES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("qwen2-vl", {"min_pixels": 200704}, {"size": {"shortest_edge": 200704, "longest_edge": 12845056}}),
+    ("qwen2-vl", {"max_pixels": 100352}, {"size": {"shortest_edge": 3136, "longest_edge": 100352}}),
+    ("qwen2-vl", {"min_pixels": 1, "max_pixels": 784}, {"size": {"shortest_edge": 1, "longest_edge": 784}}),
+    ("qwen3-vl", {"patch_size": 12, "merge_size": 3}, {"patch_size": 12, "merge_size": 3}),
+    ("qwen3-vl", {"merge_size": 1, "temporal_patch_size": 1}, {"merge_size": 1, "temporal_patch_size": 1}),
+    ("qwen2-vl", {"temporal_patch_size": 3, "merge_size": 4}, {"temporal_patch_size": 3, "merge_size": 4}),
+    ("internvl2", {"max_tiles": 6}, {"max_patches": 6}),
+    ("internvl2", {"min_tiles": 4, "max_tiles": 9}, {"min_patches": 4, "max_patches": 9}),
+    ("internvl2", {"image_size": 392}, SQUASHED),
+    (
+        "llava-1.5",
+        {"shortest_edge": 224, "crop_width": 224, "crop_height": 224},
+        {"size": {"shortest_edge": 224}, "crop_size": {"height": 224, "width": 224}},
+    ),
+    (
+        "llava-1.5",
+        {"shortest_edge": 101, "crop_width": 224, "crop_height": 224},
+        {"size": {"shortest_edge": 101}, "crop_size": {"height": 224, "width": 224}},
+    ),
+    (
+        "llava-1.5",
+        {"shortest_edge": 100, "crop_width": 131, "crop_height": 203},
+        {"size": {"shortest_edge": 100}, "crop_size": {"height": 203, "width": 131}},
+    ),
+    (
+        "llava-1.5-pad",
+        {"shortest_edge": 97, "crop_width": 112, "crop_height": 112},
+        {"size": {"shortest_edge": 97}, "crop_size": {"height": 112, "width": 112}},
+    ),
+    ("llava-1.5-pad", {"image_mean": [0.1, 0.5, 0.9]}, {"image_mean": [0.1, 0.5, 0.9]}),
+    (
+        "llava-next",
+        {"image_size": 224, "image_grid_pinpoints": [[224, 448], [448, 448], [896, 224]]},
+        {
+            "size": {"shortest_edge": 224},
+            "crop_size": {"height": 224, "width": 224},
+            "image_grid_pinpoints": [[224, 448], [448, 448], [896, 224]],
+        },
+    ),
+    ("llava-next", {"image_grid_pinpoints": [[336, 336]]}, {"image_grid_pinpoints": [[336, 336]]}),
+    ("deepseek-ocr-2", {"max_tiles": 4, "tile_size": 512}, {"max_patches": 4, "tile_size": 512}),
+    ("deepseek-ocr-2", {"background_color": [1, 2, 250]}, {"background_color": [1, 2, 250]}),
+    ("deepseek-ocr-2", {"image_size": 640}, {"size": {"height": 640, "width": 640}}),
+    ("siglip2-naflex", {"max_num_patches": 64}, {"max_num_patches": 64}),
+    ("siglip2-naflex", {"max_num_patches": 1024, "patch_size": 14}, {"max_num_patches": 1024, "patch_size": 14}),
+    *[
+        (recipe, {"filter": name}, {"resample": hf.RESAMPLE[name]})
+        for recipe in ("llava-1.5", "internvl2", "qwen2-vl", "siglip2-naflex", "deepseek-ocr-2", "llava-next")
+        for name in ("nearest", "bilinear", "bicubic", "lanczos")
+    ],
+    *[
+        (recipe, overrides, overrides)
+        for recipe in ("llava-1.5", "qwen3-vl", "siglip2-naflex", "internvl2", "deepseek-ocr-2")
+        for overrides in (
+            {"do_normalize": False},
+            {"do_rescale": False},
+            {"rescale_factor": 1 / 127.5},
+            {"do_normalize": False, "rescale_factor": 0.01},
+            {"image_mean": [0.3, 0.2, 0.7], "image_std": [0.11, 2.5, 1.0]},
+        )
+    ],
+]
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize(
+    ("recipe", "overrides", "settings"),
+    OVERRIDES,
+    ids=[
+        f"{recipe}-{'-'.join(f'{key}={value}' for key, value in overrides.items())}"
+        for recipe, overrides, _ in OVERRIDES
+    ],
+)
+def test_overrides(recipe: str, overrides: dict[str, Any], settings: dict[str, Any], arithmetic: str) -> None:
+    images = [image(400, 301), image(211, 350, "binary"), image(907, 333, "stripes")]
+    check(recipe, arithmetic, images, overrides, **settings)
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+def test_centre_crop_of_every_small_size(arithmetic: str) -> None:
+    """Odd differences go to opposite sides in the two backends."""
+    for edge, crop in [(5, 8), (5, 9), (6, 9), (6, 6), (9, 6), (8, 5)]:
+        overrides = {"shortest_edge": edge, "crop_width": crop, "crop_height": crop + 1}
+        settings = {"size": {"shortest_edge": edge}, "crop_size": {"height": crop + 1, "width": crop}}
+        proc = vlmres.Processor(vlmres.Recipe.load("llava-1.5", **overrides), arithmetic=arithmetic)  # type: ignore[arg-type]
+        reference = hf.processor("llava-1.5", arithmetic, **settings)
+        for size in [(w, h) for w in range(4, 12) for h in (4, 5, 6, 11)]:
+            picture = image(*size)
+            expected = reference(picture, return_tensors="pt")
+            assert_equal_batches(proc(picture).torch(), expected, f"{size} to {edge}, {crop}x{crop + 1}")
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize("recipe", hf.DISTINCT)
+def test_random_batches(recipe: str, arithmetic: str) -> None:
+    proc, reference = vlmres.Processor(recipe, arithmetic=arithmetic), hf.processor(recipe, arithmetic)  # type: ignore[arg-type]
+    sizes = random_sizes(12, 1200, seed=hf.DISTINCT.index(recipe), ratio=60)
+    for start in range(0, len(sizes), 4):
+        images: list[Image.Image] = [image(*size, seed=start) for size in sizes[start : start + 4]]
+        expected = reference(images, return_tensors="pt")
+        assert_equal_batches(proc(images).torch(), expected, f"{recipe} {sizes[start : start + 4]}")
+
+
+TOKEN_SIZES = [(1, 1), (448, 448), (640, 480), (1000, 1000), (2000, 37), *random_sizes(40, 3000, seed=5, ratio=150)]
+
+
+def light_processor(module: str, name: str, recipe: str, **attributes: Any) -> Any:
+    """A transformers processor that has no tokenizer, for its token counting alone."""
+    cls = getattr(importlib.import_module(f"transformers.models.{module}.processing_{module}"), name)
+    stub = object.__new__(cls)
+    images_kwargs = {"crop_to_patches": True} if module == "internvl" else {}
+    stub._merge_kwargs = lambda **_: {"images_kwargs": images_kwargs}
+    stub.image_processor = hf.processor(recipe, "torch")
+    for key, value in attributes.items():
+        setattr(stub, key, value)
+    return stub
+
+
+@pytest.mark.parametrize(
+    ("recipe", "module", "name", "attributes"),
+    [
+        ("qwen2-vl", "qwen2_vl", "Qwen2VLProcessor", {}),
+        ("qwen2.5-vl", "qwen2_5_vl", "Qwen2_5_VLProcessor", {}),
+        ("qwen3-vl", "qwen3_vl", "Qwen3VLProcessor", {}),
+        ("internvl2", "internvl", "InternVLProcessor", {"image_seq_length": 256}),
+        (
+            "llava-next",
+            "llava_next",
+            "LlavaNextProcessor",
+            {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"},
+        ),
+        (
+            "llava-1.5",
+            "llava",
+            "LlavaProcessor",
+            {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"},
+        ),
+    ],
+)
+def test_token_counts(recipe: str, module: str, name: str, attributes: dict[str, Any]) -> None:
+    stub = light_processor(module, name, recipe, **attributes)
+    expected = stub._get_num_multimodal_tokens(image_sizes=[(height, width) for width, height in TOKEN_SIZES])
+    got = vlmres.plan_many(TOKEN_SIZES, recipe)
+    assert got.num_tokens.tolist() == list(expected["num_image_tokens"])
+
+
+def test_token_counts_of_deepseek_ocr_2() -> None:
+    stub = light_processor("deepseek_ocr2", "DeepseekOcr2Processor", "deepseek-ocr-2")
+    stub.image_token, stub.patch_size, stub.downsample_ratio = "x", 16, 4
+    for size in TOKEN_SIZES:
+        plan = vlmres.plan(size, "deepseek-ocr-2")
+        tiles = stub.image_processor.get_number_of_image_patches(size[1], size[0])
+        assert plan.num_tiles == tiles
+        text = stub.replace_image_token({"num_local_patches": [tiles - 1]}, 0)
+        assert plan.num_tokens == len(text), size
