@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 PILLOW12 := $(VENV)/pillow-12.3
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_QUIET := 1
 # Tests need no network; no library may reach for one.
 export HF_HUB_OFFLINE := 1
 
@@ -53,6 +54,9 @@ build-demo: $(VENV)/.demo
 bench: prerequisites ## Criterion benchmarks of the Rust core
 	cargo bench
 
+compare: build ## vlmres beside transformers, side by side in one run
+	$(BIN)/python benches/compare.py
+
 fmt: build ## Format all code
 	cargo fmt
 	$(BIN)/ruff format .
@@ -63,17 +67,18 @@ clean: ## Remove what the other targets made
 	rm -f python/vlmres/_core*.so
 
 $(VENV)/.demo: pyproject.toml Makefile | prerequisites
+	@echo "Building vlmres into $(VENV); the first time takes some minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet "maturin>=1.10,<2"
+	$(BIN)/python -m pip install "maturin>=1.10,<2"
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --extras cli
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo requirements/test.txt
-	$(BIN)/python -m pip install --quiet --requirement requirements/test.txt
+	$(BIN)/python -m pip install --requirement requirements/test.txt
 	@touch $@
 
 $(PILLOW12)/.installed: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(PILLOW12) pillow==12.3.0
+	$(BIN)/python -m pip install --no-deps --upgrade --target $(PILLOW12) pillow==12.3.0
 	@touch $@
 
 prerequisites:

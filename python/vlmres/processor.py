@@ -193,6 +193,7 @@ def resize(
     arithmetic: Arithmetic = "pillow",
     *,
     num_threads: int | None = None,
+    input_data_format: DataFormat | None = None,
 ) -> NDArray[np.uint8]:
     """Resizes one image exactly as Pillow or torchvision does.
 
@@ -202,6 +203,7 @@ def resize(
         filter: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos"; torch has neither "box" nor "hamming".
         arithmetic: As of `Processor`.
         num_threads: As of `Processor`.
+        input_data_format: As of `Processor.__call__`.
 
     Returns:
         uint8 of shape (height, width, 3).
@@ -211,7 +213,7 @@ def resize(
     """
     threads = num_threads or _default_threads()
     loader = Loader("white", torch_alpha=arithmetic == "torch", max_pixels=None, num_threads=threads)
-    source = loader.load([image])[0]
+    source = loader.load([image], input_data_format)[0]
     if isinstance(source, Exception):
         raise source
     return resize_source(source, size, filter, resolve_arithmetic(arithmetic), threads)

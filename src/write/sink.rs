@@ -62,21 +62,6 @@ impl<'a, T: Copy> Sink<'a, T> {
         unsafe { run.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
     }
 
-    /// As [`Self::copy`], for runs as short as a patch is wide: the usual lengths are copied in line.
-    pub(super) fn copy_run(&self, at: usize, values: &[T]) {
-        match values.len() {
-            42 => self.copy_array::<42>(at, values),
-            48 => self.copy_array::<48>(at, values),
-            _ => self.copy(at, values),
-        }
-    }
-
-    fn copy_array<const N: usize>(&self, at: usize, values: &[T]) {
-        let Ok(values) = <[T; N]>::try_from(values) else { return };
-        // SAFETY: the run holds N places; arrays have their elements' alignment.
-        unsafe { self.run(at, N).cast::<[T; N]>().write(values) };
-    }
-
     /// Writes `count` values from `at` on.
     pub(super) fn write(&self, at: usize, count: usize, values: impl Iterator<Item = T>) {
         let run = self.run(at, count);

@@ -2,12 +2,16 @@
 //! reference's own operations.
 
 use std::arch::x86_64::{
-    __m512, __m512i, __mmask16, _mm_loadu_si128, _mm_sfence, _mm512_castsi512_si128, _mm512_cvtepi32_ps,
-    _mm512_cvtepu8_epi32, _mm512_div_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi8, _mm512_set1_ps, _mm512_store_ps,
-    _mm512_stream_ps, _mm512_sub_ps,
+    __m512, __m512i, __mmask16, _MM_FROUND_TO_NEAREST_INT, _mm_loadu_si128, _mm_sfence, _mm256_mask_storeu_epi16,
+    _mm512_add_epi32, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_si128, _mm512_cvtepi32_epi16,
+    _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_cvtps_ph, _mm512_div_ps, _mm512_loadu_si512,
+    _mm512_mask_storeu_epi8, _mm512_mask_storeu_ps, _mm512_maskz_loadu_epi8, _mm512_permutexvar_epi8,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_srli_epi32, _mm512_store_si512, _mm512_stream_si512, _mm512_sub_ps,
 };
+use std::marker::PhantomData;
 use std::sync::OnceLock;
+
+use half::{bf16, f16};
 
 use super::PatchRow;
 use crate::resample::Level;
@@ -84,54 +88,103 @@ fn mask(lanes: usize) -> __mmask16 {
     if lanes >= LANES { u16::MAX } else { (1 << lanes) - 1 }
 }
 
-/// A cache line, for a patch that is put together before it goes out.
+/// An element type whose values sixteen lanes can be stored as.
+pub(super) trait Lanes: Copy {
+    /// Stores the lanes of `mask` as values from `out` on.
+    ///
+    /// # Safety
+    /// The places of the mask must be writable, and the machine must have the features.
+    unsafe fn store(out: *mut Self, mask: __mmask16, lanes: __m512);
+}
+
+impl Lanes for f32 {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn store(out: *mut Self, mask: __mmask16, lanes: __m512) {
+        // SAFETY: as the caller promises.
+        unsafe { _mm512_mask_storeu_ps(out, mask, lanes) };
+    }
+}
+
+impl Lanes for f16 {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn store(out: *mut Self, mask: __mmask16, lanes: __m512) {
+        let halves = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(lanes);
+        // SAFETY: as the caller promises.
+        unsafe { _mm256_mask_storeu_epi16(out.cast(), mask, halves) };
+    }
+}
+
+impl Lanes for bf16 {
+    /// The upper half of the float, rounded to nearest, ties to even. Values are finite.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn store(out: *mut Self, mask: __mmask16, lanes: __m512) {
+        let bits = _mm512_castps_si512(lanes);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+        let halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
+        // SAFETY: as the caller promises.
+        unsafe { _mm256_mask_storeu_epi16(out.cast(), mask, halves) };
+    }
+}
+
+/// A cache line of a patch that is put together before it goes out.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Line(#[allow(dead_code)] [f32; LANES]); // read as a vector
+struct Line(#[allow(dead_code)] [u8; 64]); // read as vectors
 
 /// A patch in the first-level cache. Its values come in an order that would touch many lines of the output at once; from
 /// here they go out from first to last.
-struct Patch(Vec<Line>);
+struct Patch<T> {
+    lines: Vec<Line>,
+    len: usize,
+    values: PhantomData<T>,
+}
 
-impl Patch {
+impl<T: Lanes> Patch<T> {
     fn new(len: usize) -> Self {
-        // The last vector of a run may reach beyond it.
-        Self(vec![Line([0.0; LANES]); len.div_ceil(LANES) + 1])
+        Self { lines: vec![Line([0; 64]); (len * size_of::<T>()).div_ceil(64)], len, values: PhantomData }
     }
 
-    #[target_feature(enable = "avx512f")]
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
     fn put(&mut self, at: usize, mask: __mmask16, values: __m512) {
-        debug_assert!(at + LANES <= self.0.len() * LANES);
-        // SAFETY: callers stay within the patch's length, beyond which there is a line to spare.
-        unsafe { _mm512_mask_storeu_ps(self.0.as_mut_ptr().cast::<f32>().add(at), mask, values) };
+        debug_assert!(at + mask.count_ones() as usize <= self.len);
+        // SAFETY: callers' masks end with a run of the patch; the lines are aligned for any value.
+        unsafe { T::store(self.lines.as_mut_ptr().cast::<T>().add(at), mask, values) };
     }
 
-    /// Copies `len` values to `out`; past the caches where `stream` is set, which spares reading what is overwritten.
-    #[target_feature(enable = "avx512f")]
-    fn flush(&self, out: *mut f32, len: usize, stream: bool) {
-        let from = self.0.as_ptr().cast::<f32>();
+    /// Copies all values to `out`; past the caches where `stream` is set, which spares reading what is overwritten.
+    ///
+    /// # Safety
+    /// `out` must have room for them.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn flush(&self, out: *mut T, stream: bool) {
+        let (from, out, len) = (self.lines.as_ptr().cast::<u8>(), out.cast::<u8>(), self.len * size_of::<T>());
         let copy = |at: usize, count: usize| {
-            // SAFETY: `at + count <= len`, and both places hold `len` values.
+            let mask = (1u64 << count) - 1;
+            // SAFETY: `count < 64`, and the mask ends with the patch in both places.
             unsafe {
-                let values = _mm512_maskz_loadu_ps(mask(count), from.add(at));
-                _mm512_mask_storeu_ps(out.add(at), mask(count), values);
+                let bytes = _mm512_maskz_loadu_epi8(mask, from.add(at).cast());
+                _mm512_mask_storeu_epi8(out.add(at).cast(), mask, bytes);
             }
         };
-        // Values before the first whole line of the output.
-        let head = (out.align_offset(64)).min(len);
-        copy(0, head);
-        let mut at = head;
-        while at + LANES <= len {
-            // SAFETY: as above, and `out + at` begins a line.
+        // What comes before the first whole line of the output.
+        let mut at = out.align_offset(64).min(len);
+        copy(0, at.min(63));
+        while at + 64 <= len {
+            // SAFETY: a whole line lies in both places, and `out + at` is aligned.
             unsafe {
-                let values = _mm512_loadu_ps(from.add(at));
+                let bytes = _mm512_loadu_si512(from.add(at).cast());
                 if stream {
-                    _mm512_stream_ps(out.add(at), values);
+                    _mm512_stream_si512(out.add(at).cast(), bytes);
                 } else {
-                    _mm512_store_ps(out.add(at), values);
+                    _mm512_store_si512(out.add(at).cast(), bytes);
                 }
             }
-            at += LANES;
+            at += 64;
         }
         copy(at, len - at);
     }
@@ -141,31 +194,27 @@ impl Patch {
 ///
 /// # Safety
 /// The machine must have the features.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(super) unsafe fn merged(row: &PatchRow<'_>, temporal: usize, form: Form, sink: &Sink<'_, f32>) {
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(super) unsafe fn merged<T: Lanes>(row: &PatchRow<'_>, temporal: usize, form: Form, sink: &Sink<'_, T>) {
     let (channels, pick) = (Operands::channels(form), pick());
     let plane = row.size * row.size;
-    let mut patch = Patch::new(3 * temporal * plane);
+    let mut patch = Patch::<T>::new(3 * temporal * plane);
     for &(from, to) in row.patches {
-        let out = sink.run(to, 3 * temporal * plane);
         for line in 0..row.size {
-            let mut done = 0;
-            while done < row.size {
+            for done in (0..row.size).step_by(LANES) {
                 let mask = mask(row.size - done);
-                let at = line * row.stride + from + done * 3;
-                let bytes = load(&row.lines[at..]);
+                let bytes = load(&row.lines[line * row.stride + from + done * 3..]);
                 for channel in 0..3 {
                     let picked = _mm512_castsi512_si128(_mm512_permutexvar_epi8(pick[channel], bytes));
                     let values = channels[channel].normalise(_mm512_cvtepu8_epi32(picked));
                     for copy in 0..temporal {
-                        let index = (channel * temporal + copy) * plane + line * row.size + done;
-                        patch.put(index, mask, values);
+                        patch.put((channel * temporal + copy) * plane + line * row.size + done, mask, values);
                     }
                 }
-                done += LANES;
             }
         }
-        patch.flush(out, 3 * temporal * plane, sink.is_large());
+        // SAFETY: the run has the patch's length.
+        unsafe { patch.flush(sink.run(to, 3 * temporal * plane), sink.is_large()) };
     }
     if sink.is_large() {
         _mm_sfence();
@@ -176,13 +225,12 @@ pub(super) unsafe fn merged(row: &PatchRow<'_>, temporal: usize, form: Form, sin
 ///
 /// # Safety
 /// The machine must have the features.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(super) unsafe fn flat(row: &PatchRow<'_>, form: Form, sink: &Sink<'_, f32>) {
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(super) unsafe fn flat<T: Lanes>(row: &PatchRow<'_>, form: Form, sink: &Sink<'_, T>) {
     let phases = Operands::phases(form);
     let len = row.size * 3;
-    let mut patch = Patch::new(row.size * len);
+    let mut patch = Patch::<T>::new(row.size * len);
     for &(from, to) in row.patches {
-        let out = sink.run(to, row.size * len);
         for line in 0..row.size {
             for (chunk, done) in (0..len).step_by(LANES).enumerate() {
                 let bytes = &row.lines[line * row.stride + from + done..][..LANES];
@@ -192,7 +240,8 @@ pub(super) unsafe fn flat(row: &PatchRow<'_>, form: Form, sink: &Sink<'_, f32>) 
                 patch.put(line * len + done, mask(len - done), values);
             }
         }
-        patch.flush(out, row.size * len, sink.is_large());
+        // SAFETY: the run has the patch's length.
+        unsafe { patch.flush(sink.run(to, row.size * len), sink.is_large()) };
     }
     if sink.is_large() {
         _mm_sfence();
@@ -203,8 +252,8 @@ pub(super) unsafe fn flat(row: &PatchRow<'_>, form: Form, sink: &Sink<'_, f32>) 
 ///
 /// # Safety
 /// The machine must have the features.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-pub(super) unsafe fn planar(row: &[u8], at: [usize; 3], form: Form, sink: &Sink<'_, f32>) {
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi")]
+pub(super) unsafe fn planar<T: Lanes>(row: &[u8], at: [usize; 3], form: Form, sink: &Sink<'_, T>) {
     let (channels, pick) = (Operands::channels(form), pick());
     let width = row.len() / 3;
     let outs = at.map(|at| sink.run(at, width));
@@ -215,7 +264,7 @@ pub(super) unsafe fn planar(row: &[u8], at: [usize; 3], form: Form, sink: &Sink<
             let picked = _mm512_castsi512_si128(_mm512_permutexvar_epi8(pick[channel], bytes));
             let values = channels[channel].normalise(_mm512_cvtepu8_epi32(picked));
             // SAFETY: the run holds `width` values; the mask ends with them.
-            unsafe { _mm512_mask_storeu_ps(outs[channel].add(done), mask(chunk.len() / 3), values) };
+            unsafe { T::store(outs[channel].add(done), mask(chunk.len() / 3), values) };
         }
     }
 }
