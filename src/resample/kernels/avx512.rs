@@ -151,6 +151,23 @@ fn load(bytes: &[u8]) -> __m512i {
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
 
+/// Stores the bytes of `mask`. Masked stores are several times slower, and only a row's end needs one.
+///
+/// # Safety
+/// The bytes of the mask must be writable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn store(out: *mut u8, mask: u64, bytes: __m512i) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if mask == u64::MAX {
+            _mm512_storeu_si512(out.cast(), bytes);
+        } else {
+            _mm512_mask_storeu_epi8(out.cast(), mask, bytes);
+        }
+    }
+}
+
 /// From rows of packed RGB to quads of 16 rows; missing rows repeat the last.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn gather(input: Rows<'_>, quads: std::ops::Range<usize>, gathered: &mut [u8]) {
@@ -225,7 +242,7 @@ fn transpose(columns: &[u8], output: &mut [u8], starts: &[usize], len: usize) {
         }
         for (&start, vector) in starts.iter().zip(a) {
             // SAFETY: the mask ends at `len`, and `start + len` lies in `output` (checked by the caller).
-            unsafe { _mm512_mask_storeu_epi8(output.as_mut_ptr().add(start + at).cast(), mask, vector) };
+            unsafe { store(output.as_mut_ptr().add(start + at), mask, vector) };
         }
     }
 }
@@ -309,7 +326,7 @@ fn vertical<const PLANES: usize>(rows: Rows<'_>, weights: &[[i32; 3]], bits: u32
         let bytes =
             _mm512_packus_epi16(_mm512_packs_epi32(values[0], values[1]), _mm512_packs_epi32(values[2], values[3]));
         // SAFETY: the mask ends at the output's length.
-        unsafe { _mm512_mask_storeu_epi8(output.as_mut_ptr().add(at).cast(), mask, bytes) };
+        unsafe { store(output.as_mut_ptr().add(at), mask, bytes) };
         at += 64;
     }
 }

@@ -4,7 +4,27 @@
 pub(super) mod avx512;
 pub(super) mod scalar;
 
+use super::normalize::Form;
 use super::{Sink, Values};
+
+/// Whether this machine has vector kernels, and no lower level is forced.
+pub(super) fn has_vectors() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return avx512::is_available();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Whether this machine's vectors give these values, bit for bit, by a form of normalisation.
+pub(super) fn reproduces(form: Form, exact: &[[f32; 256]; 3]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if has_vectors() {
+        // SAFETY: the features were found on this machine.
+        return unsafe { avx512::reproduces(form, exact) };
+    }
+    let _ = (form, exact);
+    false
+}
 
 /// A row of patches about to be written: its lines of packed RGB, and where each patch is read and written.
 pub struct PatchRow<'a> {
@@ -65,8 +85,8 @@ macro_rules! float_kernels {
         impl Kernels for $type {
             fn merged(row: &PatchRow<'_>, temporal: usize, values: &Values<Self>, sink: &Sink<'_, Self>) {
                 #[cfg(target_arch = "x86_64")]
-                if let Some(form) = avx512::usable(values.form) {
-                    // SAFETY: the features were found on this machine.
+                if let Some(form) = values.form {
+                    // SAFETY: there is a form only where the features were found.
                     return unsafe { avx512::merged(row, temporal, form, sink) };
                 }
                 scalar::merged(row, temporal, values, sink);
@@ -74,8 +94,8 @@ macro_rules! float_kernels {
 
             fn flat(row: &PatchRow<'_>, values: &Values<Self>, sink: &Sink<'_, Self>) {
                 #[cfg(target_arch = "x86_64")]
-                if let Some(form) = avx512::usable(values.form) {
-                    // SAFETY: the features were found on this machine.
+                if let Some(form) = values.form {
+                    // SAFETY: there is a form only where the features were found.
                     return unsafe { avx512::flat(row, form, sink) };
                 }
                 scalar::flat(row, values, sink);
@@ -83,8 +103,8 @@ macro_rules! float_kernels {
 
             fn planar(row: &[u8], at: [usize; 3], values: &Values<Self>, sink: &Sink<'_, Self>) {
                 #[cfg(target_arch = "x86_64")]
-                if let Some(form) = avx512::usable(values.form) {
-                    // SAFETY: the features were found on this machine.
+                if let Some(form) = values.form {
+                    // SAFETY: there is a form only where the features were found.
                     return unsafe { avx512::planar(row, at, form, sink) };
                 }
                 scalar::planar(row, at, values, sink);
