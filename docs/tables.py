@@ -32,15 +32,7 @@ def costs() -> str:
     sizes = {"line of text": (128, 16), "phone screenshot": (1500, 4500), "photo": (4032, 3024)}
     heads = [f"{what} {width}x{height}" for what, (width, height) in sizes.items()]
     rows = [f"| recipe | strategy | {' | '.join(heads)} |", "|---|---" + "|---" * len(sizes) + "|"]
-    for name in [
-        "llava-1.5",
-        "llava-next",
-        "internvl2",
-        "qwen2-vl",
-        "qwen3-vl",
-        "nativeres-llava",
-        "deepseek-ocr-gundam",
-    ]:
+    for name in COSTS:
         plans = [vlmres.plan(size, name) for size in sizes.values()]
         cells = " | ".join(f"{plan.num_tokens:,} tokens, {_shape(plan)}" for plan in plans)
         rows.append(f"| `{name}` | {plans[0].recipe.strategy} | {cells} |")
@@ -54,7 +46,37 @@ def _shape(plan: vlmres.Plan) -> str:
     return f"{canvas.width}x{canvas.height}"
 
 
-TABLES = {"recipes": recipes, "costs": costs}
+def effects() -> str:
+    """What happens to three images in the most detailed view of the same recipes."""
+    sizes = {"line of text": (128, 16), "phone screenshot": (1500, 4500), "A4 page at 150 dpi": (1240, 1754)}
+    heads = [f"{what} {width}x{height}" for what, (width, height) in sizes.items()]
+    rows = [f"| strategy | recipe | {' | '.join(heads)} |", "|---|---" + "|---" * len(sizes) + "|"]
+    for name in COSTS:
+        plans = [vlmres.plan(size, name) for size in sizes.values()]
+        rows.append(f"| {plans[0].recipe.strategy} | `{name}` | {' | '.join(map(_effect, plans))} |")
+    return "\n".join(rows)
+
+
+def _effect(plan: vlmres.Plan) -> str:
+    """Canvas, scale, what a crop keeps and what padding takes. Holds for views that do not pad before they resize."""
+    view = max(plan.views, key=lambda view: view.role == "tile")
+    horizontal, vertical = (after / before for after, before in zip(view.resized, plan.size, strict=True))
+    bent = max(horizontal, vertical) / min(horizontal, vertical) > 1.02
+    parts = [
+        f"{view.canvas.width}x{view.canvas.height}",
+        f"{horizontal:.3g}x by {vertical:.3g}x" if bent else f"{vertical:.3g}x",
+    ]
+    if view.tiles.rows * view.tiles.cols > 1:
+        parts.append(f"{view.tiles.cols}x{view.tiles.rows} tiles")
+    seen = min(view.resized.width, view.canvas.width) * min(view.resized.height, view.canvas.height)
+    if seen < view.resized.width * view.resized.height:
+        parts.append(f"crop keeps {seen / (view.resized.width * view.resized.height):.0%}")
+    if seen < view.canvas.width * view.canvas.height:
+        parts.append(f"{1 - seen / (view.canvas.width * view.canvas.height):.0%} padding")
+    return ", ".join(parts)
+
+
+TABLES = {"recipes": recipes, "costs": costs, "effects": effects}
 
 
 def rewrite(text: str) -> str:

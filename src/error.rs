@@ -53,6 +53,24 @@ pub enum Error {
         /// Height of the image.
         from_height: u32,
     },
+    /// A canvas on the way to a view is too large to make.
+    #[error(
+        "an image of {from_width}x{from_height} would need a canvas of {width}x{height} on the way, {pixels} pixels, over the limit of {limit}"
+    )]
+    Canvas {
+        /// Width of the canvas.
+        width: u32,
+        /// Height of the canvas.
+        height: u32,
+        /// Their product.
+        pixels: u64,
+        /// The most pixels.
+        limit: u64,
+        /// Width of the image.
+        from_width: u32,
+        /// Height of the image.
+        from_height: u32,
+    },
     /// The image is longer and narrower than the recipe allows.
     #[error("aspect ratio {ratio} of an image of {width}x{height} is over the limit of {limit}")]
     AspectRatio {
@@ -99,6 +117,12 @@ pub enum Error {
         arithmetic: String,
         /// Its filters.
         known: String,
+    },
+    /// The system gives no more memory.
+    #[error("no memory for {bytes} bytes of pixels")]
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
     },
     /// A buffer or argument does not have the promised form.
     #[error("{0}")]

@@ -238,13 +238,24 @@ def test_authors_configurations() -> None:
 
 def test_files_have_an_order(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["LlavaForConditionalGeneration"], "size": 7}))
-    processor = {"image_processor": {"image_processor_type": "CLIPImageProcessor", "size": 100, "crop_size": 100}}
-    (tmp_path / "processor_config.json").write_text(json.dumps(processor))
-    assert vlmres.Recipe.from_pretrained(tmp_path).params["shortest_edge"] == 100
-    preprocessor = {"image_processor_type": "CLIPImageProcessor", "size": 50, "crop_size": 50}
+    preprocessor = {"image_processor_type": "CLIPImageProcessor", "size": 50, "crop_size": 50, "resample": 2}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     assert vlmres.Recipe.from_pretrained(tmp_path).params["shortest_edge"] == 50
     assert vlmres.Recipe.from_pretrained(tmp_path, shortest_edge=60).params["shortest_edge"] == 60
+
+
+def test_a_nested_image_processor_is_the_only_one(tmp_path: Path) -> None:
+    """As in transformers, keys that it lacks come from its class, not from the other file."""
+    budget = {"image_processor_type": "Qwen2VLImageProcessor", "max_pixels": 100352, "patch_size": 16}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(budget))
+    assert vlmres.Recipe.from_pretrained(tmp_path).params["max_pixels"] == 100352
+    size = {"shortest_edge": 3136, "longest_edge": 501760}
+    nested = {"image_processor": {"image_processor_type": "Qwen2VLImageProcessor", "size": size}}
+    (tmp_path / "processor_config.json").write_text(json.dumps(nested))
+    recipe = vlmres.Recipe.from_pretrained(tmp_path)
+    reference = hf.helper("qwen2_vl", "Qwen2VLImageProcessor").from_pretrained(tmp_path)
+    assert recipe.params["max_pixels"] == reference.size["longest_edge"] == 501760
+    assert recipe.params["patch_size"] == reference.patch_size == 14
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ use crate::recipe::{Filter, Pixels};
 use crate::resample::Arithmetic;
 use crate::source::{OwnedImage, PixelView};
 use crate::write::{BatchLayout, Element, Placement, Sink, Values, Writer};
-use view::{Buffers, StageJob, earlier_stages};
+use view::{Buffers, StageJob, earlier_stages, reserve};
 
 /// Below this many output bytes a call runs on the caller's thread alone.
 const SERIAL_BYTES: usize = 512 << 10;
@@ -101,10 +101,11 @@ pub fn resize(
     arithmetic: Arithmetic,
     threads: Threads,
 ) -> Result<OwnedImage> {
-    let job = StageJob::new(source, Stage::resize(to, false), filter, arithmetic)?;
     let row_bytes = to.width as usize * 3;
-    let mut data = Vec::with_capacity(to.height as usize * row_bytes);
-    let sink = Sink::from_uninit(data.spare_capacity_mut());
+    // Before the weights, which a size beyond all memory would make without end.
+    let mut data = reserve(to)?;
+    let job = StageJob::new(source, Stage::resize(to, false), filter, arithmetic)?;
+    let sink = Sink::from_uninit(&mut data.spare_capacity_mut()[..to.height as usize * row_bytes]);
     let threads = if sink.len() < SERIAL_BYTES { Threads::ONE } else { threads };
     let bands: Vec<_> = cut(to.height, 1, to.height as usize, threads).collect();
     parallel(&bands, threads, |band| {

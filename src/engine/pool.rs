@@ -34,10 +34,16 @@ pub fn default_threads() -> Threads {
     Threads(asked.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN))
 }
 
+/// More threads than this only wait for each other.
+fn most_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).saturating_mul(4).max(16)
+}
+
 /// Runs `run` on every job on at most `threads` threads, the caller's among them; results come in the jobs' order.
 pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J) -> R + Sync) -> Vec<R> {
-    let workers = threads.get().min(jobs.len());
-    let pool = if workers > 1 { pool(threads.get() - 1) } else { None };
+    let threads = threads.get().min(most_threads());
+    let workers = threads.min(jobs.len());
+    let pool = if workers > 1 { pool(threads - 1) } else { None };
     let Some(pool) = pool else {
         return jobs.iter().map(run).collect();
     };
@@ -86,7 +92,7 @@ fn pool(size: usize) -> Option<&'static ThreadPool> {
         {
             return Some(&owned.pool);
         }
-        let size = size.max(default_threads().get() - 1);
+        let size = size.max(default_threads().get().min(most_threads()) - 1);
         let builder = ThreadPoolBuilder::new().num_threads(size).thread_name(|index| format!("vlmres-{index}"));
         let made = Box::into_raw(Box::new(Owned { process, pool: builder.build().ok()? }));
         match POOL.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::geometry::Size;
 use crate::plan::Stage;
 use crate::recipe::{Backend, Filter};
 use crate::resample::{Arithmetic, Resampler, Scratch, Window};
@@ -73,10 +74,18 @@ impl<'a> StageJob<'a> {
     /// The whole canvas.
     fn canvas(&self) -> Result<OwnedImage> {
         let canvas = self.stage.canvas;
-        let mut data = Vec::with_capacity(canvas.area() as usize * 3);
+        let mut data = reserve(canvas)?;
         self.rows(0..canvas.height, &mut Buffers::default(), |_, row| data.extend_from_slice(row));
         OwnedImage::new(canvas, data)
     }
+}
+
+/// Room for an image's bytes, or an error where the system has none.
+pub(super) fn reserve(size: Size) -> Result<Vec<u8>> {
+    let bytes = size.area() as usize * 3;
+    let mut data = Vec::new();
+    data.try_reserve_exact(bytes).map_err(|_| Error::Memory { bytes })?;
+    Ok(data)
 }
 
 /// What the last of these stages reads, where that is not the image itself.

@@ -9,6 +9,9 @@ use crate::recipe::{
     Align, Backend, Fill, LongestRounding, NamedFill, NamedTarget, Recipe, SmartVariant, Step, Target,
 };
 
+/// Most pixels of a canvas between two stages, which is made whole.
+const MAX_CANVAS: u64 = 1 << 28;
+
 /// One resize and its placement. Where the image does not cover the canvas, `fill` does; where it sticks out, it is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stage {
@@ -57,7 +60,8 @@ impl<'a> Chain<'a> {
         Self { recipe, grid, source, stages: ArrayVec::new() }
     }
 
-    pub(super) fn finish(mut self) -> (ArrayVec<Stage, MAX_STAGES>, Size) {
+    /// The stages, and the size of their last canvas.
+    pub(super) fn finish(mut self) -> Result<(ArrayVec<Stage, MAX_STAGES>, Size)> {
         if self.stages.is_empty() {
             self.stages.push(Stage::resize(self.source, false));
         }
@@ -72,7 +76,16 @@ impl<'a> Chain<'a> {
             }
             size = stage.canvas;
         }
-        (kept, canvas)
+        // All canvases but the last are made whole.
+        let earlier = &kept[..kept.len() - 1];
+        if let Some(Size { width, height }) =
+            earlier.iter().map(|stage| stage.canvas).find(|size| size.area() > MAX_CANVAS)
+        {
+            let pixels = u64::from(width) * u64::from(height);
+            let Size { width: from_width, height: from_height } = self.source;
+            return Err(Error::Canvas { width, height, pixels, limit: MAX_CANVAS, from_width, from_height });
+        }
+        Ok((kept, canvas))
     }
 
     fn size(&self) -> Size {

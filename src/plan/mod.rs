@@ -125,7 +125,7 @@ fn plan_view(recipe: &Recipe, spec: &ViewSpec, size: Size) -> Result<View> {
     for step in &spec.steps {
         chain.apply(step)?;
     }
-    let (stages, canvas) = chain.finish();
+    let (stages, canvas) = chain.finish()?;
     let (tiles, tile) = tiles.unwrap_or((Grid::SINGLE, canvas));
     debug_assert_eq!(tiles.canvas(tile), canvas);
     let patches = Grid { rows: tile.height / recipe.patches.size, cols: tile.width / recipe.patches.size };

@@ -55,6 +55,13 @@ fn a_side_that_rounds_to_zero_is_an_error_with_numbers() {
 }
 
 #[test]
+fn a_canvas_on_the_way_is_bounded() {
+    let error = Plan::new(&recipe("llava-1.5-pad"), Size::new(60_000, 1)).unwrap_err().to_string();
+    assert!(["60000x1", "60000x60000", "3600000000", "268435456"].iter().all(|part| error.contains(part)), "{error}");
+    assert!(Plan::new(&recipe("llava-1.5"), Size::new(60_000, 1)).is_ok());
+}
+
+#[test]
 fn a_resize_to_the_same_size_is_no_stage() {
     let plan = plan("nativeres-llava", 640, 480);
     assert_eq!(plan.views[0].stages.len(), 1);

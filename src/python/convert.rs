@@ -1,11 +1,12 @@
 //! Between Python's values and ours.
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 use toml::{Table, Value};
 
+use super::errors::{PlanError, RecipeError};
 use crate::geometry::{Grid, Size};
 
 /// Keyword arguments as overrides.
@@ -13,7 +14,14 @@ pub(super) fn overrides(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Table> {
     let mut table = Table::new();
     for (key, value) in kwargs.into_iter().flatten() {
         let key: String = key.extract()?;
-        let value = to_toml(&value).map_err(|error| PyTypeError::new_err(format!("{key}: {error}")))?;
+        let value = to_toml(&value).map_err(|error| {
+            let message = format!("{key}: {}", error.value(value.py()));
+            if error.is_instance_of::<PyTypeError>(value.py()) {
+                PyTypeError::new_err(message)
+            } else {
+                RecipeError::new_err(message)
+            }
+        })?;
         table.insert(key, value);
     }
     Ok(table)
@@ -23,7 +31,7 @@ fn to_toml(value: &Bound<'_, PyAny>) -> PyResult<Value> {
     if value.is_instance_of::<PyBool>() {
         Ok(Value::Boolean(value.extract()?))
     } else if value.is_instance_of::<PyInt>() {
-        Ok(Value::Integer(value.extract()?))
+        Ok(Value::Integer(integer(value)?))
     } else if value.is_instance_of::<PyFloat>() {
         Ok(Value::Float(value.extract()?))
     } else if value.is_instance_of::<PyString>() {
@@ -32,11 +40,22 @@ fn to_toml(value: &Bound<'_, PyAny>) -> PyResult<Value> {
         value.try_iter()?.map(|item| to_toml(&item?)).collect::<PyResult<_>>().map(Value::Array)
     } else if let Ok(integer) = value.call_method0("__index__") {
         // numpy's integers.
-        Ok(Value::Integer(integer.extract()?))
+        Ok(Value::Integer(self::integer(&integer)?))
     } else {
         let kind = value.get_type().name()?;
         Err(PyTypeError::new_err(format!("an override is a number, string, bool or list, got {kind}")))
     }
+}
+
+/// An integer that fits 64 bits, or an error that names it.
+pub(super) fn integer(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    value.extract().map_err(|error: PyErr| {
+        if error.is_instance_of::<PyOverflowError>(value.py()) {
+            PlanError::new_err(format!("{value} is out of range"))
+        } else {
+            error
+        }
+    })
 }
 
 /// A parameter table as a dict.

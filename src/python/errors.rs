@@ -1,7 +1,7 @@
 //! Errors as Python exceptions.
 
 use pyo3::create_exception;
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::error::Error;
@@ -20,13 +20,14 @@ impl From<Error> for PyErr {
             | Error::Recipe { .. }
             | Error::Checkpoint(_)
             | Error::Filter { .. } => RecipeError::new_err(message),
-            Error::ImageSize { .. } | Error::PlannedSize { .. } | Error::AspectRatio { .. } => {
+            Error::ImageSize { .. } | Error::PlannedSize { .. } | Error::Canvas { .. } | Error::AspectRatio { .. } => {
                 PlanError::new_err(message)
             }
             Error::TooManyPixels { .. } | Error::Decode(_) => DecodeError::new_err(message),
             // With an error number Python chooses the subclass, such as FileNotFoundError.
             Error::File { path, errno: Some(errno), message } => PyOSError::new_err((errno, message, path)),
             Error::File { .. } => PyOSError::new_err(message),
+            Error::Memory { .. } => PyMemoryError::new_err(message),
             Error::Argument(_) => VlmresError::new_err(message),
         }
     }

@@ -111,9 +111,9 @@ pub(super) struct Plan {
 
 /// The plan of an image of `size` (width, height) by a recipe or its name.
 #[pyfunction]
-pub(super) fn plan(size: (i64, i64), recipe: &Bound<'_, PyAny>) -> PyResult<Plan> {
+pub(super) fn plan(size: (Bound<'_, PyAny>, Bound<'_, PyAny>), recipe: &Bound<'_, PyAny>) -> PyResult<Plan> {
     let recipe = Recipe::of(recipe)?;
-    let size = Size::of_image(size.0, size.1)?;
+    let size = Size::of_image(convert::integer(&size.0)?, convert::integer(&size.1)?)?;
     Ok(Plan { plan: Arc::new(core::Plan::new(&recipe.0, size)?), recipe })
 }
 
@@ -260,6 +260,8 @@ fn transform<'py>(
 ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
     let array = boxes.as_array();
     let shape = array.shape();
+    // No boxes at all have no second dimension.
+    let shape = if shape == [0] { &[0, 4][..] } else { shape };
     if !matches!(shape, [4] | [_, 4]) {
         return Err(PyTypeError::new_err(format!("boxes must have shape (n, 4) or (4,), got {shape:?}")));
     }

@@ -59,8 +59,10 @@ impl Recipe {
         overrides: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let py = directory_or_config.py();
-        let parse = |text: &str, name: &str| {
-            serde_json::from_str(text).map_err(|error| Error::Checkpoint(format!("{name}: {error}")))
+        let parse = |text: &str, name: &str| match serde_json::from_str::<serde_json::Value>(text) {
+            Ok(value) if value.is_object() => Ok(value),
+            Ok(_) => Err(Error::Checkpoint(format!("{name} is not a JSON object"))),
+            Err(error) => Err(Error::Checkpoint(format!("{name}: {error}"))),
         };
         let mut files = Vec::new();
         if directory_or_config.is_instance_of::<PyDict>() {

@@ -69,7 +69,10 @@ impl Source {
         let channels = channel.map_or(1, |axis| shape[axis]);
         let strides = Strides { y: strides[y], x: strides[x], channel: channel.map_or(0, |axis| strides[axis]) };
         let size = Size::of_image(shape[x] as i64, shape[y] as i64)?;
-        let channels = u8::try_from(channels).unwrap_or(u8::MAX);
+        let channels = u8::try_from(channels)
+            .ok()
+            .filter(|channels| matches!(channels, 1 | 3 | 4))
+            .ok_or_else(|| Error::Argument(format!("an image has 1, 3 or 4 channels, got shape {shape:?}")))?;
         let pixels = Pixels::Array { array: array.unbind(), channels, strides, alpha };
         let source = Self { size, pixels };
         Ok(source)

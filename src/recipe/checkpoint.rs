@@ -18,6 +18,8 @@ pub(super) struct Checkpoint {
     types: Vec<String>,
     /// Keys that must have these values for this recipe to be the one.
     when: Table,
+    /// Keys of which one must have its value, where there are any.
+    when_any: Table,
     /// Keys that must be there.
     present: Vec<String>,
     /// Keys that must not be there: other ways to say a size, which the recipe does not follow.
@@ -45,6 +47,9 @@ const COMMON: [(&str, &str); 10] = [
     ("merge_size", "merge_size"),
     ("temporal_patch_size", "temporal_patch_size"),
 ];
+
+/// Keys that name an image processor's type.
+const TYPES: [&str; 2] = ["image_processor_type", "feature_extractor_type"];
 
 /// Pillow's numbers of its filters.
 const FILTERS: [&str; 6] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
@@ -88,6 +93,11 @@ fn choose<'a>(config: &Config, types: &[String]) -> Option<(&'a str, &'a Checkpo
         .filter(|(_, _, checkpoint)| {
             (checkpoint.types.is_empty() || checkpoint.types.iter().any(|name| types.contains(name)))
                 && checkpoint.when.iter().all(|(key, value)| config.get(key).is_some_and(|given| same(given, value)))
+                && (checkpoint.when_any.is_empty()
+                    || checkpoint
+                        .when_any
+                        .iter()
+                        .any(|(key, value)| config.get(key).is_some_and(|given| same(given, value))))
                 && checkpoint.present.iter().all(|key| config.get(key).is_some())
                 && !(checkpoint.types.is_empty() && checkpoint.present.is_empty())
         })
@@ -151,13 +161,15 @@ struct Config {
 
 impl Config {
     fn new(files: &[Json]) -> Self {
-        let mut layers = Vec::new();
+        // transformers 5 nests the image processor in processor_config.json, and then reads no other file for it.
+        let nested = files.iter().find_map(|file| file.get("image_processor"));
+        let mut layers: Vec<_> = nested.map(flatten).into_iter().collect();
         for file in files {
-            // transformers 5 nests the image processor in processor_config.json.
-            if let Some(nested) = file.get("image_processor") {
-                layers.push(flatten(nested));
+            let mut layer = flatten(file);
+            if nested.is_some() && TYPES.iter().any(|key| layer.contains_key(*key)) {
+                layer.retain(|key, _| key == "processor_class");
             }
-            layers.push(flatten(file));
+            layers.push(layer);
         }
         Self { layers }
     }
@@ -172,7 +184,7 @@ impl Config {
     }
 
     fn types(&self) -> Vec<String> {
-        let processors = ["image_processor_type", "feature_extractor_type"]
+        let processors = TYPES
             .iter()
             .filter_map(|key| self.get(key)?.as_str())
             .map(|name| name.trim_end_matches("Fast").trim_end_matches("Pil").to_owned());

@@ -83,8 +83,8 @@ impl Recipe {
 
     /// The recipe that a checkpoint's configuration asks for.
     ///
-    /// `files` are the parsed `preprocessor_config.json`, `processor_config.json` and `config.json`, whichever exist, in
-    /// that order of precedence.
+    /// `files` are the parsed `preprocessor_config.json`, `processor_config.json` and `config.json`, whichever exist. An
+    /// image processor nested in one of them takes the place of the first, as in transformers; else the order is of precedence.
     pub fn from_checkpoint(files: &[serde_json::Value]) -> Result<Self> {
         checkpoint::resolve(files)
     }
@@ -224,6 +224,8 @@ mod tests {
         assert!(load("siglip2-naflex", "image_std = [0.0, 1.0, 1.0]").unwrap_err().contains("std"));
         assert!(load("llava-1.5", "filter = 'cubic'").unwrap_err().contains("cubic"));
         assert!(load("llava-next", "image_grid_pinpoints = [[336, 500]]").unwrap_err().contains("500"));
+        assert!(load("internvl2", "patch_size = 500").unwrap_err().contains("patch_size 500"));
+        assert!(load("deepseek-ocr-tiny", "rescale_factor = 0.5").unwrap_err().contains("0.5"));
         let recipe = load("qwen3-vl", "max_pixels = 1048576").unwrap();
         assert_eq!(recipe.overrides(), overrides("max_pixels = 1048576"));
     }

@@ -17,10 +17,10 @@ pub(super) fn check(body: &mut Body) -> Check {
     let align = u64::from(patches.size) * u64::from(patches.merge);
     for view in &mut body.views {
         if let Some(tiles) = &mut view.tiles {
-            check_tiles(tiles)?;
+            check_tiles(tiles, patches.size)?;
         }
         for step in &view.steps {
-            check_step(step, view.tiles.is_some(), align)?;
+            check_step(step, view.tiles.is_some(), patches.size, align)?;
         }
         if view.unpad && view.tiles.is_none() {
             return Err("a view without tiles cannot be unpadded".into());
@@ -51,14 +51,17 @@ fn numbers(body: &Body) -> Check {
     if matches!(pixels.arithmetic, super::Backend::Torch) && matches!(pixels.filter, Filter::Box | Filter::Hamming) {
         return Err(format!("filter {:?} does not exist in arithmetic \"torch\"", pixels.filter).to_lowercase());
     }
+    if matches!(pixels.order, super::NormalizeOrder::ToTensor) && pixels.rescale != 1.0 / 255.0 {
+        return Err(format!("its reference rescales by 1/255 (ToTensor), got rescale_factor {}", pixels.rescale));
+    }
     range("patch_size", body.patches.size.into(), 1, 1024)?;
     range("merge_size", body.patches.merge.into(), 1, 64)?;
     range("temporal_patch_size", body.patches.temporal.into(), 1, 64)?;
     range("tokens.downsample", body.tokens.downsample.into(), 1, 1024)
 }
 
-fn check_tiles(tiles: &mut Tiles) -> Check {
-    check_size("tile", tiles.size)?;
+fn check_tiles(tiles: &mut Tiles, patch: u32) -> Check {
+    check_size("tile", tiles.size, patch)?;
     match &mut tiles.search {
         Search::Ratio { min, max, grids } => {
             if *min < 1 || min > max || *max > MAX_TILES {
@@ -94,15 +97,15 @@ fn grids_between(min: u32, max: u32) -> Vec<Grid> {
     grids
 }
 
-fn check_step(step: &Step, has_tiles: bool, align: u64) -> Check {
+fn check_step(step: &Step, has_tiles: bool, patch: u32, align: u64) -> Check {
     let target = |to: Target| match to {
-        Target::Fixed(size) => check_size("target", size),
+        Target::Fixed(size) => check_size("target", size, patch),
         Target::Named(super::NamedTarget::Grid) if !has_tiles => Err("a view without tiles has no grid".into()),
         Target::Named(_) => Ok(()),
     };
     match *step {
         Step::Squash { to } | Step::Inside { to } | Step::Pad { to, .. } => target(to),
-        Step::CenterCrop { to } => check_size("crop", to),
+        Step::CenterCrop { to } => check_size("crop", to, patch),
         Step::ShortestEdge { edge } | Step::LongestEdge { edge, .. } => {
             range("edge", edge.into(), 1, MAX_TARGET.into())
         }
@@ -140,9 +143,13 @@ pub(crate) fn smart_budget(
     }
 }
 
-fn check_size(what: &str, size: Size) -> Check {
+fn check_size(what: &str, size: Size, patch: u32) -> Check {
     range(&format!("{what} width"), size.width.into(), 1, MAX_TARGET.into())?;
-    range(&format!("{what} height"), size.height.into(), 1, MAX_TARGET.into())
+    range(&format!("{what} height"), size.height.into(), 1, MAX_TARGET.into())?;
+    if size.shortest() < patch {
+        return Err(format!("a {what} of {}x{} holds no patch of patch_size {patch}", size.width, size.height));
+    }
+    Ok(())
 }
 
 fn range(what: &str, value: u64, min: u64, max: u64) -> Check {

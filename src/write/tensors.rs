@@ -108,10 +108,7 @@ impl BatchLayout {
     fn packed(recipe: &Recipe, plans: &[&Plan]) -> Result<Self> {
         let patches = recipe.patches;
         let layout = Layout::Flat { size: patches.size, merge: patches.merge, order: patches.order };
-        let total: u64 = plans.iter().map(|plan| plan.num_patches()).sum();
-        if total > i32::MAX as u64 {
-            return Err(Error::Argument(format!("a batch of {total} patches is over the limit of {}", i32::MAX)));
-        }
+        let total = count_patches(plans)?;
         let mut segments = Segments { cu_seqlens: vec![0], ..Segments::default() };
         segments.positions.reserve(total as usize);
         let mut placements = Vec::with_capacity(plans.len());
@@ -142,6 +139,7 @@ impl BatchLayout {
     }
 
     fn hf(recipe: &Recipe, plans: &[&Plan]) -> Result<Self> {
+        count_patches(plans)?;
         let placements = plans.iter().map(|plan| vec![None; plan.views.len()]).collect();
         let mut batch = Hf { recipe, plans, tensors: Vec::new(), arrays: Vec::new(), keys: Vec::new(), placements };
         for spec in &recipe.outputs {
@@ -159,6 +157,15 @@ impl BatchLayout {
         }
         Ok(Self { tensors: batch.tensors, arrays: batch.arrays, keys: batch.keys, placements, segments: None })
     }
+}
+
+/// Patches of all images: an index of one fits 32 bits.
+fn count_patches(plans: &[&Plan]) -> Result<u64> {
+    let total: u64 = plans.iter().map(|plan| plan.num_patches()).sum();
+    if total > i32::MAX as u64 {
+        return Err(Error::Argument(format!("a batch of {total} patches is over the limit of {}", i32::MAX)));
+    }
+    Ok(total)
 }
 
 fn cells(view: &View) -> Cells {
