@@ -6,9 +6,7 @@ Run `make demo`, or `python examples/demo.py [IMAGE ...] [--out DIR]`.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import vlmres
+from vlmres.cli.compare import median_ms
 from vlmres.draw import contact_sheet, draw
 
 IMAGES = Path(__file__).parent / "images"
@@ -67,17 +66,13 @@ class Result:
 
 
 def measure(path: Path, recipe: str) -> Result:
-    """Processes a file to the float32 tensors of the reference processor: once, then `RUNS` times by the clock."""
+    """Processes a file to the float32 tensors of the reference processor: first for their size, then by the clock."""
     processor = vlmres.Processor(recipe)
     batch = processor(path)
-    times = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        processor(path)
-        times.append(time.perf_counter() - start)
-    plan = batch.plans[0]
+    plan, nbytes = batch.plans[0], batch.nbytes
     assert plan is not None
-    return Result(plan, batch.nbytes, statistics.median(times) * 1000)
+    del batch  # so that its memory is free while others are timed
+    return Result(plan, nbytes, median_ms(processor, path, RUNS))
 
 
 def describe(plan: vlmres.Plan) -> str:

@@ -118,12 +118,12 @@ class Loader:
         )
 
 
-def _encoded(image: str | os.PathLike[str] | bytes | bytearray | memoryview) -> bytes | str:
+def _encoded(image: str | os.PathLike[str] | os.PathLike[bytes] | bytes | bytearray | memoryview) -> bytes | str:
     if isinstance(image, (bytearray, memoryview)):
         return bytes(image)
     if isinstance(image, bytes):
         return image
-    path = os.fspath(image)
+    path = os.fsdecode(os.fspath(image))  # a path-like may give bytes
     if path.startswith(("http://", "https://")):
         raise VlmresError(f"vlmres reads local files, got the address {path[:80]!r}")
     return path

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from vlmres._core import BatchLayout, Plan, Recipe, Source, default_threads, execute, plan, resize_source
+from vlmres._core import (
+    BatchLayout,
+    Plan,
+    PlanError,
+    Recipe,
+    Source,
+    VlmresError,
+    default_threads,
+    execute,
+    plan,
+    resize_source,
+)
 from vlmres.batch import Batch
 from vlmres.inputs import DataFormat, Loader, as_list
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -23,7 +35,7 @@ Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Arithmetic = Literal["pillow", "pillow-13", "pillow-12", "pillow-11", "torch"]
 
 # numpy types that may hold each dtype; the first is what a fresh array has.
-_STORAGE: dict[str, tuple[str, ...]] = {
+_STORAGE: dict[DType, tuple[str, ...]] = {
     "float32": ("float32",),
     "bfloat16": ("uint16", "int16", "bfloat16"),
     "float16": ("float16",),
@@ -48,6 +60,8 @@ class Processor:
 
     Raises:
         RecipeError: The recipe does not exist, or its filter does not exist in this arithmetic.
+        ValueError: Another argument is none of its values.
+        TypeError: A number is not an integer.
     """
 
     def __init__(
@@ -60,18 +74,14 @@ class Processor:
         *,
         max_image_pixels: int | None = None,
     ) -> None:
-        if layout not in ("hf", "packed"):
-            raise ValueError(f'layout must be "hf" or "packed", got {layout!r}')
-        if dtype not in _STORAGE:
-            raise ValueError(f"dtype must be one of {', '.join(_STORAGE)}, got {dtype!r}")
-        if num_threads is not None and num_threads < 1:
-            raise ValueError(f"num_threads must be at least 1, got {num_threads}")
+        _check_choice("layout", layout, Layout)
+        _check_choice("dtype", dtype, DType)
+        _check_count("num_threads", num_threads)
+        _check_count("max_image_pixels", max_image_pixels)
         recipe = Recipe.load(recipe) if isinstance(recipe, str) else recipe
         if arithmetic is None:
             arithmetic = recipe.params["arithmetic"]
-        names = ("pillow", "pillow-13", "pillow-12", "pillow-11", "torch")
-        if arithmetic not in names:
-            raise ValueError(f"arithmetic must be one of {', '.join(names)}, got {arithmetic!r}")
+        _check_choice("arithmetic", arithmetic, Arithmetic)
         self.recipe = recipe.replace(arithmetic="torch" if arithmetic == "torch" else "pillow")
         self.layout: Layout = layout
         self.dtype: DType = dtype
@@ -175,8 +185,10 @@ class Processor:
             if len(keys) != 1:
                 raise ValueError(f"out must be a dict with arrays for {', '.join(keys)}")
             out = {keys[0]: out}
+        if not isinstance(out, Mapping):
+            raise TypeError(f"out must be a numpy array or a mapping of them, got {type(out).__qualname__}")
         if set(out) != set(keys):
-            raise ValueError(f"out must have exactly the keys {', '.join(keys)}, got {', '.join(out)}")
+            raise ValueError(f"out must have exactly the keys {', '.join(keys)}, got {', '.join(map(str, out))}")
         for key in keys:
             array = out[key]
             if not isinstance(array, np.ndarray):
@@ -209,14 +221,19 @@ def resize(
         uint8 of shape (height, width, 3).
 
     Raises:
-        VlmresError: The image cannot be used, or there is no such filter.
+        VlmresError: The image cannot be used, nothing can have such a size, or there is no such filter or arithmetic.
     """
+    _check_count("num_threads", num_threads)
     threads = num_threads or _default_threads()
     loader = Loader("white", torch_alpha=arithmetic == "torch", max_pixels=None, num_threads=threads)
     source = loader.load([image], input_data_format)[0]
     if isinstance(source, Exception):
         raise source
-    return resize_source(source, size, filter, resolve_arithmetic(arithmetic), threads)
+    try:
+        return resize_source(source, size, filter, resolve_arithmetic(arithmetic), threads)
+    except PlanError as error:
+        # The image has been loaded, so that the size at fault is the one asked for.
+        raise VlmresError(f"target {error}") from None
 
 
 def resolve_arithmetic(name: str) -> str:
@@ -248,6 +265,24 @@ def _pillow_of(version: str) -> str:
     if major >= 13:
         return "pillow-13"
     return "pillow-12" if (major, minor) >= (12, 2) else "pillow-11"
+
+
+def _check_choice(name: str, value: object, kind: Any) -> None:
+    """Refuses what is none of the names of a `Literal`."""
+    names = get_args(kind)
+    if value not in names:
+        raise ValueError(f"{name} must be one of {', '.join(names)}, got {value!r}")
+
+
+def _check_count(name: str, value: object) -> None:
+    """Refuses what is neither None nor a positive integer."""
+    if value is None:
+        return
+    # numpy's integers are not int, and its bool is not an integer.
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer or None, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
 
 
 def _default_threads() -> int:

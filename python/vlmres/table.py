@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class PlanTable:
     """Columns of plans, one int64 row per image; -1 in the rows of `errors`."""
 
     sizes: NDArray[np.int64]
-    """(n, 2) width and height of the images."""
+    """(n, 2) width and height of the images; -1 for a side that int64 cannot hold."""
     num_tokens: NDArray[np.int64]
     """Tokens that the language model receives, separators included."""
     num_visual_tokens: NDArray[np.int64]
@@ -67,9 +67,22 @@ def plan_many(
         array = np.empty((0, 2), dtype=np.int64)
     if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
         raise TypeError(f"sizes must be integers of shape (n, 2), got {array.dtype} of shape {array.shape}")
-    array = array.astype(np.int64, copy=False)
+    array, overflows = _to_int64(array)
     columns, failures = plan_columns(array, recipe)
+    failures = [(row, overflows.get(row, message)) for row, message in failures]
     if failures and errors == "raise":
         row, message = failures[0]
         raise PlanError(f"row {row}: {message}")
     return PlanTable(sizes=array, **columns, errors={row: PlanError(message) for row, message in failures})
+
+
+def _to_int64(sizes: NDArray[Any]) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """The sizes as int64, -1 where that cannot hold them, and what is wrong with those rows."""
+    result = sizes.astype(np.int64, copy=False)
+    if np.can_cast(sizes.dtype, np.int64):
+        return result, {}
+    # uint64: what is over int64's range wraps around to a negative number, which is not what the caller gave.
+    wrapped = result < 0
+    result[wrapped] = -1
+    rows = np.flatnonzero(wrapped.any(axis=1)).tolist()
+    return result, {row: f"image size {sizes[row, 0]}x{sizes[row, 1]}: a side is over 2**63 - 1" for row in rows}

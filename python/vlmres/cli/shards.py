@@ -23,7 +23,7 @@ MANIFEST = "manifest.json"
 _METADATA = "vlmres"
 
 _SHARD = re.compile(r"shard-\d{5,}\.safetensors")
-_TEMPORARY = re.compile(r"\..+\.\d+\.vlmres-tmp")
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.vlmres-tmp", re.ASCII)
 
 
 class Input(NamedTuple):
@@ -111,10 +111,31 @@ def _sync_folder(folder: Path) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Removes what runs that were killed left half-written."""
+    """Removes what runs that were killed left half-written, and nothing that another run is writing.
+
+    To be called while this process writes nothing to the folder.
+    """
     for entry in folder.iterdir():
-        if _TEMPORARY.fullmatch(entry.name):
+        match = _TEMPORARY.fullmatch(entry.name)
+        if match and not _is_other_process(int(match[1])):
             entry.unlink(missing_ok=True)
+
+
+def _is_other_process(pid: int) -> bool:
+    """Whether a process other than this one runs, or may run, under the number."""
+    if pid == os.getpid():
+        # Left by an earlier run of the same number, as in a container, where every run may be process 1.
+        return False
+    if os.name == "nt":
+        # os.kill(pid, 0) sends Ctrl+C there. A file that is left behind costs space, a file taken away costs a run.
+        return True
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # another user's
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
 
 
 def shard_files(folder: Path) -> list[Path]:
