@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -297,7 +295,7 @@ def test_half_written_and_damaged_shards_are_redone(photos: Path, tmp_path: Path
     whole = first.read_bytes()
     first.write_bytes(whole[: len(whole) // 2])
     second.unlink()
-    leftover = out / f".{second.name}.12345.vlmres-tmp"
+    leftover = out / f".{second.name}.{10**30}.vlmres-tmp"  # no process has this number
     leftover.write_bytes(whole[:100])
     (out / "manifest.json").unlink()
     other = out / "notes.tmp"
@@ -389,39 +387,66 @@ def test_out_that_is_a_file(photos: Path, tmp_path: Path) -> None:
     assert "File exists" in run("process", photos, "-o", out, "-r", "qwen2-vl", code=2).stderr
 
 
+# The command, stopped for good at a known point: the fifth shard is half-written.
+STUCK = """
+import os, signal, time
+from vlmres.cli import main, shards
+
+def write(tensors, path, metadata):
+    serialize(tensors, path, metadata)
+    if shards.name(4) in path.name:
+        os.truncate(path, path.stat().st_size // 2)
+        print("half-written", flush=True)
+        while True:
+            time.sleep(60)
+
+# A shell that starts tests in the background has them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+serialize, shards.serialize_file = shards.serialize_file, write
+main()
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_and_resumed(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "photos"
-    folder.mkdir()
-    for index in range(24):
-        shutil.copy(EXAMPLES / "photo.jpg", folder / f"{index:02}.jpg")
+    for index in range(9):
+        save(folder / f"{index}.png", 90 + 40 * index, 70, index)
     out = tmp_path / "out"
     command = ["process", str(folder), "-o", str(out), "-r", "qwen2-vl", "--dtype", "uint8", "--shard-size", "1"]
-    process = subprocess.Popen([*ARGUMENTS, *command], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-    deadline = time.monotonic() + 60
-    while not (out / "shard-00003.safetensors").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    with subprocess.Popen(
+        [sys.executable, "-c", STUCK, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half-written\n"
+        half = out / f".shard-00004.safetensors.{process.pid}.vlmres-tmp"
+        assert half.stat().st_size > 0
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
     if number == signal.SIGINT:
         assert process.returncode == 130
         assert "interrupted" in errors
         assert "Traceback" not in errors
-        assert not [path for path in out.iterdir() if path.name.startswith(".")]
+        assert not half.exists()
+    else:
+        assert process.returncode == -number
+        assert half.exists()
     finished = states(out)
-    assert 4 <= len(finished) < 24
+    assert list(finished) == [f"shard-0000{index}.safetensors" for index in range(4)]
     assert not (out / "manifest.json").exists()
     for path in shards(out):
         assert load_file(path)  # none is half-written
-    result = run(*command)
-    assert f"{24 - len(finished)} shards written, {len(finished)} kept" in result.stdout
+    assert "5 shards written, 4 kept" in run(*command).stdout
     after = states(out)
+    assert len(after) == 9
     assert {name: after[name] for name in finished} == finished
-    assert len(manifest(out)["images"]) == 24
-    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+    assert len(manifest(out)["images"]) == 9
+    assert_whole(out)
 
 
 # compare, recipes, info

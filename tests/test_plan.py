@@ -321,18 +321,10 @@ def planned(width: int, height: int, name: str) -> vlmres.Plan | None:
         return None
 
 
-@settings(max_examples=300, deadline=None)
-@given(sides, sides, names)
-def test_invariants(width: int, height: int, name: str) -> None:
-    plan = planned(width, height, name)
-    table = vlmres.plan_many([(width, height)], name, errors="return")
-    if plan is None:
-        assert list(table.errors) == [0]
-        assert table.num_tokens[0] == -1
-        return
+def row_of(plan: vlmres.Plan) -> dict[str, int]:
+    """What a table says of a plan."""
     main = next((view for view in plan.views if view.role == "global"), plan.views[0])
-    assert plan.size == (width, height)
-    assert {
+    return {
         "num_tokens": plan.num_tokens,
         "num_visual_tokens": plan.num_visual_tokens,
         "num_valid_tokens": plan.num_valid_tokens,
@@ -342,7 +334,24 @@ def test_invariants(width: int, height: int, name: str) -> None:
         "cols": plan.grid.cols,
         "canvas_width": main.canvas.width,
         "canvas_height": main.canvas.height,
-    } == {column: int(getattr(table, column)[0]) for column in vars(table) if column not in ("sizes", "errors")}
+    }
+
+
+def columns(table: vlmres.PlanTable) -> dict[str, NDArray[np.int64]]:
+    return {name: column for name, column in vars(table).items() if name not in ("sizes", "errors")}
+
+
+@settings(max_examples=300, deadline=None)
+@given(sides, sides, names)
+def test_invariants(width: int, height: int, name: str) -> None:
+    plan = planned(width, height, name)
+    table = vlmres.plan_many([(width, height)], name, errors="return")
+    if plan is None:
+        assert list(table.errors) == [0]
+        assert table.num_tokens[0] == -1
+        return
+    assert plan.size == (width, height)
+    assert row_of(plan) == {column: int(values[0]) for column, values in columns(table).items()}
     assert 0 <= plan.num_valid_tokens <= plan.num_visual_tokens <= plan.num_tokens
     assert sum(view.num_tokens for view in plan.views) <= plan.num_tokens
     assert plan.num_patches == sum(view.num_patches for view in plan.views)
@@ -486,6 +495,26 @@ def test_plan_many_errors() -> None:
     assert table.num_tokens.tolist() == [391, -1, vlmres.plan((320, 200), "qwen2-vl").num_tokens, -1]
     with pytest.raises(ValueError, match="ignore"):
         vlmres.plan_many(sizes, "qwen2-vl", errors="ignore")  # type: ignore[arg-type]
+
+
+def test_plan_many_equals_plan_row_by_row() -> None:
+    rng = np.random.default_rng(17)
+    # Log-uniform from 1 to 20,000, with aspect ratios on both sides of the limit.
+    sizes = np.exp(rng.uniform(0, np.log(20_001), (20_000, 2))).astype(np.int64)
+    table = vlmres.plan_many(sizes, "qwen2-vl", errors="return")
+    np.testing.assert_array_equal(table.sizes, sizes)
+    recipe = vlmres.Recipe.load("qwen2-vl")
+    expected, errors = [], {}
+    for index, (width, height) in enumerate(sizes.tolist()):
+        try:
+            expected.append(row_of(vlmres.plan((width, height), recipe)))
+        except vlmres.PlanError as error:
+            errors[index] = str(error)
+            expected.append(dict.fromkeys(columns(table), -1))
+    for name, column in columns(table).items():
+        np.testing.assert_array_equal(column, [row[name] for row in expected], err_msg=name)
+    assert {index: str(error) for index, error in table.errors.items()} == errors
+    assert 1000 < len(errors) < 10_000
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "uint32", "int64", "uint64"])
