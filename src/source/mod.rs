@@ -5,4 +5,4 @@ mod decode;
 mod view;
 
 pub use decode::{DEFAULT_MAX_PIXELS, Encoded, image_size};
-pub use view::{AlphaRule, OwnedImage, PixelView, Strides};
+pub use view::{AlphaRule, Interleaving, OwnedImage, PixelView, Strides};
