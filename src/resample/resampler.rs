@@ -3,9 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrayvec::ArrayVec;
-
-use super::kernels::{BLOCK, Horizontal, KernelScratch, Level, Vertical};
+use super::kernels::{BLOCK, Horizontal, KernelScratch, Level, Ring, Vertical, first_rows};
 use super::passes::{self, AxisKey};
 use super::{Arithmetic, nearest};
 use crate::error::Result;
@@ -159,15 +157,13 @@ impl<'a> Resampler<'a> {
             }
             Passes::HorizontalVertical(horizontal, vertical) => {
                 let output = &mut output[..len];
-                let mut ring = Ring::new(ring, vertical.axis().widest() + BLOCK, len);
+                let mut ring = Ring::new(ring, vertical, len);
                 let last = vertical.window(index(band.end - 1)).end;
                 for y in band {
-                    let window = vertical.window(index(y));
-                    ring.advance(window.clone(), last, |rows, out| {
-                        horizontal.rows(&self.input(rows, width.clone(), source), out, kernel);
+                    ring.advance(&vertical.window(index(y)), last, |rows, block| {
+                        block.fill(horizontal, &self.input(rows, width.clone(), source), kernel);
                     });
-                    let input: Vec<_> = window.map(|row| ring.row(row)).collect();
-                    vertical.row(index(y), &input, output, kernel);
+                    ring.row(index(y), vertical, output, kernel);
                     emit(y, output);
                 }
             }
@@ -216,46 +212,6 @@ impl<'a> Resampler<'a> {
             self.source.copy_row(y, row);
         }
         scratch.chunks_exact(width).map(|row| &row[bytes.clone()]).collect()
-    }
-}
-
-/// The first `count` rows of a block, each of `len` bytes.
-fn first_rows(block: &mut [u8], len: usize, count: usize) -> ArrayVec<&mut [u8], BLOCK> {
-    block.chunks_exact_mut(len).take(count).collect()
-}
-
-/// The rows that the vertical pass looks at, each made once, a block ahead; windows only move down.
-struct Ring<'s> {
-    memory: &'s mut Vec<u8>,
-    capacity: usize,
-    stride: usize,
-    /// Rows made so far end here.
-    end: Option<u32>,
-}
-
-impl<'s> Ring<'s> {
-    fn new(memory: &'s mut Vec<u8>, capacity: usize, stride: usize) -> Self {
-        // Blocks then never wrap.
-        let capacity = capacity.next_multiple_of(BLOCK);
-        memory.resize(capacity * stride, 0);
-        Self { memory, capacity, stride, end: None }
-    }
-
-    /// Makes rows until those of `window` are there, in blocks that may reach beyond it but not beyond `last`.
-    fn advance(&mut self, window: Range<u32>, last: u32, mut make: impl FnMut(Range<u32>, &mut [&mut [u8]])) {
-        let mut from = self.end.map_or(window.start, |end| end.max(window.start));
-        while from < window.end {
-            let first = from as usize % self.capacity;
-            let count = BLOCK.min(self.capacity - first).min((last - from) as usize);
-            let memory = &mut self.memory[first * self.stride..][..count * self.stride];
-            make(from..from + count as u32, &mut first_rows(memory, self.stride, count));
-            from += count as u32;
-        }
-        self.end = Some(from);
-    }
-
-    fn row(&self, row: u32) -> &[u8] {
-        &self.memory[row as usize % self.capacity * self.stride..][..self.stride]
     }
 }
 

@@ -5,11 +5,16 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod ring;
 mod scalar;
+
+pub(super) use ring::Ring;
 
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::OnceLock;
+
+use arrayvec::ArrayVec;
 
 use super::AxisWeights;
 use crate::error::{Error, Result};
@@ -142,6 +147,11 @@ impl Horizontal {
     }
 }
 
+/// The first `count` rows of a block, each of `len` bytes.
+pub(super) fn first_rows(block: &mut [u8], len: usize, count: usize) -> ArrayVec<&mut [u8], BLOCK> {
+    block.chunks_exact_mut(len).take(count).collect()
+}
+
 /// Whether the rows of a block have one length.
 fn are_equal(mut lengths: impl Iterator<Item = usize>) -> bool {
     let first = lengths.next();
@@ -176,6 +186,15 @@ impl Vertical {
 
     pub(super) fn axis(&self) -> &AxisWeights {
         &self.axis
+    }
+
+    /// How many rows of `len` bytes a ring stores together for this level, and the bytes that they take.
+    fn unit(&self, len: usize) -> (usize, usize) {
+        match &self.kernel {
+            #[cfg(target_arch = "x86_64")]
+            VerticalKernel::Avx512(_) => (4, avx512::quad_stride(len)),
+            _ => (1, len),
+        }
     }
 
     /// The input rows of the output row at `index` of the kept range.
