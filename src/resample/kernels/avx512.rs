@@ -461,7 +461,6 @@ fn of_rows<const PLANES: usize>(rows: &[&[u8]], weights: &[[i32; 3]], bits: u32,
     let half = _mm512_set1_epi32(1 << (bits - 1));
     let shift = _mm_cvtsi32_si128(bits as i32);
     let zero = _mm512_setzero_si512();
-    let last = rows.len() - 1;
     let mut at = 0;
     while at < output.len() {
         let count = (output.len() - at).min(64);
@@ -470,11 +469,18 @@ fn of_rows<const PLANES: usize>(rows: &[&[u8]], weights: &[[i32; 3]], bits: u32,
         for part in &mut sums {
             part[0] = half;
         }
-        for (quad, lanes) in weights.iter().enumerate() {
-            // SAFETY: the mask ends at the rows' length; a missing row has weight zero and repeats another.
-            let row = |index: usize| unsafe {
-                let row = rows[(quad * 4 + index).min(last)];
-                _mm512_maskz_loadu_epi8(mask, row.as_ptr().add(at).cast())
+        for (rows, lanes) in rows.chunks(4).zip(weights) {
+            let row = |index: usize| {
+                // A missing row has weight zero and repeats another.
+                let row = rows.get(index).unwrap_or(&rows[0]).as_ptr();
+                // SAFETY: the mask ends at the rows' length, and so do whole vectors.
+                unsafe {
+                    if mask == u64::MAX {
+                        _mm512_loadu_si512(row.add(at).cast())
+                    } else {
+                        _mm512_maskz_loadu_epi8(mask, row.add(at).cast())
+                    }
+                }
             };
             let weights: [__m512i; PLANES] = std::array::from_fn(|plane| _mm512_set1_epi32(lanes[plane]));
             let (a, b, c, d) = (row(0), row(1), row(2), row(3));
