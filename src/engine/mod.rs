@@ -55,7 +55,7 @@ pub fn execute<T: Element>(
     threads: Threads,
 ) -> Result<()> {
     check(items, layout, sinks)?;
-    let values = Values::<T>::new(pixels, arithmetic.backend);
+    let values = Values::<T>::new(pixels, arithmetic.backend)?;
     for (tensor, sink) in layout.tensors.iter().zip(sinks) {
         for range in &tensor.zeros {
             sink.fill(range.start, range.len(), T::zero());
@@ -88,6 +88,7 @@ pub fn execute<T: Element>(
         with_scratch(|Scratch { buffers, lines }| {
             let mut writer = Writer::new(to, &values, &sinks[to.tensor], lines);
             jobs[*index].rows(band.clone(), buffers, |y, row| writer.row(y, row));
+            writer.finish();
         });
     });
     Ok(())

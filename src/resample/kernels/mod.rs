@@ -28,7 +28,7 @@ pub(super) const BLOCK: usize = 16;
 pub enum Level {
     /// Portable code.
     Scalar,
-    /// AVX2 (x86-64).
+    /// AVX2, FMA and F16C (x86-64).
     Avx2,
     /// AVX-512 F, BW, VL, VNNI and VBMI (x86-64).
     Avx512,
@@ -52,7 +52,9 @@ impl Level {
         match self {
             Self::Scalar => true,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2"),
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+            }
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
                 is_x86_feature_detected!("avx512f")
