@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
 from benches import compare
 from benches.compare import memory as peaks
 from benches.compare import report
 from benches.compare.contestants import CONTESTANTS
-from benches.compare.fleet import Fleet, PeerError
-from benches.compare.measure import Budget, NotExactError, measure
+from benches.compare.fleet import ROOT, Fleet
+from benches.compare.measure import Budget, measure
 from benches.compare.report import Results
 from benches.compare.tables import TABLES, Table
 from benches.compare.work import Output, Shelf, Source
 
-RESULTS = report.ROOT / "out" / "compare.json"
+RESULTS = ROOT / "out" / "compare.json"
 
 app = typer.Typer(help=compare.__doc__, no_args_is_help=True, add_completion=False)
 
@@ -64,7 +63,7 @@ def run(
         if name not in CONTESTANTS:
             _fail(f"there is no contestant {name}; there are {'; '.join(CONTESTANTS)}")
     print(results.about)
-    failures = []
+    failures: list[str] = []
     with ExitStack() as stack:
         shelf = Shelf(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         fleets: dict[int, Fleet] = {}
@@ -76,15 +75,14 @@ def run(
                     continue
                 work = replace(job, threads=threads or job.threads)
                 if work.threads not in fleets:
-                    fleets[work.threads] = stack.enter_context(Fleet(work.threads))
+                    fleets[work.threads] = stack.enter_context(closing(Fleet(work.threads)))
                 print(f"{name}: {heading}", file=sys.stderr)
-                try:
-                    columns[heading] = measure(
-                        fleets[work.threads], shelf, table, work, _names(table, peer), budget
-                    )
-                except (NotExactError, PeerError) as error:
-                    failures.append(f"{name}, {heading}: {error}")
-                    print(failures[-1], file=sys.stderr)
+                columns[heading] = measure(fleets[work.threads], shelf, table, work, _names(table, peer), budget)
+                failures += [
+                    f"{name}, {heading}, {contestant}: {result.skipped}"
+                    for contestant, result in columns[heading].items()
+                    if result.failed
+                ]
                 results.save(save)
             if columns:
                 print(f"\n{report.table(name, columns)}", flush=True)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
@@ -46,12 +45,8 @@ class Fleet:
         self._threads = str(threads)
         self._processes: dict[str, subprocess.Popen[str]] = {}
 
-    def __enter__(self) -> Fleet:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Ends all processes."""
         for process in self._processes.values():
             process.kill()
             process.wait()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 
 from benches.compare.contestants import CONTESTANTS
 from benches.compare.fleet import Fleet, PeerError
 from benches.compare.measure import prepare
 from benches.compare.tables import TABLES
-from benches.compare.work import Shelf, Work
+from benches.compare.work import Output, Shelf, Work
 
 JOBS = {
     "4032x3024, at most 1280 tokens": TABLES["qwen2-vl"].columns["4032x3024"],
     "1500x4500, at most 16384 tokens": TABLES["large"].columns["qwen2-vl, at most 16384 tokens, 1500x4500"],
     "32 photographs": TABLES["batch"].columns["1 thread"],
 }
-ROWS = {
+ROWS: Mapping[str, tuple[str, Output]] = {
     "vlmres, float32": ("vlmres", "float32"),
     "vlmres, uint8 packed": ("vlmres", "uint8"),
     "transformers torchvision, float32": ("transformers torchvision", "float32"),
@@ -49,7 +51,7 @@ def report(shelf: Shelf) -> str:
 
 def _cell(shelf: Shelf, name: str, work: Work) -> str:
     process = CONTESTANTS[name].process
-    with Fleet(work.threads) as fleet:
+    with closing(Fleet(work.threads)) as fleet:
         # A small image first: code, threads and tables are there once for all calls.
         small = replace(work, sizes=((64, 64),))
         prepare(fleet, name, small, shelf.put(small))

@@ -12,19 +12,27 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-
-import vlmres
 from benches.compare.contestants import CONTESTANTS
 from benches.compare.fleet import PILLOW_SIMD, ROOT
 from benches.compare.measure import Result
 from benches.compare.tables import TABLES, Table
+
+import vlmres
 
 FILES = [ROOT / "README.md", ROOT / "docs" / "performance.md"]
 MARK = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Column = dict[str, Result]
 
-_LIBRARIES = ("transformers", "torch", "torchvision", "hf-processors-rs", "opencv-python-headless", "kornia-rs", "pillow")
+_LIBRARIES = (
+    "transformers",
+    "torch",
+    "torchvision",
+    "hf-processors-rs",
+    "opencv-python-headless",
+    "kornia-rs",
+    "pillow",
+)
 
 
 @dataclass
@@ -109,7 +117,7 @@ def _row(name: str, columns: list[Column]) -> list[str]:
 def _cell(name: str, column: Column) -> str:
     result = column.get(name)
     if result is None or not result.ms:
-        return "–"
+        return "-"
     versus = CONTESTANTS[name].versus
     ours = column.get(versus) if versus else None
     return f"{_time(result)}, {ratio(result, ours)}" if ours and ours.ms else _time(result)
@@ -122,7 +130,7 @@ def _skipped(described: Table, columns: Mapping[str, Column]) -> list[str]:
         for row in described.rows
         if (result := column.get(row)) and result.skipped
     }
-    return [f"\nSkipped: {row} ({reason})." for row, reason in sorted(reasons)]
+    return [f"\nNot timed: {row} ({reason})." for row, reason in sorted(reasons)]
 
 
 def full(results: Results) -> str:
@@ -164,7 +172,7 @@ def summary(results: Results) -> str:
 def _short(column: Column, peer: str) -> str:
     versus = column.get(CONTESTANTS[peer].versus or "")
     if not (result := column.get(peer)) or not result.ms or versus is None or not versus.ms:
-        return "–"
+        return "-"
     return f"{np.median(np.array(result.ms) / np.array(versus.ms)):.1f}x"
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
-
-from benches.compare.contestants import CONTESTANTS
+from benches.compare.contestants import CONTESTANTS, Arithmetic
 from benches.compare.work import Output, Size, Source, Work
 
 
@@ -21,7 +21,10 @@ class Table:
     rows: tuple[str, ...]
     """Names of contestants; those whose output is compared with are among them."""
 
-    def reference(self, arithmetic: str) -> str:
+    nearest: Arithmetic = "torch"
+    """The arithmetic that contestants which claim nothing are compared with."""
+
+    def reference(self, arithmetic: Arithmetic) -> str:
         """The contestant that is no part of vlmres and whose output is the truth of an arithmetic."""
         return next(
             name
@@ -55,10 +58,10 @@ def _columns(
     source: Source = "array",
     output: Output = "float32",
     threads: int = 1,
-    overrides: Mapping[str, int] = {},  # noqa: B006  (never written to)
+    overrides: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Work]:
     return {
-        f"{width}x{height}": Work(recipe, ((width, height),), source, output, overrides, threads=threads)
+        f"{width}x{height}": Work(recipe, ((width, height),), source, output, dict(overrides), threads=threads)
         for width, height in sizes
     }
 
@@ -83,9 +86,7 @@ def _resizes() -> dict[str, Work]:
 
 _LARGE = {
     "qwen3-vl 4032x3024": Work("qwen3-vl", (PHOTO,)),
-    "qwen2-vl, at most 16384 tokens, 1500x4500": Work(
-        "qwen2-vl", (PHONE,), overrides={"max_pixels": 16384 * 28 * 28}
-    ),
+    "qwen2-vl, at most 16384 tokens, 1500x4500": Work("qwen2-vl", (PHONE,), overrides={"max_pixels": 16384 * 28 * 28}),
 }
 _QWEN = "Qwen2-VL, at most 1280 tokens"
 
@@ -178,5 +179,6 @@ TABLES: Mapping[str, Table] = {
             "OpenCV INTER_CUBIC",
             "kornia-rs",
         ),
+        nearest="pillow",
     ),
 }

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benches.compare.work import Work
 from numpy.typing import NDArray
 
 import vlmres
-from benches.compare.work import Work
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from benches.compare.work import Work, load
+from numpy.typing import NDArray
 
 Run = Callable[[], Any]
 
@@ -61,7 +60,9 @@ class Worker:
     def __init__(self) -> None:
         self._runs: dict[str, Run] = {}
 
-    def prepare(self, name: str, function: str, options: dict[str, Any], work: dict[str, Any], images: list[str]) -> None:
+    def prepare(
+        self, name: str, function: str, options: dict[str, Any], work: dict[str, Any], images: list[str]
+    ) -> None:
         """Makes a contestant ready: `function` is "module:name" within `peers`."""
         module, _, attribute = function.partition(":")
         build = getattr(importlib.import_module(f"benches.compare.peers.{module}"), attribute)
@@ -73,7 +74,7 @@ class Worker:
 
     def dump(self, name: str, path: str) -> None:
         """Writes a contestant's output to a file."""
-        np.savez(path, **dict(arrays(self._runs[name]())))
+        np.savez(path, allow_pickle=False, **dict(arrays(self._runs[name]())))
 
     def turn(self, name: str) -> float:
         """Milliseconds of a call, its result's release included, after one that is not timed."""

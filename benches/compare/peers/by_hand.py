@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from benches.compare.work import Work
 from numpy.typing import NDArray
 
 import vlmres
-from benches.compare.work import Work
 
 
 class Finish:
-    """Normalisation and patch order of Qwen2-VL in numpy: (height, width, 3) bytes to patches as transformers has them."""
+    """Normalisation and patch order of Qwen2-VL in numpy, on bytes (height, width, 3)."""
 
     def __init__(self, work: Work) -> None:
         recipe = vlmres.Recipe.load(work.recipe, **work.overrides)
@@ -29,7 +29,7 @@ class Finish:
         self._mean, self._std = np.tile(mean, width), np.tile(std, width)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
-        """The patches: (rows of merged patches * columns * 4, channels * frames * side * side)."""
+        """The patches as transformers has them: [patches, channels * frames * side * side]."""
         width, height = self.size
         values: NDArray[Any] = pixels.reshape(height, width * 3)
         if not self._bytes:

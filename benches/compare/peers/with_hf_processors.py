@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import hf_processors_rs
-
 from benches.compare.work import Work
 from tests.reference import hf
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import kornia_rs
 import numpy as np
-
 from benches.compare.peers.by_hand import with_resize
 from benches.compare.work import Work, array
 
@@ -21,7 +20,7 @@ def process(work: Work, images: list[Any]) -> Callable[[], Any]:
 
     def scale(image: Any, to: tuple[int, int]) -> Any:
         if isinstance(image, bytes):
-            return _resize(kornia_rs.io.decode_image_jpegturbo(image), to)
+            return _resize(kornia_rs.io.decode_image_jpegturbo(image, "rgb"), to)
         return _resize(array(image), to)
 
     return with_resize(work, images, scale)

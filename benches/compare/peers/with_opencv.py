@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-
 from benches.compare.peers.by_hand import with_resize
 from benches.compare.work import Work, array
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
+from benches.compare.work import Work, array
 from torch.nn import functional
 
 import vlmres
-from benches.compare.work import Work, array
 
 # Rows of merged patches that are normalised at a time, so that their floats are still in cache when they are copied.
 BAND = 8
@@ -45,9 +45,9 @@ def process(work: Work, images: list[Any]) -> Callable[[], Any]:
 def tuned(work: Work, images: list[Any]) -> Callable[[], Any]:
     """Qwen2-VL as fast as torch's operations make it, with the same bits.
 
-    The image stays channels-last; the resize writes to memory kept; rows are normalised band by band in cache, by the two
-    operations that transformers has, along whole rows; one copy puts a band into patch order. For uint8 one copy makes
-    packed patches. It runs with huge pages in torch's allocator.
+    The image stays channels-last; the resize writes to memory kept; rows are normalised band by band in cache, along
+    whole rows, by the two operations of transformers; one copy puts a band into patch order. For uint8 one copy makes
+    packed patches. Its process has huge pages in torch's allocator.
     """
     torch.set_num_threads(work.threads)
     recipe, width, height = _size(work)
@@ -72,7 +72,9 @@ def tuned(work: Work, images: list[Any]) -> Callable[[], Any]:
         return run_bytes
 
     # transformers folds the rescaling into both, in float32.
-    mean, std = ((torch.tensor(recipe.params[key]) * (1 / (1 / 255))).repeat(width) for key in ("image_mean", "image_std"))
+    mean, std = (
+        (torch.tensor(recipe.params[key]) * (1 / (1 / 255))).repeat(width) for key in ("image_mean", "image_std")
+    )
     tall = merge * side
     band = torch.empty((BAND * tall, width * 3))
     cut = band.view(BAND, merge, side, cols, merge, side, 3).permute(0, 3, 1, 4, 6, 2, 5).unsqueeze(5)

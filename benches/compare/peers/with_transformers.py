@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-
 from benches.compare.work import Work, pil
 from tests.reference import authors, hf
 
@@ -37,5 +36,3 @@ def deepseek_ocr(work: Work, images: list[Any], arithmetic: Literal["pillow", "t
     torch.set_num_threads(work.threads)
     mode = authors.MODES[work.recipe.removeprefix("deepseek-ocr-")]
     return lambda: authors.deepseek_ocr([pil(image) for image in images], mode, arithmetic)
-
-

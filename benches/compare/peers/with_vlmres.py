@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-import vlmres
 from benches.compare.work import Work
 
+import vlmres
 
-def process(work: Work, images: list[Any], arithmetic: vlmres.processor.Arithmetic, out: bool = False) -> Callable[[], Any]:
+
+def process(
+    work: Work, images: list[Any], arithmetic: vlmres.processor.Arithmetic, out: bool = False
+) -> Callable[[], Any]:
     """A processor: the reference's layout, or packed patches where the output is uint8. `out` writes to memory kept."""
     recipe = vlmres.Recipe.load(work.recipe, **work.overrides)
     layout: vlmres.processor.Layout = "packed" if work.output == "uint8" else "hf"
