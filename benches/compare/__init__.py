@@ -1,8 +1,8 @@
 """vlmres beside what people use today: same pixels, same machine, contestants that take turns.
 
-`python -m benches.compare run` measures and prints Markdown tables, `write` puts them into the docs, `memory` measures
-peak memory. Run from the root of the repository; peers are those of requirements/bench.txt, and a missing one is
-skipped with a line that says so.
+`python -m benches.compare run` measures and prints Markdown tables, `memory` measures peak memory, `write` puts what
+they saved into the docs. Run from the root of the repository; peers are those of requirements/bench.txt, and a missing
+one is skipped with a line that says so.
 
 - Every library has a process of its own, set up as its users would set it up, which lives for all tables; so no
   allocator, thread pool or environment variable of one touches another. Times are taken inside the process.

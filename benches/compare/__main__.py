@@ -45,18 +45,12 @@ def run(
     quick: Annotated[bool, typer.Option("--quick", help="Three rounds: to see that all works.")] = False,
     save: Annotated[Path, typer.Option(help="Where the times of all rounds go.")] = RESULTS,
     append: Annotated[bool, typer.Option("--append", help="Keep the other tables of that file.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Put the tables into README.md and docs/ at the end.")] = False,
 ) -> None:
     """Measures, prints Markdown, and saves the results after every column."""
     rounds = 3 if quick else runs
     budget = Budget(0, rounds, rounds) if rounds else Budget(seconds, 7, 61)
-    results = Results()
-    if append and save.exists():
-        earlier = Results.load(save)
-        if earlier.about != results.about:
-            _fail(f"{save} is of another machine or other versions: {earlier.about}")
-        results = earlier
-    for name in [*(tables or ())]:
+    results = _resume(save) if append else Results()
+    for name in tables or ():
         if name not in TABLES:
             _fail(f"there is no table {name}; there are {', '.join(TABLES)}")
     for name in peer or ():
@@ -88,9 +82,6 @@ def run(
                 print(f"\n{report.table(name, columns)}", flush=True)
             else:
                 del results.tables[name]
-    if write:
-        for path in report.write(results):
-            print(f"rewritten: {path}", file=sys.stderr)
     if failures:
         _fail("\n".join(failures))
 
@@ -103,11 +94,27 @@ def write_docs(results: Annotated[Path, typer.Argument(help="What `run` saved.")
 
 
 @app.command()
-def memory() -> None:
+def memory(
+    save: Annotated[Path, typer.Option(help="A file of `run`, which gets the table too.")] = RESULTS,
+) -> None:
     """Peak resident memory of one call (Linux): the output, and what is needed beside it."""
     with tempfile.TemporaryDirectory() as folder:
-        print(report.about(), end="\n\n")
-        print(peaks.report(Shelf(Path(folder))))
+        table = peaks.report(Shelf(Path(folder)))
+    print(f"{report.about()}\n\n{table}")
+    results = _resume(save)
+    results.memory = table
+    results.save(save)
+
+
+def _resume(path: Path) -> Results:
+    """Saved results to add to; empty ones where there are none."""
+    results = Results()
+    if not path.exists():
+        return results
+    earlier = Results.load(path)
+    if earlier.about != results.about:
+        _fail(f"{path} is of another machine or other versions: {earlier.about}")
+    return earlier
 
 
 def _names(table: Table, peers: list[str] | None) -> set[str]:

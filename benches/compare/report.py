@@ -43,6 +43,8 @@ class Results:
     """Machine and versions."""
     tables: dict[str, dict[str, Column]] = field(default_factory=dict)
     """Columns by table and heading."""
+    memory: str = ""
+    """The table of peak memory, if that was measured."""
 
     def save(self, path: Path) -> None:
         """Writes a JSON file."""
@@ -60,7 +62,7 @@ class Results:
             }
             for table, columns in stored["tables"].items()
         }
-        return Results(stored["about"], tables)
+        return Results(stored["about"], tables, stored["memory"])
 
 
 def about() -> str:
@@ -136,6 +138,8 @@ def _skipped(described: Table, columns: Mapping[str, Column]) -> list[str]:
 def full(results: Results) -> str:
     """All tables."""
     parts = [results.about, *(table(name, columns) for name, columns in results.tables.items())]
+    if results.memory:
+        parts += ["### Peak memory of one call: the output, and what is needed beside it", results.memory]
     return "\n\n".join(parts)
 
 

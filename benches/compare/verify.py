@@ -24,7 +24,7 @@ def difference(got: Arrays, reference: Arrays, work: Work) -> float:
     """The largest difference in levels of 8 bits; 0 only where shapes, types and all bits are the same.
 
     Raises:
-        ValueError: The outputs do not have the same keys and shapes.
+        ValueError: The outputs do not have the same keys, shapes and types, or differ by no number.
     """
     if "patches" in got and "patches" not in reference:
         reference = {"patches": _packed(reference["pixel_values"], work)}
@@ -53,4 +53,7 @@ def _levels(got: NDArray[Any], reference: NDArray[Any], work: Work) -> float:
     # Channels come before all that is within a patch or tile.
     off = np.abs(got - reference).reshape(len(got), 3, -1).max(axis=(0, 2))
     std = np.array(vlmres.Recipe.load(work.recipe, **work.overrides).params["image_std"])
-    return float((off * std * 255).max())
+    levels = float((off * std * 255).max())
+    if not levels > 0:
+        raise ValueError("bits differ where values do not, or some are not numbers")
+    return levels
