@@ -75,7 +75,7 @@ def test_every_row_has_its_counterpart_and_reference(table: Table) -> None:
     for name in table.rows:
         contestant = CONTESTANTS[name]
         assert contestant.versus is None or contestant.versus in table.rows
-        if not contestant.floor:
+        if not contestant.part:
             assert CONTESTANTS[table.reference(contestant.equals or table.nearest)].process != "vlmres"
 
 

@@ -48,7 +48,7 @@ def run(
 ) -> None:
     """Measures, prints Markdown, and saves the results after every column."""
     rounds = 3 if quick else runs
-    budget = Budget(0, rounds, rounds) if rounds else Budget(seconds, 7, 61)
+    budget = Budget(0, rounds, rounds) if rounds else Budget(seconds, 5, 61)
     results = _resume(save) if append else Results()
     for name in tables or ():
         if name not in TABLES:

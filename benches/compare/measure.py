@@ -34,7 +34,7 @@ class Result:
     ms: list[float] = field(default_factory=list)
     """Of each round."""
     levels: float | None = None
-    """Largest difference from the reference in levels of 8 bits; None for floors."""
+    """Largest difference from the reference in levels of 8 bits; None for parts of the work."""
     skipped: str | None = None
     """Why it was not timed."""
     failed: bool = False
@@ -72,7 +72,7 @@ def _check(fleet: Fleet, table: Table, work: Work, paths: list[str], results: di
         contestant = CONTESTANTS[name]
         try:
             prepare(fleet, name, work, paths)
-            if contestant.floor:
+            if contestant.part:
                 continue
             arithmetic = contestant.equals or table.nearest
             if arithmetic not in references:

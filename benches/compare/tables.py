@@ -49,7 +49,7 @@ _HAND = (
     "kornia-rs + numpy",
     "Pillow-SIMD + numpy",
 )
-_FLOORS = ("floor: the resize alone, exact", "floor: memcpy of the output")
+_PARTS = ("the resize alone, exact", "memcpy of the output")
 
 
 def _columns(
@@ -94,12 +94,12 @@ TABLES: Mapping[str, Table] = {
     "qwen2-vl": Table(
         f"{_QWEN}, from arrays, float32",
         _columns("qwen2-vl", SIZES, overrides=CAP),
-        (*_BOTH, *_HAND, *_FLOORS),
+        (*_BOTH, *_HAND, *_PARTS),
     ),
     "qwen2-vl-threads": Table(
         f"{_QWEN}, from arrays, float32, two threads",
         _columns("qwen2-vl", FEW, threads=2, overrides=CAP),
-        (*_BOTH, *_HAND, *_FLOORS),
+        (*_BOTH, *_HAND, *_PARTS),
     ),
     "qwen2-vl-pil": Table(
         f"{_QWEN}, from PIL images, float32",
@@ -109,12 +109,12 @@ TABLES: Mapping[str, Table] = {
     "qwen2-vl-jpeg": Table(
         f"{_QWEN}, from JPEG files in memory (4:2:0, quality 90), float32",
         _columns("qwen2-vl", FEW, "jpeg", overrides=CAP),
-        (*_BOTH, *_HAND, "floor: JPEG decode alone, Pillow"),
+        (*_BOTH, *_HAND, "JPEG decode alone, Pillow"),
     ),
     "qwen2-vl-bfloat16": Table(
         f"{_QWEN}, from arrays, bfloat16",
         _columns("qwen2-vl", FEW, output="bfloat16", overrides=CAP),
-        (*_OURS, "transformers torchvision", "torch by hand", "torch by hand, tuned", *_FLOORS),
+        (*_OURS, "transformers torchvision", "torch by hand", "torch by hand, tuned", *_PARTS),
     ),
     "qwen2-vl-uint8": Table(
         f"{_QWEN}, from arrays, uint8 (vlmres and torch tuned: packed; others: twice, as the model's layout has it)",
@@ -126,12 +126,12 @@ TABLES: Mapping[str, Table] = {
             "torch by hand, tuned",
             "OpenCV + numpy",
             "Pillow-SIMD + numpy",
-            *_FLOORS,
+            *_PARTS,
         ),
     ),
-    "internvl2": Table("InternVL2, from arrays, float32", _columns("internvl2", SIZES), (*_BOTH, _FLOORS[1])),
+    "internvl2": Table("InternVL2, from arrays, float32", _columns("internvl2", SIZES), (*_BOTH, _PARTS[1])),
     "llava-1.5": Table(
-        "LLaVA-1.5, from arrays, float32", _columns("llava-1.5", SIZES), (*_BOTH, "hf-processors-rs", *_FLOORS)
+        "LLaVA-1.5, from arrays, float32", _columns("llava-1.5", SIZES), (*_BOTH, "hf-processors-rs", _PARTS[1])
     ),
     "deepseek-ocr": Table(
         "DeepSeek-OCR Gundam, from arrays, float32",
@@ -162,7 +162,7 @@ TABLES: Mapping[str, Table] = {
             "transformers torchvision, huge pages",
             "hf-processors-rs",
             "torch by hand, tuned",
-            "floor: memcpy of the output",
+            "memcpy of the output",
         ),
     ),
     "resize": Table(
