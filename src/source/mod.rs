@@ -2,6 +2,7 @@
 
 mod container;
 mod decode;
+mod jpeg;
 mod view;
 
 pub use decode::{DEFAULT_MAX_PIXELS, Encoded, image_size};
