@@ -10,7 +10,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 
 use super::jpeg::{self, Jpeg};
-use super::{OwnedImage, container};
+use super::{OwnedImage, container, reuse};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 
@@ -37,6 +37,11 @@ pub fn image_size(source: Encoded<'_>, exif: bool) -> Result<Size> {
         Err(_) if !complete => guarded(|| header(&source.read(u64::MAX)?, exif)),
         result => result,
     }
+}
+
+/// Keeps a decoded image's memory for the next.
+pub fn recycle(image: OwnedImage) {
+    reuse::give(image.into_bytes());
 }
 
 impl<'a> Encoded<'a> {
@@ -104,7 +109,8 @@ fn decode_jpeg(bytes: &[u8], max_pixels: u64, reduction: impl Fn(Size) -> u32) -
         8 => 1,
         _ => 8,
     };
-    let (made, pixels) = jpeg.decode(eighths, Vec::new())?;
+    let bytes = size.area() as usize * 3 * eighths * eighths / 64;
+    let (made, pixels) = jpeg.decode(eighths, reuse::take(bytes))?;
     let image = RgbImage::from_raw(made.width, made.height, pixels).unwrap_or_default();
     Ok((size, turned(image, orientation)?))
 }

@@ -3,7 +3,8 @@
 mod container;
 mod decode;
 mod jpeg;
+mod reuse;
 mod view;
 
-pub use decode::{DEFAULT_MAX_PIXELS, Encoded, image_size};
+pub use decode::{DEFAULT_MAX_PIXELS, Encoded, image_size, recycle};
 pub use view::{AlphaRule, OwnedImage, PixelView, Strides};

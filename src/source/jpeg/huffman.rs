@@ -1,7 +1,7 @@
 //! Huffman codes and the bits they are read from, with libjpeg's rhythm: how far ahead it reads decides which truncated files
 //! it still accepts.
 
-use super::markers::Stop;
+use super::markers::{NATURAL, Stop};
 
 /// A table as sent: codes of each length from 1 to 16, and what they mean.
 #[derive(Clone)]
@@ -14,6 +14,9 @@ pub(super) struct Code {
 pub(super) struct Decoder {
     /// Of the next eight bits: the code's length times 256, plus its value; a length of nine where the code is longer.
     lookup: [u16; 256],
+    /// Of the next [`AHEAD`] bits, where a coefficient's code and value fit them: its value times 65536, plus the zeros before it
+    /// times 256, plus the bits of both. A run of 64 ends the block. 0 where they do not fit.
+    joint: Vec<u32>,
     /// The largest code of each length, -1 for none; one past the longest catches all.
     max: [i32; 18],
     /// From a code to its value's place.
@@ -24,7 +27,8 @@ pub(super) struct Decoder {
 impl Decoder {
     pub(super) fn new(code: &Code, is_dc: bool) -> Result<Self, Stop> {
         const BAD: Stop = Stop::Broken("a bad Huffman table");
-        let mut made = Self { lookup: [9 << 8; 256], max: [-1; 18], offset: [0; 18], values: code.values };
+        let mut made =
+            Self { lookup: [9 << 8; 256], max: [-1; 18], offset: [0; 18], values: code.values, joint: Vec::new() };
         made.max[17] = 0xf_ffff;
         let mut next = 0i32;
         let mut index = 0usize;
@@ -56,6 +60,33 @@ impl Decoder {
         if is_dc && code.values[..index].iter().any(|&value| value > 15) {
             return Err(BAD);
         }
+        Ok(made)
+    }
+}
+
+/// Bits that the joint table looks at.
+const AHEAD: u32 = 10;
+
+impl Decoder {
+    /// The same, with a joint table of codes and values: for the AC coefficients of sequential scans.
+    pub(super) fn joint(code: &Code) -> Result<Self, Stop> {
+        let mut made = Self::new(code, false)?;
+        let mut joint = vec![0; 1 << AHEAD];
+        for (bits, entry) in joint.iter_mut().enumerate() {
+            let found = u32::from(made.lookup[bits >> (AHEAD - 8)]);
+            let (length, run, size) = (found >> 8, found >> 4 & 15, found & 15);
+            let total = length + size;
+            if length > 8 || total > AHEAD {
+                continue;
+            }
+            if size == 0 {
+                *entry = (if run == 15 { 15 } else { 64 }) << 8 | length;
+            } else {
+                let value = (bits >> (AHEAD - total)) as i32 & ((1 << size) - 1);
+                *entry = (extend(value, size) as u32) << 16 | run << 8 | total;
+            }
+        }
+        made.joint = joint;
         Ok(made)
     }
 }
@@ -256,6 +287,42 @@ impl<'a> Quick<'a> {
         if length <= 8 { u32::from(found & 0xff) } else { self.long_symbol(table) }
     }
 
+    /// A sequential block's coefficients from the second on. The last of a whole block may leave the buffer fuller than the next
+    /// read would find it: libjpeg looks for bits before each value.
+    #[inline(always)]
+    pub(super) fn coefficients(&mut self, table: &Decoder, block: &mut [i16; 64]) {
+        let Some(joint) = table.joint.first_chunk::<{ 1 << AHEAD }>() else { return };
+        let mut at = 1;
+        while at < 64 {
+            self.fill();
+            let entry = joint[(self.buffer >> (self.left - AHEAD)) as usize & ((1 << AHEAD) - 1)];
+            let value = if entry == 0 {
+                let symbol = self.symbol(table);
+                let (run, size) = (symbol >> 4, symbol & 15);
+                at += run as usize;
+                if size == 0 {
+                    if run == 15 {
+                        at += 1;
+                        continue;
+                    }
+                    return;
+                }
+                extend(self.get(size), size) as i16
+            } else {
+                self.left -= entry & 0xff;
+                at += (entry >> 8 & 0xff) as usize;
+                (entry >> 16) as i16
+            };
+            if value != 0 {
+                block[usize::from(NATURAL[at & 127]) & 63] = value;
+                if at >= 63 && entry != 0 && self.left + size_of_value(value) <= 16 {
+                    self.fill();
+                }
+            }
+            at += 1;
+        }
+    }
+
     #[inline(never)]
     fn long_symbol(&mut self, table: &Decoder) -> u32 {
         let mut length = 9;
@@ -275,6 +342,11 @@ fn has_ff(word: u64) -> bool {
     // A byte is 0xff where its complement is zero.
     let zero = !word;
     zero.wrapping_sub(0x0101_0101_0101_0101) & word & 0x8080_8080_8080_8080 != 0
+}
+
+/// The bits in which a coefficient is sent.
+fn size_of_value(value: i16) -> u32 {
+    16 - value.unsigned_abs().leading_zeros()
 }
 
 /// The number that `size` bits stand for.

@@ -19,8 +19,8 @@ pub(super) enum Event {
 }
 
 /// The order in which a block's coefficients are sent, as places in it. Damaged data may run past the last.
-pub(super) const NATURAL: [u8; 80] = {
-    let mut order = [63; 80];
+pub(super) const NATURAL: [u8; 128] = {
+    let mut order = [63; 128];
     let (mut row, mut col, mut at) = (0, 0, 0);
     while at < 64 {
         order[at] = row * 8 + col;

@@ -130,7 +130,6 @@ pub(super) struct Output {
     pixels: Vec<u8>,
     lines: [Vec<u8>; 4],
     sums: Vec<u16>,
-    packed: Vec<u8>,
 }
 
 impl Output {
@@ -153,8 +152,8 @@ impl Output {
         let waiting = if planes.iter().any(Plane::needs_neighbours) { max_v as usize } else { 0 };
         let (width, height) =
             ((frame.width as usize * eighths).div_ceil(8), (frame.height as usize * eighths).div_ceil(8));
-        pixels.clear();
-        pixels.try_reserve_exact(width * height * 3).ok()?;
+        pixels.truncate(width * height * 3);
+        pixels.try_reserve_exact(width * height * 3 - pixels.len()).ok()?;
         Some(Self {
             planes,
             kernels: Kernels::best(),
@@ -167,7 +166,6 @@ impl Output {
             pixels,
             lines: Default::default(),
             sums: Vec::new(),
-            packed: vec![0; width * 3],
         })
     }
 
@@ -193,7 +191,13 @@ impl Output {
     }
 
     fn emit_row(&mut self, y: usize) {
-        let Self { planes, kernels, lines, sums, packed, width, .. } = self;
+        let Self { planes, kernels, lines, sums, pixels, width, .. } = self;
+        let bytes = *width * 3;
+        // A row at a time, so that zeros are written into cache, and none where the memory was used before.
+        if pixels.len() < (y + 1) * bytes {
+            pixels.resize((y + 1) * bytes, 0);
+        }
+        let packed = &mut pixels[y * bytes..(y + 1) * bytes];
         let mut lines = lines.iter_mut();
         let mut rows: [&[u8]; 4] = [&[]; 4];
         for ((plane, line), row) in planes.iter().zip(&mut lines).zip(&mut rows) {
@@ -225,7 +229,6 @@ impl Output {
                 });
             }
         }
-        self.pixels.extend_from_slice(&self.packed);
     }
 
     pub(super) fn into_pixels(self) -> Vec<u8> {

@@ -59,9 +59,12 @@ impl<'a> ScanReader<'a> {
         let (mut dc, mut ac) = (Vec::new(), Vec::new());
         for &(_, dc_index, ac_index) in &scan.parts {
             let wants_dc = matches!(kind, Kind::Sequential | Kind::DcFirst);
-            let wants_ac = matches!(kind, Kind::Sequential | Kind::AcFirst | Kind::AcRefine);
             dc.push(if wants_dc { Some(Decoder::new(markers.dc_code(dc_index)?, true)?) } else { None });
-            ac.push(if wants_ac { Some(Decoder::new(markers.ac_code(ac_index)?, false)?) } else { None });
+            ac.push(match kind {
+                Kind::Sequential => Some(Decoder::joint(markers.ac_code(ac_index)?)?),
+                Kind::AcFirst | Kind::AcRefine => Some(Decoder::new(markers.ac_code(ac_index)?, false)?),
+                Kind::DcFirst | Kind::DcRefine => None,
+            });
         }
         Ok(Self {
             bits: Bits::new(markers.bytes, markers.at, piece_end(markers.bytes, markers.at)),
@@ -131,6 +134,13 @@ impl<'a> ScanReader<'a> {
         blocks: &mut [Block],
     ) -> Result<(), Stop> {
         self.restart_if_due(markers)?;
+        if self.end_of_band_run > 0 && matches!(self.kind, Kind::AcFirst) {
+            if !self.bits.starved {
+                self.end_of_band_run -= 1;
+            }
+            self.count_unit(markers);
+            return Ok(());
+        }
         while !self.bits.starved || matches!(self.kind, Kind::DcRefine) {
             let (predictions, run) = (self.predictions, self.end_of_band_run);
             // Only near the end of the data at hand can a block be left half done.
@@ -183,10 +193,6 @@ impl<'a> ScanReader<'a> {
 
     fn ac_first(&mut self, bits: &mut Bits<'a>, block: &mut Block) -> Result<(), Stop> {
         let Some(Some(table)) = self.ac.first() else { return Ok(()) };
-        if self.end_of_band_run > 0 {
-            self.end_of_band_run -= 1;
-            return Ok(());
-        }
         let mut at = self.first;
         while at <= self.last {
             let symbol = bits.symbol(table)?;
@@ -342,16 +348,5 @@ fn quick_block(bits: &mut Quick<'_>, dc: &Decoder, ac: &Decoder, block: &mut Blo
     let difference = if size == 0 { 0 } else { extend(bits.get(size), size) };
     *prediction = prediction.wrapping_add(difference);
     block[0] = *prediction as i16;
-    let mut at = 1;
-    while at < 64 {
-        let symbol = bits.symbol(ac);
-        let (run, size) = (symbol >> 4, symbol & 15);
-        at += run as usize;
-        if size != 0 {
-            block[usize::from(NATURAL[at]) & 63] = extend(bits.get(size), size) as i16;
-        } else if run != 15 {
-            break;
-        }
-        at += 1;
-    }
+    bits.coefficients(ac, block);
 }
