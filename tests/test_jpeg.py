@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 import vlmres
 from tests import files
@@ -19,7 +19,22 @@ KINDS = ("4:4:4", "4:2:2", "4:2:0", "4:1:1", "L", "CMYK", "RGB")
 SCANS = ("baseline", "optimised", "progressive")
 # Sampling factors, horizontal and vertical in a byte, of the first two components; the third's are 1 by 1. Pillow's encoder
 # does not make them: data of other factors is relabelled, which is as good for a decoder.
-FACTORS = ((0x12, 0x11), (0x21, 0x11), (0x22, 0x21), (0x22, 0x12), (0x41, 0x11), (0x14, 0x11), (0x42, 0x11), (0x31, 0x11))
+FACTORS = (
+    (0x12, 0x11),
+    (0x21, 0x11),
+    (0x22, 0x21),
+    (0x22, 0x12),
+    (0x41, 0x11),
+    (0x14, 0x11),
+    (0x42, 0x11),
+    (0x31, 0x11),
+)
+
+
+@pytest.fixture(autouse=True)
+def room_to_encode(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Pillow's encoder fails on small noisy images otherwise.
+    monkeypatch.setattr(ImageFile, "MAXBLOCK", 1 << 20)
 
 
 def photo(width: int, height: int) -> Image.Image:
@@ -203,7 +218,9 @@ def test_damaged_files_are_decoded_or_refused_as_pillow_does(seed: int) -> None:
     outcomes = {"decoded": 0, "refused": 0}
     for _ in range(100):
         picture = photo(rng.randint(1, 120), rng.randint(1, 120))
-        data = encode(picture, rng.choice(KINDS), rng.choice(SCANS), quality=rng.choice([30, 85]), restart=rng.choice([0, 0, 2]))
+        data = encode(
+            picture, rng.choice(KINDS), rng.choice(SCANS), quality=rng.choice([30, 85]), restart=rng.choice([0, 0, 2])
+        )
         data = mutate(data, rng)
         expected, got = by_pillow(data), decoded(data)
         assert (expected is None) == (got is None)
@@ -277,7 +294,12 @@ def test_scaled_decoding_is_close_and_changes_no_plan(name: str, kind: str) -> N
 
 def test_scaled_decoding_reads_less_where_the_plan_allows() -> None:
     recipe = vlmres.Recipe.load("llava-1.5")
-    for size, expected in [((2688, 2688), (336, 336)), ((1400, 1400), (350, 350)), ((700, 900), (350, 450)), ((600, 600), (600, 600))]:
+    for size, expected in [
+        ((2688, 2688), (336, 336)),
+        ((1400, 1400), (350, 350)),
+        ((700, 900), (350, 450)),
+        ((600, 600), (600, 600)),
+    ]:
         data = encode(photo(*size), "4:2:0")
         source = decode_many([data], None, 1, recipe)[0]
         assert isinstance(source, Source)

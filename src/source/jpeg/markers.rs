@@ -198,8 +198,9 @@ impl<'a> Markers<'a> {
                     self.restart_interval = self.word(end)?;
                 }
                 0xe0 | 0xee => self.application(end)?,
-                // Arithmetic conditioning, line counts, other application data and comments.
-                0xcc | 0xdc | 0xe1..=0xef | 0xfe => {
+                0xcc => self.conditioning(end)?,
+                // Line counts, other application data and comments.
+                0xdc | 0xe1..=0xef | 0xfe => {
                     let length = self.word(end)? as usize;
                     self.at += length.saturating_sub(2);
                 }
@@ -381,6 +382,18 @@ impl<'a> Markers<'a> {
             *slot = Some(Code { counts, values });
         }
         if length == 0 { Ok(()) } else { Err(Stop::Broken("Huffman tables of the wrong length")) }
+    }
+
+    /// Arithmetic conditioning, of no use without arithmetic coding but checked.
+    fn conditioning(&mut self, end: usize) -> Result<(), Stop> {
+        let length = self.word(end)?.saturating_sub(2);
+        for _ in 0..length.div_ceil(2) {
+            let (index, value) = (self.byte(end)?, self.byte(end)?);
+            if index >= 32 || index < 16 && value & 15 > value >> 4 {
+                return Err(Stop::Broken("bad arithmetic conditioning"));
+            }
+        }
+        if length.is_multiple_of(2) { Ok(()) } else { Err(Stop::Broken("arithmetic conditioning of the wrong length")) }
     }
 
     fn quant_tables(&mut self, end: usize) -> Result<(), Stop> {
