@@ -17,8 +17,8 @@ from vlmres._core import Source, decode_many
 
 KINDS = ("4:4:4", "4:2:2", "4:2:0", "4:1:1", "L", "CMYK", "RGB")
 SCANS = ("baseline", "optimised", "progressive")
-# Sampling factors, horizontal and vertical in a byte, of the first two components; the third's are 1 by 1. Pillow's encoder
-# does not make them: data of other factors is relabelled, which is as good for a decoder.
+# Sampling factors, horizontal and vertical in a byte, of the first two components; the third's are 1 by 1. Pillow's
+# encoder does not make them: data of other factors is relabelled, which is as good for a decoder.
 FACTORS = (
     (0x12, 0x11),
     (0x21, 0x11),

@@ -38,7 +38,7 @@ def as_list(images: Any) -> list[Any]:
 
 
 class Loader:
-    """Reads images by a recipe's colour rule, its `convert` parameter; for `scaled_for`, JPEG files at a part of their size."""
+    """Reads images by a recipe's colour rule, its `convert`; for `scaled_for`, JPEG files at a part of their size."""
 
     def __init__(
         self,

@@ -57,7 +57,7 @@ class Processor:
         num_threads: Threads per call. By default `VLMRES_NUM_THREADS`, else all processors; one in a DataLoader worker.
         max_image_pixels: Files of more pixels are refused before they are decoded. By default Pillow's limit.
         decode: "exact" for Pillow's pixels. "scaled" decodes a JPEG file to a half, a quarter or an eighth of its sides
-            where every view of its plan is at most that large: faster, not exact. Plans, tokens and shapes stay the same.
+            where every view of its plan is at most that large: faster, not exact. Plans and shapes stay the same.
 
     A processor has no state: it may be called from many threads, pickled, and used after a fork.
 

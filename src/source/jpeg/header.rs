@@ -64,7 +64,7 @@ impl Header {
         }
         self.width = u16::from_be_bytes([w1, w0]).into();
         self.height = u16::from_be_bytes([h1, h0]).into();
-        if segment[6..].len() % 3 != 0 {
+        if !segment[6..].len().is_multiple_of(3) {
             return Err(REFUSED);
         }
         Ok(())

@@ -237,7 +237,7 @@ impl<'a> Quick<'a> {
         (bits.at, bits.buffer, bits.left) = (self.at, self.buffer, self.left);
     }
 
-    #[inline(always)]
+    #[inline]
     fn fill(&mut self) {
         if self.left <= 16 {
             let word = self.bytes.get(self.at..self.at + 8).and_then(<[u8]>::first_chunk::<8>);
@@ -271,14 +271,14 @@ impl<'a> Quick<'a> {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn get(&mut self, bits: u32) -> i32 {
         self.fill();
         self.left -= bits;
         (self.buffer >> self.left) as i32 & ((1 << bits) - 1)
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn symbol(&mut self, table: &Decoder) -> u32 {
         self.fill();
         let found = table.lookup[(self.buffer >> (self.left - 8)) as usize & 0xff];
@@ -289,7 +289,7 @@ impl<'a> Quick<'a> {
 
     /// A sequential block's coefficients from the second on. The last of a whole block may leave the buffer fuller than the next
     /// read would find it: libjpeg looks for bits before each value.
-    #[inline(always)]
+    #[inline]
     pub(super) fn coefficients(&mut self, table: &Decoder, block: &mut [i16; 64]) {
         let Some(joint) = table.joint.first_chunk::<{ 1 << AHEAD }>() else { return };
         let mut at = 1;
@@ -337,7 +337,7 @@ impl<'a> Quick<'a> {
 }
 
 /// Whether a byte of it is 0xff.
-#[inline(always)]
+#[inline]
 fn has_ff(word: u64) -> bool {
     // A byte is 0xff where its complement is zero.
     let zero = !word;
@@ -350,7 +350,7 @@ fn size_of_value(value: i16) -> u32 {
 }
 
 /// The number that `size` bits stand for.
-#[inline(always)]
+#[inline]
 pub(super) fn extend(bits: i32, size: u32) -> i32 {
     if bits < 1 << (size - 1) { bits + (-1 << size) + 1 } else { bits }
 }

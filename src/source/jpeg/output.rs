@@ -83,8 +83,7 @@ impl Plane {
         let near = self.row(row);
         let far = || self.row(if y.is_multiple_of(2) { row.saturating_sub(1) } else { row + 1 });
         match self.upsampling {
-            Upsampling::Whole => return near,
-            Upsampling::Repeat(1) => return near,
+            Upsampling::Whole | Upsampling::Repeat(1) => return near,
             Upsampling::Repeat(times) => {
                 line.clear();
                 line.extend(near.iter().flat_map(|&sample| std::iter::repeat_n(sample, times)));
@@ -140,10 +139,9 @@ impl Output {
         let planes = frame.components.iter().map(|part| {
             // A component of fewer samples is transformed to larger blocks rather than made whole afterwards.
             let mut side = eighths;
-            while side < 8
-                && max_h * eighths as u32 % (part.h * side as u32 * 2) == 0
-                && max_v * eighths as u32 % (part.v * side as u32 * 2) == 0
-            {
+            let divides =
+                |most: u32, own: u32, side: usize| (most * eighths as u32).is_multiple_of(own * side as u32 * 2);
+            while side < 8 && divides(max_h, part.h, side) && divides(max_v, part.v, side) {
                 side *= 2;
             }
             Plane::new(part, frame, side, eighths)
@@ -211,13 +209,12 @@ impl Output {
                     *pixel = [value; 3];
                 }
             }
-            Colours::Ycc => (kernels.ycc)(first, second, third, packed),
+            Colours::Ycc | Colours::Ycck => (kernels.ycc)(first, second, third, packed),
             Colours::Rgb | Colours::Cmyk => {
                 for (((pixel, &red), &green), &blue) in pixels.iter_mut().zip(first).zip(second).zip(third) {
                     *pixel = [red, green, blue];
                 }
             }
-            Colours::Ycck => (kernels.ycc)(first, second, third, packed),
         }
         if matches!(self.colours, Colours::Cmyk | Colours::Ycck) {
             // Pillow takes all inks as inverted, and makes RGB of them by products. YCCK's first three are inverted RGB.

@@ -34,10 +34,10 @@ fn transform<const N: usize>(
         }
     }
     for (column, out) in columns.iter().zip(out.chunks_mut(stride)) {
+        let column = column.map(|value| (value + (1 << 9)) >> 10);
         for (x, sample) in out[..N].iter_mut().enumerate() {
-            let sum: i64 =
-                basis.iter().zip(column).map(|(weights, &value)| i64::from(value) * i64::from(weights[x])).sum();
-            *sample = (((sum + (1 << 23)) >> 24) + 128).clamp(0, 255) as u8;
+            let sum: i32 = basis.iter().zip(column).map(|(weights, value)| value * weights[x]).sum();
+            *sample = (((sum + (1 << 13)) >> 14) + 128).clamp(0, 255) as u8;
         }
     }
 }

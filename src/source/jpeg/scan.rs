@@ -342,7 +342,7 @@ fn sequential_block(
     Ok(())
 }
 
-#[inline(always)]
+#[inline]
 fn quick_block(bits: &mut Quick<'_>, dc: &Decoder, ac: &Decoder, block: &mut Block, prediction: &mut i32) {
     let size = bits.symbol(dc);
     let difference = if size == 0 { 0 } else { extend(bits.get(size), size) };

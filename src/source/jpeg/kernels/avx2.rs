@@ -1,18 +1,33 @@
 //! AVX2.
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::{
+    __m128i, __m256i, _mm_loadu_si128, _mm_or_si128, _mm_setr_epi8, _mm_shuffle_epi8, _mm_slli_epi16, _mm_storeu_si128,
+    _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32,
+    _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_inserti128_si256, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_mulhi_epi16, _mm256_mullo_epi16, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32,
+    _mm256_packus_epi16, _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi16,
+    _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi32, _mm256_sign_epi16,
+    _mm256_srai_epi16, _mm256_srai_epi32, _mm256_storeu_si256, _mm256_sub_epi16, _mm256_sub_epi32, _mm256_testz_si256,
+    _mm256_unpackhi_epi16, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64,
+};
 
-use super::scalar::*;
+use super::scalar::{
+    F_0_298, F_0_390, F_0_541, F_0_765, F_0_899, F_1_175, F_1_501, F_1_847, F_1_961, F_2_053, F_2_562, F_3_072,
+    blend_rows, widen, ycc,
+};
 use super::{Blend, Kernels};
 
 /// Only where the machine has AVX2.
 pub(super) fn kernels() -> Kernels {
     assert!(is_x86_feature_detected!("avx2"));
-    // SAFETY of all four: AVX2 was found just now, and nobody else makes these.
     Kernels {
+        // SAFETY: AVX2 was found just now.
         idct: |coefs, quant, out, stride| unsafe { idct(coefs, quant, out, stride) },
+        // SAFETY: AVX2 was found just now.
         blend_rows: |near, far, out| unsafe { blend_rows_here(near, far, out) },
+        // SAFETY: AVX2 was found just now.
         widen: |sums, blend, out| unsafe { widen_here(sums, blend, out) },
+        // SAFETY: AVX2 was found just now.
         ycc: |y, cb, cr, out| unsafe { ycc_here(y, cb, cr, out) },
     }
 }
@@ -173,7 +188,7 @@ fn ycc_here(y: &[u8], cb: &[u8], cr: &[u8], out: &mut [u8]) {
     let one = _mm256_set1_epi16(1);
     // 0.402, -0.228, and (-0.34414, 0.28586), each times 65536.
     let (red_by, blue_by) = (_mm256_set1_epi16(26345), _mm256_set1_epi16(-14942));
-    let green_by = _mm256_set1_epi32(18734 << 16 | (-22554 & 0xffff));
+    let green_by = _mm256_set1_epi32(18734 * 65536 + (65536 - 22554));
     let half = _mm256_set1_epi32(32768);
     let chunks = y.len().min(cb.len()).min(cr.len()).min(out.len() / 3) / 16;
     let (ys, cbs, crs) = (y.as_chunks::<16>().0, cb.as_chunks::<16>().0, cr.as_chunks::<16>().0);

@@ -67,6 +67,7 @@ fn one_dimension(input: [i16; 8], shift: u32) -> [i16; 8] {
     })
 }
 
+#[allow(clippy::inline_always)] // The AVX2 level compiles it for itself.
 #[inline(always)]
 pub(super) fn blend_rows(near: &[u8], far: &[u8], out: &mut [u16]) {
     let count = near.len();
@@ -77,6 +78,7 @@ pub(super) fn blend_rows(near: &[u8], far: &[u8], out: &mut [u16]) {
     out[count + 1] = out[count];
 }
 
+#[allow(clippy::inline_always)] // The AVX2 level compiles it for itself.
 #[inline(always)]
 pub(super) fn widen(sums: &[u16], blend: Blend, out: &mut [u8]) {
     let Blend { bias: [left, right], shift } = blend;
