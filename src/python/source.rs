@@ -108,8 +108,10 @@ impl Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        if let Pixels::Owned(image) = &mut self.pixels {
-            image.take().map(source::recycle);
+        if let Pixels::Owned(image) = &mut self.pixels
+            && let Some(image) = image.take()
+        {
+            source::recycle(image);
         }
     }
 }
