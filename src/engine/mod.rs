@@ -39,7 +39,7 @@ fn with_scratch<R>(run: impl FnOnce(&mut Scratch) -> R) -> R {
 /// One image of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Item<'a> {
-    /// Its pixels.
+    /// Its pixels: at the plan's size, or at its reduced size.
     pub source: PixelView<'a>,
     /// Its plan.
     pub plan: &'a Plan,
@@ -121,7 +121,8 @@ pub fn resize(
 
 fn check<T: Element>(items: &[Item<'_>], layout: &BatchLayout, sinks: &[Sink<'_, T>]) -> Result<()> {
     let fits = items.len() == layout.placements.len() && sinks.len() == layout.tensors.len();
-    let sizes = items.iter().all(|item| item.source.size() == item.plan.size);
+    let has_size = |item: &Item<'_>| [item.plan.size, item.plan.reduced_size()].contains(&item.source.size());
+    let sizes = items.iter().all(has_size);
     let lengths = sinks.iter().zip(&layout.tensors).all(|(sink, tensor)| sink.len() == tensor.len());
     if fits && sizes && lengths {
         Ok(())
