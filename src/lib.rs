@@ -6,6 +6,7 @@
 pub mod engine;
 pub mod error;
 pub mod geometry;
+pub mod memory;
 pub mod plan;
 pub mod recipe;
 pub mod resample;

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 import vlmres
-from tests import files
+from tests import files, images
 from tests.compare import assert_equal_batches
 from tests.images import EXAMPLES, REAL, image, pixels
 from tests.reference import hf
@@ -370,3 +370,36 @@ def test_the_input_is_not_changed() -> None:
     for layout in ("hf", "packed"):
         vlmres.Processor("internvl2", layout=layout)(array)
     np.testing.assert_array_equal(array, before)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "CMYK"])
+@pytest.mark.parametrize("size", [(1, 1), (16, 3), (2100, 2100), (60_000, 110)])
+def test_pil_images_of_any_number_of_blocks(size: tuple[int, int], mode: str) -> None:
+    """Pillow keeps large images in several blocks of memory, which have no address in common."""
+    picture = images.image(*size).convert(mode)
+    to = (size[0] // 30 + 1, size[1] // 30 + 1)
+    expected = np.asarray(picture.convert("RGB").resize(to, Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(vlmres.resize(picture, to), expected)
+
+
+def test_pil_images_in_small_blocks() -> None:
+    core: Any = Image.core  # type: ignore[attr-defined]
+    size = core.get_block_size()
+    try:
+        core.set_block_size(4096 * 4)
+        picture = images.image(700, 900)
+    finally:
+        core.set_block_size(size)
+    expected = np.asarray(picture.resize((70, 90), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(vlmres.resize(picture, (70, 90)), expected)
+
+
+def test_views_of_channels_are_read_in_place() -> None:
+    """Interleavings that kernels read without a copy: RGBX, BGR, gray, and one channel of three."""
+    rgb = images.pixels(93, 71)
+    rgbx = np.concatenate([rgb, images.pixels(93, 71, channels=1)], axis=2)
+    expected = vlmres.resize(rgb, (40, 30))
+    np.testing.assert_array_equal(vlmres.resize(rgbx[..., :3], (40, 30)), expected)
+    np.testing.assert_array_equal(vlmres.resize(rgb[..., ::-1].copy()[..., ::-1], (40, 30)), expected)
+    green = vlmres.resize(rgb[..., 1], (40, 30))
+    np.testing.assert_array_equal(green, np.repeat(expected[..., 1:2], 3, axis=2))

@@ -1,6 +1,7 @@
 """The compiled part of vlmres. Private: use the names that `vlmres` exports."""
 
 import os
+from collections.abc import Iterable
 from typing import Any, Final, Literal, TypeAlias, final
 
 import numpy as np
@@ -11,6 +12,7 @@ from vlmres._types import Grid, Size
 __all__ = [
     "BatchLayout",
     "DecodeError",
+    "Memory",
     "Plan",
     "PlanError",
     "Recipe",
@@ -192,11 +194,31 @@ class Source:
         array: NDArray[np.uint8], channels_first: bool, alpha: Literal["ignore", "white-numpy", "white-torch"]
     ) -> Source:
         """Borrows a uint8 array: (h, w), (h, w, c) or, where `channels_first`, (c, h, w); c is 1, 3 or 4."""
+    @staticmethod
+    def from_pil(image: object) -> Source:
+        """Borrows a PIL image of mode L, or of one with four bytes a pixel, of which the first three are read. It must
+        lie in one block.
+        """
+    @staticmethod
+    def from_pil_bands(size: Size, bands: Iterable[object]) -> Source:
+        """Copies PIL images of one width that follow each other downwards, such as parts of one that lies in several
+        blocks.
+        """
     @property
     def size(self) -> Size:
         """(width, height) in pixels, of the whole image where it was decoded to a part of its size."""
     def to_array(self) -> NDArray[np.uint8]:
         """The pixels as a new (height, width, 3) array."""
+
+@final
+class Memory:
+    """Memory for outputs, which returns when the last array over it is gone. Private: `Processor` has one."""
+
+    def __new__(cls) -> Memory: ...
+    def take(self, bytes: int) -> NDArray[np.uint8]:
+        """`bytes` bytes that hold nothing of meaning."""
+    def trim(self) -> None:
+        """Gives memory that no array uses back to the system."""
 
 @final
 class BatchLayout:

@@ -78,7 +78,7 @@ class Loader:
     def _load_pixels(self, image: Any, data_format: DataFormat | None) -> Source:
         pil, torch = sys.modules.get("PIL.Image"), sys.modules.get("torch")
         if pil is not None and isinstance(image, pil.Image):
-            return Source.from_array(self._pil_to_rgb(image, pil), False, "ignore")
+            return self._from_pil(image, pil)
         if torch is not None and isinstance(image, torch.Tensor):
             if image.device.type != "cpu":
                 raise VlmresError(f"a tensor must be on the CPU, got device {image.device}")
@@ -91,7 +91,7 @@ class Loader:
             f"an image is a PIL image, numpy array, torch tensor, path or bytes, got {type(image).__qualname__}"
         )
 
-    def _pil_to_rgb(self, image: Any, pil: Any) -> NDArray[np.uint8]:
+    def _from_pil(self, image: Any, pil: Any) -> Source:
         has_alpha = "A" in image.getbands() or image.info.get("transparency") is not None
         if self._convert == "none":
             if image.mode != "RGB":
@@ -99,10 +99,10 @@ class Loader:
         elif self._convert == "white" and has_alpha:
             image = image.convert("RGBA")
             white = pil.new("RGBA", image.size, (255, 255, 255, 255))
-            image = pil.alpha_composite(white, image).convert("RGB")
-        elif image.mode != "RGB":
+            image = pil.alpha_composite(white, image)
+        elif image.mode not in _READ_IN_PLACE:
             image = image.convert("RGB")
-        return np.asarray(image)
+        return _pil_source(image)
 
     def _from_array(self, array: NDArray[Any], data_format: DataFormat | None) -> Source:
         if array.dtype != np.uint8:
@@ -127,6 +127,33 @@ class Loader:
             f"the recipe takes RGB images, as its reference does; got {got}. "
             'Convert it first, or load the recipe with convert="white"'
         )
+
+
+# PIL modes whose conversion to RGB only repeats or drops bytes.
+_READ_IN_PLACE = ("RGB", "L", "RGBA", "RGBX")
+
+# Pillow's default block of memory, less room for its alignment.
+_PIL_BLOCK = 16 * 1024 * 1024 - 4096
+
+
+def _pil_source(image: Any) -> Source:
+    """A PIL image that can be read in place, without a copy where it lies in one block.
+
+    A larger one is copied block by block, which Pillow does several times faster than it makes an array.
+    """
+    if not hasattr(image, "__arrow_c_array__"):  # Pillow before 11.2.1
+        return Source.from_array(np.asarray(image.convert("RGB")), False, "ignore")
+    image.load()
+    try:
+        return Source.from_pil(image)
+    except ValueError:
+        width, height = image.size
+        rows = max(1, _PIL_BLOCK // (width * 4))
+        bands = (image.crop((0, y, width, min(y + rows, height))) for y in range(0, height, rows))
+        try:
+            return Source.from_pil_bands(image.size, bands)
+        except ValueError:  # blocks are smaller than by default
+            return Source.from_array(np.asarray(image.convert("RGB")), False, "ignore")
 
 
 def _encoded(image: str | os.PathLike[str] | os.PathLike[bytes] | bytes | bytearray | memoryview) -> bytes | str:

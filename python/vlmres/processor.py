@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -11,6 +12,7 @@ import numpy as np
 
 from vlmres._core import (
     BatchLayout,
+    Memory,
     Plan,
     PlanError,
     Recipe,
@@ -44,6 +46,10 @@ _STORAGE: dict[DType, tuple[str, ...]] = {
 }
 
 
+# From so many bytes on, fresh memory costs page faults.
+_POOLED_BYTES = 1 << 20
+
+
 class Processor:
     """Turns images into the tensors that a family's encoder reads.
 
@@ -59,7 +65,9 @@ class Processor:
         decode: "exact" for Pillow's pixels. "scaled" decodes a JPEG file to a half, a quarter or an eighth of its sides
             where every view of its plan is at most that large: faster, not exact. Plans and shapes stay the same.
 
-    A processor has no state: it may be called from many threads, pickled, and used after a fork.
+    A processor may be called from many threads, pickled, and used after a fork. Memory of its large results returns to
+    it when nobody uses them any more, and is used again: at most 256 MiB, or as much as the largest tensor so far.
+    `trim()` gives it back to the system.
 
     Raises:
         RecipeError: The recipe does not exist, or its filter does not exist in this arithmetic.
@@ -93,12 +101,24 @@ class Processor:
         self.arithmetic: Arithmetic = arithmetic
         self.num_threads = num_threads
         self.max_image_pixels = max_image_pixels
+        self._memory = Memory()
         self.decode: Decode = decode
 
     def __repr__(self) -> str:
         return (
             f"Processor({self.recipe!r}, layout={self.layout!r}, dtype={self.dtype!r}, arithmetic={self.arithmetic!r})"
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_memory"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._memory = Memory()
+
+    def trim(self) -> None:
+        """Gives memory of results that nobody uses any more back to the system."""
+        self._memory.trim()
 
     def plan(self, size: tuple[int, int]) -> Plan:
         """The plan of an image of `size` (width, height)."""
@@ -186,7 +206,7 @@ class Processor:
     ) -> dict[str, NDArray[Any]]:
         storage = _STORAGE[self.dtype]
         if out is None:
-            return {key: np.empty(shape, dtype=storage[0]) for key, shape in tensors}
+            return {key: self._empty(shape, np.dtype(storage[0])) for key, shape in tensors}
         keys = [key for key, _ in tensors]
         if isinstance(out, np.ndarray):
             if len(keys) != 1:
@@ -203,6 +223,12 @@ class Processor:
             if array.dtype.name not in storage or not array.dtype.isnative:
                 raise ValueError(f"out[{key!r}] must have dtype {' or '.join(storage)}, got {array.dtype}")
         return {key: out[key] for key in keys}
+
+    def _empty(self, shape: list[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+        nbytes = math.prod(shape) * dtype.itemsize
+        if nbytes < _POOLED_BYTES:
+            return np.empty(shape, dtype=dtype)
+        return np.ndarray(shape, dtype, buffer=self._memory.take(nbytes))
 
 
 def resize(

@@ -15,7 +15,8 @@ use crate::recipe::{Filter, Pixels};
 use crate::resample::Arithmetic;
 use crate::source::{OwnedImage, PixelView};
 use crate::write::{BatchLayout, Element, Placement, Sink, Values, Writer};
-use view::{Buffers, StageJob, earlier_stages, reserve};
+pub use view::reserve;
+use view::{Buffers, StageJob, earlier_stages};
 
 /// Below this many output bytes a call runs on the caller's thread alone.
 const SERIAL_BYTES: usize = 512 << 10;
@@ -102,11 +103,29 @@ pub fn resize(
     arithmetic: Arithmetic,
     threads: Threads,
 ) -> Result<OwnedImage> {
-    let row_bytes = to.width as usize * 3;
-    // Before the weights, which a size beyond all memory would make without end.
     let mut data = reserve(to)?;
+    let len = to.area() as usize * 3;
+    let sink = Sink::from_uninit(&mut data.spare_capacity_mut()[..len]);
+    resize_into(source, to, filter, arithmetic, &sink, threads)?;
+    // SAFETY: every row was written.
+    unsafe { data.set_len(len) };
+    OwnedImage::new(to, data)
+}
+
+/// Resizes one image into memory for packed RGB rows; all of them are written.
+pub fn resize_into(
+    source: PixelView<'_>,
+    to: Size,
+    filter: Filter,
+    arithmetic: Arithmetic,
+    sink: &Sink<'_, u8>,
+    threads: Threads,
+) -> Result<()> {
+    let row_bytes = to.width as usize * 3;
+    if sink.len() != to.area() as usize * 3 {
+        return Err(Error::Argument(format!("{}x{} pixels do not fill {} bytes", to.width, to.height, sink.len())));
+    }
     let job = StageJob::new(source, Stage::resize(to, false), filter, arithmetic)?;
-    let sink = Sink::from_uninit(&mut data.spare_capacity_mut()[..to.height as usize * row_bytes]);
     let threads = if sink.len() < SERIAL_BYTES { Threads::ONE } else { threads };
     let bands: Vec<_> = cut(to.height, 1, to.height as usize, threads).collect();
     parallel(&bands, threads, |band| {
@@ -114,9 +133,7 @@ pub fn resize(
             job.rows(band.clone(), &mut scratch.buffers, |y, row| sink.copy(y as usize * row_bytes, row));
         });
     });
-    // SAFETY: the bands cover every row, and every row was copied.
-    unsafe { data.set_len(to.height as usize * row_bytes) };
-    OwnedImage::new(to, data)
+    Ok(())
 }
 
 fn check<T: Element>(items: &[Item<'_>], layout: &BatchLayout, sinks: &[Sink<'_, T>]) -> Result<()> {

@@ -81,7 +81,7 @@ impl<'a> StageJob<'a> {
 }
 
 /// Room for an image's bytes, or an error where the system has none.
-pub(super) fn reserve(size: Size) -> Result<Vec<u8>> {
+pub fn reserve(size: Size) -> Result<Vec<u8>> {
     let bytes = size.area() as usize * 3;
     let mut data = Vec::new();
     data.try_reserve_exact(bytes).map_err(|_| Error::Memory { bytes })?;

@@ -3,9 +3,11 @@
 // PyO3 passes arguments by value and documents functions for Python.
 #![allow(clippy::needless_pass_by_value, clippy::trivially_copy_pass_by_ref)]
 
+mod arrow;
 mod batch;
 mod convert;
 mod errors;
+mod memory;
 mod plan;
 mod recipe;
 mod source;
@@ -19,6 +21,8 @@ mod _core {
     use super::batch::{BatchLayout, execute};
     #[pymodule_export]
     use super::errors::{DecodeError, PlanError, RecipeError, VlmresError};
+    #[pymodule_export]
+    use super::memory::Memory;
     #[pymodule_export]
     use super::plan::{Plan, View, plan, plan_columns};
     #[pymodule_export]

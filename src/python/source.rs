@@ -7,6 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::arrow::ArrowPixels;
 use super::convert;
 use super::recipe::Recipe;
 use crate::engine::{self, Threads, parallel};
@@ -14,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::plan::Plan;
 use crate::source::{self, AlphaRule, Encoded, OwnedImage, PixelView, Strides};
+use crate::write::Sink;
 
 /// An image's pixels. Private: `Processor` makes them.
 #[pyclass(frozen, module = "vlmres._core")]
@@ -32,6 +34,7 @@ enum Pixels {
         strides: Strides,
         alpha: AlphaRule,
     },
+    Arrow(ArrowPixels),
 }
 
 /// Bytes that stay where they are, or the path of a file.
@@ -87,6 +90,36 @@ impl Source {
         Ok(source)
     }
 
+    /// Borrows a PIL image of mode L, or of one with four bytes a pixel, of which the first three are read. It must lie in one
+    /// block.
+    #[staticmethod]
+    fn from_pil(image: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let block = ArrowPixels::new(image)?;
+        Ok(Self { size: block.size(), pixels: Pixels::Arrow(block) })
+    }
+
+    /// Copies PIL images of one width that follow each other downwards, such as parts of one that lies in several blocks.
+    #[staticmethod]
+    fn from_pil_bands(size: (i64, i64), bands: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let size = Size::of_image(size.0, size.1)?;
+        let mut data = source::reuse(size.area() as usize * 3);
+        let mut rows = data.chunks_exact_mut(size.width as usize * 3);
+        for band in bands.try_iter()? {
+            let band = ArrowPixels::new(&band?)?;
+            let view = band.view()?;
+            if view.size().width != size.width || view.size().height as usize > rows.len() {
+                return Err(Error::Argument(format!("{:?} is no band of {size:?}", view.size())).into());
+            }
+            for (y, out) in (0..view.size().height).zip(&mut rows) {
+                view.copy_row(y, out);
+            }
+        }
+        if rows.len() > 0 {
+            return Err(Error::Argument(format!("{} rows of {size:?} are missing", rows.len())).into());
+        }
+        Ok(Self { size, pixels: Pixels::Owned(Some(OwnedImage::new(size, data)?)) })
+    }
+
     /// (width, height) in pixels.
     #[getter]
     fn size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -124,6 +157,7 @@ impl Source {
                 Some(image) => image.view(),
                 None => Err(Error::Argument("the image is gone".into())),
             },
+            Pixels::Arrow(block) => block.view(),
             Pixels::Array { array, channels, strides, alpha } => {
                 let extents = [
                     (self.size.height, strides.y),
@@ -148,7 +182,7 @@ impl Source {
     pub(super) fn extent(&self, py: Python<'_>) -> Result<Option<(usize, usize)>> {
         Ok(match &self.pixels {
             Pixels::Owned(_) => None,
-            Pixels::Array { .. } => Some(self.view(py)?.extent()),
+            Pixels::Array { .. } | Pixels::Arrow(_) => Some(self.view(py)?.extent()),
         })
     }
 }
@@ -199,9 +233,15 @@ pub(super) fn resize_source<'py>(
     let to = Size::of_image(size.0, size.1)?;
     let (filter, arithmetic) = (filter.parse()?, arithmetic.parse()?);
     let view = source.view(py)?;
-    let resized = py.detach(|| engine::resize(view, to, filter, arithmetic, Threads::new(num_threads)))?;
+    // Checked before numpy allocates what nobody has.
+    drop(engine::reserve(to)?);
     let shape = [to.height as usize, to.width as usize, 3];
-    numpy::PyArray1::from_vec(py, resized.into_bytes()).reshape(&shape[..])
+    // SAFETY: all bytes are written before anyone sees them.
+    let array = unsafe { PyArrayDyn::<u8>::new(py, &shape[..], false) };
+    // SAFETY: the array is new, and holds as many bytes.
+    let sink = unsafe { Sink::new(array.data(), shape.iter().product()) };
+    py.detach(|| engine::resize_into(view, to, filter, arithmetic, &sink, Threads::new(num_threads)))?;
+    Ok(array)
 }
 
 /// (width, height) of an encoded image from its header: as stored, or with `exif` as it is to be seen.

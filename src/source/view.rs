@@ -53,7 +53,15 @@ impl Interleaving {
             out.copy_from_slice(row);
             return;
         }
-        for (index, pixel) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+        let mut done = 0;
+        if self.step == 4 && self.channels == [0, 1, 2] {
+            // Four bytes at once; the next pixel overwrites the fourth.
+            while (done + 1) * 4 <= row.len() && done * 3 + 4 <= out.len() {
+                out[done * 3..done * 3 + 4].copy_from_slice(&row[done * 4..done * 4 + 4]);
+                done += 1;
+            }
+        }
+        for (index, pixel) in out.as_chunks_mut::<3>().0.iter_mut().enumerate().skip(done) {
             *pixel = [0, 1, 2].map(|channel| row[self.at(index, channel)]);
         }
     }

@@ -1,0 +1,40 @@
+//! `Memory`: a pool whose blocks numpy arrays borrow.
+
+use numpy::PyArray1;
+use numpy::ndarray::ArrayView1;
+use pyo3::prelude::*;
+
+use crate::memory::{Block, Pool};
+
+/// Memory for outputs, which returns when the last array over it is gone. Private: `Processor` has one.
+#[pyclass(frozen, module = "vlmres._core")]
+pub(super) struct Memory(Pool);
+
+/// Keeps a block for as long as an array borrows it.
+#[pyclass(frozen)]
+struct Owner(#[allow(dead_code)] Block); // held, not read
+
+#[pymethods]
+impl Memory {
+    #[new]
+    fn new() -> Self {
+        Self(Pool::default())
+    }
+
+    /// `bytes` bytes that hold nothing of meaning.
+    fn take<'py>(&self, py: Python<'py>, bytes: usize) -> PyResult<Bound<'py, PyArray1<u8>>> {
+        let block = self.0.take(bytes)?;
+        let (start, len) = (block.as_ptr().cast_const(), block.len());
+        let owner = Bound::new(py, Owner(block))?;
+        // SAFETY: the block holds `len` bytes, which the owner keeps in place for as long as the array lives.
+        unsafe {
+            let view = ArrayView1::from_shape_ptr(len, start);
+            Ok(PyArray1::borrow_from_array(&view, owner.into_any()))
+        }
+    }
+
+    /// Gives memory that no array uses back to the system.
+    fn trim(&self) {
+        self.0.trim();
+    }
+}
