@@ -79,6 +79,9 @@ pub enum NormalizeOrder {
     Backend,
     /// torchvision's `ToTensor` then `Normalize`, all in f32.
     ToTensor,
+    /// Rescaled in bfloat16, then normalised in it (transformers' Llama 4).
+    #[serde(rename = "bfloat16")]
+    BFloat16,
 }
 
 /// From pixels to values.
@@ -139,6 +142,8 @@ pub enum Role {
     Tile,
     /// A part of the image.
     Crop,
+    /// The whole image once more, for a second encoder.
+    Detail,
 }
 
 impl Role {
@@ -148,13 +153,14 @@ impl Role {
             Self::Global => "global",
             Self::Tile => "tile",
             Self::Crop => "crop",
+            Self::Detail => "detail",
         }
     }
 }
 
 /// When a view is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum When {
     /// For every image.
     #[default]
@@ -163,6 +169,15 @@ pub enum When {
     Tiled,
     /// Where the image's longer side is over this many pixels.
     LongestOver(u32),
+    /// Where the image's area is over that of a square of this side.
+    AreaOver(u32),
+    /// Where the sides, rounded to whole merged patches, have an area over `tolerance` times that of `tokens` of them.
+    RoundedOver {
+        /// Merged patches.
+        tokens: u64,
+        /// Times.
+        tolerance: f64,
+    },
 }
 
 /// A size in a step: fixed, or the canvas of the view's tile grid.
@@ -183,6 +198,8 @@ pub enum NamedTarget {
     Grid,
     /// The square on the longer side.
     Square,
+    /// Both sides rounded up to whole merged patches.
+    Aligned,
 }
 
 /// Where padding goes.
@@ -219,22 +236,67 @@ pub enum NamedFill {
 
 /// How a longest-edge resize rounds the shorter side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum LongestRounding {
     /// `round(short / long * edge)`: Pillow's `ImageOps.contain`.
     Contain,
     /// `round(short * (edge / long))`: transformers.
     Scale,
+    /// `int(short * (edge / long))`.
+    ScaleDown,
+    /// `int(edge / aspect)` or `int(edge * aspect)`.
+    Aspect,
+    /// As `aspect`, then up to an even number; no side is longer than 4096 (Idefics 3).
+    AspectEven,
 }
 
-/// Which `smart_resize`.
+/// How a resize into a canvas rounds the side that does not fill it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InsideRounding {
+    /// Up.
+    #[default]
+    Ceil,
+    /// Down, to at least one pixel.
+    Floor,
+    /// To the nearest, by aspect ratios: Pillow's `ImageOps.contain`.
+    Contain,
+}
+
+/// Precision of a reference's arithmetic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Double: Python and numpy.
+    #[default]
+    F64,
+    /// Single: torch tensors.
+    F32,
+}
+
+/// When a smart resize sees to it that a side holds a merged patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SmartVariant {
-    /// transformers' Qwen2-VL.
-    Transformers,
-    /// qwen-vl-utils.
-    QwenVlUtils,
+#[serde(rename_all = "lowercase")]
+pub enum Clamp {
+    /// After rounding, before the area is looked at (qwen-vl-utils).
+    Rounded,
+    /// After shrinking: a side may round to zero first, which makes the image grow (transformers).
+    Shrunk,
+    /// Both times.
+    Both,
+}
+
+/// How a smart resize enlarges an image with a side smaller than a merged patch, before anything else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enlarge {
+    /// It does not.
+    #[default]
+    None,
+    /// Both sides by one factor, truncated (GLM).
+    Scale,
+    /// The height to a merged patch and the width along, rounded; then the width (`PaddleOCR-VL`).
+    Sides,
 }
 
 /// One step from an image to a view's canvas.
@@ -257,16 +319,40 @@ pub enum Step {
         edge: u32,
         /// How the shorter side rounds.
         rounding: LongestRounding,
+        /// Fewest pixels of either side.
+        #[serde(default)]
+        min: u32,
+        /// Whether smaller images are enlarged.
+        #[serde(default = "yes")]
+        enlarge: bool,
     },
-    /// Resize to fit inside, keeping the aspect ratio (the other side rounds up).
+    /// Resize to fit inside, keeping the aspect ratio.
     Inside {
         /// The size to fit.
         to: Target,
+        /// How the other side rounds.
+        #[serde(default)]
+        rounding: InsideRounding,
+        /// Whether no side is enlarged beyond that of a tile.
+        #[serde(default)]
+        at_most_tile: bool,
+        /// Precision of scales to the canvas's own sides.
+        #[serde(default)]
+        precision: Precision,
     },
     /// Resize to whole merged patches within a budget of pixels, or of merged patches ("tokens").
     Smart {
-        /// Whose rounding.
-        variant: SmartVariant,
+        /// When a side is seen to hold a merged patch.
+        clamp: Clamp,
+        /// What happens to images with smaller sides.
+        #[serde(default)]
+        enlarge: Enlarge,
+        /// Frames that the budget counts.
+        #[serde(default = "one")]
+        frames: u32,
+        /// Most of longer over shorter side.
+        #[serde(default = "qwen_ratio")]
+        max_ratio: f64,
         /// Fewest pixels.
         #[serde(default)]
         min_pixels: Option<u64>,
@@ -288,6 +374,35 @@ pub enum Step {
         /// Most patches.
         max_patches: u32,
     },
+    /// Resize to whole merged patches, rounded up, after the longer side is brought down to `longest` (Pixtral).
+    CeilPatches {
+        /// Most pixels of a side before rounding.
+        longest: u32,
+    },
+    /// Shrink, where there are more patches than allowed; never enlarge (Kimi).
+    Navit {
+        /// Most whole patches.
+        max_patches: u32,
+        /// Most patches of a side.
+        max_side_patches: u32,
+    },
+    /// Resize to the largest multiples of merged patches within a budget, as near to it as their shape allows (Gemma 4).
+    FloorPatches {
+        /// Most merged patches.
+        max_tokens: u32,
+    },
+    /// Place, shrunk or enlarged only where the budget asks, on a canvas of merged patches rounded up (GLM-5).
+    CeilCanvas {
+        /// Fewest merged patches.
+        min_tokens: u64,
+        /// Most merged patches.
+        max_tokens: u64,
+    },
+    /// Resize to whole merged patches with nearly the area of a square, whatever the image's own (MiniCPM-V).
+    SquareArea {
+        /// Side of the square.
+        edge: u32,
+    },
     /// Cut the centre out; where the image is smaller, pad with zeros.
     CenterCrop {
         /// The size.
@@ -304,13 +419,26 @@ pub enum Step {
     },
 }
 
+/// Size of a tile: fixed, or found for the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum TileSize {
+    /// `[width, height]`.
+    Fixed(Size),
+    /// Whole merged patches with nearly the area of the square on this side, of the cell's aspect ratio (MiniCPM-V).
+    SquareArea {
+        /// Side of the square.
+        edge: u32,
+    },
+}
+
 /// How a view is cut into tiles.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tiles {
     /// Size of a tile.
-    pub size: Size,
-    /// How the grid is found.
+    pub size: TileSize,
+    /// How the grid is found, over the size that the image has when a step first asks for it.
     pub search: Search,
 }
 
@@ -324,6 +452,9 @@ pub enum Search {
         min: u32,
         /// Most tiles.
         max: u32,
+        /// Most tiles of a side.
+        #[serde(default = "no_limit")]
+        max_side: u32,
         /// All grids, by area, then columns; filled in when the recipe is checked.
         #[serde(skip)]
         grids: Vec<Grid>,
@@ -332,7 +463,76 @@ pub enum Search {
     Pinpoints {
         /// Canvases as `[height, width]`, in order of preference.
         candidates: Vec<[u32; 2]>,
+        /// Whether they are `[width, height]`.
+        #[serde(default)]
+        width_first: bool,
     },
+    /// The grid onto which the image must be enlarged least, else the one for which it shrinks least; fewer tiles on a tie.
+    Scale {
+        /// Most tiles.
+        max: u32,
+        /// Whether, of grids that enlarge, the one that does it most is taken.
+        #[serde(default)]
+        enlarge_most: bool,
+        /// Precision of the scales.
+        #[serde(default)]
+        precision: Precision,
+        /// All grids, by area; filled in when the recipe is checked.
+        #[serde(skip)]
+        grids: Vec<Grid>,
+    },
+    /// The fewest tiles that keep over `threshold` of the image's pixels, else those that keep most (Ovis 2).
+    Cover {
+        /// Most tiles.
+        max: u32,
+        /// Share of pixels.
+        threshold: f64,
+        /// Whether the grid found is used with rows for columns and columns for rows, as transformers does.
+        transposed: bool,
+        /// All grids, by area; filled in when the recipe is checked.
+        #[serde(skip)]
+        grids: Vec<Grid>,
+    },
+    /// As many tiles as the image is long, rounded up; then as many as its shorter side has at that length (Idefics 3).
+    Ceil,
+    /// The grid of nearly as many tiles as squares of side `edge` fit the image, of closest aspect ratio (MiniCPM-V).
+    Slices {
+        /// Side of the square.
+        edge: u32,
+        /// Most tiles.
+        max: u32,
+    },
+}
+
+/// Parts of the source image, each of which becomes a view.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Crops {
+    /// Along the longer side of an image that is much longer than it is wide (Gemma 3).
+    PanAndScan {
+        /// Fewest pixels of a crop's side.
+        min_size: u32,
+        /// Most crops.
+        max: u32,
+        /// Least of longer over shorter side.
+        min_ratio: f64,
+    },
+    /// The four quarters (Idefics 2).
+    Quarters,
+}
+
+/// Tokens of a view that carry no image features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Separators {
+    /// One or more for each tile.
+    pub per_tile: i64,
+    /// For each row of tiles.
+    pub per_row: i64,
+    /// For the view.
+    pub once: i64,
+    /// Whether a view of a single tile has none of these.
+    pub only_tiled: bool,
 }
 
 /// One view of the image.
@@ -347,6 +547,12 @@ pub struct ViewSpec {
     /// For which images it is made.
     #[serde(default)]
     pub when: When,
+    /// Whether it comes before the views made before it.
+    #[serde(default)]
+    pub first: bool,
+    /// Parts of the image that become a view each; else the whole image does.
+    #[serde(default)]
+    pub crops: Option<Crops>,
     /// Steps from the image to its canvas.
     pub steps: Vec<Step>,
     /// How the canvas is cut.
@@ -358,10 +564,32 @@ pub struct ViewSpec {
     /// Whether tokens over padding are removed (LLaVA-NeXT).
     #[serde(default)]
     pub unpad: bool,
+    /// Tokens that are left after unpadding are interpolated down to about as many as this many tiles have
+    /// (LLaVA-OneVision's `anyres_max_N`).
+    #[serde(default)]
+    pub max_token_tiles: Option<u32>,
+    /// Tokens of a tile where a resampler makes as many whatever its patches.
+    #[serde(default)]
+    pub resampled: Option<u32>,
+    /// Tokens besides those.
+    #[serde(default)]
+    pub separators: Separators,
 }
 
 fn yes() -> bool {
     true
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn no_limit() -> u32 {
+    u32::MAX
+}
+
+fn qwen_ratio() -> f64 {
+    200.0
 }
 
 /// One entry of the reference processor's output.
@@ -375,39 +603,96 @@ pub struct OutputSpec {
     /// Views it is made of; all where empty.
     #[serde(default)]
     pub roles: Vec<Role>,
-    /// Tiles: one row of tiles per image, padded with zeros to the longest.
+    /// Tiles: one row of tiles per image, padded with zeros to the longest, or to `length` tiles.
     #[serde(default)]
     pub nested: bool,
+    /// Tiles: whether ones of different sizes are padded with zeros, right and below, to the largest.
+    #[serde(default)]
+    pub padded: bool,
     /// Tiles: the size of one tile of zeros that stands in where there are none; else the key is left out.
     #[serde(default)]
     pub zeros_when_empty: Option<Size>,
-    /// Patches: number of patches to pad each image to.
+    /// Patches, or tiles where nested: number to pad to.
     #[serde(default)]
     pub length: u32,
+    /// Patches: number of merged patches to pad to, where that is more.
+    #[serde(default)]
+    pub length_tokens: u32,
+    /// Whether there is an entry for each tile, not for each image.
+    #[serde(default)]
+    pub per_tile: bool,
+    /// Whether the key is left out where no image of the batch has such views.
+    #[serde(default)]
+    pub optional: bool,
+    /// Whether a dimension of one leads: the reference takes the images of a call for those of one sample.
+    #[serde(default)]
+    pub sample: bool,
+    /// Type of integers.
+    #[serde(default)]
+    pub dtype: IntType,
 }
 
-/// Kinds of output.
+/// Type of an array that holds no pixel values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IntType {
+    /// 64 bits.
+    #[default]
+    Int64,
+    /// 32 bits.
+    Int32,
+    /// Truth values.
+    Bool,
+}
+
+/// Kinds of output. Shapes are those without `per_tile`, which puts tiles in the place of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputKind {
     /// `[tiles, 3, height, width]`, or `[images, most tiles, 3, height, width]` where nested.
     Tiles,
-    /// `[patches, 3 * temporal * size * size]` in merge order.
-    MergedPatches,
+    /// `[patches, 3 * temporal * size * size]`.
+    ChannelPatches,
+    /// `[patches, 3 * temporal, size, size]`.
+    PlanarPatches,
     /// `[images, length, size * size * 3]`.
     FlatPatches,
-    /// `[images, 3]` int64: frames, patch rows, patch columns.
+    /// `[1, 3, size, patches * size]`.
+    StripPatches,
+    /// `[images, 3]`: frames, patch rows, patch columns.
     GridThw,
-    /// `[images]` int64: number of tiles.
+    /// `[images]`: number of tiles.
     NumTiles,
-    /// `[images, 2]` int64: height and width of the source.
+    /// `[images, 2]`: height and width of the source.
     ImageSizes,
-    /// `[images, 2]` int64: patch rows, patch columns.
+    /// `[images, 2]`: height and width of the canvas.
+    CanvasSizes,
+    /// `[images, 2]`: patch rows, patch columns.
     SpatialShapes,
-    /// `[images, length]` int32: 1 for a patch, 0 for padding.
+    /// `[images, length]`: 1 for a patch, 0 for padding.
     PatchMask,
-    /// `[images, 2]` int64: tile columns, tile rows.
+    /// `[images, length, 2]`: column and row of a patch, -1 for padding.
+    PatchPositions,
+    /// `[images, 2]`: tile columns, tile rows.
     TileGrid,
+    /// `[images, 2]`: tile rows, tile columns; zeros where there is no view of tiles.
+    TileShape,
+    /// `[images]`: tile rows.
+    TileRows,
+    /// `[images]`: tile columns.
+    TileCols,
+    /// `[images]`: 1 and the tile grid's place among all grids of up to `length` tiles, by rows, then columns.
+    TileGridId,
+    /// `[images, length]`: 1 for a tile, 0 for padding; `[tiles]` of 1 per tile.
+    TileMask,
+    /// `[tiles, height, width]`: 1 for a pixel of the resized image, 0 for padding; nested and padded as the tiles.
+    PixelMask,
+    /// `[images]`: tokens that carry image features.
+    NumVisualTokens,
+    /// `[samples]`: number of images.
+    NumImages,
+    /// One number: the most tiles that an image has.
+    MostTiles,
 }
 
 /// From patches to the language model's tokens.

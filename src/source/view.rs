@@ -1,7 +1,7 @@
 //! Borrowed 8-bit pixels with any strides, read as packed RGB rows.
 
 use crate::error::{Error, Result};
-use crate::geometry::Size;
+use crate::geometry::{Rect, Size};
 
 /// Bytes from one sample to the next along each axis; negative where the memory runs backwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,16 @@ impl<'a> PixelView<'a> {
     pub fn packed(data: &'a [u8], size: Size) -> Result<Self> {
         let strides = Strides { y: size.width as isize * 3, x: 3, channel: 1 };
         Self::new(data, 0, size, 3, strides, AlphaRule::Ignore)
+    }
+
+    /// A part of this image; what sticks out is left away.
+    #[must_use]
+    pub fn crop(self, part: Rect) -> Self {
+        let Size { width, height } = self.size;
+        let (x, y) = (part.x.min(width - 1), part.y.min(height - 1));
+        let size = Size::new(part.size.width.min(width - x), part.size.height.min(height - y));
+        let down = self.origin.wrapping_add_signed(self.strides.y * y as isize);
+        Self { origin: down.wrapping_add_signed(self.strides.x * x as isize), size, ..self }
     }
 
     /// The image's size.

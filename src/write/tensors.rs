@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use super::layout::{self, Cells, Layout, Placement};
 use crate::error::{Error, Result};
+use crate::geometry::{Grid, Size};
 use crate::plan::{Plan, View};
-use crate::recipe::{OutputKind, OutputSpec, Recipe};
+use crate::recipe::{IntType, OutputKind, OutputSpec, Recipe, Role};
 
 /// Which form a batch takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Tensor {
     }
 }
 
-/// An array of integers that goes with the tensors.
+/// An array of integers or truth values that goes with the tensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntArray {
     /// Its key.
@@ -61,8 +62,8 @@ pub struct IntArray {
     pub shape: Vec<usize>,
     /// Its values in C order.
     pub values: Vec<i64>,
-    /// Whether it is int32, not int64.
-    pub narrow: bool,
+    /// Their type.
+    pub dtype: IntType,
 }
 
 /// What an encoder needs beside packed patches. A segment is a tile or an uncut view.
@@ -116,7 +117,7 @@ impl BatchLayout {
         for (image, plan) in plans.iter().enumerate() {
             let mut placed = Vec::with_capacity(plan.views.len());
             for view in &plan.views {
-                placed.push(Placement { tensor: 0, base: patch * layout.patch_len(), layout, cells: cells(view) });
+                placed.push(placement(0, patch * layout.patch_len(), layout, view));
                 patch += view.num_patches() as usize;
                 let positions = layout::positions(patches.order, patches.merge, view.patches);
                 for _ in 0..view.tiles.cells() {
@@ -143,10 +144,15 @@ impl BatchLayout {
         let placements = plans.iter().map(|plan| vec![None; plan.views.len()]).collect();
         let mut batch = Hf { recipe, plans, tensors: Vec::new(), arrays: Vec::new(), keys: Vec::new(), placements };
         for spec in &recipe.outputs {
+            if spec.optional && !plans.iter().any(|plan| plan.views.iter().any(|view| takes(spec, view))) {
+                continue;
+            }
             match spec.kind {
                 OutputKind::Tiles => batch.tiles(spec)?,
-                OutputKind::MergedPatches => batch.merged(spec),
+                OutputKind::ChannelPatches | OutputKind::PlanarPatches => batch.channels(spec),
                 OutputKind::FlatPatches => batch.flat(spec)?,
+                OutputKind::StripPatches => batch.strip(spec),
+                OutputKind::PixelMask => batch.pixel_mask(spec)?,
                 _ => batch.integers(spec)?,
             }
         }
@@ -176,6 +182,50 @@ fn takes(spec: &OutputSpec, view: &View) -> bool {
     spec.roles.is_empty() || spec.roles.contains(&view.role)
 }
 
+/// A view whose tiles lie one after the other from value `base` on.
+fn placement(tensor: usize, base: usize, layout: Layout, view: &View) -> Placement {
+    let cells = cells(view);
+    let stride = match layout {
+        Layout::Planar { .. } => cells.tile.area() as usize * 3,
+        Layout::Merged { .. } | Layout::Flat { .. } => cells.patches.cells() as usize * layout.patch_len(),
+    };
+    Placement { tensor, base, layout, cells, stride }
+}
+
+/// How the tiles of an output lie in its tensor.
+struct TileLayout {
+    /// Tiles of every image.
+    counts: Vec<usize>,
+    /// Tiles that each image has room for, where they are nested.
+    most: usize,
+    /// Size of a tile, padding included.
+    canvas: Size,
+}
+
+impl TileLayout {
+    /// Dimensions before those of a tile.
+    fn shape(&self, spec: &OutputSpec) -> Vec<usize> {
+        let mut shape = if spec.sample { vec![1] } else { Vec::new() };
+        if spec.nested {
+            shape.extend([self.counts.len(), self.most]);
+        } else {
+            shape.push(self.counts.iter().sum());
+        }
+        shape
+    }
+
+    /// Index of the first tile of every image.
+    fn starts(&self, spec: &OutputSpec) -> Vec<usize> {
+        let mut next = 0;
+        let mut starts = Vec::with_capacity(self.counts.len());
+        for count in &self.counts {
+            starts.push(next);
+            next += if spec.nested { self.most } else { *count };
+        }
+        starts
+    }
+}
+
 /// A batch in the reference's form, under construction.
 struct Hf<'a> {
     recipe: &'a Recipe,
@@ -192,11 +242,40 @@ impl Hf<'_> {
         self.tensors.push(tensor);
     }
 
+    fn push_integers(&mut self, spec: &OutputSpec, shape: Vec<usize>, values: Vec<i64>) {
+        self.keys.push(spec.key.clone());
+        self.arrays.push(IntArray { key: spec.key.clone(), shape, values, dtype: spec.dtype });
+    }
+
+    /// Indices of the views of an image that an output takes.
+    fn views(&self, spec: &OutputSpec, image: usize) -> Vec<usize> {
+        let views = self.plans[image].views.iter().enumerate();
+        views.filter(|(_, view)| takes(spec, view)).map(|(index, _)| index).collect()
+    }
+
+    /// Nothing where there are no tiles.
+    fn tile_layout(&self, spec: &OutputSpec) -> Result<Option<TileLayout>> {
+        let mut sizes =
+            self.plans.iter().flat_map(|plan| &plan.views).filter(|view| takes(spec, view)).map(|view| view.tile);
+        let Some(first) = sizes.next() else { return Ok(None) };
+        let mut canvas = first;
+        for size in sizes {
+            if size != first && !spec.padded {
+                return Err(Error::Argument(format!(
+                    "tiles of {}x{} and {}x{} cannot share {:?}",
+                    first.width, first.height, size.width, size.height, spec.key
+                )));
+            }
+            canvas = Size::new(canvas.width.max(size.width), canvas.height.max(size.height));
+        }
+        let counts: Vec<usize> = self.plans.iter().map(|plan| num_tiles(spec, plan) as usize).collect();
+        let most = counts.iter().copied().max().unwrap_or(0).max(spec.length as usize);
+        Ok(Some(TileLayout { counts, most, canvas }))
+    }
+
     /// `[tiles, 3, height, width]`, or `[images, most tiles, 3, height, width]`.
     fn tiles(&mut self, spec: &OutputSpec) -> Result<()> {
-        let views = || self.plans.iter().flat_map(|plan| &plan.views).filter(|view| takes(spec, view));
-        let counts: Vec<u64> = self.plans.iter().map(|plan| num_tiles(spec, plan)).collect();
-        let Some(tile) = views().next().map(|view| view.tile) else {
+        let Some(tiles) = self.tile_layout(spec)? else {
             if let Some(size) = spec.zeros_when_empty {
                 let shape = vec![1, 3, size.height as usize, size.width as usize];
                 let len = shape.iter().product();
@@ -204,115 +283,273 @@ impl Hf<'_> {
             }
             return Ok(());
         };
-        if let Some(view) = views().find(|view| view.tile != tile) {
-            return Err(Error::Argument(format!(
-                "tiles of {}x{} and {}x{} cannot share {:?}",
-                tile.width, tile.height, view.tile.width, view.tile.height, spec.key
-            )));
-        }
-        let tile_len = tile.area() as usize * 3;
-        let most = counts.iter().copied().max().unwrap_or(0) as usize;
+        let stride = tiles.canvas.area() as usize * 3;
+        let layout = Layout::planes(tiles.canvas);
+        let tensor = self.tensors.len();
         let mut zeros = Vec::new();
-        let mut at = 0;
-        for (image, plan) in self.plans.iter().enumerate() {
-            let start = at;
-            for (index, view) in plan.views.iter().enumerate().filter(|(_, view)| takes(spec, view)) {
-                let tensor = self.tensors.len();
-                let placement = Placement { tensor, base: at, layout: Layout::Planar, cells: cells(view) };
+        for (image, (start, count)) in tiles.starts(spec).into_iter().zip(&tiles.counts).enumerate() {
+            let mut tile = start;
+            for index in self.views(spec, image) {
+                let view = &self.plans[image].views[index];
+                let placement = Placement { stride, ..placement(tensor, tile * stride, layout, view) };
                 self.placements[image][index] = Some(placement);
-                at += view.tiles.cells() as usize * tile_len;
+                for _ in 0..view.tiles.cells() {
+                    margins(tile * stride, view.tile, tiles.canvas, &mut zeros);
+                    tile += 1;
+                }
             }
-            if spec.nested && at < start + most * tile_len {
-                zeros.push(at..start + most * tile_len);
-                at = start + most * tile_len;
+            if spec.nested && *count < tiles.most {
+                zeros.push(tile * stride..(start + tiles.most) * stride);
             }
         }
-        let (height, width) = (tile.height as usize, tile.width as usize);
-        let shape = if spec.nested {
-            vec![self.plans.len(), most, 3, height, width]
-        } else {
-            vec![counts.iter().sum::<u64>() as usize, 3, height, width]
-        };
+        let mut shape = tiles.shape(spec);
+        shape.extend([3, tiles.canvas.height as usize, tiles.canvas.width as usize]);
         self.push(Tensor { key: spec.key.clone(), shape, zeros });
         Ok(())
     }
 
-    /// `[patches, 3 * temporal * size * size]`.
-    fn merged(&mut self, spec: &OutputSpec) {
+    /// `[tiles, height, width]`, with dimensions as of tiles.
+    fn pixel_mask(&mut self, spec: &OutputSpec) -> Result<()> {
+        let Some(tiles) = self.tile_layout(spec)? else { return Ok(()) };
+        let (width, area) = (tiles.canvas.width as usize, tiles.canvas.area() as usize);
+        let mut shape = tiles.shape(spec);
+        let mut values = vec![0; shape.iter().product::<usize>() * area];
+        for (image, start) in tiles.starts(spec).into_iter().enumerate() {
+            let views = self.views(spec, image).into_iter().map(|index| &self.plans[image].views[index]);
+            let shown = views.flat_map(|view| std::iter::repeat_n(shown(view), view.tiles.cells() as usize));
+            for (tile, shown) in shown.enumerate() {
+                let rows = values[(start + tile) * area..][..area].chunks_exact_mut(width);
+                for row in rows.take(shown.height as usize) {
+                    row[..shown.width as usize].fill(1);
+                }
+            }
+        }
+        shape.extend([tiles.canvas.height as usize, width]);
+        self.push_integers(spec, shape, values);
+        Ok(())
+    }
+
+    /// `[patches, 3 * temporal * size * size]` or `[patches, 3 * temporal, size, size]`.
+    fn channels(&mut self, spec: &OutputSpec) {
         let patches = self.recipe.patches;
-        let layout = Layout::Merged { size: patches.size, merge: patches.merge, temporal: patches.temporal };
+        let (size, temporal) = (patches.size as usize, patches.temporal as usize);
+        let layout = Layout::Merged {
+            size: patches.size,
+            merge: patches.merge,
+            temporal: patches.temporal,
+            order: patches.order,
+        };
         let mut patch = 0usize;
-        for (image, plan) in self.plans.iter().enumerate() {
-            for (index, view) in plan.views.iter().enumerate().filter(|(_, view)| takes(spec, view)) {
-                let base = patch * layout.patch_len();
-                let placement = Placement { tensor: self.tensors.len(), base, layout, cells: cells(view) };
+        for image in 0..self.plans.len() {
+            for index in self.views(spec, image) {
+                let view = &self.plans[image].views[index];
+                let placement = placement(self.tensors.len(), patch * layout.patch_len(), layout, view);
                 self.placements[image][index] = Some(placement);
                 patch += view.num_patches() as usize;
             }
         }
-        self.push(Tensor { key: spec.key.clone(), shape: vec![patch, layout.patch_len()], zeros: Vec::new() });
+        let shape = match spec.kind {
+            OutputKind::PlanarPatches => vec![patch, 3 * temporal, size, size],
+            _ => vec![patch, layout.patch_len()],
+        };
+        self.push(Tensor { key: spec.key.clone(), shape, zeros: Vec::new() });
     }
 
-    /// `[images, length, size * size * 3]`.
+    /// `[1, 3, size, patches * size]`.
+    fn strip(&mut self, spec: &OutputSpec) {
+        let size = self.recipe.patches.size;
+        let images = || self.plans.iter().flat_map(|plan| &plan.views).filter(|view| takes(spec, view));
+        let total = images().map(|view| view.num_patches() as usize).sum();
+        let mut patch = 0usize;
+        for image in 0..self.plans.len() {
+            for index in self.views(spec, image) {
+                let view = &self.plans[image].views[index];
+                let layout = Layout::strip(size, total, view.patches);
+                let stride = view.patches.cells() as usize * size as usize;
+                let base = patch * size as usize;
+                let placement = Placement { stride, ..placement(self.tensors.len(), base, layout, view) };
+                self.placements[image][index] = Some(placement);
+                patch += view.num_patches() as usize;
+            }
+        }
+        let shape = vec![1, 3, size as usize, total * size as usize];
+        self.push(Tensor { key: spec.key.clone(), shape, zeros: Vec::new() });
+    }
+
+    /// `[images, length, size * size * 3]`, or so for every tile.
     fn flat(&mut self, spec: &OutputSpec) -> Result<()> {
         let patches = self.recipe.patches;
         let layout = Layout::Flat { size: patches.size, merge: patches.merge, order: patches.order };
-        let row = spec.length as usize * layout.patch_len();
+        let length = self.recipe.length(spec) as usize;
+        let row = length * layout.patch_len();
         let mut zeros = Vec::new();
-        for (image, plan) in self.plans.iter().enumerate() {
-            let mut at = image * row;
-            for (index, view) in plan.views.iter().enumerate().filter(|(_, view)| takes(spec, view)) {
-                let placement = Placement { tensor: self.tensors.len(), base: at, layout, cells: cells(view) };
+        let mut rows = 0;
+        let too_many =
+            |count: usize| Error::Argument(format!("an image of {count} patches is over the length of {length}"));
+        for image in 0..self.plans.len() {
+            let mut used = 0;
+            for index in self.views(spec, image) {
+                let view = &self.plans[image].views[index];
+                let base = rows * row + used * layout.patch_len();
+                let mut placement = placement(self.tensors.len(), base, layout, view);
+                if spec.per_tile {
+                    let count = view.patches.cells() as usize;
+                    if count > length {
+                        return Err(too_many(count));
+                    }
+                    placement.stride = row;
+                    for _ in 0..view.tiles.cells() {
+                        zeros.push(rows * row + count * layout.patch_len()..(rows + 1) * row);
+                        rows += 1;
+                    }
+                } else {
+                    used += view.num_patches() as usize;
+                }
                 self.placements[image][index] = Some(placement);
-                at += view.num_patches() as usize * layout.patch_len();
             }
-            let end = (image + 1) * row;
-            if at > end {
-                let (count, length) = (plan.num_patches(), spec.length);
-                return Err(Error::Argument(format!("an image of {count} patches is over the length of {length}")));
-            }
-            if at < end {
-                zeros.push(at..end);
+            if !spec.per_tile {
+                if used > length {
+                    return Err(too_many(used));
+                }
+                zeros.push(rows * row + used * layout.patch_len()..(rows + 1) * row);
+                rows += 1;
             }
         }
-        let shape = vec![self.plans.len(), spec.length as usize, layout.patch_len()];
+        zeros.retain(|range| !range.is_empty());
+        let shape = vec![rows, length, layout.patch_len()];
         self.push(Tensor { key: spec.key.clone(), shape, zeros });
         Ok(())
     }
 
     fn integers(&mut self, spec: &OutputSpec) -> Result<()> {
-        let images = self.plans.len();
+        let length = self.recipe.length(spec) as usize;
+        let most = self.plans.iter().map(|plan| num_tiles(spec, plan) as usize).max().unwrap_or(0);
         let mut values = Vec::new();
+        let mut entries = 0;
         for plan in self.plans {
-            let main = plan.views.iter().find(|view| takes(spec, view));
-            let patches = main.map_or(plan.grid, |view| view.patches);
-            let (rows, cols) = (i64::from(patches.rows), i64::from(patches.cols));
-            match spec.kind {
-                OutputKind::GridThw => values.extend([1, rows, cols]),
-                OutputKind::SpatialShapes => values.extend([rows, cols]),
-                OutputKind::NumTiles => values.push(num_tiles(spec, plan) as i64),
-                OutputKind::ImageSizes => values.extend([i64::from(plan.size.height), i64::from(plan.size.width)]),
-                OutputKind::TileGrid => {
-                    let tiles = plan.views.iter().find(|view| view.role == crate::recipe::Role::Tile);
-                    let grid = tiles.map_or(crate::geometry::Grid::SINGLE, |view| view.tiles);
-                    values.extend([i64::from(grid.cols), i64::from(grid.rows)]);
+            let taken: Vec<&View> = plan.views.iter().filter(|view| takes(spec, view)).collect();
+            if spec.per_tile {
+                for view in taken {
+                    for _ in 0..view.tiles.cells() {
+                        entry(spec, length, most, plan, Some(view), &mut values)?;
+                        entries += 1;
+                    }
                 }
-                OutputKind::PatchMask => {
-                    let used = plan.num_patches();
-                    values.extend((0..u64::from(spec.length)).map(|index| i64::from(index < used)));
-                }
-                OutputKind::Tiles | OutputKind::MergedPatches | OutputKind::FlatPatches => {
-                    return Err(Error::Argument(format!("{:?} is not made of integers", spec.key)));
-                }
+            } else {
+                entry(spec, length, most, plan, taken.first().copied(), &mut values)?;
+                entries += 1;
             }
         }
-        let shape = match values.len() / images {
-            1 if spec.kind == OutputKind::NumTiles => vec![images],
-            columns => vec![images, columns],
-        };
-        self.keys.push(spec.key.clone());
-        self.arrays.push(IntArray { key: spec.key.clone(), shape, values, narrow: spec.kind == OutputKind::PatchMask });
+        let mut shape = if spec.sample { vec![1] } else { Vec::new() };
+        match spec.kind {
+            OutputKind::NumImages if spec.sample => values = vec![entries as i64],
+            OutputKind::MostTiles => {
+                values = vec![most as i64];
+                shape.clear();
+            }
+            _ => shape.push(entries),
+        }
+        shape.extend(match spec.kind {
+            OutputKind::GridThw => vec![3],
+            OutputKind::ImageSizes
+            | OutputKind::CanvasSizes
+            | OutputKind::SpatialShapes
+            | OutputKind::TileGrid
+            | OutputKind::TileShape => vec![2],
+            OutputKind::PatchMask => vec![length],
+            OutputKind::PatchPositions => vec![length, 2],
+            OutputKind::TileMask if !spec.per_tile => vec![length.max(most)],
+            _ => Vec::new(),
+        });
+        self.push_integers(spec, shape, values);
         Ok(())
+    }
+}
+
+/// What an array of integers says of an image, or of a tile of a view of it.
+fn entry(
+    spec: &OutputSpec,
+    length: usize,
+    most: usize,
+    plan: &Plan,
+    view: Option<&View>,
+    values: &mut Vec<i64>,
+) -> Result<()> {
+    let patches = view.map_or(plan.grid, |view| view.patches);
+    let (rows, cols) = (i64::from(patches.rows), i64::from(patches.cols));
+    let canvas = view.map_or(plan.size, View::canvas);
+    let tiles = plan.views.iter().find(|view| view.role == Role::Tile).map(|view| view.tiles);
+    let grid = tiles.unwrap_or(Grid::SINGLE);
+    let pair = |rows: u32, cols: u32| [i64::from(rows), i64::from(cols)];
+    let mask = |used: u64, length: usize| (0..length as u64).map(move |index| i64::from(index < used));
+    match spec.kind {
+        OutputKind::GridThw => values.extend([1, rows, cols]),
+        OutputKind::SpatialShapes => values.extend([rows, cols]),
+        OutputKind::NumTiles => values.push(num_tiles(spec, plan) as i64),
+        OutputKind::ImageSizes => values.extend(pair(plan.size.height, plan.size.width)),
+        OutputKind::CanvasSizes => values.extend(pair(canvas.height, canvas.width)),
+        OutputKind::TileGrid => values.extend(pair(grid.cols, grid.rows)),
+        OutputKind::TileShape => values.extend(tiles.map_or([0; 2], |grid| pair(grid.rows, grid.cols))),
+        OutputKind::TileRows => values.push(grid.rows.into()),
+        OutputKind::TileCols => values.push(grid.cols.into()),
+        OutputKind::TileGridId => values.push(grid_id(grid, length as u32)),
+        OutputKind::TileMask if spec.per_tile => values.push(1),
+        OutputKind::TileMask => values.extend(mask(num_tiles(spec, plan), length.max(most))),
+        OutputKind::PatchMask if spec.per_tile => values.extend(mask(patches.cells(), length)),
+        OutputKind::PatchMask => values.extend(mask(plan.num_patches(), length)),
+        OutputKind::PatchPositions => {
+            let used = (0..patches.cells() as i64).flat_map(|index| [index % cols, index / cols]);
+            values.extend(used.chain(std::iter::repeat(-1)).take(length * 2));
+        }
+        OutputKind::NumVisualTokens => values.push(plan.num_visual_tokens as i64),
+        OutputKind::NumImages | OutputKind::MostTiles => values.push(1),
+        OutputKind::Tiles
+        | OutputKind::ChannelPatches
+        | OutputKind::PlanarPatches
+        | OutputKind::FlatPatches
+        | OutputKind::StripPatches
+        | OutputKind::PixelMask => {
+            return Err(Error::Argument(format!("{:?} is not made of integers", spec.key)));
+        }
+    }
+    Ok(())
+}
+
+/// 1 and the place of a grid among all of up to `most` tiles, by rows, then columns.
+fn grid_id(grid: Grid, most: u32) -> i64 {
+    let before: u32 = (1..grid.rows).map(|rows| most / rows).sum();
+    i64::from(before + grid.cols)
+}
+
+/// Ranges of a tile on a larger canvas that the tile does not write.
+fn margins(base: usize, tile: Size, canvas: Size, zeros: &mut Vec<Range<usize>>) {
+    if tile == canvas {
+        return;
+    }
+    let (width, row) = (tile.width as usize, canvas.width as usize);
+    for channel in 0..3 {
+        let plane = base + channel * canvas.area() as usize;
+        let end = plane + canvas.area() as usize;
+        for y in 0..tile.height as usize {
+            let gap = if y + 1 == tile.height as usize {
+                plane + y * row + width..end
+            } else {
+                plane + y * row + width..plane + (y + 1) * row
+            };
+            if !gap.is_empty() {
+                zeros.push(gap);
+            }
+        }
+    }
+}
+
+/// The part of a view's tile that shows the image: all of it, but where a single tile is padded right and below.
+fn shown(view: &View) -> Size {
+    let last = &view.stages[view.stages.len() - 1];
+    if view.tiles == Grid::SINGLE {
+        Size::new(last.resized.width.min(view.tile.width), last.resized.height.min(view.tile.height))
+    } else {
+        view.tile
     }
 }
 

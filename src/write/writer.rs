@@ -28,16 +28,16 @@ impl<'a, T: Element> Writer<'a, T> {
         let cells = self.placement.cells;
         let (tile_row, y) = (y / cells.tile.height, y % cells.tile.height);
         match self.placement.layout {
-            Layout::Planar => {
+            Layout::Planar { row: stride, plane, fold, step } => {
                 let width = cells.tile.width as usize;
-                let plane = cells.tile.area() as usize;
+                let line = (y % fold) as usize * stride + (y / fold) as usize * step;
                 for (base, run) in self.placement.tiles(tile_row).zip(row.chunks_exact(width * 3)) {
-                    let at = [0, 1, 2].map(|channel| base + channel * plane + y as usize * width);
+                    let at = [0, 1, 2].map(|channel| base + channel * plane + line);
                     T::planar(run, at, self.values, self.sink);
                 }
             }
-            Layout::Merged { size, merge, temporal } => {
-                self.patch_line((tile_row, y), row, size, PatchOrder::Merge, merge, |row, values, sink| {
+            Layout::Merged { size, merge, temporal, order } => {
+                self.patch_line((tile_row, y), row, size, order, merge, |row, values, sink| {
                     T::merged(row, temporal as usize, values, sink);
                 });
             }
