@@ -12,7 +12,7 @@ from PIL import Image
 import vlmres
 from tests.compare import assert_equal_batches
 from tests.images import KINDS, image
-from tests.reference import authors, hf
+from tests.reference import authors, authors_vl, hf
 
 Reference = Callable[[list[Image.Image]], Mapping[str, Any]]
 Size = tuple[int, int]
@@ -180,6 +180,15 @@ FAMILIES: dict[str, Family] = {
     "deepseek-ocr-gundam-m": Family(
         {"base_size": 192, "tile_size": 128}, deepseek_ocr(authors.Mode(192, 128, True)), sides=(60, 1300), ratio=383
     ),
+    "deepseek-vl2": Family(
+        {"image_size": 48, "candidate_resolutions": [[48 * cols, 48 * rows] for cols, rows in authors_vl.CANDIDATES]},
+        lambda arithmetic: partial(authors_vl.deepseek_vl2, arithmetic=arithmetic, side=48),
+        ratio=47,
+    ),
+    "nvlm-d": Family({"image_size": 56}, lambda arithmetic: partial(authors_vl.nvlm_d, arithmetic=arithmetic, side=56)),
+    "kimi-vl": Family(
+        {"max_patches": 300}, lambda arithmetic: partial(authors_vl.kimi_vl, arithmetic=arithmetic, limit=300)
+    ),
     "nativeres-llava": Family(
         {"max_tokens": 128},
         lambda arithmetic: lambda images: authors.nativeres_llava(images, arithmetic, most=128),
@@ -192,9 +201,10 @@ def sizes(family: Family) -> list[Size]:
     """Extremes and as many different random sizes as asked for, sides log-uniform, none that the reference refuses."""
     rng = np.random.default_rng(41)
     least, most = np.log(family.sides)
-    found = dict.fromkeys(size for size in EXTREMES if min(size) >= family.sides[0] or family.sides[0] > 2)
-    extremes = len(found)
-    while len(found) < extremes + family.count:
+    extremes = [size for size in EXTREMES if family.sides[0] > 2 or min(size) >= family.sides[0]]
+    found = dict.fromkeys(size for size in extremes if max(size) <= family.ratio * min(size))
+    least_count = len(found) + family.count
+    while len(found) < least_count:
         width, height = (round(math.exp(side)) for side in rng.uniform(least, most, 2))
         if max(width, height) <= family.ratio * min(width, height):
             found[width, height] = None
