@@ -15,7 +15,7 @@ pub use chain::Stage;
 
 use crate::error::Result;
 use crate::geometry::{Grid, Rect, Size, py_round};
-use crate::recipe::{Recipe, Role, ViewSpec, When};
+use crate::recipe::{Recipe, Role, ViewOrder, ViewSpec, When};
 
 /// Most stages from an image to a view's canvas.
 pub const MAX_STAGES: usize = 4;
@@ -81,7 +81,7 @@ impl Plan {
             if wanted(recipe, spec.when, size, &views) {
                 match spec.crops {
                     None => {
-                        let at = if spec.first { 0 } else { views.len() };
+                        let at = if spec.order == ViewOrder::First { 0 } else { views.len() };
                         views.insert(at, plan_view(recipe, spec, size, None, &views)?);
                     }
                     Some(crops) => {

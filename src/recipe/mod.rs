@@ -15,8 +15,8 @@ pub(crate) use validate::smart_budget;
 
 pub use spec::{
     Align, Backend, Boxes, Clamp, Convention, Convert, Crops, Enlarge, Fill, Filter, Frame, InsideRounding, IntType,
-    LongestRounding, NamedFill, NamedTarget, NormalizeOrder, OutputKind, OutputSpec, PatchOrder, Patches, Pixels,
-    Precision, Role, Search, Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, ViewSpec, When,
+    LongestRounding, NamedFill, NamedTarget, NormalizeOrder, OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels,
+    Precision, Role, Search, Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, ViewOrder, ViewSpec, When,
 };
 
 use crate::error::{Error, Result};

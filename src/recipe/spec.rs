@@ -535,6 +535,17 @@ pub struct Separators {
     pub only_tiled: bool,
 }
 
+/// Where a view comes among those of an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ViewOrder {
+    /// After the views made before it.
+    #[default]
+    Last,
+    /// Before them.
+    First,
+}
+
 /// One view of the image.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -547,9 +558,9 @@ pub struct ViewSpec {
     /// For which images it is made.
     #[serde(default)]
     pub when: When,
-    /// Whether it comes before the views made before it.
+    /// Where it comes among the views made so far.
     #[serde(default)]
-    pub first: bool,
+    pub order: ViewOrder,
     /// Parts of the image that become a view each; else the whole image does.
     #[serde(default)]
     pub crops: Option<Crops>,
@@ -618,18 +629,26 @@ pub struct OutputSpec {
     /// Patches: number of merged patches to pad to, where that is more.
     #[serde(default)]
     pub length_tokens: u32,
-    /// Whether there is an entry for each tile, not for each image.
+    /// What it has an entry for.
     #[serde(default)]
-    pub per_tile: bool,
-    /// Whether the key is left out where no image of the batch has such views.
-    #[serde(default)]
-    pub optional: bool,
+    pub per: Per,
     /// Whether a dimension of one leads: the reference takes the images of a call for those of one sample.
     #[serde(default)]
     pub sample: bool,
     /// Type of integers.
     #[serde(default)]
     pub dtype: IntType,
+}
+
+/// What an output has an entry for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    /// Each image.
+    #[default]
+    Image,
+    /// Each tile.
+    Tile,
 }
 
 /// Type of an array that holds no pixel values.
@@ -645,7 +664,7 @@ pub enum IntType {
     Bool,
 }
 
-/// Kinds of output. Shapes are those without `per_tile`, which puts tiles in the place of images.
+/// Kinds of output. Shapes are those per image; per tile, tiles take the place of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputKind {

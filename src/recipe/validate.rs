@@ -129,7 +129,9 @@ fn check_tiles(tiles: &mut Tiles, patch: u32) -> Check {
                 return Err("image_grid_pinpoints is empty".into());
             }
             if std::mem::take(width_first) {
-                candidates.iter_mut().for_each(|candidate| candidate.swap(0, 1));
+                for candidate in candidates.iter_mut() {
+                    candidate.swap(0, 1);
+                }
             }
             for [height, width] in candidates {
                 let fits = |side: u32, tile: u32| side > 0 && side <= MAX_TARGET && side.is_multiple_of(tile);

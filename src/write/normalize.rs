@@ -42,7 +42,9 @@ fn normalise(pixels: &Pixels, backend: Backend, channel: usize, byte: u8) -> f32
             let inverse = (1.0 / rescale) as f32;
             (x - mean as f32 * inverse) / (std as f32 * inverse)
         }
-        (NormalizeOrder::Backend, Backend::Torch, true, false) => x * rescale as f32,
+        (NormalizeOrder::Backend, Backend::Torch, true, false) | (NormalizeOrder::BFloat16, _, true, false) => {
+            x * rescale as f32
+        }
         // transformers' PIL backend rescales in f64, then goes on in f32.
         (NormalizeOrder::Backend, Backend::Pillow, true, true) => standard((f64::from(byte) * rescale) as f32),
         (NormalizeOrder::Backend, Backend::Pillow, true, false) => (f64::from(byte) * rescale) as f32,
@@ -52,7 +54,6 @@ fn normalise(pixels: &Pixels, backend: Backend, channel: usize, byte: u8) -> f32
             let value = low(low(x) * rescale as f32);
             low(low(value - low(mean as f32)) / low(std as f32))
         }
-        (NormalizeOrder::BFloat16, _, true, false) => x * rescale as f32,
         (_, _, false, _) => standard(x),
     }
 }

@@ -7,7 +7,7 @@ use super::layout::{self, Cells, Layout, Placement};
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Size};
 use crate::plan::{Plan, View};
-use crate::recipe::{IntType, OutputKind, OutputSpec, Recipe, Role};
+use crate::recipe::{IntType, OutputKind, OutputSpec, Per, Recipe, Role};
 
 /// Which form a batch takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,9 +144,6 @@ impl BatchLayout {
         let placements = plans.iter().map(|plan| vec![None; plan.views.len()]).collect();
         let mut batch = Hf { recipe, plans, tensors: Vec::new(), arrays: Vec::new(), keys: Vec::new(), placements };
         for spec in &recipe.outputs {
-            if spec.optional && !plans.iter().any(|plan| plan.views.iter().any(|view| takes(spec, view))) {
-                continue;
-            }
             match spec.kind {
                 OutputKind::Tiles => batch.tiles(spec)?,
                 OutputKind::ChannelPatches | OutputKind::PlanarPatches => batch.channels(spec),
@@ -392,7 +389,7 @@ impl Hf<'_> {
                 let view = &self.plans[image].views[index];
                 let base = rows * row + used * layout.patch_len();
                 let mut placement = placement(self.tensors.len(), base, layout, view);
-                if spec.per_tile {
+                if spec.per == Per::Tile {
                     let count = view.patches.cells() as usize;
                     if count > length {
                         return Err(too_many(count));
@@ -407,7 +404,7 @@ impl Hf<'_> {
                 }
                 self.placements[image][index] = Some(placement);
             }
-            if !spec.per_tile {
+            if spec.per == Per::Image {
                 if used > length {
                     return Err(too_many(used));
                 }
@@ -428,7 +425,7 @@ impl Hf<'_> {
         let mut entries = 0;
         for plan in self.plans {
             let taken: Vec<&View> = plan.views.iter().filter(|view| takes(spec, view)).collect();
-            if spec.per_tile {
+            if spec.per == Per::Tile {
                 for view in taken {
                     for _ in 0..view.tiles.cells() {
                         entry(spec, length, most, plan, Some(view), &mut values)?;
@@ -458,7 +455,7 @@ impl Hf<'_> {
             | OutputKind::TileShape => vec![2],
             OutputKind::PatchMask => vec![length],
             OutputKind::PatchPositions => vec![length, 2],
-            OutputKind::TileMask if !spec.per_tile => vec![length.max(most)],
+            OutputKind::TileMask if spec.per == Per::Image => vec![length.max(most)],
             _ => Vec::new(),
         });
         self.push_integers(spec, shape, values);
@@ -493,9 +490,9 @@ fn entry(
         OutputKind::TileRows => values.push(grid.rows.into()),
         OutputKind::TileCols => values.push(grid.cols.into()),
         OutputKind::TileGridId => values.push(grid_id(grid, length as u32)),
-        OutputKind::TileMask if spec.per_tile => values.push(1),
+        OutputKind::TileMask if spec.per == Per::Tile => values.push(1),
         OutputKind::TileMask => values.extend(mask(num_tiles(spec, plan), length.max(most))),
-        OutputKind::PatchMask if spec.per_tile => values.extend(mask(patches.cells(), length)),
+        OutputKind::PatchMask if spec.per == Per::Tile => values.extend(mask(patches.cells(), length)),
         OutputKind::PatchMask => values.extend(mask(plan.num_patches(), length)),
         OutputKind::PatchPositions => {
             let used = (0..patches.cells() as i64).flat_map(|index| [index % cols, index / cols]);
