@@ -23,7 +23,7 @@ STRIP = {"minicpm-v-4.6"}
 SAMPLE = {"granite-docling", "idefics2", "idefics3", "smolvlm"}
 NESTED = {"llava-next", "llava-onevision", "llava-onevision-multi", "mllama"}
 # Tiles apart from the whole image.
-LOCAL = {name for name in RECIPES if name.startswith(("deepseek-ocr", "unlimited"))}
+LOCAL = {name for name in RECIPES if name.startswith(("deepseek-ocr", "unlimited", "step3"))}
 VALUES = ("patches", "pixel_values", "images_crop", "pixel_values_local", "images", "high_res_pixel_values")
 # One recipe of each way in which values lie.
 LAYOUTS = ["deepseek-ocr-2", "deepseek-ocr-gundam", "idefics2", "internvl2", "lfm2-vl", "llava-1.5", "llava-next"]

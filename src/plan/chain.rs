@@ -2,6 +2,7 @@
 
 use arrayvec::ArrayVec;
 
+use super::crops::Part;
 use super::{MAX_STAGES, View, grids, inside, native};
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Point, Rect, Size, py_round};
@@ -47,42 +48,37 @@ impl Stage {
 }
 
 /// Steps applied so far.
+#[derive(Clone)]
 pub(super) struct Chain<'a> {
     recipe: &'a Recipe,
     tiles: Option<&'a Tiles>,
     /// The tile grid and the size of a tile: this view's own once a step has asked for it, before that an earlier view's.
     grid: Option<(Grid, Size)>,
     searched: bool,
-    /// The part of the source that the view shows.
+    /// The part of the image that the next stage reads.
     cut: Option<Rect>,
     source: Size,
     stages: ArrayVec<Stage, MAX_STAGES>,
 }
 
 impl<'a> Chain<'a> {
-    pub(super) fn new(
-        recipe: &'a Recipe,
-        spec: &'a ViewSpec,
-        image: Size,
-        cut: Option<Rect>,
-        earlier: &[View],
-    ) -> Self {
+    pub(super) fn new(recipe: &'a Recipe, spec: &'a ViewSpec, source: Size, earlier: &[View]) -> Self {
         let tiled = earlier.iter().rev().find(|view| view.tiles != Grid::SINGLE).or(earlier.last());
         Self {
             recipe,
             tiles: spec.tiles.as_ref(),
             grid: tiled.map(|view| (view.tiles, view.tile)),
             searched: false,
-            cut,
-            source: cut.map_or(image, |cut| cut.size),
+            cut: None,
+            source,
             stages: ArrayVec::new(),
         }
     }
 
     /// The stages, the tile grid and the size of a tile: the last canvas is exactly that grid.
     pub(super) fn finish(mut self) -> Result<(ArrayVec<Stage, MAX_STAGES>, Grid, Size)> {
-        if self.stages.is_empty() {
-            self.resize_to(self.source)?;
+        if self.stages.is_empty() || self.cut.is_some() {
+            self.resize_to(self.size())?;
         }
         let canvas = self.size();
         let (tiles, tile) = self.grid.filter(|_| self.searched).unwrap_or((Grid::SINGLE, canvas));
@@ -109,13 +105,24 @@ impl<'a> Chain<'a> {
         Ok((kept, tiles, tile))
     }
 
-    fn size(&self) -> Size {
-        self.stages.last().map_or(self.source, |stage| stage.canvas)
+    /// Size of what the next step sees.
+    pub(super) fn size(&self) -> Size {
+        let whole = self.stages.last().map_or(self.source, |stage| stage.canvas);
+        self.cut.map_or(whole, |cut| cut.size)
+    }
+
+    /// Goes on with a part of the image.
+    pub(super) fn cut(&mut self, part: Part) -> Result<()> {
+        if let Some(whole) = part.whole {
+            self.resize_to(whole)?;
+        }
+        self.cut = Some(part.cut);
+        Ok(())
     }
 
     fn resize(&mut self, width: i64, height: i64, always_pillow: bool) -> Result<()> {
         let to = Size::planned(width, height, self.size())?;
-        let cut = self.cut.filter(|_| self.stages.is_empty());
+        let cut = self.cut.take();
         self.stages
             .try_push(Stage { cut, ..Stage::resize(to, always_pillow) })
             .map_err(|_| Error::Argument(format!("a view has at most {MAX_STAGES} stages")))
@@ -126,7 +133,7 @@ impl<'a> Chain<'a> {
     }
 
     fn place(&mut self, canvas: Size, offset: Point, fill: [u8; 3]) -> Result<()> {
-        if self.stages.last().is_none_or(Stage::places) {
+        if self.cut.is_some() || self.stages.last().is_none_or(Stage::places) {
             self.resize_to(self.size())?;
         }
         if let Some(stage) = self.stages.last_mut() {
@@ -218,6 +225,13 @@ impl<'a> Chain<'a> {
                 let ceil = self.recipe.pixels.arithmetic == Backend::Pillow;
                 let at = |inner, outer| crop_offset(inner, outer, ceil);
                 self.place(to, Point { x: at(size.width, to.width), y: at(size.height, to.height) }, [0; 3])
+            }
+            Step::SquareThin { under, ratio } => {
+                let (long, short) = (size.longest(), size.shortest());
+                if short < under && u64::from(long) > u64::from(short) * u64::from(ratio) {
+                    self.place(Size::new(long, long), Point::default(), [0; 3])?;
+                }
+                Ok(())
             }
             Step::Pad { to, align, fill } => {
                 let to = self.target(to);

@@ -34,6 +34,10 @@ pub(super) fn longest_edge(size: Size, edge: u32, rounding: LongestRounding, min
                 let scale = s / f64::from(size.longest());
                 if wide { (s, (h * scale).trunc()) } else { ((w * scale).trunc(), s) }
             }
+            LongestRounding::ScaleBothDown => {
+                let scale = s / f64::from(size.longest());
+                ((w * scale).trunc(), (h * scale).trunc())
+            }
             LongestRounding::Aspect => along((w, h), s),
             LongestRounding::AspectEven => {
                 let (w, h) = along((w, h), s);

@@ -11,11 +11,12 @@ mod tokens;
 use arrayvec::ArrayVec;
 
 pub use boxes::{Affine, Units};
+use chain::Chain;
 pub use chain::Stage;
 
 use crate::error::Result;
-use crate::geometry::{Grid, Rect, Size, py_round};
-use crate::recipe::{Recipe, Role, ViewOrder, ViewSpec, When};
+use crate::geometry::{Grid, Size, py_round};
+use crate::recipe::{Crops, Recipe, Role, ViewOrder, ViewSpec, When};
 
 /// Most stages from an image to a view's canvas.
 pub const MAX_STAGES: usize = 4;
@@ -37,6 +38,8 @@ pub struct View {
     pub token_grid: Grid,
     /// Tokens that carry no image features: ends of rows, marks of tiles.
     pub separators: u64,
+    /// Of crops: whether a row of them ends with this one, and another follows.
+    pub ends_row: bool,
 }
 
 impl View {
@@ -82,13 +85,9 @@ impl Plan {
                 match spec.crops {
                     None => {
                         let at = if spec.order == ViewOrder::First { 0 } else { views.len() };
-                        views.insert(at, plan_view(recipe, spec, size, None, &views)?);
+                        views.insert(at, plan_view(recipe, spec, size, Chain::new(recipe, spec, size, &views))?);
                     }
-                    Some(crops) => {
-                        for part in crops::parts(crops, size) {
-                            views.push(plan_view(recipe, spec, size, Some(part), &views)?);
-                        }
-                    }
+                    Some(crops) => plan_crops(recipe, spec, crops, size, &mut views)?,
                 }
             }
         }
@@ -139,8 +138,25 @@ fn wanted(recipe: &Recipe, when: When, size: Size, earlier: &[View]) -> bool {
     }
 }
 
-fn plan_view(recipe: &Recipe, spec: &ViewSpec, size: Size, cut: Option<Rect>, earlier: &[View]) -> Result<View> {
-    let mut chain = chain::Chain::new(recipe, spec, size, cut, earlier);
+fn plan_crops(recipe: &Recipe, spec: &ViewSpec, crops: Crops, size: Size, views: &mut Vec<View>) -> Result<()> {
+    let mut whole = Chain::new(recipe, spec, size, views);
+    for step in &spec.before {
+        whole.apply(step)?;
+    }
+    for part in crops::parts(crops, whole.size()) {
+        let mut chain = whole.clone();
+        chain.cut(part)?;
+        let mut view = plan_view(recipe, spec, size, chain)?;
+        if part.ends_row {
+            view.ends_row = true;
+            view.separators += spec.separators.per_row.max(0) as u64;
+        }
+        views.push(view);
+    }
+    Ok(())
+}
+
+fn plan_view(recipe: &Recipe, spec: &ViewSpec, size: Size, mut chain: Chain<'_>) -> Result<View> {
     for step in &spec.steps {
         chain.apply(step)?;
     }
@@ -148,7 +164,7 @@ fn plan_view(recipe: &Recipe, spec: &ViewSpec, size: Size, cut: Option<Rect>, ea
     let patches = Grid { rows: tile.height / recipe.patches.size, cols: tile.width / recipe.patches.size };
     let token_grid = tokens::grid(spec, recipe.tokens, tiles, patches, size);
     let separators = tokens::separators(spec, tiles, token_grid);
-    Ok(View { role: spec.role, stages, tiles, tile, patches, token_grid, separators })
+    Ok(View { role: spec.role, stages, tiles, tile, patches, token_grid, separators, ends_row: false })
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub(super) fn grid(spec: &ViewSpec, tokens: Tokens, tiles: Grid, patches: Grid, 
 pub(super) fn separators(spec: &ViewSpec, tiles: Grid, token_grid: Grid) -> u64 {
     let newlines = if spec.row_newline { i64::from(token_grid.rows) } else { 0 };
     let Separators { per_tile, per_row, once, only_tiled } = spec.separators;
+    let per_row = if spec.crops.is_some() { 0 } else { per_row };
     let others = if only_tiled && tiles == Grid::SINGLE {
         0
     } else {

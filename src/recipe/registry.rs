@@ -32,6 +32,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("raster_native", include_str!("builtin/raster_native.toml")),
     ("siglip2", include_str!("builtin/siglip2.toml")),
     ("squash", include_str!("builtin/squash.toml")),
+    ("step3", include_str!("builtin/step3.toml")),
     ("unlimited_ocr", include_str!("builtin/unlimited_ocr.toml")),
 ];
 

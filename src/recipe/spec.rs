@@ -244,6 +244,8 @@ pub enum LongestRounding {
     Scale,
     /// `int(short * (edge / long))`.
     ScaleDown,
+    /// As `scale_down`, and the longer side alike: it may be a pixel short of `edge`.
+    ScaleBothDown,
     /// `int(edge / aspect)` or `int(edge * aspect)`.
     Aspect,
     /// As `aspect`, then up to an even number; no side is longer than 4096 (Idefics 3).
@@ -408,6 +410,13 @@ pub enum Step {
         /// The size.
         to: Size,
     },
+    /// Pad a thin image right and below to a square with zeros (Step3).
+    SquareThin {
+        /// The shorter side is under this.
+        under: u32,
+        /// Longer over shorter side is over this.
+        ratio: u32,
+    },
     /// Place on a larger canvas.
     Pad {
         /// The canvas.
@@ -519,6 +528,15 @@ pub enum Crops {
     },
     /// The four quarters (Idefics 2).
     Quarters,
+    /// Windows of the image at nearly its own size, in whole rows and columns (Step3).
+    Windows {
+        /// Longer side up to which only a long image has windows, as large as its shorter side.
+        small: u32,
+        /// Side of a window.
+        window: u32,
+        /// Most pixels of a side.
+        longest: u32,
+    },
 }
 
 /// Tokens of a view that carry no image features.
@@ -527,7 +545,7 @@ pub enum Crops {
 pub struct Separators {
     /// One or more for each tile.
     pub per_tile: i64,
-    /// For each row of tiles.
+    /// For each row of tiles; of crops, for each but the last.
     pub per_row: i64,
     /// For the view.
     pub once: i64,
@@ -564,7 +582,10 @@ pub struct ViewSpec {
     /// Parts of the image that become a view each; else the whole image does.
     #[serde(default)]
     pub crops: Option<Crops>,
-    /// Steps from the image to its canvas.
+    /// Steps of the whole image before it is cut into crops.
+    #[serde(default)]
+    pub before: Vec<Step>,
+    /// Steps from the image, or from a crop of it, to its canvas.
     pub steps: Vec<Step>,
     /// How the canvas is cut.
     #[serde(default)]
@@ -706,6 +727,8 @@ pub enum OutputKind {
     TileMask,
     /// `[tiles, height, width]`: 1 for a pixel of the resized image, 0 for padding; nested and padded as the tiles.
     PixelMask,
+    /// `[images, most crops]`: whether a row of crops, but the last, ends with this one; left out where there are no crops.
+    RowEnds,
     /// `[images]`: tokens that carry image features.
     NumVisualTokens,
     /// `[samples]`: number of images.

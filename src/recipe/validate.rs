@@ -21,7 +21,7 @@ pub(super) fn check(body: &mut Body) -> Check {
             check_tiles(tiles, patches.size)?;
             grid = true;
         }
-        for step in &view.steps {
+        for step in view.before.iter().chain(&view.steps) {
             check_step(step, grid, patches.size, align)?;
         }
         check_view(view)?;
@@ -71,6 +71,10 @@ fn check_view(view: &ViewSpec) -> Check {
             if !min_ratio.is_finite() || min_ratio < 0.0 {
                 return Err(format!("pan_and_scan_min_ratio_to_activate must not be negative, got {min_ratio}"));
             }
+        }
+        Some(Crops::Windows { window, longest, .. }) => {
+            range("window", window.into(), 1, MAX_TARGET.into())?;
+            range("max_image_size", longest.into(), 1, MAX_TARGET.into())?;
         }
         Some(Crops::Quarters) | None => {}
     }
@@ -177,6 +181,7 @@ fn check_step(step: &Step, has_tiles: bool, patch: u32, align: u64) -> Check {
             range("max_patches", max_patches.into(), 1, 1 << 24)?;
             range("max_side_patches", max_side_patches.into(), 1, MAX_TARGET.into())
         }
+        Step::SquareThin { .. } => Ok(()),
         Step::FloorPatches { max_tokens } => range("max_soft_tokens", max_tokens.into(), 1, 1 << 24),
         Step::CeilCanvas { min_tokens, max_tokens } => {
             range("max_image_tokens", max_tokens, 1, 1 << 24)?;

@@ -150,6 +150,7 @@ impl BatchLayout {
                 OutputKind::FlatPatches => batch.flat(spec)?,
                 OutputKind::StripPatches => batch.strip(spec),
                 OutputKind::PixelMask => batch.pixel_mask(spec)?,
+                OutputKind::RowEnds => batch.row_ends(spec),
                 _ => batch.integers(spec)?,
             }
         }
@@ -418,6 +419,19 @@ impl Hf<'_> {
         Ok(())
     }
 
+    /// `[images, most tiles]`.
+    fn row_ends(&mut self, spec: &OutputSpec) {
+        let ends =
+            |plan: &&Plan| plan.views.iter().filter(|view| takes(spec, view)).map(|view| view.ends_row).collect();
+        let rows: Vec<Vec<bool>> = self.plans.iter().map(ends).collect();
+        let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+        if most > 0 {
+            let padded = rows.iter().flat_map(|row| row.iter().copied().chain(std::iter::repeat(false)).take(most));
+            let values = padded.map(i64::from).collect();
+            self.push_integers(spec, vec![rows.len(), most], values);
+        }
+    }
+
     fn integers(&mut self, spec: &OutputSpec) -> Result<()> {
         let length = self.recipe.length(spec) as usize;
         let most = self.plans.iter().map(|plan| num_tiles(spec, plan) as usize).max().unwrap_or(0);
@@ -505,6 +519,7 @@ fn entry(
         | OutputKind::PlanarPatches
         | OutputKind::FlatPatches
         | OutputKind::StripPatches
+        | OutputKind::RowEnds
         | OutputKind::PixelMask => {
             return Err(Error::Argument(format!("{:?} is not made of integers", spec.key)));
         }

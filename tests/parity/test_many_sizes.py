@@ -32,7 +32,7 @@ class Family(NamedTuple):
     """The least and the most that random sides have."""
     ratio: float = math.inf
     """The reference refuses sizes above this aspect ratio."""
-    count: int = COUNT
+    random: int = COUNT
     """Random sizes."""
 
 
@@ -80,8 +80,8 @@ FAMILIES: dict[str, Family] = {
         ratio=255,
     ),
     "siglip2-naflex": Family({"max_num_patches": 64}, transformers("siglip2-naflex", max_num_patches=64)),
-    "aria": Family({"image_size": 490}, transformers("aria", max_image_size=490), count=100),
-    "aria-split": Family({}, transformers("aria-split"), count=20),
+    "aria": Family({"image_size": 490}, transformers("aria", max_image_size=490), random=100),
+    "aria-split": Family({}, transformers("aria-split"), random=20),
     "cohere2-vision": Family({"image_size": 48}, transformers("cohere2-vision", size=sides(48))),
     "deepseek-vl": Family({"image_size": 64}, transformers("deepseek-vl", size=sides(64))),
     "deepseek-vl-hybrid": Family(
@@ -104,7 +104,7 @@ FAMILIES: dict[str, Family] = {
             pan_and_scan_min_ratio_to_activate=1.2,
         ),
     ),
-    "gemma4": Family({"max_soft_tokens": 70}, transformers("gemma4", max_soft_tokens=70), count=150),
+    "gemma4": Family({"max_soft_tokens": 70}, transformers("gemma4", max_soft_tokens=70), random=150),
     "glm-4v": Family(
         {"min_pixels": 6272, "max_pixels": 200704},
         transformers("glm-4v", size={"shortest_edge": 6272, "longest_edge": 200704}),
@@ -134,7 +134,7 @@ FAMILIES: dict[str, Family] = {
         {"max_patches": 300, "max_side_patches": 24},
         transformers("kimi-k2.5", max_patches=300, size={"max_height": 24, "max_width": 24}),
     ),
-    "lfm2-vl": Family({}, transformers("lfm2-vl"), sides=(1, 1500), count=40),
+    "lfm2-vl": Family({}, transformers("lfm2-vl"), sides=(1, 1500), random=40),
     "llama4": Family({"tile_size": 56}, transformers("llama4", size=sides(56))),
     "llava-onevision": Family(
         {"image_size": 56, "image_grid_pinpoints": GRIDS},
@@ -165,6 +165,10 @@ FAMILIES: dict[str, Family] = {
         ratio=200,
     ),
     "siglip": Family({"image_width": 56, "image_height": 48}, transformers("siglip", size={"width": 56, "height": 48})),
+    "step3": Family(
+        {"image_size": 70, "window_size": 42, "max_image_size": 300},
+        transformers("step3", size=sides(70), patch_size=42, max_image_size=300),
+    ),
     "unlimited-ocr": Family(
         {"image_size": 128, "tile_size": 64},
         transformers("unlimited-ocr", size=sides(128), tile_size=64),
@@ -203,7 +207,7 @@ def sizes(family: Family) -> list[Size]:
     least, most = np.log(family.sides)
     extremes = [size for size in EXTREMES if family.sides[0] > 2 or min(size) >= family.sides[0]]
     found = dict.fromkeys(size for size in extremes if max(size) <= family.ratio * min(size))
-    least_count = len(found) + family.count
+    least_count = len(found) + family.random
     while len(found) < least_count:
         width, height = (round(math.exp(side)) for side in rng.uniform(least, most, 2))
         if max(width, height) <= family.ratio * min(width, height):
@@ -235,4 +239,4 @@ def test_many_sizes(name: str, arithmetic: authors.Arithmetic) -> None:
         images = [image(*size, KINDS[index % len(KINDS)]) for index, size in enumerate(batch, start)]
         assert_equal_batches(processor(images).torch(), reference(images), f"{name} {arithmetic} {batch}")
         compared.update(batch)
-    assert len(compared) >= family.count
+    assert len(compared) >= family.random

@@ -1,4 +1,4 @@
-"""Where references disagree, with themselves or with the authors: which behaviour vlmres has, and what selects another."""
+"""Where references disagree, among themselves or with the authors: what vlmres does, and what selects another way."""
 
 import importlib
 import math

@@ -46,7 +46,7 @@ def _tiles(image: Image.Image, side: int) -> list[Image.Image]:
 
 
 def best_canvas(width: int, height: int, candidates: list[Size]) -> Size:
-    """DeepSeek-VL2's select_best_resolution: most of the image kept, then least of the canvas wasted, then the first."""
+    """DeepSeek-VL2's select_best_resolution: most kept, then least wasted, then the first."""
     best, most, least = (0, 0), 0, math.inf
     for canvas in candidates:
         scale = min(canvas[0] / width, canvas[1] / height)

@@ -76,18 +76,21 @@ def _square(side: int) -> dict[str, Any]:
 
 
 _GLM = {**_smart(12544, 11760000, 14, 2)}
-_ARIA_SPLIT = [
-    (rows * 490, cols * 490)
-    for rows, cols in [(1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7), (1, 8), (2, 4), (2, 3), (2, 2), (2, 1), (3, 1)]
-    + [(3, 2), (4, 1), (4, 2), (5, 1), (6, 1), (7, 1), (8, 1)]
-]
+# Rows and columns of 490 pixels.
+_ARIA_GRIDS = [(1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7), (1, 8), (2, 4), (2, 3), (2, 2), (2, 1), (3, 1), (3, 2)]
+_ARIA_GRIDS += [(4, 1), (4, 2), (5, 1), (6, 1), (7, 1), (8, 1)]
 
 REFERENCES: dict[str, Reference] = {
     "aria": Reference("aria", "AriaImageProcessor", {"max_image_size": 980, "min_image_size": 336, **HALF}),
     "aria-split": Reference(
         "aria",
         "AriaImageProcessor",
-        {"max_image_size": 490, "split_image": True, "split_resolutions": [list(size) for size in _ARIA_SPLIT], **HALF},
+        {
+            "max_image_size": 490,
+            "split_image": True,
+            "split_resolutions": [[490 * rows, 490 * cols] for rows, cols in _ARIA_GRIDS],
+            **HALF,
+        },
     ),
     "aya-vision": Reference(
         "got_ocr2", "GotOcr2ImageProcessor", {"crop_to_patches": True, "max_patches": 12, **_square(364), **HALF}
@@ -164,6 +167,7 @@ REFERENCES: dict[str, Reference] = {
         "SmolVLMImageProcessor",
         {"size": {"longest_edge": 2048}, "max_image_size": {"longest_edge": 512}, "resample": 1, **HALF},
     ),
+    "step3": Reference("step3p7", "Step3p7ImageProcessor", {**CLIP}, _TORCH_ONLY),
     "unlimited-ocr": Reference("unlimited_ocr", "UnlimitedOcrImageProcessor", {**_square(1024), **HALF}, _TORCH_ONLY),
     "deepseek-ocr-2": Reference(
         "deepseek_ocr2",
