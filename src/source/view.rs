@@ -198,6 +198,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_part_of_an_image_is_an_image() {
+        let data: Vec<u8> = (0..60).collect();
+        let view = PixelView::packed(&data, Size::new(5, 4)).unwrap();
+        let part = view.crop(Rect { x: 3, y: 2, size: Size::new(9, 1) });
+        assert_eq!(part.size(), Size::new(2, 1));
+        assert_eq!(part.row(0, &mut Vec::new()), &data[39..45]);
+        let backwards = Strides { y: -15, x: -3, channel: -1 };
+        let view = PixelView::new(&data, 59, Size::new(5, 4), 3, backwards, AlphaRule::Ignore).unwrap();
+        let part = view.crop(Rect { x: 1, y: 1, size: Size::new(1, 2) });
+        assert_eq!(part.row(1, &mut Vec::new()), [26, 25, 24]);
+    }
+
+    #[test]
     fn strides_may_run_backwards_and_are_checked() {
         let data: Vec<u8> = (0..24).collect();
         let size = Size::new(4, 2);
