@@ -3,10 +3,14 @@
 # make help    all targets
 
 PYTHON ?= python3
+# What `make compare` does.
+ARGS ?= run
 VENV := .venv
 BIN := $(VENV)/bin
 # A Pillow of the 12 series beside the environment's own, for the tests of its order of passes.
 PILLOW12 := $(VENV)/pillow-12.3
+# Pillow-SIMD, which has Pillow's name: benches/compare/fleet.py looks for it here.
+PILLOW_SIMD := $(VENV)/pillow-simd
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
@@ -54,8 +58,8 @@ build-demo: $(VENV)/.demo
 bench: prerequisites ## Criterion benchmarks of the Rust core
 	cargo bench
 
-compare: build ## vlmres beside transformers, side by side in one run
-	$(BIN)/python benches/compare.py
+compare: build $(VENV)/.bench ## vlmres beside its peers; ARGS="run --help" and so on for more
+	$(BIN)/python -m benches.compare $(ARGS)
 
 fmt: build ## Format all code
 	cargo fmt
@@ -79,6 +83,16 @@ $(VENV)/.test: $(VENV)/.demo requirements/test.txt
 
 $(PILLOW12)/.installed: $(VENV)/.test
 	$(BIN)/python -m pip install --no-deps --upgrade --target $(PILLOW12) pillow==12.3.0
+	@touch $@
+
+# Peers that cannot be installed here are skipped, by the benchmark too.
+$(VENV)/.bench: $(VENV)/.test requirements/bench.txt
+	@grep -v '^#' requirements/bench.txt | while read -r peer; do \
+		$(BIN)/python -m pip install --no-deps "$$peer" || echo "make: $$peer cannot be installed here" >&2; done
+	@echo "Building Pillow-SIMD; this takes a minute."
+	@CC="$${CC:-cc} -mavx2" $(BIN)/python -m pip install --no-deps --no-binary pillow-simd --upgrade --target $(PILLOW_SIMD) \
+		pillow-simd==12.1.1.post0 || echo "make: Pillow-SIMD cannot be built here; it needs an x86-64 processor with AVX2, \
+	a C compiler, and the headers of Python, libjpeg and zlib (Debian: apt install python3-dev libjpeg-dev zlib1g-dev)" >&2
 	@touch $@
 
 prerequisites:

@@ -251,6 +251,14 @@ def test_shards_equal_one_call(photos: Path, tmp_path: Path) -> None:
     assert manifest(out)["settings"]["arithmetic"].startswith("torch+pillow-")
 
 
+def test_scaled_decoding(tmp_path: Path) -> None:
+    run("process", EXAMPLES / "photo.jpg", "-o", tmp_path, "-r", "llava-1.5", "--dtype", "uint8", "--decode", "scaled")
+    found = load_file(shards(tmp_path)[0])["pixel_values"]
+    proc = vlmres.Processor("llava-1.5", dtype="uint8", decode="scaled")
+    np.testing.assert_array_equal(found, proc(EXAMPLES / "photo.jpg")["pixel_values"])
+    assert manifest(tmp_path)["settings"]["decode"] == "scaled"
+
+
 def test_bfloat16_is_stored_as_such(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run("process", photos, "-o", out, "-r", "qwen2-vl", "--dtype", "bfloat16")

@@ -197,7 +197,7 @@ class Source:
         """Borrows a uint8 array: (h, w), (h, w, c) or, where `channels_first`, (c, h, w); c is 1, 3 or 4."""
     @property
     def size(self) -> Size:
-        """(width, height) in pixels."""
+        """(width, height) in pixels, of the whole image where it was decoded to a part of its size."""
     def to_array(self) -> NDArray[np.uint8]:
         """The pixels as a new (height, width, 3) array."""
 
@@ -220,8 +220,14 @@ class BatchLayout:
 def build_info() -> dict[str, str]:
     """Version, SIMD level and target of the compiled module."""
 
-def decode_many(items: list[bytes | str], max_pixels: int | None, num_threads: int) -> list[Source | Exception]:
-    """Decodes files: each item is `bytes` or a path. The result holds a `Source` or the exception of each, in order."""
+def decode_many(
+    items: list[bytes | str], max_pixels: int | None, num_threads: int, scaled_for: Recipe | None = None
+) -> list[Source | Exception]:
+    """Decodes files: each item is `bytes` or a path. The result holds a `Source` or the exception of each, in order.
+
+    With `scaled_for`, a JPEG that the recipe's plan makes smaller by half or more is decoded to a half, a quarter or an
+    eighth of its sides.
+    """
 
 def default_threads() -> int:
     """Threads that a call uses where it does not say."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from vlmres._core import Recipe
+
 DataFormat = Literal["channels_first", "channels_last"]
 
 AlphaRule = Literal["ignore", "white-numpy", "white-torch"]
@@ -36,14 +38,23 @@ def as_list(images: Any) -> list[Any]:
 
 
 class Loader:
-    """Reads images by a recipe's colour rule, its `convert` parameter."""
+    """Reads images by a recipe's colour rule, its `convert`; for `scaled_for`, JPEG files at a part of their size."""
 
-    def __init__(self, convert: str, *, torch_alpha: bool, max_pixels: int | None, num_threads: int) -> None:
+    def __init__(
+        self,
+        convert: str,
+        *,
+        torch_alpha: bool,
+        max_pixels: int | None,
+        num_threads: int,
+        scaled_for: Recipe | None = None,
+    ) -> None:
         self._convert = convert
         white: AlphaRule = "white-torch" if torch_alpha else "white-numpy"
         self._alpha: AlphaRule = white if self._convert == "white" else "ignore"
         self._max_pixels = max_pixels
         self._num_threads = num_threads
+        self._scaled_for = scaled_for
 
     def load(self, images: Sequence[Any], data_format: DataFormat | None = None) -> list[Source | Exception]:
         """The source of every image, or what is wrong with it."""
@@ -59,7 +70,7 @@ class Loader:
             except Exception as error:
                 loaded.append(error)
         if encoded:
-            decoded = decode_many(list(encoded.values()), self._max_pixels, self._num_threads)
+            decoded = decode_many(list(encoded.values()), self._max_pixels, self._num_threads, self._scaled_for)
             for index, source in zip(encoded, decoded, strict=True):
                 loaded[index] = source
         return [item for item in loaded if item is not None]

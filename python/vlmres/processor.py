@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Layout = Literal["hf", "packed"]
 DType = Literal["float32", "bfloat16", "float16", "uint8"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+Decode = Literal["exact", "scaled"]
 Arithmetic = Literal["pillow", "pillow-13", "pillow-12", "pillow-11", "torch"]
 
 # numpy types that may hold each dtype; the first is what a fresh array has.
@@ -55,6 +56,8 @@ class Processor:
             "pillow-11" (up to 12.1) with theirs, "torch" (transformers' torchvision backend). By default the recipe's.
         num_threads: Threads per call. By default `VLMRES_NUM_THREADS`, else all processors; one in a DataLoader worker.
         max_image_pixels: Files of more pixels are refused before they are decoded. By default Pillow's limit.
+        decode: "exact" for Pillow's pixels. "scaled" decodes a JPEG file to a half, a quarter or an eighth of its sides
+            where every view of its plan is at most that large: faster, not exact. Plans and shapes stay the same.
 
     A processor has no state: it may be called from many threads, pickled, and used after a fork.
 
@@ -73,9 +76,11 @@ class Processor:
         num_threads: int | None = None,
         *,
         max_image_pixels: int | None = None,
+        decode: Decode = "exact",
     ) -> None:
         _check_choice("layout", layout, Layout)
         _check_choice("dtype", dtype, DType)
+        _check_choice("decode", decode, Decode)
         _check_count("num_threads", num_threads)
         _check_count("max_image_pixels", max_image_pixels)
         recipe = Recipe.load(recipe) if isinstance(recipe, str) else recipe
@@ -88,6 +93,7 @@ class Processor:
         self.arithmetic: Arithmetic = arithmetic
         self.num_threads = num_threads
         self.max_image_pixels = max_image_pixels
+        self.decode: Decode = decode
 
     def __repr__(self) -> str:
         return (
@@ -132,6 +138,7 @@ class Processor:
             torch_alpha=self.arithmetic == "torch",
             max_pixels=self.max_image_pixels,
             num_threads=threads,
+            scaled_for=self.recipe if self.decode == "scaled" else None,
         )
         sources: list[Source] = []
         plans: list[Plan | None] = []

@@ -39,7 +39,7 @@ fn with_scratch<R>(run: impl FnOnce(&mut Scratch) -> R) -> R {
 /// One image of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Item<'a> {
-    /// Its pixels.
+    /// Its pixels: at the plan's size, or at its reduced size.
     pub source: PixelView<'a>,
     /// Its plan.
     pub plan: &'a Plan,
@@ -55,7 +55,7 @@ pub fn execute<T: Element>(
     threads: Threads,
 ) -> Result<()> {
     check(items, layout, sinks)?;
-    let values = Values::<T>::new(pixels, arithmetic.backend);
+    let values = Values::<T>::new(pixels, arithmetic.backend)?;
     for (tensor, sink) in layout.tensors.iter().zip(sinks) {
         for range in &tensor.zeros {
             sink.fill(range.start, range.len(), T::zero());
@@ -88,6 +88,7 @@ pub fn execute<T: Element>(
         with_scratch(|Scratch { buffers, lines }| {
             let mut writer = Writer::new(to, &values, &sinks[to.tensor], lines);
             jobs[*index].rows(band.clone(), buffers, |y, row| writer.row(y, row));
+            writer.finish();
         });
     });
     Ok(())
@@ -120,7 +121,8 @@ pub fn resize(
 
 fn check<T: Element>(items: &[Item<'_>], layout: &BatchLayout, sinks: &[Sink<'_, T>]) -> Result<()> {
     let fits = items.len() == layout.placements.len() && sinks.len() == layout.tensors.len();
-    let sizes = items.iter().all(|item| item.source.size() == item.plan.size);
+    let has_size = |item: &Item<'_>| [item.plan.size, item.plan.reduced_size()].contains(&item.source.size());
+    let sizes = items.iter().all(has_size);
     let lengths = sinks.iter().zip(&layout.tensors).all(|(sink, tensor)| sink.len() == tensor.len());
     if fits && sizes && lengths {
         Ok(())

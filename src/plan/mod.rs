@@ -107,6 +107,26 @@ impl Plan {
         })
     }
 
+    /// The largest of 8, 4, 2 and 1 by which the image may be made smaller before, so that every view's first resize still
+    /// makes it no larger: 1 where a view cuts or pads the image itself.
+    pub fn reduction(&self) -> u32 {
+        let allows = |by: u32| {
+            let first = |view: &View| view.stages[0].resized;
+            let whole = |view: &View| view.stages[0].cut.is_none();
+            let fits = |view| {
+                whole(view) && first(view).width * by <= self.size.width && first(view).height * by <= self.size.height
+            };
+            self.views.iter().all(fits)
+        };
+        [8, 4, 2].into_iter().find(|&by| allows(by)).unwrap_or(1)
+    }
+
+    /// The image's size after that reduction.
+    pub fn reduced_size(&self) -> Size {
+        let by = self.reduction();
+        Size::new(self.size.width.div_ceil(by), self.size.height.div_ceil(by))
+    }
+
     /// Patches of all views.
     pub fn num_patches(&self) -> u64 {
         self.views.iter().map(View::num_patches).sum()

@@ -8,21 +8,30 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::convert;
+use super::recipe::Recipe;
 use crate::engine::{self, Threads, parallel};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
+use crate::plan::Plan;
 use crate::source::{self, AlphaRule, Encoded, OwnedImage, PixelView, Strides};
 
 /// An image's pixels. Private: `Processor` makes them.
 #[pyclass(frozen, module = "vlmres._core")]
 pub(super) struct Source {
+    /// The whole image's, where the pixels are a reduced image's.
     size: Size,
     pixels: Pixels,
 }
 
 enum Pixels {
-    Owned(OwnedImage),
-    Array { array: Py<PyArrayDyn<u8>>, channels: u8, strides: Strides, alpha: AlphaRule },
+    /// Taken out when the source ends.
+    Owned(Option<OwnedImage>),
+    Array {
+        array: Py<PyArrayDyn<u8>>,
+        channels: u8,
+        strides: Strides,
+        alpha: AlphaRule,
+    },
 }
 
 /// Bytes that stay where they are, or the path of a file.
@@ -87,12 +96,23 @@ impl Source {
     /// The pixels as a new (height, width, 3) array.
     fn to_array<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArrayDyn<u8>>> {
         let view = self.view(py)?;
-        let mut data = vec![0; self.size.area() as usize * 3];
-        for (y, row) in data.chunks_exact_mut(self.size.width as usize * 3).enumerate() {
+        let size = view.size();
+        let mut data = vec![0; size.area() as usize * 3];
+        for (y, row) in data.chunks_exact_mut(size.width as usize * 3).enumerate() {
             view.copy_row(y as u32, row);
         }
-        let shape = [self.size.height as usize, self.size.width as usize, 3];
+        let shape = [size.height as usize, size.width as usize, 3];
         numpy::PyArray1::from_vec(py, data).reshape(&shape[..])
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if let Pixels::Owned(image) = &mut self.pixels
+            && let Some(image) = image.take()
+        {
+            source::recycle(image);
+        }
     }
 }
 
@@ -100,7 +120,10 @@ impl Source {
     /// The pixels, for as long as the source lives and the array is left alone.
     pub(super) fn view<'a>(&'a self, py: Python<'a>) -> Result<PixelView<'a>> {
         match &self.pixels {
-            Pixels::Owned(image) => image.view(),
+            Pixels::Owned(image) => match image {
+                Some(image) => image.view(),
+                None => Err(Error::Argument("the image is gone".into())),
+            },
             Pixels::Array { array, channels, strides, alpha } => {
                 let extents = [
                     (self.size.height, strides.y),
@@ -131,22 +154,33 @@ impl Source {
 }
 
 /// Decodes files: each item is `bytes` or a path. The result holds a `Source` or the exception of each, in order. An image
-/// of more than `max_pixels` is refused; by default Pillow's limit.
+/// of more than `max_pixels` is refused; by default Pillow's limit. With `scaled_for`, a recipe, a JPEG that its plan makes
+/// smaller by half or more is decoded to a half, a quarter or an eighth; its `size` is still the whole image's.
 #[pyfunction]
+#[pyo3(signature = (items, max_pixels, num_threads, scaled_for = None))]
 pub(super) fn decode_many(
     py: Python<'_>,
     items: Vec<Bound<'_, PyAny>>,
     max_pixels: Option<u64>,
     num_threads: usize,
+    scaled_for: Option<Recipe>,
 ) -> PyResult<Vec<Py<PyAny>>> {
     let max_pixels = max_pixels.unwrap_or(source::DEFAULT_MAX_PIXELS);
     let inputs = items.iter().map(Input::of).collect::<PyResult<Vec<_>>>()?;
     let encoded: Vec<Encoded<'_>> = inputs.iter().map(|input| input.encoded(py)).collect();
-    let decode = || parallel(&encoded, Threads::new(num_threads), |item| item.decode(max_pixels));
+    let decode = || {
+        parallel(&encoded, Threads::new(num_threads), |item| {
+            item.decode_reduced(max_pixels, |size| match &scaled_for {
+                // An image without a plan gets its error from the caller's own.
+                Some(recipe) => Plan::new(&recipe.0, size).map_or(1, |plan| plan.reduction()),
+                None => 1,
+            })
+        })
+    };
     py.detach(decode)
         .into_iter()
         .map(|decoded| match decoded {
-            Ok(image) => Ok(Py::new(py, Source { size: image.size(), pixels: Pixels::Owned(image) })?.into_any()),
+            Ok((size, image)) => Ok(Py::new(py, Source { size, pixels: Pixels::Owned(Some(image)) })?.into_any()),
             Err(error) => Ok(PyErr::from(error).into_value(py).into_any()),
         })
         .collect()

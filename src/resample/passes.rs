@@ -8,6 +8,7 @@ use super::AxisWeights;
 use super::kernels::{Horizontal, Level, Vertical};
 use crate::error::Result;
 use crate::recipe::{Backend, Filter};
+use crate::source::Interleaving;
 
 /// How many passes of each kind are kept, the least recently used going first.
 const KEPT: usize = 32;
@@ -42,29 +43,29 @@ impl AxisKey {
     }
 }
 
-/// The horizontal pass of an axis.
-pub(super) fn horizontal(key: &AxisKey) -> Result<Arc<Horizontal>> {
-    static CACHE: Cache<Horizontal> = Cache::new();
-    CACHE.get(key, || Ok(Horizontal::new(key.level, key.weights()?)))
+/// The horizontal pass of an axis over rows that lie as `from` says.
+pub(super) fn horizontal(key: &AxisKey, from: Interleaving) -> Result<Arc<Horizontal>> {
+    static CACHE: Cache<(AxisKey, Interleaving), Horizontal> = Cache::new();
+    CACHE.get((key.clone(), from), key.output, || Ok(Horizontal::new(key.level, key.weights()?, from)))
 }
 
 /// The vertical pass of an axis.
 pub(super) fn vertical(key: &AxisKey) -> Result<Arc<Vertical>> {
-    static CACHE: Cache<Vertical> = Cache::new();
-    CACHE.get(key, || Ok(Vertical::new(key.level, key.weights()?)))
+    static CACHE: Cache<AxisKey, Vertical> = Cache::new();
+    CACHE.get(key.clone(), key.output, || Ok(Vertical::new(key.level, key.weights()?)))
 }
 
-struct Cache<T>(Mutex<VecDeque<(AxisKey, Arc<T>)>>);
+struct Cache<K, T>(Mutex<VecDeque<(K, Arc<T>)>>);
 
-impl<T> Cache<T> {
+impl<K: PartialEq, T> Cache<K, T> {
     const fn new() -> Self {
         Self(Mutex::new(VecDeque::new()))
     }
 
     /// Never waits for the lock: another thread may hold it, even one that a fork left behind.
-    fn get(&self, key: &AxisKey, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+    fn get(&self, key: K, outputs: u32, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
         if let Ok(mut entries) = self.0.try_lock()
-            && let Some(found) = entries.iter().position(|(other, _)| other == key)
+            && let Some(found) = entries.iter().position(|(other, _)| *other == key)
             && let Some(entry) = entries.remove(found)
         {
             let pass = Arc::clone(&entry.1);
@@ -72,13 +73,13 @@ impl<T> Cache<T> {
             return Ok(pass);
         }
         let pass = Arc::new(make()?);
-        if key.output <= MOST_OUTPUTS
+        if outputs <= MOST_OUTPUTS
             && let Ok(mut entries) = self.0.try_lock()
         {
             if entries.len() == KEPT {
                 entries.pop_front();
             }
-            entries.push_back((key.clone(), Arc::clone(&pass)));
+            entries.push_back((key, Arc::clone(&pass)));
         }
         Ok(pass)
     }

@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::kernels::{BLOCK, Horizontal, KernelScratch, Level, Rows, Vertical};
+use super::kernels::{BLOCK, Horizontal, KernelScratch, Level, Ring, Vertical, first_rows};
 use super::passes::{self, AxisKey};
 use super::{Arithmetic, nearest};
 use crate::error::Result;
 use crate::geometry::Size;
 use crate::recipe::{Backend, Filter};
-use crate::source::PixelView;
+use crate::source::{Interleaving, PixelView};
 
 /// The part of the resized image that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Scratch {
 /// A resample, set up.
 pub struct Resampler<'a> {
     source: PixelView<'a>,
+    /// How the rows lie that the first pass reads: the source's own, or converted ones.
+    from: Interleaving,
     window: Window,
     passes: Passes,
 }
@@ -77,27 +79,28 @@ impl<'a> Resampler<'a> {
         arithmetic: Arithmetic,
     ) -> Result<Self> {
         let level = if level.is_available() { level } else { Level::Scalar };
-        let from = source.size();
+        let size = source.size();
         let backend = arithmetic.backend;
-        let passes = if from == to {
+        let from = source.interleaving().unwrap_or(Interleaving::RGB);
+        let passes = if size == to {
             Passes::Copy
         } else if filter == Filter::Nearest {
-            let (columns, rows) = nearest::indices(backend, from, to, &window);
+            let (columns, rows) = nearest::indices(backend, size, to, &window);
             Passes::Nearest { columns, rows }
         } else {
             let (columns, rows) = (&window.columns, &window.rows);
             let horizontal =
-                || passes::horizontal(&AxisKey::new(level, filter, backend, from.width, to.width, columns));
-            let vertical = || passes::vertical(&AxisKey::new(level, filter, backend, from.height, to.height, rows));
-            let vertical_first = backend == Backend::Pillow && arithmetic.pass_order.vertical_first(from, to);
-            match (from.width != to.width, from.height != to.height) {
+                || passes::horizontal(&AxisKey::new(level, filter, backend, size.width, to.width, columns), from);
+            let vertical = || passes::vertical(&AxisKey::new(level, filter, backend, size.height, to.height, rows));
+            let vertical_first = backend == Backend::Pillow && arithmetic.pass_order.vertical_first(size, to);
+            match (size.width != to.width, size.height != to.height) {
                 (true, false) => Passes::Horizontal(horizontal()?),
                 (false, _) => Passes::Vertical(vertical()?),
                 (true, true) if vertical_first => Passes::VerticalHorizontal(horizontal()?, vertical()?),
                 (true, true) => Passes::HorizontalVertical(horizontal()?, vertical()?),
             }
         };
-        Ok(Self { source, window, passes })
+        Ok(Self { source, from, window, passes })
     }
 
     /// Makes the rows `band` (absolute rows within the window) in order and hands each to `emit`: packed RGB of the window's columns.
@@ -106,157 +109,116 @@ impl<'a> Resampler<'a> {
         if band.is_empty() {
             return;
         }
-        let columns = self.window.columns.start as usize * 3..self.window.columns.end as usize * 3;
-        let width = self.source.size().width as usize * 3;
+        let columns = self.window.columns.clone();
+        let len = columns.len() * 3;
+        let width = 0..self.source.size().width;
         let first_row = self.window.rows.start;
         let index = |y: u32| (y - first_row) as usize;
         let Scratch { source, ring, block, output, kernel } = scratch;
         let blocks = band.clone().step_by(BLOCK).map(|y| y..band.end.min(y + BLOCK as u32));
+        output.resize(len * BLOCK, 0);
         match &self.passes {
             Passes::Copy => {
                 for y in band {
-                    emit(y, &self.source.row(y, source)[columns.clone()]);
+                    self.pack(y, columns.clone(), source, |row| emit(y, row));
                 }
             }
             Passes::Nearest { columns, rows } => {
-                output.resize(columns.len() * 3, 0);
+                let output = &mut output[..len];
                 for y in band {
-                    let row = self.source.row(rows[index(y)], source);
-                    let (pixels, _) = row.as_chunks::<3>();
-                    for (out, &x) in output.as_chunks_mut::<3>().0.iter_mut().zip(columns) {
-                        *out = pixels[x as usize];
-                    }
+                    self.pack(rows[index(y)], width.clone(), source, |row| {
+                        let (pixels, _) = row.as_chunks::<3>();
+                        for (out, &x) in output.as_chunks_mut::<3>().0.iter_mut().zip(columns) {
+                            *out = pixels[x as usize];
+                        }
+                    });
                     emit(y, output);
                 }
             }
             Passes::Horizontal(horizontal) => {
-                let starts = packed_starts(columns.len());
-                output.resize(columns.len() * BLOCK, 0);
                 for rows in blocks {
-                    let count = rows.len();
-                    let input = RowSet::new(&self.source, rows.clone(), 0..width, source);
-                    horizontal.rows(input.rows(), output, &starts[..count], columns.len(), kernel);
-                    rows.zip(output.chunks_exact(columns.len())).for_each(|(y, row)| emit(y, row));
+                    let input = self.input(rows.clone(), width.clone(), source);
+                    horizontal.rows(&input, &mut first_rows(output, len, rows.len()), kernel);
+                    rows.zip(output.chunks_exact(len)).for_each(|(y, row)| emit(y, row));
                 }
             }
             Passes::Vertical(vertical) => {
-                output.resize(columns.len(), 0);
+                block.resize(self.from.bytes(columns.clone()).len(), 0);
                 for y in band {
-                    let (start, weights) = vertical.axis().of(index(y));
-                    let rows = start as u32..(start + weights.len()) as u32;
-                    let input = RowSet::new(&self.source, rows, columns.clone(), source);
-                    vertical.row(index(y), input.rows(), output, kernel);
-                    emit(y, output);
+                    let input = self.input(vertical.window(index(y)), columns.clone(), source);
+                    vertical.row(index(y), &input, block, kernel);
+                    if self.from == Interleaving::RGB {
+                        emit(y, block);
+                    } else {
+                        self.from.pack(block, &mut output[..len]);
+                        emit(y, &output[..len]);
+                    }
                 }
             }
             Passes::HorizontalVertical(horizontal, vertical) => {
-                output.resize(columns.len(), 0);
-                let mut ring = Ring::new(ring, vertical.axis().widest() + BLOCK, columns.len());
-                let end = |y: u32| {
-                    let (start, weights) = vertical.axis().of(index(y));
-                    start + weights.len()
-                };
-                let last = end(band.end - 1);
+                let output = &mut output[..len];
+                let mut ring = Ring::new(ring, vertical, len);
+                let last = vertical.window(index(band.end - 1)).end;
                 for y in band {
-                    let (start, _) = vertical.axis().of(index(y));
-                    ring.advance(start..end(y), last, |rows, memory, starts| {
-                        let input = RowSet::new(&self.source, rows, 0..width, source);
-                        horizontal.rows(input.rows(), memory, starts, columns.len(), kernel);
+                    ring.advance(&vertical.window(index(y)), last, |rows, block| {
+                        block.fill(horizontal, &self.input(rows, width.clone(), source), kernel);
                     });
-                    let starts = ring.starts(start..end(y));
-                    vertical.row(index(y), Rows::new(ring.memory, &starts, columns.len()), output, kernel);
+                    ring.row(index(y), vertical, output, kernel);
                     emit(y, output);
                 }
             }
             Passes::VerticalHorizontal(horizontal, vertical) => {
-                let (inner, outer) = (packed_starts(width), packed_starts(columns.len()));
-                block.resize(width * BLOCK, 0);
-                output.resize(columns.len() * BLOCK, 0);
+                let inner = self.from.bytes(width.clone()).len();
+                block.resize(inner * BLOCK, 0);
                 for rows in blocks {
-                    let count = rows.len();
-                    for (y, out) in rows.clone().zip(block.chunks_exact_mut(width)) {
-                        let (start, weights) = vertical.axis().of(index(y));
-                        let window = start as u32..(start + weights.len()) as u32;
-                        let input = RowSet::new(&self.source, window, 0..width, source);
-                        vertical.row(index(y), input.rows(), out, kernel);
+                    for (y, out) in rows.clone().zip(block.chunks_exact_mut(inner)) {
+                        let input = self.input(vertical.window(index(y)), width.clone(), source);
+                        vertical.row(index(y), &input, out, kernel);
                     }
-                    let input = Rows::new(block, &inner[..count], width);
-                    horizontal.rows(input, output, &outer[..count], columns.len(), kernel);
-                    rows.zip(output.chunks_exact(columns.len())).for_each(|(y, row)| emit(y, row));
+                    let input: Vec<_> = block.chunks_exact(inner).take(rows.len()).collect();
+                    horizontal.rows(&input, &mut first_rows(output, len, rows.len()), kernel);
+                    rows.zip(output.chunks_exact(len)).for_each(|(y, row)| emit(y, row));
                 }
             }
         }
     }
-}
 
-/// Where the rows of a block begin when they lie one after the other.
-fn packed_starts(len: usize) -> [usize; BLOCK] {
-    std::array::from_fn(|row| row * len)
-}
-
-/// A run of source rows as the kernels read them: in place where they lie packed, else converted.
-struct RowSet<'a> {
-    memory: &'a [u8],
-    starts: Vec<usize>,
-    len: usize,
-}
-
-impl<'a> RowSet<'a> {
-    fn new(source: &'a PixelView<'_>, rows: Range<u32>, columns: Range<usize>, scratch: &'a mut Vec<u8>) -> Self {
-        let len = columns.len();
-        if let Some(memory) = source.packed_memory() {
-            let starts = rows.map(|y| source.row_start(y) + columns.start).collect();
-            return Self { memory, starts, len };
+    /// Part of a row as packed RGB: in place where it lies so, else converted.
+    fn pack(&self, y: u32, columns: Range<u32>, scratch: &mut Vec<u8>, take: impl FnOnce(&[u8])) {
+        match self.source.interleaving() {
+            Some(Interleaving::RGB) => take(self.source.row_bytes(y, self.from.bytes(columns))),
+            Some(from) => {
+                scratch.resize(columns.len() * 3, 0);
+                from.pack(self.source.row_bytes(y, from.bytes(columns)), scratch);
+                take(scratch);
+            }
+            None => {
+                scratch.resize(self.source.size().width as usize * 3, 0);
+                self.source.copy_row(y, scratch);
+                take(&scratch[self.from.bytes(columns)]);
+            }
         }
-        let width = source.size().width as usize * 3;
+    }
+
+    /// Columns of some source rows, as they lie where they can be read in place, else converted.
+    fn input<'s>(&'s self, rows: Range<u32>, columns: Range<u32>, scratch: &'s mut Vec<u8>) -> Vec<&'s [u8]> {
+        let bytes = self.from.bytes(columns);
+        if self.source.interleaving().is_some() {
+            return rows.map(|y| self.source.row_bytes(y, bytes.clone())).collect();
+        }
+        let width = self.source.size().width as usize * 3;
         scratch.resize(rows.len() * width, 0);
-        for (y, row) in rows.clone().zip(scratch.chunks_exact_mut(width)) {
-            source.copy_row(y, row);
+        for (y, row) in rows.zip(scratch.chunks_exact_mut(width)) {
+            self.source.copy_row(y, row);
         }
-        Self { memory: scratch, starts: (0..rows.len()).map(|row| row * width + columns.start).collect(), len }
-    }
-
-    fn rows(&self) -> Rows<'_> {
-        Rows::new(self.memory, &self.starts, self.len)
-    }
-}
-
-/// The rows that the vertical pass looks at, each made once, a block ahead; windows only move down.
-struct Ring<'s> {
-    memory: &'s mut Vec<u8>,
-    capacity: usize,
-    stride: usize,
-    /// Rows made so far end here.
-    end: Option<usize>,
-}
-
-impl<'s> Ring<'s> {
-    fn new(memory: &'s mut Vec<u8>, capacity: usize, stride: usize) -> Self {
-        memory.resize(capacity * stride, 0);
-        Self { memory, capacity, stride, end: None }
-    }
-
-    /// Makes rows until those of `window` are there, in blocks that may reach beyond it but not beyond `last`.
-    fn advance(&mut self, window: Range<usize>, last: usize, mut make: impl FnMut(Range<u32>, &mut [u8], &[usize])) {
-        let mut from = self.end.map_or(window.start, |end| end.max(window.start));
-        while from < window.end {
-            let until = (from + BLOCK).min(last);
-            let starts = self.starts(from..until);
-            make(from as u32..until as u32, self.memory, &starts);
-            from = until;
-        }
-        self.end = Some(from);
-    }
-
-    /// Where rows lie.
-    fn starts(&self, rows: Range<usize>) -> Vec<usize> {
-        rows.map(|row| row % self.capacity * self.stride).collect()
+        scratch.chunks_exact(width).map(|row| &row[bytes.clone()]).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{AlphaRule, Strides};
     use proptest::prelude::*;
 
     const FILTERS: [Filter; 6] =
@@ -307,7 +269,7 @@ mod tests {
         arithmetic.backend == Backend::Pillow || !matches!(filter, Filter::Box | Filter::Hamming)
     }
 
-    /// Every level of this machine against scalar, whole and in bands, from packed and from planar memory.
+    /// Every level of this machine against scalar, whole and in bands, from all ways in which pixels lie.
     fn check_levels(from: Size, to: Size, filter: Filter, rule: Arithmetic, seed: u64, band: u32) {
         let data = noise(from.area() as usize * 3, seed);
         let source = PixelView::packed(&data, from).unwrap();
@@ -315,16 +277,29 @@ mod tests {
         let expected = run(&scalar, 0..to.height, to.height);
 
         let (w, h) = (from.width as usize, from.height as usize);
-        let planar: Vec<u8> =
-            (0..3).flat_map(|c| (0..w * h).map(move |i| (c, i))).map(|(c, i)| data[i * 3 + c]).collect();
-        let strides = crate::source::Strides { y: w as isize, x: 1, channel: (w * h) as isize };
-        let planar = PixelView::new(&planar, 0, from, 3, strides, crate::source::AlphaRule::Ignore).unwrap();
+        let planar: Vec<u8> = (0..3).flat_map(|c| data.iter().skip(c).step_by(3).copied()).collect();
+        let planar_strides = Strides { y: w as isize, x: 1, channel: (w * h) as isize };
+        let rgbx: Vec<u8> = data.chunks(3).flat_map(|pixel| [pixel[0], pixel[1], pixel[2], 99]).collect();
+        let rgbx_strides = Strides { y: w as isize * 4, x: 4, channel: 1 };
+        let bgr: Vec<u8> = data.chunks(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]).collect();
+        let bgr_strides = Strides { y: w as isize * 3, x: 3, channel: -1 };
+        let view = |data, origin, strides| PixelView::new(data, origin, from, 3, strides, AlphaRule::Ignore).unwrap();
+        let sources = [
+            source,
+            view(&planar, 0, planar_strides),
+            view(&rgbx[..rgbx.len() - 1], 0, rgbx_strides),
+            view(&bgr, 2, bgr_strides),
+        ];
         for level in Level::available() {
-            for source in [source, planar] {
+            for source in sources {
                 let resampler = Resampler::at_level(level, source, to, whole(to), filter, rule).unwrap();
                 for band in [to.height, band] {
                     let got = run(&resampler, 0..to.height, band);
-                    assert!(got == expected, "{level:?} {filter:?} {rule:?} {from:?} -> {to:?} in bands of {band}");
+                    let lie = source.interleaving();
+                    assert!(
+                        got == expected,
+                        "{level:?} {filter:?} {rule:?} {from:?} -> {to:?} {lie:?} in bands of {band}"
+                    );
                 }
             }
             let window = Window { columns: to.width / 3..to.width, rows: to.height / 4..to.height };

@@ -16,6 +16,7 @@ pub struct AxisWeights {
     weights: Vec<i32>,
     bits: u32,
     widest: usize,
+    input: u32,
 }
 
 impl AxisWeights {
@@ -33,7 +34,8 @@ impl AxisWeights {
         let support = filter.support() * filter_scale;
         let inverse = 1.0 / filter_scale;
 
-        let mut axis = Self { starts: Vec::new(), ends: Vec::new(), weights: Vec::new(), bits: PILLOW_BITS, widest: 0 };
+        let mut axis =
+            Self { starts: Vec::new(), ends: Vec::new(), weights: Vec::new(), bits: PILLOW_BITS, widest: 0, input };
         let mut floats: Vec<f64> = Vec::new();
         let mut largest = 0.0f64;
         let window = |index: u32| {
@@ -92,6 +94,11 @@ impl AxisWeights {
     /// Whether no output is kept.
     pub fn is_empty(&self) -> bool {
         self.starts.is_empty()
+    }
+
+    /// Input samples of the axis.
+    pub fn input(&self) -> usize {
+        self.input as usize
     }
 
     /// Fraction bits of the weights.

@@ -8,33 +8,6 @@ pub(super) fn png_is_gray16(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.get(24..26) == Some(&[16, 0])
 }
 
-/// Whether a JPEG's data goes on to its end marker. Decoders fill in what is missing; Pillow refuses.
-pub(super) fn jpeg_is_whole(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    loop {
-        // To the next marker: past fill bytes, and past the data of a scan, in which 0xff is followed by 0 or a restart.
-        let Some(found) =
-            bytes.get(at..).and_then(|rest| rest.windows(2).position(|pair| is_marker([pair[0], pair[1]])))
-        else {
-            return false;
-        };
-        at += found;
-        match bytes[at + 1] {
-            0xd9 => return true,
-            // Markers without a segment.
-            0x01 | 0xd8 => at += 2,
-            _ => {
-                let Some(length) = bytes.get(at + 2..at + 4) else { return false };
-                at += 2 + usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
-            }
-        }
-    }
-}
-
-fn is_marker([first, second]: [u8; 2]) -> bool {
-    first == 0xff && !matches!(second, 0 | 0xd0..=0xd7 | 0xff)
-}
-
 /// Where a GIF's first frame lies, and the colour that Pillow gives the rest of the canvas.
 pub(super) struct FirstFrame {
     pub(super) columns: Range<usize>,
@@ -80,18 +53,6 @@ pub(super) fn gif_first_frame(bytes: &[u8]) -> Option<FirstFrame> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_jpeg_ends_with_its_marker() {
-        // Start, a segment that contains an end marker, a scan with stuffed and restart bytes, the end.
-        let mut bytes = vec![0xff, 0xd8, 0xff, 0xe1, 0, 6, 0xff, 0xd9, 1, 2, 0xff, 0xda, 0, 3, 7];
-        bytes.extend([5, 0xff, 0x00, 9, 0xff, 0xd0, 8]);
-        assert!(!jpeg_is_whole(&bytes));
-        bytes.extend([0xff, 0xd9]);
-        assert!(jpeg_is_whole(&bytes));
-        assert!(!jpeg_is_whole(&[0xff, 0xd8, 0xff, 0xe0]));
-        assert!(!jpeg_is_whole(&[]));
-    }
 
     #[test]
     fn a_gif_says_where_its_first_frame_lies() {

@@ -9,7 +9,8 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 
-use super::{OwnedImage, container};
+use super::jpeg::{self, Jpeg};
+use super::{OwnedImage, container, reuse};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 
@@ -31,23 +32,40 @@ pub enum Encoded<'a> {
 /// An image's size from its header: as stored, or as it is to be seen where `exif` is true.
 pub fn image_size(source: Encoded<'_>, exif: bool) -> Result<Size> {
     let head = source.read(HEADER_BYTES)?;
-    let complete = (head.get_ref().len() as u64) < HEADER_BYTES;
-    match guarded(|| header(head, exif)) {
-        Err(_) if !complete => guarded(|| header(source.read(u64::MAX)?, exif)),
+    let complete = (head.len() as u64) < HEADER_BYTES;
+    match guarded(|| header(&head, exif)) {
+        Err(_) if !complete => guarded(|| header(&source.read(u64::MAX)?, exif)),
         result => result,
     }
+}
+
+/// Keeps a decoded image's memory for the next.
+pub fn recycle(image: OwnedImage) {
+    reuse::give(image.into_bytes());
 }
 
 impl<'a> Encoded<'a> {
     /// Decodes to RGB as transformers loads a file: EXIF orientation applied, transparency discarded.
     pub fn decode(self, max_pixels: u64) -> Result<OwnedImage> {
-        let bytes = self.read(u64::MAX)?.into_inner();
-        guarded(|| decode(&bytes, max_pixels))
+        self.decode_reduced(max_pixels, |_| 1).map(|(_, image)| image)
+    }
+
+    /// The same, but a JPEG is decoded straight to a `reduction`th of its size, given that size: 1, 2, 4 or 8. The size is the
+    /// whole image's. Only a reduction of 1 is exact.
+    pub fn decode_reduced(self, max_pixels: u64, reduction: impl Fn(Size) -> u32) -> Result<(Size, OwnedImage)> {
+        let bytes = self.read(u64::MAX)?;
+        guarded(|| {
+            if jpeg::is_jpeg(&bytes) {
+                return decode_jpeg(&bytes, max_pixels, reduction);
+            }
+            let image = decode(&bytes, max_pixels)?;
+            Ok((image.size(), image))
+        })
     }
 
     /// The first `limit` bytes.
-    fn read(self, limit: u64) -> Result<Cursor<Cow<'a, [u8]>>> {
-        Ok(Cursor::new(match self {
+    fn read(self, limit: u64) -> Result<Cow<'a, [u8]>> {
+        Ok(match self {
             Self::Bytes(bytes) => Cow::Borrowed(&bytes[..bytes.len().min(limit as usize)]),
             Self::Path(path) => {
                 let mut bytes = Vec::new();
@@ -56,16 +74,13 @@ impl<'a> Encoded<'a> {
                     .map_err(|error| file_error(path, &error))?;
                 Cow::Owned(bytes)
             }
-        }))
+        })
     }
 }
 
 fn decode(bytes: &[u8], max_pixels: u64) -> Result<OwnedImage> {
     let mut decoder = decoder(Cursor::new(bytes))?;
-    check_pixels(&decoder, max_pixels)?;
-    if bytes.starts_with(&[0xff, 0xd8]) && !container::jpeg_is_whole(bytes) {
-        return Err(Error::Decode(format!("the JPEG data ends after {} bytes, before its end marker", bytes.len())));
-    }
+    check_pixels(decoder.dimensions(), max_pixels)?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut limits = image::Limits::no_limits();
     // Room for 16-bit RGBA and a decoder's own buffers.
@@ -80,6 +95,27 @@ fn decode(bytes: &[u8], max_pixels: u64) -> Result<OwnedImage> {
             }
         }
     }
+    turned(image, orientation)
+}
+
+fn decode_jpeg(bytes: &[u8], max_pixels: u64, reduction: impl Fn(Size) -> u32) -> Result<(Size, OwnedImage)> {
+    let jpeg = Jpeg::open(bytes)?;
+    check_pixels(jpeg.size(), max_pixels)?;
+    let orientation = jpeg.orientation();
+    let size = as_seen(jpeg.size(), orientation)?;
+    let eighths = match reduction(size) {
+        2 => 4,
+        4 => 2,
+        8 => 1,
+        _ => 8,
+    };
+    let bytes = size.area() as usize * 3 * eighths * eighths / 64;
+    let (made, pixels) = jpeg.decode(eighths, reuse::take(bytes))?;
+    let image = RgbImage::from_raw(made.width, made.height, pixels).unwrap_or_default();
+    Ok((size, turned(image, orientation)?))
+}
+
+fn turned(image: RgbImage, orientation: Orientation) -> Result<OwnedImage> {
     let mut image = DynamicImage::ImageRgb8(image);
     image.apply_orientation(orientation);
     let size = Size::of_image(image.width().into(), image.height().into())?;
@@ -94,19 +130,25 @@ fn decoder<'r, R: BufRead + Seek + 'r>(reader: R) -> Result<impl ImageDecoder + 
     reader.into_decoder().map_err(|error| decode_error(&error))
 }
 
-fn header(reader: impl BufRead + Seek, exif: bool) -> Result<Size> {
-    let mut decoder = decoder(reader)?;
-    let (width, height) = decoder.dimensions();
-    let size = Size::of_image(width.into(), height.into())?;
-    let turned = matches!(
-        decoder.orientation(),
-        Ok(Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH)
-    );
-    Ok(if exif && turned { Size::new(size.height, size.width) } else { size })
+fn header(bytes: &[u8], exif: bool) -> Result<Size> {
+    let (stored, orientation) = if jpeg::is_jpeg(bytes) {
+        let jpeg = Jpeg::open(bytes)?;
+        (jpeg.size(), jpeg.orientation())
+    } else {
+        let mut decoder = decoder(Cursor::new(bytes))?;
+        (decoder.dimensions(), decoder.orientation().unwrap_or(Orientation::NoTransforms))
+    };
+    as_seen(stored, if exif { orientation } else { Orientation::NoTransforms })
 }
 
-fn check_pixels(decoder: &impl ImageDecoder, limit: u64) -> Result<()> {
-    let (width, height) = decoder.dimensions();
+fn as_seen((width, height): (u32, u32), orientation: Orientation) -> Result<Size> {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    let size = Size::of_image(width.into(), height.into())?;
+    let turns = matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
+    Ok(if turns { Size::new(size.height, size.width) } else { size })
+}
+
+fn check_pixels((width, height): (u32, u32), limit: u64) -> Result<()> {
     Size::of_image(width.into(), height.into())?;
     let pixels = u64::from(width) * u64::from(height);
     if pixels > limit {

@@ -2,7 +2,9 @@
 
 mod container;
 mod decode;
+mod jpeg;
+mod reuse;
 mod view;
 
-pub use decode::{DEFAULT_MAX_PIXELS, Encoded, image_size};
-pub use view::{AlphaRule, OwnedImage, PixelView, Strides};
+pub use decode::{DEFAULT_MAX_PIXELS, Encoded, image_size, recycle};
+pub use view::{AlphaRule, Interleaving, OwnedImage, PixelView, Strides};

@@ -1,5 +1,7 @@
 //! Borrowed 8-bit pixels with any strides, read as packed RGB rows.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::geometry::{Rect, Size};
 
@@ -12,6 +14,49 @@ pub struct Strides {
     pub x: isize,
     /// To the next channel.
     pub channel: isize,
+}
+
+/// How the pixels of a row lie one after the other: so many bytes each, the channels at fixed places in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interleaving {
+    step: usize,
+    channels: [usize; 3],
+}
+
+impl Interleaving {
+    /// Red, green, blue.
+    pub const RGB: Self = Self { step: 3, channels: [0, 1, 2] };
+
+    /// Most bytes of a pixel.
+    const MOST: usize = 4;
+
+    /// Place of a pixel's channel in its row.
+    pub fn at(self, pixel: usize, channel: usize) -> usize {
+        pixel * self.step + self.channels[channel]
+    }
+
+    /// Bytes of a row from its first sample to its last.
+    pub fn row_len(self, pixels: usize) -> usize {
+        self.bytes(0..pixels as u32).len()
+    }
+
+    /// Where some pixels of a row lie.
+    pub(crate) fn bytes(self, pixels: Range<u32>) -> Range<usize> {
+        let [a, b, c] = self.channels;
+        let start = pixels.start as usize * self.step;
+        start..(pixels.end as usize * self.step + a.max(b).max(c) + 1).saturating_sub(self.step).max(start)
+    }
+
+    /// A row, or part of one, as packed RGB.
+    pub(crate) fn pack(self, row: &[u8], out: &mut [u8]) {
+        if self == Self::RGB {
+            out.copy_from_slice(row);
+            return;
+        }
+        for (index, pixel) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            *pixel = [0, 1, 2].map(|channel| row[self.at(index, channel)]);
+        }
+    }
 }
 
 /// What a fourth channel means.
@@ -94,41 +139,39 @@ impl<'a> PixelView<'a> {
         (range.start as usize, range.end as usize)
     }
 
-    /// Whether rows can be borrowed as they lie.
-    pub fn has_packed_rows(&self) -> bool {
-        self.channels == 3 && self.strides.x == 3 && self.strides.channel == 1
-    }
-
-    /// The memory in which rows lie packed, if they do.
-    pub(crate) fn packed_memory(&self) -> Option<&[u8]> {
-        self.has_packed_rows().then_some(self.data)
-    }
-
-    /// Where row `y` begins in that memory.
-    pub(crate) fn row_start(&self, y: u32) -> usize {
-        self.origin.wrapping_add_signed(self.strides.y * y as isize)
-    }
-
-    /// Row `y` as packed RGB, borrowed where it lies packed, else converted into `scratch`.
-    pub fn row<'s>(&'s self, y: u32, scratch: &'s mut Vec<u8>) -> &'s [u8] {
-        let bytes = self.size.width as usize * 3;
-        if self.has_packed_rows() {
-            let start = self.row_start(y);
-            &self.data[start..start + bytes]
-        } else {
-            scratch.resize(bytes, 0);
-            self.convert_row(y, scratch);
-            scratch
+    /// How rows lie, where they can be read in place.
+    pub fn interleaving(&self) -> Option<Interleaving> {
+        let step = usize::try_from(self.strides.x).ok().filter(|step| (1..=Interleaving::MOST).contains(step))?;
+        if self.channels == 4 && self.alpha != AlphaRule::Ignore {
+            return None;
         }
+        let stride = if self.channels == 1 { 0 } else { self.strides.channel };
+        let first = self.first_channel();
+        let channels = [0, 1, 2].map(|channel| (stride * channel - first) as usize);
+        channels.iter().all(|&at| at < step).then_some(Interleaving { step, channels })
+    }
+
+    /// From a pixel's red to the first of its channels that is read: not positive.
+    fn first_channel(&self) -> isize {
+        if self.channels == 1 { 0 } else { (self.strides.channel * 2).min(0) }
+    }
+
+    /// Bytes `range` of row `y`, as [`Self::interleaving`] counts them.
+    pub(crate) fn row_bytes(&self, y: u32, range: Range<usize>) -> &'a [u8] {
+        let start = self.row_start(y).wrapping_add_signed(self.first_channel());
+        &self.data[start + range.start..start + range.end]
+    }
+
+    /// Where red of row `y` begins.
+    fn row_start(&self, y: u32) -> usize {
+        self.origin.wrapping_add_signed(self.strides.y * y as isize)
     }
 
     /// Row `y` as packed RGB, written to `out`.
     pub fn copy_row(&self, y: u32, out: &mut [u8]) {
-        if self.has_packed_rows() {
-            let start = self.row_start(y);
-            out.copy_from_slice(&self.data[start..start + out.len()]);
-        } else {
-            self.convert_row(y, out);
+        match self.interleaving() {
+            Some(from) => from.pack(self.row_bytes(y, from.bytes(0..self.size.width)), out),
+            None => self.convert_row(y, out),
         }
     }
 
@@ -197,17 +240,27 @@ impl AlphaRule {
 mod tests {
     use super::*;
 
+    fn row(view: &PixelView<'_>, y: u32) -> Vec<u8> {
+        let mut out = vec![0; view.size().width as usize * 3];
+        view.copy_row(y, &mut out);
+        out
+    }
+
     #[test]
     fn a_part_of_an_image_is_an_image() {
         let data: Vec<u8> = (0..60).collect();
         let view = PixelView::packed(&data, Size::new(5, 4)).unwrap();
         let part = view.crop(Rect { x: 3, y: 2, size: Size::new(9, 1) });
         assert_eq!(part.size(), Size::new(2, 1));
-        assert_eq!(part.row(0, &mut Vec::new()), &data[39..45]);
+        let mut row = [0; 6];
+        part.copy_row(0, &mut row);
+        assert_eq!(row, data[39..45]);
         let backwards = Strides { y: -15, x: -3, channel: -1 };
         let view = PixelView::new(&data, 59, Size::new(5, 4), 3, backwards, AlphaRule::Ignore).unwrap();
         let part = view.crop(Rect { x: 1, y: 1, size: Size::new(1, 2) });
-        assert_eq!(part.row(1, &mut Vec::new()), [26, 25, 24]);
+        let mut row = [0; 3];
+        part.copy_row(1, &mut row);
+        assert_eq!(row, [26, 25, 24]);
     }
 
     #[test]
@@ -216,22 +269,37 @@ mod tests {
         let size = Size::new(4, 2);
         let flipped = Strides { y: -12, x: 3, channel: 1 };
         let view = PixelView::new(&data, 12, size, 3, flipped, AlphaRule::Ignore).unwrap();
-        let mut scratch = Vec::new();
-        assert_eq!(view.row(0, &mut scratch)[0], 12);
-        assert_eq!(view.row(1, &mut scratch)[0], 0);
+        assert_eq!(row(&view, 0), data[12..]);
+        assert_eq!(row(&view, 1), data[..12]);
         assert!(PixelView::new(&data, 11, size, 3, flipped, AlphaRule::Ignore).is_err());
         assert!(PixelView::packed(&data, Size::new(4, 3)).is_err());
         assert!(PixelView::new(&data, 0, size, 2, flipped, AlphaRule::Ignore).is_err());
     }
 
     #[test]
-    fn planar_and_gray_become_packed_rows() {
+    fn planar_rows_are_converted() {
         let data: Vec<u8> = (0..12).collect();
         let planar = Strides { y: 2, x: 1, channel: 4 };
         let view = PixelView::new(&data, 0, Size::new(2, 2), 3, planar, AlphaRule::Ignore).unwrap();
-        assert_eq!(view.row(1, &mut Vec::new()), [2, 6, 10, 3, 7, 11]);
-        let gray = Strides { y: 2, x: 1, channel: 1 };
-        let view = PixelView::new(&data, 0, Size::new(2, 2), 1, gray, AlphaRule::Ignore).unwrap();
-        assert_eq!(view.row(0, &mut Vec::new()), [0, 0, 0, 1, 1, 1]);
+        assert_eq!(view.interleaving(), None);
+        assert_eq!(row(&view, 1), [2, 6, 10, 3, 7, 11]);
+    }
+
+    #[test]
+    fn gray_rgbx_and_bgr_are_read_in_place() {
+        let data: Vec<u8> = (0..12).collect();
+        let view = |size, origin, channels, strides| {
+            PixelView::new(&data, origin, size, channels, strides, AlphaRule::Ignore).unwrap()
+        };
+        let gray = view(Size::new(2, 2), 0, 1, Strides { y: 2, x: 1, channel: 1 });
+        assert_eq!(gray.interleaving().map(|from| from.row_len(2)), Some(2));
+        assert_eq!(row(&gray, 1), [2, 2, 2, 3, 3, 3]);
+        // The last pixel's fourth byte need not exist.
+        let rgbx = view(Size::new(3, 1), 0, 3, Strides { y: 12, x: 4, channel: 1 });
+        assert_eq!(rgbx.interleaving().map(|from| from.row_len(3)), Some(11));
+        assert_eq!(row(&rgbx, 0), [0, 1, 2, 4, 5, 6, 8, 9, 10]);
+        let bgr = view(Size::new(2, 2), 2, 3, Strides { y: 6, x: 3, channel: -1 });
+        assert_eq!(bgr.interleaving().map(|from| from.at(1, 0)), Some(5));
+        assert_eq!(row(&bgr, 1), [8, 7, 6, 11, 10, 9]);
     }
 }

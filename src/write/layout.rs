@@ -183,6 +183,7 @@ mod tests {
             let row: Vec<u8> = (0..canvas.width * 3).map(|i| (y * canvas.width * 3 + i) as u8).collect();
             writer.row(y, &row);
         }
+        writer.finish();
         out
     }
 

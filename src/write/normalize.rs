@@ -2,30 +2,40 @@
 
 use half::bf16;
 
-use super::{Element, kernels};
+use super::{DType, Element, kernels};
+use crate::error::Result;
 use crate::recipe::{Backend, NormalizeOrder, Pixels};
+use crate::resample::Level;
 
 /// What every byte becomes in every channel.
 pub struct Values<T> {
     /// The value of each byte.
     pub(super) table: [[T; 256]; 3],
-    /// Vector arithmetic that gives the f32 values of all 256 bytes, bit for bit, where there is some.
-    pub(super) form: Option<Form>,
+    /// A level and the arithmetic by which its vectors give the values of all 256 bytes, bit for bit, where there is one.
+    pub(super) vectors: Option<(Level, Form)>,
 }
 
 impl<T: Element> Values<T> {
     /// The values of a recipe's normalisation, by a backend's order of operations.
-    pub fn new(pixels: &Pixels, backend: Backend) -> Self {
+    pub fn new(pixels: &Pixels, backend: Backend) -> Result<Self> {
+        Ok(Self::at_level(Level::current()?, pixels, backend))
+    }
+
+    /// As [`Self::new`], with the vectors of a level of this machine.
+    pub(super) fn at_level(level: Level, pixels: &Pixels, backend: Backend) -> Self {
         let exact: [[f32; 256]; 3] =
             std::array::from_fn(|channel| std::array::from_fn(|byte| normalise(pixels, backend, channel, byte as u8)));
         let table = exact.map(|channel| std::array::from_fn(|byte| T::new(byte as u8, channel[byte])));
-        let form = Form::candidate(pixels, backend).filter(|form| kernels::reproduces(*form, &exact));
-        Self { table, form }
+        let form = match T::DTYPE {
+            DType::UInt8 => Some(Form::IDENTITY),
+            _ => Form::candidate(pixels, backend).filter(|form| kernels::reproduces(level, *form, &exact)),
+        };
+        Self { table, vectors: form.map(|form| (level, form)) }
     }
 
     #[cfg(test)]
     pub(super) fn of_table(table: [[T; 256]; 3]) -> Self {
-        Self { table, form: None }
+        Self { table, vectors: None }
     }
 }
 
@@ -67,6 +77,9 @@ pub(super) struct Form {
 }
 
 impl Form {
+    /// Bytes as they are.
+    const IDENTITY: Self = Self { divisor: 1.0, mean: [0.0; 3], std: [1.0; 3] };
+
     /// The form that is likely to give the reference's bits. Orders of operations differ in the last bit of some values, so
     /// it counts only once it has reproduced the table.
     fn candidate(pixels: &Pixels, backend: Backend) -> Option<Self> {
@@ -92,16 +105,16 @@ mod tests {
 
     #[test]
     fn every_builtin_recipe_that_normalises_in_f32_has_a_vector_form() {
-        if !kernels::has_vectors() {
-            return;
-        }
-        for name in names() {
+        for (level, name) in
+            Level::available().into_iter().skip(1).flat_map(|level| names().into_iter().map(move |name| (level, name)))
+        {
             let recipe = Recipe::load(name, &toml::Table::new()).unwrap();
             if !recipe.pixels.do_normalize || recipe.pixels.order == NormalizeOrder::BFloat16 {
                 continue;
             }
             for backend in [Backend::Pillow, Backend::Torch] {
-                assert!(Values::<f32>::new(&recipe.pixels, backend).form.is_some(), "{name} {backend:?}");
+                let values = Values::<f32>::at_level(level, &recipe.pixels, backend);
+                assert!(values.vectors.is_some(), "{level:?} {name} {backend:?}");
             }
         }
     }

@@ -10,6 +10,7 @@ const LARGE: usize = 12 << 20;
 pub struct Sink<'a, T> {
     start: *mut T,
     len: usize,
+    past_caches: bool,
     marker: PhantomData<&'a mut [T]>,
 }
 
@@ -25,7 +26,7 @@ impl<'a, T: Copy> Sink<'a, T> {
     /// # Safety
     /// `start` must be valid for writes of `len` values, aligned, and used by nobody else for `'a`.
     pub unsafe fn new(start: *mut T, len: usize) -> Self {
-        Self { start, len, marker: PhantomData }
+        Self { start, len, past_caches: len * size_of::<T>() >= LARGE, marker: PhantomData }
     }
 
     /// A sink over a slice.
@@ -50,9 +51,15 @@ impl<'a, T: Copy> Sink<'a, T> {
         self.len == 0
     }
 
-    /// Whether the memory is so large that the caches will not keep it for its reader.
-    pub(super) fn is_large(&self) -> bool {
-        self.len * size_of::<T>() >= LARGE
+    /// Whether writes go past the caches: the memory is so large that they would not keep it for its reader.
+    pub(super) fn is_past_caches(&self) -> bool {
+        self.past_caches
+    }
+
+    /// The same sink with writes that go past the caches or do not.
+    #[cfg(test)]
+    pub(super) fn past_caches(self, past_caches: bool) -> Self {
+        Self { past_caches, ..self }
     }
 
     /// Copies values to `at` and on.

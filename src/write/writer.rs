@@ -1,74 +1,92 @@
 //! Canvas rows to their final address.
 
-use super::kernels::{PatchRow, SLACK};
+use super::kernels::{PatchRow, SLACK, TileRows};
 use super::layout::{Layout, Placement};
 use super::{Element, Sink, Values};
-use crate::recipe::PatchOrder;
+
+/// Rows of tiles that are written at once: enough for runs of whole pages.
+const TILE_ROWS: usize = 8;
 
 /// Writes a band of rows of one view.
 ///
-/// Planes are written row by row. Patches are written a row of patches at a time, because then each is one run of
-/// memory, filled from first to last byte while it is in cache.
+/// Rows are kept until there is a row of patches, or some rows of tiles, because then each patch or plane is one run of memory,
+/// filled from first to last byte.
 pub struct Writer<'a, T> {
     placement: &'a Placement,
     values: &'a Values<T>,
     sink: &'a Sink<'a, T>,
-    /// Lines of the current row of patches.
+    /// Rows that wait.
     lines: &'a mut Vec<u8>,
+    /// Canvas row of the first of them.
+    first: u32,
+    /// How many they are.
+    count: usize,
 }
 
 impl<'a, T: Element> Writer<'a, T> {
     /// A writer of the view placed by `placement` into its tensor's memory; `lines` is scratch.
     pub fn new(placement: &'a Placement, values: &'a Values<T>, sink: &'a Sink<'a, T>, lines: &'a mut Vec<u8>) -> Self {
-        Self { placement, values, sink, lines }
+        Self { placement, values, sink, lines, first: 0, count: 0 }
     }
 
     /// Takes canvas row `y`, packed RGB over all tiles. Rows come in order, from a multiple of [`Placement::unit`] on.
     pub fn row(&mut self, y: u32, row: &[u8]) {
         let cells = self.placement.cells;
-        let (tile_row, y) = (y / cells.tile.height, y % cells.tile.height);
-        match self.placement.layout {
-            Layout::Planar { row: stride, plane, fold, step } => {
-                let width = cells.tile.width as usize;
-                let line = (y % fold) as usize * stride + (y / fold) as usize * step;
-                for (base, run) in self.placement.tiles(tile_row).zip(row.chunks_exact(width * 3)) {
-                    let at = [0, 1, 2].map(|channel| base + channel * plane + line);
-                    T::planar(run, at, self.values, self.sink);
+        let line = y % cells.tile.height;
+        let most = match self.placement.layout {
+            // Rows that do not follow each other in memory are written one by one.
+            Layout::Planar { row: stride, fold, .. } => {
+                let contiguous = stride == cells.tile.width as usize && fold > cells.tile.height;
+                if contiguous { TILE_ROWS } else { 1 }
+            }
+            Layout::Merged { size, .. } | Layout::Flat { size, .. } => {
+                // What a tile has beyond its last whole patch is not encoded.
+                if line / size >= cells.patches.rows {
+                    return;
                 }
+                size as usize
             }
-            Layout::Merged { size, merge, temporal, order } => {
-                self.patch_line((tile_row, y), row, size, order, merge, |row, values, sink| {
-                    T::merged(row, temporal as usize, values, sink);
-                });
-            }
-            Layout::Flat { size, merge, order } => {
-                self.patch_line((tile_row, y), row, size, order, merge, T::flat);
-            }
+        };
+        if self.count == 0 {
+            self.first = y;
+            self.lines.resize(row.len() * most + SLACK, 0);
+        }
+        self.lines[self.count * row.len()..][..row.len()].copy_from_slice(row);
+        self.count += 1;
+        if self.count == most || line + 1 == cells.tile.height {
+            self.flush(row.len());
         }
     }
 
-    /// Keeps a line until its row of patches is whole, then writes that. What a tile has beyond its last whole patch is
-    /// not encoded.
-    fn patch_line(
-        &mut self,
-        (tile_row, y): (u32, u32),
-        row: &[u8],
-        size: u32,
-        order: PatchOrder,
-        merge: u32,
-        write: impl FnOnce(&PatchRow<'_>, &Values<T>, &Sink<'_, T>),
-    ) {
-        let (patch_row, line) = (y / size, (y % size) as usize);
-        if patch_row >= self.placement.cells.patches.rows {
-            return;
-        }
-        let stride = row.len();
-        self.lines.resize(stride * size as usize + SLACK, 0);
-        self.lines[line * stride..][..stride].copy_from_slice(row);
-        if line + 1 == size as usize {
-            let patches = self.placement.patches(tile_row, patch_row, size, order, merge);
-            let row = PatchRow { lines: self.lines, stride, size: size as usize, patches: &patches };
-            write(&row, self.values, self.sink);
+    /// Writes what waits.
+    pub fn finish(mut self) {
+        self.flush(self.placement.cells.tiles.canvas(self.placement.cells.tile).width as usize * 3);
+    }
+
+    fn flush(&mut self, stride: usize) {
+        let Self { placement, values, sink, first, .. } = *self;
+        let cells = placement.cells;
+        let (tile_row, line) = (first / cells.tile.height, first % cells.tile.height);
+        let count = std::mem::take(&mut self.count);
+        let lines = &self.lines[..];
+        match placement.layout {
+            _ if count == 0 => {}
+            Layout::Planar { row, plane, fold, step } => {
+                let width = cells.tile.width as usize;
+                let line = (line % fold) as usize * row + (line / fold) as usize * step;
+                let tiles = placement.tiles(tile_row).enumerate();
+                let tiles: Vec<_> = tiles.map(|(tile, base)| (tile * width * 3, base + line)).collect();
+                T::planar(&TileRows { lines, stride, count, width, plane, tiles: &tiles }, values, sink);
+            }
+            Layout::Merged { size, merge, temporal, order } => {
+                let patches = placement.patches(tile_row, line / size, size, order, merge);
+                let row = PatchRow { lines, stride, size: size as usize, patches: &patches };
+                T::merged(&row, temporal as usize, values, sink);
+            }
+            Layout::Flat { size, merge, order } => {
+                let patches = placement.patches(tile_row, line / size, size, order, merge);
+                T::flat(&PatchRow { lines, stride, size: size as usize, patches: &patches }, values, sink);
+            }
         }
     }
 }

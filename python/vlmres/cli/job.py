@@ -55,6 +55,7 @@ class Job:
             "layout": processor.layout,
             "dtype": processor.dtype,
             "arithmetic": resolve_arithmetic(processor.arithmetic),
+            "decode": processor.decode,
         }
 
     def prepare(self, *, force: bool) -> None:

@@ -15,7 +15,7 @@ from vlmres.cli import output, shards
 from vlmres.cli.files import find_images
 from vlmres.cli.job import Job, OtherContentError
 from vlmres.cli.options import Overrides, Paths, RecipeName, load_recipe
-from vlmres.processor import Arithmetic, DType, Layout
+from vlmres.processor import Arithmetic, Decode, DType, Layout
 
 if TYPE_CHECKING:
     from rich.progress import Task
@@ -38,6 +38,9 @@ def process(
     arithmetic: Annotated[
         Arithmetic | None, typer.Option(help="Whose resize to equal; by default the recipe's.", show_default=False)
     ] = None,
+    decode: Annotated[
+        Decode, typer.Option(help="scaled: JPEG files that become far smaller are decoded smaller; faster, not exact.")
+    ] = "exact",
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; fewer where they need over 1 GiB.")] = 64,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads; by default all processors.", show_default=False)
@@ -51,7 +54,7 @@ def process(
     """
     chosen = load_recipe(recipe, overrides)
     try:
-        processor = vlmres.Processor(chosen, layout, dtype, arithmetic, threads)
+        processor = vlmres.Processor(chosen, layout, dtype, arithmetic, threads, decode=decode)
     except vlmres.RecipeError as error:
         raise typer.BadParameter(str(error)) from None
     job = Job(find_images(paths), out, processor, shard_size)

@@ -13,8 +13,9 @@ use std::arch::x86_64::{
     _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi8, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
 };
 
-use super::{BLOCK, KernelScratch, Rows};
+use super::{BLOCK, KernelScratch};
 use crate::resample::AxisWeights;
+use crate::source::Interleaving;
 
 /// Rows in a vector.
 const LANES: usize = 8;
@@ -39,24 +40,25 @@ fn needs_two_planes(axis: &AxisWeights) -> bool {
     (0..axis.len()).any(|index| axis.of(index).1.iter().any(|&weight| i16::try_from(weight).is_err()))
 }
 
+/// Output pixels that are made at once, so that what lies between the steps stays in the first-level cache.
+const STRIP: usize = 64;
+
 /// The horizontal pass: weights in whole quads of source pixels.
 pub(in crate::resample) struct Horizontal {
     /// Per output pixel: its first quad, and where its weights end in `weights`.
     spans: Vec<(u32, u32)>,
     /// Per quad of an output pixel, its two pairs of weights.
     weights: Vec<[[i32; 2]; 2]>,
-    /// First and one past the last quad that is read.
-    quads: (usize, usize),
+    from: Interleaving,
     two_planes: bool,
     bits: u32,
 }
 
 impl Horizontal {
-    pub(super) fn new(axis: &AxisWeights) -> Self {
+    pub(super) fn new(axis: &AxisWeights, from: Interleaving) -> Self {
         let two_planes = needs_two_planes(axis);
         let mut spans = Vec::with_capacity(axis.len());
         let mut packed = Vec::new();
-        let mut quads = (usize::MAX, 0);
         for index in 0..axis.len() {
             let (start, weights) = axis.of(index);
             let (first, lead) = (start / 4, start % 4);
@@ -67,9 +69,8 @@ impl Horizontal {
                 packed.push([pair(weight(0), weight(1), two_planes), pair(weight(2), weight(3), two_planes)]);
             }
             spans.push((first as u32, packed.len() as u32));
-            quads = (quads.0.min(first), quads.1.max(first + count));
         }
-        Self { spans, weights: packed, quads, two_planes, bits: axis.bits() }
+        Self { spans, weights: packed, from, two_planes, bits: axis.bits() }
     }
 
     /// As [`super::Horizontal::rows`].
@@ -77,30 +78,45 @@ impl Horizontal {
     /// # Safety
     /// The machine must have the features.
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn rows(
-        &self,
-        input: Rows<'_>,
-        output: &mut [u8],
-        starts: &[usize],
-        len: usize,
-        scratch: &mut KernelScratch,
-    ) {
-        let (first, last) = self.quads;
+    pub(super) unsafe fn rows(&self, input: &[&[u8]], output: &mut [&mut [u8]], scratch: &mut KernelScratch) {
         let KernelScratch { gathered, columns, .. } = scratch;
-        gathered.resize((last - first) * QUAD, 0);
-        // Room for the transposition's last, partial step.
-        columns.resize(len.next_multiple_of(32) * BLOCK, 0);
-        for half in 0..starts.len().div_ceil(LANES) {
-            gather(input, half * LANES, first..last, gathered);
-            if self.two_planes {
-                self.multiply::<2>(gathered, columns, half * LANES);
-            } else {
-                self.multiply::<1>(gathered, columns, half * LANES);
+        columns.resize(STRIP * 3 * BLOCK, 0);
+        let mut from = 0;
+        for (strip, spans) in self.spans.chunks(STRIP).enumerate() {
+            let weights = &self.weights[from..spans[spans.len() - 1].1 as usize];
+            // Windows need not begin or end in order at an image's edges.
+            let count =
+                |index: usize| spans[index].1 as usize - if index == 0 { from } else { spans[index - 1].1 as usize };
+            let first = spans.iter().map(|span| span.0 as usize).min().unwrap_or(0);
+            let last = (0..spans.len()).map(|index| spans[index].0 as usize + count(index)).max().unwrap_or(0);
+            gathered.resize((last - first) * QUAD, 0);
+            for half in 0..input.len().div_ceil(LANES) {
+                gather(input, half * LANES, first..last, self.from, gathered);
+                let part = Part { spans, weights, from, first, bits: self.bits };
+                if self.two_planes {
+                    part.multiply::<2>(gathered, columns, half * LANES);
+                } else {
+                    part.multiply::<1>(gathered, columns, half * LANES);
+                }
             }
+            transpose(columns, output, strip * STRIP * 3, spans.len() * 3);
+            from += weights.len();
         }
-        transpose(columns, output, starts, len);
     }
+}
 
+/// A strip of the output.
+struct Part<'a> {
+    spans: &'a [(u32, u32)],
+    weights: &'a [[[i32; 2]; 2]],
+    /// Where the strip's weights begin among all.
+    from: usize,
+    /// First quad that was gathered.
+    first: usize,
+    bits: u32,
+}
+
+impl Part<'_> {
     /// From gathered quads to 8 of a column's 16 rows, from `row` on.
     #[target_feature(enable = "avx2")]
     fn multiply<const PLANES: usize>(&self, gathered: &[u8], columns: &mut [u8], row: usize) {
@@ -109,11 +125,12 @@ impl Horizontal {
         let zero = _mm256_setzero_si256();
         // Lanes [R03 G03 B03 –][R47 G47 B47 –] to R03 R47 G03 G47 B03 B47.
         let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-        let mut from = 0;
+        let mut done = 0;
         for (&(quad, end), out) in self.spans.iter().zip(columns.chunks_exact_mut(3 * BLOCK)) {
-            let weights = &self.weights[from..end as usize];
-            from = end as usize;
-            let start = (quad as usize - self.quads.0) * QUAD;
+            let end = end as usize - self.from;
+            let weights = &self.weights[done..end];
+            done = end;
+            let start = (quad as usize - self.first) * QUAD;
             let pixels = gathered[start..start + weights.len() * QUAD].chunks_exact(QUAD);
             let mut sums = [[zero; PLANES]; 3];
             for channel in &mut sums {
@@ -165,18 +182,22 @@ fn store(bytes: &mut [u8], vector: __m256i) {
     unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), vector) }
 }
 
-/// From rows of packed RGB to quads of 8 rows from `from` on; missing rows repeat the last.
+/// From rows to quads of 8 rows from `row` on; missing rows repeat the last.
 #[target_feature(enable = "avx2")]
-fn gather(input: Rows<'_>, from: usize, quads: std::ops::Range<usize>, gathered: &mut [u8]) {
+fn gather(input: &[&[u8]], row: usize, quads: std::ops::Range<usize>, from: Interleaving, gathered: &mut [u8]) {
     // R0 G0 B0 R1 … -> R0 R1 R2 R3 G0 G1 G2 G3 B0 B1 B2 B3 in each 128-bit lane.
-    let by_channel = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, -1, -1, -1, -1));
+    let order: [i8; 16] = std::array::from_fn(|at| if at < 12 { from.at(at % 4, at / 4) as i8 } else { -1 });
+    // SAFETY: the array holds 16 bytes.
+    let by_channel = _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(order.as_ptr().cast()) });
     let pairs = [
         _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1)),
         _mm256_broadcastsi128_si256(_mm_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1)),
     ];
-    let rows: [&[u8]; LANES] = std::array::from_fn(|row| input.row((from + row).min(input.count() - 1)));
+    let rows: [&[u8]; LANES] = std::array::from_fn(|lane| input[(row + lane).min(input.len() - 1)]);
+    let (step, len) = (from.at(4, 0) - from.at(0, 0), rows[0].len());
     // Whole 16-byte loads stay within a row up to here.
-    let whole = (input.len.saturating_sub(4) / 12).clamp(quads.start, quads.end);
+    let whole = (len + step).saturating_sub(16) / step;
+    let whole = whole.clamp(quads.start, quads.end);
     let first = quads.start;
     let mut put = |quad: usize, lanes: [__m256i; 4]| {
         let lanes = lanes.map(|lane| _mm256_shuffle_epi8(lane, by_channel));
@@ -195,15 +216,15 @@ fn gather(input: Rows<'_>, from: usize, quads: std::ops::Range<usize>, gathered:
         }
     };
     for quad in quads.start..whole {
-        // SAFETY: `12 * quad + 16 <= len` below `whole`.
-        let at = |row: usize| unsafe { _mm_loadu_si128(rows[row].as_ptr().add(quad * 12).cast()) };
+        // SAFETY: `step * quad + 16 <= len` below `whole`.
+        let at = |row: usize| unsafe { _mm_loadu_si128(rows[row].as_ptr().add(quad * step).cast()) };
         put(quad, std::array::from_fn(|g| _mm256_set_m128i(at(4 + g), at(g))));
     }
     for quad in whole..quads.end {
         let mut tails = [[0u8; 16]; LANES];
         for (tail, row) in tails.iter_mut().zip(rows) {
-            let row = &row[(quad * 12).min(row.len())..];
-            let count = row.len().min(12);
+            let row = &row[(quad * step).min(len)..];
+            let count = row.len().min(16);
             tail[..count].copy_from_slice(&row[..count]);
         }
         // SAFETY: a tail holds 16 bytes.
@@ -212,14 +233,10 @@ fn gather(input: Rows<'_>, from: usize, quads: std::ops::Range<usize>, gathered:
     }
 }
 
-/// From columns of 16 rows to rows: 32 columns a step, as two 16 x 16 transpositions side by side.
+/// From columns of 16 rows to `len` bytes of each row from `first` on: 32 columns a step, as two 16 x 16 transpositions.
 #[target_feature(enable = "avx2")]
-fn transpose(columns: &[u8], output: &mut [u8], starts: &[usize], len: usize) {
-    for (step, columns) in columns.chunks_exact(32 * BLOCK).enumerate() {
-        let at = step * 32;
-        if at >= len {
-            break;
-        }
+fn transpose(columns: &[u8], output: &mut [&mut [u8]], first: usize, len: usize) {
+    for (columns, at) in columns.chunks_exact(32 * BLOCK).zip((0..len).step_by(32)) {
         let column = |index: usize| -> __m128i {
             // SAFETY: the step holds 32 columns of 16 bytes.
             unsafe { _mm_loadu_si128(columns.as_ptr().add(index * BLOCK).cast()) }
@@ -235,8 +252,8 @@ fn transpose(columns: &[u8], output: &mut [u8], starts: &[usize], len: usize) {
                 }
             });
         }
-        for (&start, vector) in starts.iter().zip(a) {
-            let row = &mut output[start + at..start + len];
+        for (row, vector) in output.iter_mut().zip(a) {
+            let row = &mut row[first + at..first + len];
             if row.len() >= 32 {
                 store(row, vector);
             } else {
@@ -276,7 +293,7 @@ impl Vertical {
     /// # Safety
     /// The machine must have the features.
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn row(&self, index: usize, rows: Rows<'_>, output: &mut [u8]) {
+    pub(super) unsafe fn row(&self, index: usize, rows: &[&[u8]], output: &mut [u8]) {
         let first = if index == 0 { 0 } else { self.ends[index - 1] as usize };
         let weights = &self.weights[first..self.ends[index] as usize];
         if self.two_planes {
@@ -288,16 +305,16 @@ impl Vertical {
 }
 
 #[target_feature(enable = "avx2")]
-fn vertical<const PLANES: usize>(rows: Rows<'_>, weights: &[[i32; 2]], bits: u32, output: &mut [u8]) {
+fn vertical<const PLANES: usize>(rows: &[&[u8]], weights: &[[i32; 2]], bits: u32, output: &mut [u8]) {
     let half = _mm256_set1_epi32(1 << (bits - 1));
     let shift = _mm_cvtsi32_si128(bits as i32);
     let zero = _mm256_setzero_si256();
-    let last = rows.count() - 1;
-    let len = rows.len;
+    let last = rows.len() - 1;
+    let len = output.len();
     for (step, out) in output.chunks_mut(32).enumerate() {
         let at = step * 32;
         let row = |index: usize| {
-            let row = &rows.row(index.min(last))[at..len.min(at + 32)];
+            let row = &rows[index.min(last)][at..len.min(at + 32)];
             if row.len() == 32 {
                 load(row)
             } else {

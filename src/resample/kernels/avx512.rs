@@ -1,30 +1,39 @@
-//! AVX-512 with VNNI: `vpdpbusd` adds the products of four bytes and four signed weight bytes to a 32-bit lane.
+//! AVX-512 with VNNI and VBMI: `vpdpbusd` adds the products of four bytes and four signed weight bytes to a 32-bit lane, and
+//! `vpermb` brings the four bytes there.
 //!
 //! A weight is split into three signed bytes, `w = b2 * 2^16 + b1 * 2^8 + b0` (two where 16 bits are enough), with an
 //! accumulator for each; they are put together modulo 2^32, in which the sum itself fits.
 //!
-//! The horizontal pass works on 16 rows at once, a row to a lane:
+//! The horizontal pass makes sixteen bytes of a row at once, a byte to a lane, of up to eight rows, so that a vector of
+//! weights is loaded once for all of them:
 //!
 //! ```text
-//!   source, one row:   R0 G0 B0 R1 G1 B1 R2 G2 B2 R3 G3 B3 | next quad …
-//!   gathered, quad q:  R: [row 0: R0 R1 R2 R3][row 1: R0 R1 R2 R3] … [row 15]     64 bytes, then G, then B
-//!   columns:           per output pixel and channel 16 bytes, one per row; transposed back at the end
+//!   output bytes:       R0        G0        B0        R1      …  R5        lane 0 … 15
+//!   first four taps:  [R R R R] [G G G G] [B B B B] [R R R R] …           bytes of the source row, by one `vpermb`
+//!   next four taps:   [R R R R] …                                         until every lane has had its window
 //! ```
+//!
+//! Where the windows of six pixels do not fit the 64 bytes of a load, a load brings the lanes of three, two or one of them.
 
 use std::arch::x86_64::{
-    __m128i, __m512i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_setr_epi8, _mm_storeu_si128, _mm512_add_epi32,
-    _mm512_broadcast_i32x4, _mm512_castsi128_si512, _mm512_cvtusepi32_epi8, _mm512_dpbusd_epi32, _mm512_inserti32x4,
-    _mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_max_epi32, _mm512_packs_epi32,
-    _mm512_packus_epi16, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_epi8, _mm512_slli_epi32,
-    _mm512_sra_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi8, _mm512_unpackhi_epi16, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512i, _mm_cvtsi32_si128, _mm_mask_storeu_epi8, _mm_storeu_si128, _mm512_add_epi32, _mm512_castsi512_si128,
+    _mm512_dpbusd_epi32, _mm512_extracti32x4_epi32, _mm512_load_si512, _mm512_loadu_si512,
+    _mm512_mask_permutexvar_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_packs_epi32,
+    _mm512_packus_epi16, _mm512_permutexvar_epi8, _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_setr_epi32,
+    _mm512_setzero_si512, _mm512_slli_epi32, _mm512_sra_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi8,
+    _mm512_unpackhi_epi16, _mm512_unpacklo_epi8, _mm512_unpacklo_epi16,
 };
 
-use super::{BLOCK, KernelScratch, Rows};
+use super::BLOCK;
 use crate::resample::AxisWeights;
+use crate::source::Interleaving;
 
-/// Bytes of one gathered quad: three channels of 16 rows of four pixels.
-const QUAD: usize = 3 * 64;
+/// Bytes of a load.
+const LOAD: usize = 64;
+/// Output bytes that are made at once.
+const LANES: usize = 16;
+/// Most pixels that so many output bytes belong to.
+const PIXELS: usize = 6;
 
 /// A weight's three bytes, low to high.
 fn split(weight: i32) -> [i8; 3] {
@@ -45,96 +54,308 @@ fn planes(weights: &[i32], first: usize) -> [i32; 3] {
     lanes.map(i32::from_le_bytes)
 }
 
-/// The horizontal pass: weights in whole quads of source pixels.
+/// Four taps of sixteen output bytes.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Taps {
+    /// Which byte of its load each tap is.
+    index: [u8; LOAD],
+    /// Their weights' bytes, low to high.
+    planes: [[i8; LOAD]; 3],
+    /// Where each load begins in the row, and the bytes of the vector that it brings.
+    loads: [(u32, u64); PIXELS],
+}
+
+/// The horizontal pass.
 pub(in crate::resample) struct Horizontal {
-    /// Per output pixel: its first quad, and where its weights end in `weights`.
-    spans: Vec<(u32, u32)>,
-    /// Per quad of an output pixel, the bytes of its four weights.
-    weights: Vec<[i32; 3]>,
-    /// First and one past the last quad that is read.
-    quads: (usize, usize),
+    /// In the order of output bytes.
+    taps: Vec<Taps>,
+    /// Per sixteen output bytes, where theirs end.
+    ends: Vec<u32>,
+    /// Loads of each.
+    loads: usize,
     three_planes: bool,
     bits: u32,
 }
 
 impl Horizontal {
-    pub(super) fn new(axis: &AxisWeights) -> Self {
-        let mut spans = Vec::with_capacity(axis.len());
-        let mut packed = Vec::new();
-        let mut quads = (usize::MAX, 0);
-        for index in 0..axis.len() {
-            let (start, weights) = axis.of(index);
-            let (first, lead) = (start / 4, start % 4);
-            let (head, tail) = weights.split_at(weights.len().min(4 - lead));
-            packed.push(planes(head, lead));
-            packed.extend(tail.chunks(4).map(|quad| planes(quad, 0)));
-            spans.push((first as u32, packed.len() as u32));
-            quads = (quads.0.min(first), quads.1.max(first + 1 + tail.len().div_ceil(4)));
+    pub(super) fn new(axis: &AxisWeights, from: Interleaving) -> Self {
+        // The fewest loads, among those with loops of their own, that bring all.
+        let counts = [1, 2, 3, PIXELS];
+        counts
+            .into_iter()
+            .find_map(|loads| Self::with_loads(axis, from, loads))
+            .expect("a load holds a pixel's four taps")
+    }
+
+    /// The pass with so many loads for each vector, if they can bring all bytes.
+    fn with_loads(axis: &AxisWeights, from: Interleaving, loads: usize) -> Option<Self> {
+        let row_len = from.row_len(axis.input());
+        let last_load = row_len.saturating_sub(LOAD);
+        let (mut taps, mut ends) = (Vec::new(), Vec::new());
+        let bytes = axis.len() * 3;
+        for first in (0..bytes).step_by(LANES) {
+            let lanes = first..bytes.min(first + LANES);
+            let of = |byte: usize| axis.of(byte / 3);
+            let count = lanes.clone().map(|byte| of(byte).1.len().div_ceil(4)).max().unwrap_or(1);
+            for quad in 0..count {
+                let mut one = Taps { index: [0; LOAD], planes: [[0; LOAD]; 3], loads: [(0, 0); PIXELS] };
+                // Lanes whose pixels share a load.
+                let load_of = |byte: usize| (byte / 3 - first / 3) * loads / PIXELS;
+                for load in 0..loads {
+                    let lanes = || lanes.clone().filter(|&byte| load_of(byte) == load);
+                    // Bytes of the row and weights of a lane's four taps.
+                    let taps_of = |byte: usize| {
+                        let (start, weights) = of(byte);
+                        let taps = weights.iter().enumerate().skip(quad * 4).take(4);
+                        taps.map(move |(tap, &weight)| (from.at(start + tap, byte % 3), weight))
+                    };
+                    let base =
+                        lanes().flat_map(|byte| taps_of(byte).map(|(at, _)| at)).min().unwrap_or(0).min(last_load);
+                    let mut mask = 0;
+                    for byte in lanes() {
+                        let lane = (byte - first) * 4;
+                        mask |= 0b1111 << lane;
+                        for (tap, (at, weight)) in taps_of(byte).enumerate() {
+                            one.index[lane + tap] =
+                                u8::try_from(at - base).ok().filter(|&at| usize::from(at) < LOAD)?;
+                            for (plane, part) in one.planes.iter_mut().zip(split(weight)) {
+                                plane[lane + tap] = part;
+                            }
+                        }
+                    }
+                    one.loads[load] = (base as u32, mask);
+                }
+                taps.push(one);
+            }
+            ends.push(taps.len() as u32);
         }
-        let three_planes = packed.iter().any(|planes: &[i32; 3]| planes[2] != 0);
-        Self { spans, weights: packed, quads, three_planes, bits: axis.bits() }
+        let three_planes = taps.iter().any(|taps| taps.planes[2].iter().any(|&byte| byte != 0));
+        Some(Self { taps, ends, loads, three_planes, bits: axis.bits() })
     }
 
     /// As [`super::Horizontal::rows`].
     ///
     /// # Safety
     /// The machine must have the features.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    pub(super) unsafe fn rows(
-        &self,
-        input: Rows<'_>,
-        output: &mut [u8],
-        starts: &[usize],
-        len: usize,
-        scratch: &mut KernelScratch,
-    ) {
-        let (first, last) = self.quads;
-        let KernelScratch { gathered, columns, .. } = scratch;
-        gathered.resize((last - first) * QUAD, 0);
-        // Room for the transposition's last, partial step.
-        columns.resize(len.next_multiple_of(64) * BLOCK, 0);
-        gather(input, first..last, gathered);
-        if self.three_planes {
-            self.multiply::<3>(gathered, columns);
-        } else {
-            self.multiply::<2>(gathered, columns);
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    pub(super) unsafe fn rows(&self, input: &[&[u8]], output: &mut [&mut [u8]]) {
+        let len = output[0].len();
+        let mut targets = [std::ptr::null_mut(); BLOCK];
+        for (index, target) in targets.iter_mut().enumerate() {
+            // What is made twice is written twice.
+            *target = output[index.min(input.len() - 1)].as_mut_ptr();
         }
-        transpose(columns, output, starts, len);
+        // SAFETY: each target is a row of `len` bytes.
+        unsafe { self.run::<Rows>(input, &targets, len) };
     }
 
-    /// From gathered quads to columns of 16 rows.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn multiply<const PLANES: usize>(&self, gathered: &[u8], columns: &mut [u8]) {
+    /// Up to [`BLOCK`] rows to quads of rows, each of `stride` bytes.
+    ///
+    /// # Safety
+    /// The machine must have the features.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    pub(super) unsafe fn quads(&self, input: &[&[u8]], quads: &mut [u8], stride: usize, len: usize) {
+        assert!(quads.len() >= input.len().div_ceil(4) * stride && stride >= quad_stride(len), "{len}");
+        let start = quads.as_mut_ptr();
+        let mut targets = [start; BLOCK];
+        for (index, target) in targets.iter_mut().enumerate() {
+            *target = start.wrapping_add(index.min(input.len() - 1) / 4 * stride);
+        }
+        // SAFETY: each target is a quad of rows of `len` bytes.
+        unsafe { self.run::<Quads>(input, &targets, len) };
+    }
+
+    /// All rows, eight or four at once. What is missing there repeats the last row.
+    ///
+    /// # Safety
+    /// The machine must have the features; a target must be what its kind says.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    unsafe fn run<T: Target>(&self, input: &[&[u8]], targets: &[*mut u8; BLOCK], len: usize) {
+        // Loads of a row that is shorter than one would leave it.
+        let mut short = [[0; LOAD]; BLOCK];
+        let mut sources = [std::ptr::null(); BLOCK];
+        for (index, (source, short)) in sources.iter_mut().zip(&mut short).enumerate() {
+            let row = input[index.min(input.len() - 1)];
+            *source = row.as_ptr();
+            if row.len() < LOAD {
+                short[..row.len()].copy_from_slice(row);
+                *source = short.as_ptr();
+            }
+        }
+        let mut done = 0;
+        while done < input.len() {
+            // SAFETY: a source has the length that the loads were made for, or 64.
+            done += unsafe {
+                if input.len() - done > 4 {
+                    self.some::<T, 8>(&sources[done..], &targets[done..], len)
+                } else {
+                    self.some::<T, 4>(&sources[done..], &targets[done..], len)
+                }
+            };
+        }
+    }
+
+    /// So many rows; returns how many.
+    ///
+    /// # Safety
+    /// As of [`Self::multiply`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    unsafe fn some<T: Target, const ROWS: usize>(&self, from: &[*const u8], to: &[*mut u8], len: usize) -> usize {
+        let (from, to) = (std::array::from_fn(|row| from[row]), std::array::from_fn(|row| to[row]));
+        // SAFETY: as the caller promises.
+        unsafe {
+            match (self.loads, self.three_planes) {
+                (1, true) => self.multiply::<T, ROWS, 3, 1>(from, to, len),
+                (1, false) => self.multiply::<T, ROWS, 2, 1>(from, to, len),
+                (2, true) => self.multiply::<T, ROWS, 3, 2>(from, to, len),
+                (2, false) => self.multiply::<T, ROWS, 2, 2>(from, to, len),
+                (3, true) => self.multiply::<T, ROWS, 3, 3>(from, to, len),
+                (3, false) => self.multiply::<T, ROWS, 2, 3>(from, to, len),
+                (_, true) => self.multiply::<T, ROWS, 3, PIXELS>(from, to, len),
+                (_, false) => self.multiply::<T, ROWS, 2, PIXELS>(from, to, len),
+            }
+        }
+        ROWS
+    }
+
+    /// Rows from their sources to their targets.
+    ///
+    /// # Safety
+    /// The machine must have the features; sources must be readable where the loads are, and targets be what their kind says.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    unsafe fn multiply<T: Target, const ROWS: usize, const PLANES: usize, const LOADS: usize>(
+        &self,
+        sources: [*const u8; ROWS],
+        targets: [*mut u8; ROWS],
+        len: usize,
+    ) {
         let half = _mm512_set1_epi32(1 << (self.bits - 1));
         let shift = _mm_cvtsi32_si128(self.bits as i32);
         let zero = _mm512_setzero_si512();
+        let order = load(&T::ORDER.0);
         let mut from = 0;
-        for (&(quad, end), out) in self.spans.iter().zip(columns.chunks_exact_mut(3 * BLOCK)) {
-            let weights = &self.weights[from..end as usize];
-            from = end as usize;
-            let start = (quad as usize - self.quads.0) * QUAD;
-            let pixels = gathered[start..start + weights.len() * QUAD].chunks_exact(QUAD);
-            let mut sums = [[zero; PLANES]; 3];
-            for channel in &mut sums {
-                channel[0] = half;
+        for (&end, at) in self.ends.iter().zip((0..).step_by(LANES)) {
+            let mut sums = [[zero; PLANES]; ROWS];
+            for row in &mut sums {
+                row[0] = half;
             }
-            for (weights, pixels) in weights.iter().zip(pixels) {
-                let weights: [__m512i; PLANES] = std::array::from_fn(|plane| _mm512_set1_epi32(weights[plane]));
-                for (sums, pixels) in sums.iter_mut().zip(pixels.chunks_exact(64)) {
-                    let pixels = load(pixels);
+            for taps in &self.taps[from as usize..end as usize] {
+                let index = load(&taps.index);
+                let weights: [__m512i; PLANES] = std::array::from_fn(|plane| load(&taps.planes[plane]));
+                for (sums, source) in sums.iter_mut().zip(sources) {
+                    // SAFETY: a load lies in the row.
+                    let brought =
+                        |load: usize| unsafe { _mm512_loadu_si512(source.add(taps.loads[load].0 as usize).cast()) };
+                    let mut pixels = _mm512_permutexvar_epi8(index, brought(0));
+                    for load in 1..LOADS {
+                        pixels = _mm512_mask_permutexvar_epi8(pixels, taps.loads[load].1, index, brought(load));
+                    }
                     for (sum, weights) in sums.iter_mut().zip(weights) {
                         *sum = _mm512_dpbusd_epi32(*sum, pixels, weights);
                     }
                 }
             }
-            for (sums, out) in sums.into_iter().zip(out.chunks_exact_mut(BLOCK)) {
-                let value = _mm512_max_epi32(_mm512_sra_epi32(join(sums), shift), zero);
-                let bytes = _mm512_cvtusepi32_epi8(value);
-                // SAFETY: `out` holds 16 bytes.
-                unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), bytes) };
+            from = end;
+            for (sums, targets) in sums.as_chunks::<4>().0.iter().zip(targets.as_chunks().0) {
+                let bytes =
+                    _mm512_permutexvar_epi8(order, to_bytes(sums.map(|sums| _mm512_sra_epi32(join(sums), shift))));
+                // SAFETY: as the caller promises.
+                unsafe { T::store(targets, at, len, bytes) };
             }
         }
     }
+}
+
+/// Bytes of a quad of rows: 64 columns more than begun.
+pub(super) const fn quad_stride(len: usize) -> usize {
+    len.next_multiple_of(64) * 4
+}
+
+/// Four vectors of numbers as bytes that saturate; each 128-bit lane holds four numbers of every vector.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn to_bytes(values: [__m512i; 4]) -> __m512i {
+    // A value lies within 16 bits: weights sum to one, and no filter overshoots by a multiple.
+    _mm512_packus_epi16(_mm512_packs_epi32(values[0], values[1]), _mm512_packs_epi32(values[2], values[3]))
+}
+
+/// An order of bytes for `vpermb`.
+#[repr(align(64))]
+struct Order([u8; LOAD]);
+
+impl Order {
+    /// Puts the byte of column `column` and row `row`, as [`to_bytes`] leaves it, where `place` says.
+    const fn new(rows: bool) -> Self {
+        let mut order = [0; LOAD];
+        let mut at = 0;
+        while at < LOAD {
+            let (row, column) = if rows { (at / LANES, at % LANES) } else { (at % 4, at / 4) };
+            order[at] = (column / 4 * 16 + row * 4 + column % 4) as u8;
+            at += 1;
+        }
+        Self(order)
+    }
+}
+
+/// Where sixteen columns of four rows go.
+trait Target {
+    const ORDER: Order;
+
+    /// Stores bytes in this kind's order as columns from `at` on of rows of `len` bytes.
+    ///
+    /// # Safety
+    /// The machine must have the features, and `targets` must be rows, or quads of them, of this length.
+    unsafe fn store(targets: &[*mut u8; 4], at: usize, len: usize, bytes: __m512i);
+}
+
+/// Four rows.
+struct Rows;
+
+impl Target for Rows {
+    const ORDER: Order = Order::new(true);
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn store(targets: &[*mut u8; 4], at: usize, len: usize, bytes: __m512i) {
+        let rows = [
+            _mm512_castsi512_si128(bytes),
+            _mm512_extracti32x4_epi32::<1>(bytes),
+            _mm512_extracti32x4_epi32::<2>(bytes),
+            _mm512_extracti32x4_epi32::<3>(bytes),
+        ];
+        for (target, bytes) in targets.iter().zip(rows) {
+            // SAFETY: the mask ends with the row, and so do whole vectors.
+            unsafe {
+                if len - at >= LANES {
+                    _mm_storeu_si128(target.add(at).cast(), bytes);
+                } else {
+                    _mm_mask_storeu_epi8(target.add(at).cast(), (1 << (len - at)) - 1, bytes);
+                }
+            }
+        }
+    }
+}
+
+/// One quad: the four rows' bytes of a column, then the next column's.
+struct Quads;
+
+impl Target for Quads {
+    const ORDER: Order = Order::new(false);
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn store(targets: &[*mut u8; 4], at: usize, _: usize, bytes: __m512i) {
+        // SAFETY: a quad has room for whole vectors.
+        unsafe { _mm512_storeu_si512(targets[0].add(at * 4).cast(), bytes) };
+    }
+}
+
+/// A vector of bytes or weights that lies at a multiple of 64.
+#[target_feature(enable = "avx512f")]
+fn load<T>(bytes: &[T; LOAD]) -> __m512i {
+    const { assert!(size_of::<T>() == 1) };
+    // SAFETY: the array holds 64 bytes, and a field of [`Taps`] is aligned.
+    unsafe { _mm512_load_si512(bytes.as_ptr().cast()) }
 }
 
 /// Planes put together modulo 2^32.
@@ -142,13 +363,6 @@ impl Horizontal {
 fn join<const PLANES: usize>(sums: [__m512i; PLANES]) -> __m512i {
     let low = _mm512_add_epi32(sums[0], _mm512_slli_epi32::<8>(sums[1]));
     if PLANES == 3 { _mm512_add_epi32(low, _mm512_slli_epi32::<16>(sums[2])) } else { low }
-}
-
-#[target_feature(enable = "avx512f")]
-fn load(bytes: &[u8]) -> __m512i {
-    debug_assert!(bytes.len() >= 64);
-    // SAFETY: all callers pass 64 bytes.
-    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
 
 /// Stores the bytes of `mask`. Masked stores are several times slower, and only a row's end needs one.
@@ -168,105 +382,49 @@ unsafe fn store(out: *mut u8, mask: u64, bytes: __m512i) {
     }
 }
 
-/// From rows of packed RGB to quads of 16 rows; missing rows repeat the last.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn gather(input: Rows<'_>, quads: std::ops::Range<usize>, gathered: &mut [u8]) {
-    // R0 G0 B0 R1 … -> R0 R1 R2 R3 G0 G1 G2 G3 B0 B1 B2 B3 in each 128-bit lane.
-    let by_channel = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, -1, -1, -1, -1));
-    let rows: [&[u8]; BLOCK] = std::array::from_fn(|row| input.row(row.min(input.count() - 1)));
-    // Whole 16-byte loads stay within a row up to here.
-    let whole = (input.len.saturating_sub(4) / 12).clamp(quads.start, quads.end);
-    let first = quads.start;
-    let mut store = |quad: usize, lanes: [__m512i; 4]| {
-        let lanes = lanes.map(|lane| _mm512_shuffle_epi8(lane, by_channel));
-        let (low01, high01) = (_mm512_unpacklo_epi32(lanes[0], lanes[1]), _mm512_unpackhi_epi32(lanes[0], lanes[1]));
-        let (low23, high23) = (_mm512_unpacklo_epi32(lanes[2], lanes[3]), _mm512_unpackhi_epi32(lanes[2], lanes[3]));
-        let channels = [
-            _mm512_unpacklo_epi64(low01, low23),
-            _mm512_unpackhi_epi64(low01, low23),
-            _mm512_unpacklo_epi64(high01, high23),
-        ];
-        let out = &mut gathered[(quad - first) * QUAD..][..QUAD];
-        for (channel, out) in channels.into_iter().zip(out.chunks_exact_mut(64)) {
-            // SAFETY: `out` holds 64 bytes.
-            unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), channel) };
-        }
-    };
-    for quad in quads.start..whole {
-        // Lane i of vector g is row 4 i + g, so that the 4 x 4 transposition above leaves rows in order.
-        // SAFETY: `12 * quad + 16 <= len` below `whole`.
-        let at = |row: usize| unsafe { _mm_loadu_si128(rows[row].as_ptr().add(quad * 12).cast()) };
-        store(quad, std::array::from_fn(|g| four_lanes([at(g), at(4 + g), at(8 + g), at(12 + g)])));
-    }
-    for quad in whole..quads.end {
-        let mut tails = [[0u8; 16]; BLOCK];
-        for (tail, row) in tails.iter_mut().zip(rows) {
-            let row = &row[(quad * 12).min(row.len())..];
-            let count = row.len().min(12);
-            tail[..count].copy_from_slice(&row[..count]);
-        }
-        // SAFETY: a tail holds 16 bytes.
-        let at = |row: usize| unsafe { _mm_loadu_si128(tails[row].as_ptr().cast()) };
-        store(quad, std::array::from_fn(|g| four_lanes([at(g), at(4 + g), at(8 + g), at(12 + g)])));
-    }
-}
-
-#[target_feature(enable = "avx512f")]
-fn four_lanes(lanes: [__m128i; 4]) -> __m512i {
-    let vector = _mm512_inserti32x4::<1>(_mm512_castsi128_si512(lanes[0]), lanes[1]);
-    _mm512_inserti32x4::<3>(_mm512_inserti32x4::<2>(vector, lanes[2]), lanes[3])
-}
-
-/// From columns of 16 rows to rows: 64 columns a step, as four 16 x 16 transpositions side by side.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn transpose(columns: &[u8], output: &mut [u8], starts: &[usize], len: usize) {
-    for (step, columns) in columns.chunks_exact(64 * BLOCK).enumerate() {
-        let at = step * 64;
-        if at >= len {
-            break;
-        }
-        let mask = if len - at >= 64 { u64::MAX } else { (1u64 << (len - at)) - 1 };
-        // SAFETY: the step holds 64 columns of 16 bytes.
-        let column = |index: usize| unsafe { _mm_loadu_si128(columns.as_ptr().add(index * BLOCK).cast()) };
-        let mut a: [__m512i; 16] =
-            std::array::from_fn(|i| four_lanes([column(i), column(16 + i), column(32 + i), column(48 + i)]));
-        // Each round interleaves vector i with vector i + 8; four rounds transpose.
-        for _ in 0..4 {
-            a = std::array::from_fn(|i| {
-                if i % 2 == 0 {
-                    _mm512_unpacklo_epi8(a[i / 2], a[i / 2 + 8])
-                } else {
-                    _mm512_unpackhi_epi8(a[i / 2], a[i / 2 + 8])
-                }
-            });
-        }
-        for (&start, vector) in starts.iter().zip(a) {
-            // SAFETY: the mask ends at `len`, and `start + len` lies in `output` (checked by the caller).
-            unsafe { store(output.as_mut_ptr().add(start + at), mask, vector) };
-        }
-    }
-}
-
-/// The vertical pass: weights in quads of rows.
+/// The vertical pass.
 pub(in crate::resample) struct Vertical {
-    /// Per output row: where its quads end in `weights`.
+    /// Quads from the window's first row on.
+    rows: Quadruples,
+    /// Quads from a multiple of four on.
+    aligned: Quadruples,
+    bits: u32,
+}
+
+/// Weights of output rows, four input rows at once.
+#[derive(Default)]
+struct Quadruples {
+    /// Per output row: where its weights end.
     ends: Vec<u32>,
-    /// Per quad of an output row, the bytes of its four weights.
+    /// Bytes of four weights.
     weights: Vec<[i32; 3]>,
     three_planes: bool,
-    bits: u32,
+}
+
+impl Quadruples {
+    fn push(&mut self, weights: &[i32], lead: usize) {
+        let (head, tail) = weights.split_at(weights.len().min(4 - lead));
+        self.weights.push(planes(head, lead));
+        self.weights.extend(tail.chunks(4).map(|quad| planes(quad, 0)));
+        self.ends.push(self.weights.len() as u32);
+        self.three_planes |= weights.iter().any(|&weight| split(weight)[2] != 0);
+    }
+
+    fn of(&self, index: usize) -> &[[i32; 3]] {
+        let first = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.weights[first..self.ends[index] as usize]
+    }
 }
 
 impl Vertical {
     pub(super) fn new(axis: &AxisWeights) -> Self {
-        let mut ends = Vec::with_capacity(axis.len());
-        let mut packed = Vec::new();
+        let (mut rows, mut aligned) = (Quadruples::default(), Quadruples::default());
         for index in 0..axis.len() {
-            packed.extend(axis.of(index).1.chunks(4).map(|quad| planes(quad, 0)));
-            ends.push(packed.len() as u32);
+            let (start, weights) = axis.of(index);
+            rows.push(weights, 0);
+            aligned.push(weights, start % 4);
         }
-        let three_planes = packed.iter().any(|planes: &[i32; 3]| planes[2] != 0);
-        Self { ends, weights: packed, three_planes, bits: axis.bits() }
+        Self { rows, aligned, bits: axis.bits() }
     }
 
     /// As [`super::Vertical::row`].
@@ -274,23 +432,35 @@ impl Vertical {
     /// # Safety
     /// The machine must have the features.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    pub(super) unsafe fn row(&self, index: usize, rows: Rows<'_>, output: &mut [u8]) {
-        let first = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        let weights = &self.weights[first..self.ends[index] as usize];
-        if self.three_planes {
-            vertical::<3>(rows, weights, self.bits, output);
+    pub(super) unsafe fn row(&self, index: usize, rows: &[&[u8]], output: &mut [u8]) {
+        if self.rows.three_planes {
+            of_rows::<3>(rows, self.rows.of(index), self.bits, output);
         } else {
-            vertical::<2>(rows, weights, self.bits, output);
+            of_rows::<2>(rows, self.rows.of(index), self.bits, output);
+        }
+    }
+
+    /// The output row at `index` from quads of rows, of which `first` is that of the window's first row, in a ring of them.
+    ///
+    /// # Safety
+    /// The machine must have the features.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    pub(super) unsafe fn row_of_quads(&self, index: usize, ring: &[u8], first: usize, stride: usize, out: &mut [u8]) {
+        assert!(stride >= quad_stride(out.len()) && ring.len().is_multiple_of(stride), "{stride}");
+        if self.aligned.three_planes {
+            of_quads::<3>(ring, first, stride, self.aligned.of(index), self.bits, out);
+        } else {
+            of_quads::<2>(ring, first, stride, self.aligned.of(index), self.bits, out);
         }
     }
 }
 
+/// From packed rows: interleaved four at a time.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn vertical<const PLANES: usize>(rows: Rows<'_>, weights: &[[i32; 3]], bits: u32, output: &mut [u8]) {
+fn of_rows<const PLANES: usize>(rows: &[&[u8]], weights: &[[i32; 3]], bits: u32, output: &mut [u8]) {
     let half = _mm512_set1_epi32(1 << (bits - 1));
     let shift = _mm_cvtsi32_si128(bits as i32);
     let zero = _mm512_setzero_si512();
-    let last = rows.count() - 1;
     let mut at = 0;
     while at < output.len() {
         let count = (output.len() - at).min(64);
@@ -299,11 +469,18 @@ fn vertical<const PLANES: usize>(rows: Rows<'_>, weights: &[[i32; 3]], bits: u32
         for part in &mut sums {
             part[0] = half;
         }
-        for (quad, lanes) in weights.iter().enumerate() {
-            // SAFETY: the mask ends at the rows' length; a missing row has weight zero and repeats another.
-            let row = |index: usize| unsafe {
-                let row = rows.row((quad * 4 + index).min(last));
-                _mm512_maskz_loadu_epi8(mask, row.as_ptr().add(at).cast())
+        for (rows, lanes) in rows.chunks(4).zip(weights) {
+            let row = |index: usize| {
+                // A missing row has weight zero and repeats another.
+                let row = rows.get(index).unwrap_or(&rows[0]).as_ptr();
+                // SAFETY: the mask ends at the rows' length, and so do whole vectors.
+                unsafe {
+                    if mask == u64::MAX {
+                        _mm512_loadu_si512(row.add(at).cast())
+                    } else {
+                        _mm512_maskz_loadu_epi8(mask, row.add(at).cast())
+                    }
+                }
             };
             let weights: [__m512i; PLANES] = std::array::from_fn(|plane| _mm512_set1_epi32(lanes[plane]));
             let (a, b, c, d) = (row(0), row(1), row(2), row(3));
@@ -321,10 +498,53 @@ fn vertical<const PLANES: usize>(rows: Rows<'_>, weights: &[[i32; 3]], bits: u32
                 }
             }
         }
-        // The packs undo the lane order of the unpacks, and saturate as the clamp does.
-        let values = sums.map(|sums| _mm512_sra_epi32(join(sums), shift));
-        let bytes =
-            _mm512_packus_epi16(_mm512_packs_epi32(values[0], values[1]), _mm512_packs_epi32(values[2], values[3]));
+        // The packs undo the lane order of the unpacks.
+        let bytes = to_bytes(sums.map(|sums| _mm512_sra_epi32(join(sums), shift)));
+        // SAFETY: the mask ends at the output's length.
+        unsafe { store(output.as_mut_ptr().add(at), mask, bytes) };
+        at += 64;
+    }
+}
+
+/// From quads of rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn of_quads<const PLANES: usize>(
+    ring: &[u8],
+    first: usize,
+    stride: usize,
+    weights: &[[i32; 3]],
+    bits: u32,
+    output: &mut [u8],
+) {
+    let half = _mm512_set1_epi32(1 << (bits - 1));
+    let shift = _mm_cvtsi32_si128(bits as i32);
+    let zero = _mm512_setzero_si512();
+    // Each 128-bit lane holds four columns of each of four vectors.
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    let count = ring.len() / stride;
+    let mut at = 0;
+    while at < output.len() {
+        let mut sums = [[zero; PLANES]; 4];
+        for part in &mut sums {
+            part[0] = half;
+        }
+        let mut quad = first % count;
+        for lanes in weights {
+            let columns = &ring[quad * stride + at * 4..][..256];
+            let weights: [__m512i; PLANES] = std::array::from_fn(|plane| _mm512_set1_epi32(lanes[plane]));
+            for (sums, part) in sums.iter_mut().zip(columns.as_chunks::<64>().0) {
+                // SAFETY: the chunk holds 64 bytes.
+                let part = unsafe { _mm512_loadu_si512(part.as_ptr().cast()) };
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = _mm512_dpbusd_epi32(*sum, part, weights);
+                }
+            }
+            quad = if quad + 1 == count { 0 } else { quad + 1 };
+        }
+        let bytes = to_bytes(sums.map(|sums| _mm512_sra_epi32(join(sums), shift)));
+        let bytes = _mm512_permutexvar_epi32(order, bytes);
+        let left = output.len() - at;
+        let mask = if left >= 64 { u64::MAX } else { (1u64 << left) - 1 };
         // SAFETY: the mask ends at the output's length.
         unsafe { store(output.as_mut_ptr().add(at), mask, bytes) };
         at += 64;

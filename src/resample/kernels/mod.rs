@@ -5,13 +5,20 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod ring;
 mod scalar;
 
+pub(super) use ring::Ring;
+
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
+use arrayvec::ArrayVec;
+
 use super::AxisWeights;
 use crate::error::{Error, Result};
+use crate::source::Interleaving;
 
 /// Most rows that a horizontal kernel takes at once.
 pub(super) const BLOCK: usize = 16;
@@ -21,9 +28,9 @@ pub(super) const BLOCK: usize = 16;
 pub enum Level {
     /// Portable code.
     Scalar,
-    /// AVX2 (x86-64).
+    /// AVX2, FMA and F16C (x86-64).
     Avx2,
-    /// AVX-512 F, BW, VL and VNNI (x86-64).
+    /// AVX-512 F, BW, VL, VNNI and VBMI (x86-64).
     Avx512,
 }
 
@@ -45,13 +52,16 @@ impl Level {
         match self {
             Self::Scalar => true,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2"),
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+            }
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
                 is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
+                    && is_x86_feature_detected!("avx512vbmi")
             }
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
@@ -87,33 +97,6 @@ impl FromStr for Level {
     }
 }
 
-/// Rows of equal length in one piece of memory.
-#[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
-    memory: &'a [u8],
-    starts: &'a [usize],
-    len: usize,
-}
-
-impl<'a> Rows<'a> {
-    /// Rows of `len` bytes that begin at `starts`.
-    pub(super) fn new(memory: &'a [u8], starts: &'a [usize], len: usize) -> Self {
-        assert!(
-            starts.iter().all(|start| *start <= memory.len() && len <= memory.len() - start),
-            "a row leaves memory"
-        );
-        Self { memory, starts, len }
-    }
-
-    fn count(&self) -> usize {
-        self.starts.len()
-    }
-
-    fn row(&self, index: usize) -> &'a [u8] {
-        &self.memory[self.starts[index]..self.starts[index] + self.len]
-    }
-}
-
 /// Buffers of the kernels.
 #[derive(Debug, Default)]
 pub(super) struct KernelScratch {
@@ -124,7 +107,7 @@ pub(super) struct KernelScratch {
 
 /// The horizontal pass, set up for a level.
 pub(super) enum Horizontal {
-    Scalar(AxisWeights),
+    Scalar(AxisWeights, Interleaving),
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Horizontal),
     #[cfg(target_arch = "x86_64")]
@@ -132,41 +115,49 @@ pub(super) enum Horizontal {
 }
 
 impl Horizontal {
-    pub(super) fn new(level: Level, axis: AxisWeights) -> Self {
+    /// A pass over rows that lie as `from` says, to packed RGB.
+    pub(super) fn new(level: Level, axis: AxisWeights, from: Interleaving) -> Self {
         match level {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => Self::Avx2(avx2::Horizontal::new(&axis)),
+            Level::Avx2 => Self::Avx2(avx2::Horizontal::new(&axis, from)),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => Self::Avx512(avx512::Horizontal::new(&axis)),
-            _ => Self::Scalar(axis),
+            Level::Avx512 => Self::Avx512(avx512::Horizontal::new(&axis, from)),
+            _ => Self::Scalar(axis, from),
         }
     }
 
-    /// Up to [`BLOCK`] rows of packed RGB: row `i` of the result goes to `output[starts[i]..][..len]`.
-    pub(super) fn rows(
-        &self,
-        input: Rows<'_>,
-        output: &mut [u8],
-        starts: &[usize],
-        len: usize,
-        scratch: &mut KernelScratch,
-    ) {
-        assert!(input.count() == starts.len() && starts.len() <= BLOCK, "{} rows", starts.len());
-        let _ = Rows::new(output, starts, len);
+    /// Up to [`BLOCK`] rows of equal length to as many rows of packed RGB.
+    pub(super) fn rows(&self, input: &[&[u8]], output: &mut [&mut [u8]], scratch: &mut KernelScratch) {
+        assert!(input.len() == output.len() && output.len() <= BLOCK, "{} rows", input.len());
+        assert!(
+            are_equal(input.iter().map(|row| row.len())) && are_equal(output.iter().map(|row| row.len())),
+            "ragged"
+        );
         match self {
-            Self::Scalar(axis) => {
-                for (index, start) in starts.iter().enumerate() {
-                    scalar::horizontal(input.row(index), &mut output[*start..start + len], axis);
+            Self::Scalar(axis, from) => {
+                for (input, output) in input.iter().zip(output) {
+                    scalar::horizontal(input, output, axis, *from);
                 }
             }
             // SAFETY: the level was found on this machine.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(horizontal) => unsafe { horizontal.rows(input, output, starts, len, scratch) },
+            Self::Avx2(horizontal) => unsafe { horizontal.rows(input, output, scratch) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(horizontal) => unsafe { horizontal.rows(input, output, starts, len, scratch) },
+            Self::Avx512(horizontal) => unsafe { horizontal.rows(input, output) },
         }
     }
+}
+
+/// The first `count` rows of a block, each of `len` bytes.
+pub(super) fn first_rows(block: &mut [u8], len: usize, count: usize) -> ArrayVec<&mut [u8], BLOCK> {
+    block.chunks_exact_mut(len).take(count).collect()
+}
+
+/// Whether the rows of a block have one length.
+fn are_equal(mut lengths: impl Iterator<Item = usize>) -> bool {
+    let first = lengths.next();
+    lengths.all(|length| Some(length) == first)
 }
 
 /// The vertical pass, set up for a level.
@@ -199,15 +190,26 @@ impl Vertical {
         &self.axis
     }
 
+    /// How many rows of `len` bytes a ring stores together for this level, and the bytes that they take.
+    fn unit(&self, len: usize) -> (usize, usize) {
+        match &self.kernel {
+            #[cfg(target_arch = "x86_64")]
+            VerticalKernel::Avx512(_) => (4, avx512::quad_stride(len)),
+            _ => (1, len),
+        }
+    }
+
+    /// The input rows of the output row at `index` of the kept range.
+    pub(super) fn window(&self, index: usize) -> Range<u32> {
+        let (start, weights) = self.axis.of(index);
+        start as u32..(start + weights.len()) as u32
+    }
+
     /// The output row at `index` of the kept range from its input rows.
-    pub(super) fn row(&self, index: usize, rows: Rows<'_>, output: &mut [u8], scratch: &mut KernelScratch) {
+    pub(super) fn row(&self, index: usize, rows: &[&[u8]], output: &mut [u8], scratch: &mut KernelScratch) {
         let (_, weights) = self.axis.of(index);
-        assert!(
-            rows.len == output.len() && rows.count() == weights.len() && !weights.is_empty(),
-            "{} rows for {} weights",
-            rows.count(),
-            weights.len()
-        );
+        assert!(rows.len() == weights.len() && !rows.is_empty(), "{} rows for {} weights", rows.len(), weights.len());
+        assert!(rows.iter().all(|row| row.len() == output.len()), "ragged");
         match &self.kernel {
             VerticalKernel::Scalar => scalar::vertical(rows, weights, self.axis.bits(), &mut scratch.sums, output),
             // SAFETY: the level was found on this machine.

@@ -1,29 +1,29 @@
 //! Inner loops from bytes to values, one file per instruction set. Every one gives the table's bits.
 
 #[cfg(target_arch = "x86_64")]
-pub(super) mod avx512;
-pub(super) mod scalar;
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod runs;
+mod scalar;
 
 use super::normalize::Form;
 use super::{Sink, Values};
+use crate::resample::Level;
 
-/// Whether this machine has vector kernels, and no lower level is forced.
-pub(super) fn has_vectors() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return avx512::is_available();
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
-/// Whether this machine's vectors give these values, bit for bit, by a form of normalisation.
-pub(super) fn reproduces(form: Form, exact: &[[f32; 256]; 3]) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    if has_vectors() {
-        // SAFETY: the features were found on this machine.
-        return unsafe { avx512::reproduces(form, exact) };
-    }
+/// Whether a level's vectors give these values, bit for bit, by a form of normalisation.
+pub(super) fn reproduces(level: Level, form: Form, exact: &[[f32; 256]; 3]) -> bool {
     let _ = (form, exact);
-    false
+    match level {
+        // SAFETY: the level was found on this machine.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2::reproduces(form, exact) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { avx512::reproduces(form, exact) },
+        _ => false,
+    }
 }
 
 /// A row of patches about to be written: its lines of packed RGB, and where each patch is read and written.
@@ -37,6 +37,20 @@ pub struct PatchRow<'a> {
     pub(super) patches: &'a [(usize, usize)],
 }
 
+/// Some rows of a row of tiles about to be written.
+pub struct TileRows<'a> {
+    /// `count` lines of `stride` bytes, and [`SLACK`] bytes more.
+    pub(super) lines: &'a [u8],
+    pub(super) stride: usize,
+    pub(super) count: usize,
+    /// Pixels of a tile's row.
+    pub(super) width: usize,
+    /// Values of a plane.
+    pub(super) plane: usize,
+    /// First byte of each tile in a line, and index of its first value in these rows of its first plane.
+    pub(super) tiles: &'a [(usize, usize)],
+}
+
 /// Bytes after the lines that a vector load may reach into.
 pub(super) const SLACK: usize = 64;
 
@@ -46,134 +60,115 @@ impl PatchRow<'_> {
         &self.lines[line * self.stride + at..][..self.size * 3]
     }
 
-    /// Copies patches whose lines are `N` bytes.
-    fn copy_patches<const N: usize>(&self, sink: &Sink<'_, u8>) {
-        for &(from, to) in self.patches {
-            let out = sink.run(to, self.size * N).cast::<[u8; N]>();
-            for line in 0..self.size {
-                let bytes = &self.lines[line * self.stride + from..];
-                if let Some(bytes) = bytes.first_chunk::<N>() {
-                    // SAFETY: the run holds `size` lines of N bytes.
-                    unsafe { out.add(line).write(*bytes) };
-                }
-            }
-        }
+    /// Patches of `len` values, a few that follow each other in the output at once.
+    fn groups(&self, len: usize, most: usize) -> impl Iterator<Item = &[(usize, usize)]> {
+        let follow = move |one: &(usize, usize), two: &(usize, usize)| two.1 == one.1 + len;
+        self.patches.chunk_by(follow).flat_map(move |run| run.chunks(most))
     }
 }
 
 /// Values of one type written to patches and planes.
 pub trait Kernels: Copy {
     /// `[3, temporal, size, size]` per patch.
-    fn merged(row: &PatchRow<'_>, temporal: usize, values: &Values<Self>, sink: &Sink<'_, Self>) {
-        scalar::merged(row, temporal, values, sink);
-    }
+    fn merged(row: &PatchRow<'_>, temporal: usize, values: &Values<Self>, sink: &Sink<'_, Self>);
 
     /// `[size, size, 3]` per patch.
-    fn flat(row: &PatchRow<'_>, values: &Values<Self>, sink: &Sink<'_, Self>) {
-        scalar::flat(row, values, sink);
-    }
+    fn flat(row: &PatchRow<'_>, values: &Values<Self>, sink: &Sink<'_, Self>);
 
-    /// Packed RGB `row` to three runs that begin at `at`.
-    fn planar(row: &[u8], at: [usize; 3], values: &Values<Self>, sink: &Sink<'_, Self>) {
-        scalar::planar(row, at, values, sink);
-    }
+    /// Rows of tiles to their three planes.
+    fn planar(rows: &TileRows<'_>, values: &Values<Self>, sink: &Sink<'_, Self>);
 }
 
-/// The kernels of a float type: vectors where the machine and the values allow, else the table.
-macro_rules! float_kernels {
+/// Calls a function of the level's vectors, where the values have such a form and the function takes the size, else the
+/// portable one.
+macro_rules! dispatch {
+    ($values:ident, $name:ident($($argument:expr),*), $sink:ident) => {{
+        let done = match $values.vectors {
+            // SAFETY: the level was found on this machine.
+            #[cfg(target_arch = "x86_64")]
+            Some((Level::Avx2, form)) => unsafe { avx2::$name($($argument,)* form, $sink) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Some((Level::Avx512, form)) => unsafe { avx512::$name($($argument,)* form, $sink) },
+            _ => false,
+        };
+        if !done {
+            scalar::$name($($argument,)* $values, $sink);
+        }
+    }};
+}
+
+macro_rules! kernels {
     ($type:ty) => {
         impl Kernels for $type {
             fn merged(row: &PatchRow<'_>, temporal: usize, values: &Values<Self>, sink: &Sink<'_, Self>) {
-                #[cfg(target_arch = "x86_64")]
-                if let Some(form) = values.form {
-                    // SAFETY: there is a form only where the features were found.
-                    return unsafe { avx512::merged(row, temporal, form, sink) };
-                }
-                scalar::merged(row, temporal, values, sink);
+                dispatch!(values, merged(row, temporal), sink);
             }
 
             fn flat(row: &PatchRow<'_>, values: &Values<Self>, sink: &Sink<'_, Self>) {
-                #[cfg(target_arch = "x86_64")]
-                if let Some(form) = values.form {
-                    // SAFETY: there is a form only where the features were found.
-                    return unsafe { avx512::flat(row, form, sink) };
-                }
-                scalar::flat(row, values, sink);
+                dispatch!(values, flat(row), sink);
             }
 
-            fn planar(row: &[u8], at: [usize; 3], values: &Values<Self>, sink: &Sink<'_, Self>) {
-                #[cfg(target_arch = "x86_64")]
-                if let Some(form) = values.form {
-                    // SAFETY: there is a form only where the features were found.
-                    return unsafe { avx512::planar(row, at, form, sink) };
-                }
-                scalar::planar(row, at, values, sink);
+            fn planar(rows: &TileRows<'_>, values: &Values<Self>, sink: &Sink<'_, Self>) {
+                dispatch!(values, planar(rows), sink);
             }
         }
     };
 }
 
-float_kernels!(f32);
-float_kernels!(half::bf16);
-float_kernels!(half::f16);
-
-impl Kernels for u8 {
-    fn flat(row: &PatchRow<'_>, _: &Values<Self>, sink: &Sink<'_, Self>) {
-        match row.size {
-            14 => row.copy_patches::<{ 3 * 14 }>(sink),
-            16 => row.copy_patches::<{ 3 * 16 }>(sink),
-            _ => {
-                for &(from, to) in row.patches {
-                    for line in 0..row.size {
-                        sink.copy(to + line * row.size * 3, row.line(from, line));
-                    }
-                }
-            }
-        }
-    }
-}
+kernels!(f32);
+kernels!(half::bf16);
+kernels!(half::f16);
+kernels!(u8);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::recipe::{Backend, Recipe};
+    use crate::write::{DType, Element};
 
-    /// The kernels of this machine against the table, on every byte value and the widths of real and odd patches.
-    fn check<T: Kernels + crate::write::Element + PartialEq + std::fmt::Debug>(poison: T) {
+    /// The kernels of every level of this machine against the table, on every byte value, the widths of real and odd patches,
+    /// and outputs at any address.
+    fn check<T: Element + PartialEq>(poison: T) {
         let recipe = Recipe::load("qwen2-vl", &toml::Table::new()).unwrap();
-        for backend in [Backend::Pillow, Backend::Torch] {
-            let values = Values::<T>::new(&recipe.pixels, backend);
+        let is_nan = T::DTYPE != DType::UInt8;
+        for (level, backend) in
+            Level::available().into_iter().flat_map(|level| [(level, Backend::Pillow), (level, Backend::Torch)])
+        {
+            let values = [level, Level::Scalar].map(|level| Values::<T>::at_level(level, &recipe.pixels, backend));
             for (size, cols) in [(14, 7), (16, 6), (1, 300), (5, 3), (17, 2), (33, 4)] {
                 let stride = size * cols * 3;
                 let mut lines: Vec<u8> = (0..stride * size).map(|i| (i * 31 % 256) as u8).collect();
                 lines.resize(stride * size + SLACK, 0);
-                let compare = |len: usize, run: &dyn Fn(&PatchRow<'_>, &Sink<'_, T>, bool)| {
-                    let patches: Vec<_> = (0..cols).map(|col| (col * size * 3, (cols - 1 - col) * len)).collect();
-                    let row = PatchRow { lines: &lines, stride, size, patches: &patches };
-                    let [fast, table] = [true, false].map(|fast| {
-                        let mut out = vec![poison; len * cols];
-                        run(&row, &Sink::from_slice(&mut out), fast);
-                        out
-                    });
-                    assert!(fast == table, "{:?} {backend:?}, patches of {size}", T::DTYPE);
-                };
-                for temporal in [1, 2] {
-                    compare(3 * temporal * size * size, &|row, sink, fast| {
-                        let merged = if fast { T::merged } else { scalar::merged };
-                        merged(row, temporal, &values, sink);
-                    });
-                }
-                compare(3 * size * size, &|row, sink, fast| {
-                    let flat = if fast { T::flat } else { scalar::flat };
-                    flat(row, &values, sink);
-                });
-                compare(3 * size * size, &|row, sink, fast| {
-                    let planar = if fast { T::planar } else { scalar::planar };
-                    let width = size * cols;
-                    for line in 0..size {
-                        let at = [0, 1, 2].map(|channel| (channel * size + line) * width);
-                        planar(&row.lines[line * stride..][..stride], at, &values, sink);
+                let compare = |len: usize, run: &dyn Fn(&PatchRow<'_>, &Values<T>, &Sink<'_, T>)| {
+                    for (shift, past) in [(0, false), (1, true), (7, true), (31, false)] {
+                        let patches: Vec<_> =
+                            (0..cols).map(|col| (col * size * 3, shift + (cols - 1 - col) * len)).collect();
+                        let row = PatchRow { lines: &lines, stride, size, patches: &patches };
+                        let [fast, table] = values.each_ref().map(|values| {
+                            let mut out = vec![poison; shift + len * cols + 1];
+                            run(&row, values, &Sink::from_slice(&mut out).past_caches(past));
+                            out
+                        });
+                        let inside = shift..shift + len * cols;
+                        assert!(fast[inside.clone()] == table[inside], "{level:?} {:?}, patches of {size}", T::DTYPE);
+                        // Around it the poison stays, which equals itself only where it is a number.
+                        let mut outside = fast[..shift].iter().chain(&fast[shift + len * cols..]);
+                        assert!(outside.all(|value| (*value == poison) != is_nan), "{level:?} {:?}", T::DTYPE);
                     }
+                };
+                for temporal in [1, 2, 3] {
+                    compare(3 * temporal * size * size, &|row, values, sink| T::merged(row, temporal, values, sink));
+                }
+                compare(3 * size * size, &|row, values, sink| T::flat(row, values, sink));
+                compare(3 * size * size, &|row, values, sink| {
+                    let PatchRow { lines, stride, size, patches } = *row;
+                    let plane = size * size;
+                    T::planar(
+                        &TileRows { lines, stride, count: size, width: size, plane, tiles: patches },
+                        values,
+                        sink,
+                    );
                 });
             }
         }

@@ -1,6 +1,6 @@
 //! Portable loops over the table: the definition that every other level must equal.
 
-use super::PatchRow;
+use super::{PatchRow, TileRows};
 use crate::write::{Sink, Values};
 
 /// As [`super::Kernels::merged`].
@@ -33,9 +33,14 @@ pub(in crate::write) fn flat<T: Copy>(row: &PatchRow<'_>, values: &Values<T>, si
 }
 
 /// As [`super::Kernels::planar`].
-pub(in crate::write) fn planar<T: Copy>(row: &[u8], at: [usize; 3], values: &Values<T>, sink: &Sink<'_, T>) {
-    for (channel, (table, at)) in values.table.iter().zip(at).enumerate() {
-        let bytes = row[channel..].iter().step_by(3);
-        sink.write(at, row.len() / 3, bytes.map(|&byte| table[usize::from(byte)]));
+pub(in crate::write) fn planar<T: Copy>(rows: &TileRows<'_>, values: &Values<T>, sink: &Sink<'_, T>) {
+    for &(from, to) in rows.tiles {
+        for (channel, table) in values.table.iter().enumerate() {
+            for row in 0..rows.count {
+                let bytes = &rows.lines[row * rows.stride + from..][..rows.width * 3];
+                let at = to + channel * rows.plane + row * rows.width;
+                sink.write(at, rows.width, bytes[channel..].iter().step_by(3).map(|&byte| table[usize::from(byte)]));
+            }
+        }
     }
 }

@@ -1,0 +1,94 @@
+//! A JPEG's header as Pillow's `open` reads it, before libjpeg sees the file: size, EXIF, and what is refused.
+
+use super::markers::Stop;
+
+const REFUSED: Stop = Stop::Broken("a header that Pillow refuses");
+
+/// What the header says.
+pub(super) struct Header {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// The TIFF structure of the EXIF data.
+    pub(super) exif: Option<Vec<u8>>,
+}
+
+impl Header {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Stop> {
+        let mut header = Self { width: 0, height: 0, exif: None };
+        let mut at = 2;
+        loop {
+            // Over junk, and fill bytes, to a marker.
+            let Some(&[first, second]) = bytes.get(at..).and_then(<[u8]>::first_chunk::<2>) else {
+                return Err(Stop::Truncated);
+            };
+            if first != 0xff || second == 0xff {
+                at += 1;
+                continue;
+            }
+            at += 2;
+            let segment = || {
+                let length = bytes.get(at..).and_then(<[u8]>::first_chunk::<2>).ok_or(Stop::Truncated)?;
+                let length = usize::from(u16::from_be_bytes(*length)).max(2);
+                bytes.get(at + 2..at + length).ok_or(Stop::Truncated)
+            };
+            let length = match second {
+                0x00 | 0xc8 | 0xd0..=0xd9 | 0xf0..=0xfd => 0,
+                0x01..=0xbf | 0xff => return Err(REFUSED),
+                0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | 0xde => {
+                    let segment = segment()?;
+                    header.frame(segment)?;
+                    segment.len() + 2
+                }
+                0xda => {
+                    segment()?;
+                    break;
+                }
+                code => {
+                    let segment = segment()?;
+                    header.segment(code, segment)?;
+                    segment.len() + 2
+                }
+            };
+            at += length;
+        }
+        if header.width == 0 || header.height == 0 { Err(REFUSED) } else { Ok(header) }
+    }
+
+    fn frame(&mut self, segment: &[u8]) -> Result<(), Stop> {
+        let &[bits, h1, h0, w1, w0, count] = segment.first_chunk::<6>().ok_or(REFUSED)?;
+        if bits != 8 {
+            return Err(Stop::Broken("samples that are not of 8 bits"));
+        }
+        if !matches!(count, 1 | 3 | 4) {
+            return Err(Stop::Broken("a number of components other than 1, 3 and 4"));
+        }
+        self.width = u16::from_be_bytes([w1, w0]).into();
+        self.height = u16::from_be_bytes([h1, h0]).into();
+        if !segment[6..].len().is_multiple_of(3) {
+            return Err(REFUSED);
+        }
+        Ok(())
+    }
+
+    fn segment(&mut self, code: u8, segment: &[u8]) -> Result<(), Stop> {
+        match code {
+            0xe0 if segment.starts_with(b"JFIF") && segment.len() < 7 => Err(REFUSED),
+            0xee if segment.starts_with(b"Adobe") && segment.len() < 7 => Err(REFUSED),
+            0xe1 => {
+                if let Some(tiff) = segment.strip_prefix(b"Exif\0\0") {
+                    self.exif.get_or_insert_default().extend_from_slice(tiff);
+                }
+                Ok(())
+            }
+            0xdb => {
+                let mut rest = segment;
+                while let Some(first) = rest.first() {
+                    let length = if first >> 4 == 0 { 65 } else { 129 };
+                    rest = rest.get(length..).ok_or(REFUSED)?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

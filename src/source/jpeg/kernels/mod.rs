@@ -1,0 +1,102 @@
+//! Inner loops of a JPEG's way from coefficients to pixels; every instruction set gives the scalar level's bits.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod scalar;
+
+/// A row's neighbour in the other direction and how the sums round: how chroma of half the width is made whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blend {
+    /// Added before the shift, for the left and the right of two samples.
+    pub(super) bias: [u16; 2],
+    pub(super) shift: u32,
+}
+
+/// The inner loops of one instruction set.
+#[derive(Clone, Copy)]
+pub(super) struct Kernels {
+    /// Coefficients times their quantizers to 8 rows of 8 samples, `stride` apart: libjpeg-turbo's accurate integer transform,
+    /// overflows of damaged data included.
+    pub(super) idct: fn(&[i16; 64], &[u16; 64], &mut [u8], usize),
+    /// Sums of a row three times and its neighbour once, to columns 1.. of `out`; its ends are repeated.
+    pub(super) blend_rows: fn(&[u8], &[u8], &mut [u16]),
+    /// Two samples from each sum and its neighbours; the row of sums has one more at each end.
+    pub(super) widen: fn(&[u16], Blend, &mut [u8]),
+    /// Y, Cb and Cr to packed RGB.
+    pub(super) ycc: fn(&[u8], &[u8], &[u8], &mut [u8]),
+}
+
+impl Kernels {
+    /// The machine's best; those of `VLMRES_FORCE_LEVEL=scalar` where it is set.
+    pub(super) fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::sync::OnceLock;
+            static AVX2: OnceLock<bool> = OnceLock::new();
+            let forced = || std::env::var("VLMRES_FORCE_LEVEL").is_ok_and(|name| name == "scalar");
+            if *AVX2.get_or_init(|| is_x86_feature_detected!("avx2") && !forced()) {
+                return avx2::kernels();
+            }
+        }
+        scalar::KERNELS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn avx2_gives_the_scalar_bits() {
+        if !is_x86_feature_detected!("avx2") {
+            return;
+        }
+        let (fast, slow) = (avx2::kernels(), scalar::KERNELS);
+        let mut seed = 1u64;
+        let mut random = move || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as u32
+        };
+        for round in 0..20_000 {
+            // Sparse, dense, and out of all range.
+            let coefs: [i16; 64] = std::array::from_fn(|at| match round % 4 {
+                0 => (random() % 200) as i16 - 100,
+                1 => random() as i16,
+                2 if at < 8 => random() as i16,
+                3 if random() % 8 == 0 => (random() % 2048) as i16 - 1024,
+                _ => 0,
+            });
+            let quant: [u16; 64] =
+                std::array::from_fn(|_| if round % 3 == 0 { random() as u16 } else { 1 + (random() % 64) as u16 });
+            let mut made = [[0u8; 80]; 2];
+            (fast.idct)(&coefs, &quant, &mut made[0], 10);
+            (slow.idct)(&coefs, &quant, &mut made[1], 10);
+            assert_eq!(made[0], made[1], "{round} {coefs:?} {quant:?}");
+        }
+        for width in 1..100 {
+            let mut row = || (0..width).map(|_| random() as u8).collect::<Vec<u8>>();
+            let (a, b, c) = (row(), row(), row());
+            let mut sums = [vec![0u16; width + 2], vec![0u16; width + 2]];
+            (fast.blend_rows)(&a, &b, &mut sums[0]);
+            (slow.blend_rows)(&a, &b, &mut sums[1]);
+            assert_eq!(sums[0], sums[1]);
+            let blend = Blend { bias: [8, 7], shift: 4 };
+            let mut wide = [vec![0u8; width * 2], vec![0u8; width * 2]];
+            (fast.widen)(&sums[0], blend, &mut wide[0]);
+            (slow.widen)(&sums[0], blend, &mut wide[1]);
+            assert_eq!(wide[0], wide[1]);
+            let mut rgb = [vec![0u8; width * 3], vec![0u8; width * 3]];
+            (fast.ycc)(&a, &b, &c, &mut rgb[0]);
+            (slow.ycc)(&a, &b, &c, &mut rgb[1]);
+            assert_eq!(rgb[0], rgb[1]);
+        }
+        for cb in 0..=255u8 {
+            let (y, cr) = ([100u8; 256], std::array::from_fn::<u8, 256, _>(|value| value as u8));
+            let mut rgb = [[0u8; 768]; 2];
+            (fast.ycc)(&y, &[cb; 256], &cr, &mut rgb[0]);
+            (slow.ycc)(&y, &[cb; 256], &cr, &mut rgb[1]);
+            assert_eq!(rgb[0], rgb[1], "{cb}");
+        }
+    }
+}

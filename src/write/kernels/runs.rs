@@ -1,0 +1,360 @@
+//! Runs of values in whole cache lines, for any instruction set.
+//!
+//! Pixels are first parted into channels, in cache, as bytes. Values are then made in the order of the output, a line at a
+//! time, so that the output is written from first to last byte with aligned stores, past the caches where it is large.
+//! Functions here have no features of their own: they are inlined into those of an instruction set.
+
+#![allow(clippy::inline_always)] // they would be slow elsewhere
+
+use super::{PatchRow, TileRows};
+use crate::write::Sink;
+use crate::write::normalize::Form;
+
+/// Pixels that are parted at once.
+pub(super) const PARTED: usize = 16;
+/// Most patches that are written as one run.
+const GROUP: usize = 4;
+/// Bytes that a line's load may reach beyond a run of bytes on both sides.
+pub(super) const REACH: usize = 64;
+
+/// An instruction set that fills lines. All functions need its features.
+pub(super) trait Lines: Copy {
+    /// A line, or as much of one as a store takes.
+    type Line: Copy;
+    /// Its bytes.
+    const BYTES: usize;
+
+    /// Stores at an address that is a multiple of [`Self::BYTES`]; past the caches if so.
+    unsafe fn store<const PAST: bool>(out: *mut u8, line: Self::Line);
+
+    /// Stores the first `count` bytes, fewer than all.
+    unsafe fn store_first(out: *mut u8, line: Self::Line, count: usize);
+
+    /// The first `count` bytes of `first`, then those of `second`.
+    unsafe fn splice(first: Self::Line, second: Self::Line, count: usize) -> Self::Line;
+
+    /// Parts sixteen pixels of packed RGB into channels. Reads up to 64 bytes.
+    unsafe fn part(pixels: *const u8, channels: [*mut u8; 3]);
+
+    /// Orders stores past the caches before all that follow.
+    unsafe fn fence();
+
+    /// Brings a line to the cache that will be written in part.
+    unsafe fn prefetch(out: *const u8);
+}
+
+/// Values of a type out of bytes.
+pub(super) trait Values<T>: Lines {
+    /// What normalisation needs for a line.
+    type Operands: Copy;
+
+    /// Operands of a line whose value `i` belongs to channel `channel(i)`.
+    unsafe fn operands(form: Form, channel: impl Fn(usize) -> usize) -> Self::Operands;
+
+    /// A line of values out of as many bytes. Reads up to 64.
+    unsafe fn line(bytes: *const u8, operands: &Self::Operands) -> Self::Line;
+}
+
+/// Values in a line.
+const fn step<I: Lines, T>() -> usize {
+    I::BYTES / size_of::<T>()
+}
+
+/// A run of bytes of one channel.
+struct Segment<'o, O> {
+    bytes: *const u8,
+    len: usize,
+    operands: &'o O,
+}
+
+impl<O> Segment<'_, O> {
+    /// The line that begins with value `at`.
+    #[inline(always)]
+    unsafe fn line<I: Values<T, Operands = O>, T>(&self, at: isize) -> I::Line {
+        // SAFETY: as the caller promises.
+        unsafe { I::line(self.bytes.offset(at), self.operands) }
+    }
+}
+
+/// Where a run goes.
+struct Target<T> {
+    out: *mut T,
+    past: bool,
+}
+
+impl<T> Target<T> {
+    /// Values before the first whole line.
+    fn head<I: Lines>(&self, len: usize) -> usize {
+        self.out.align_offset(I::BYTES).min(len)
+    }
+
+    /// Asks for the lines that a run of `len` values fills in part only. A store that waits for its line holds up all that
+    /// follow, those past the caches among them.
+    #[inline(always)]
+    fn prefetch<I: Lines>(&self, len: usize) {
+        let ends = [self.out.cast_const(), self.out.wrapping_add(len)];
+        for end in ends.into_iter().filter(|end| self.past && !(*end as usize).is_multiple_of(I::BYTES)) {
+            // SAFETY: a prefetch may have any address.
+            unsafe { I::prefetch(end.cast()) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store<I: Lines>(&self, at: usize, line: I::Line) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let out = self.out.add(at).cast();
+            if self.past { I::store::<true>(out, line) } else { I::store::<false>(out, line) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first<I: Lines>(&self, at: usize, line: I::Line, count: usize) {
+        if count > 0 {
+            // SAFETY: as the caller promises.
+            unsafe { I::store_first(self.out.add(at).cast(), line, count * size_of::<T>()) };
+        }
+    }
+}
+
+/// Writes segments of at least a line each, one after the other.
+#[inline(always)]
+unsafe fn write<I: Values<T>, T>(segments: &[Segment<'_, I::Operands>], to: &Target<T>) {
+    let step = const { step::<I, T>() };
+    let total = segments.iter().map(|segment| segment.len).sum();
+    let (mut index, mut start) = (0, 0);
+    // SAFETY: a line within REACH of its segment may be read; `at` and `count` stay in the run.
+    unsafe {
+        let mut at = to.head::<I>(total);
+        to.store_first::<I>(0, segments[0].line::<I, T>(0), at);
+        while at < total {
+            let segment = &segments[index];
+            let end = start + segment.len;
+            while at + step <= end {
+                to.store::<I>(at, segment.line::<I, T>((at - start) as isize));
+                at += step;
+            }
+            if at < end {
+                let mut line = segment.line::<I, T>((at - start) as isize);
+                if end < total {
+                    let count = end - at;
+                    let second = segments[index + 1].line::<I, T>(-(count as isize));
+                    line = I::splice(line, second, count * size_of::<T>());
+                }
+                if at + step <= total {
+                    to.store::<I>(at, line);
+                } else {
+                    to.store_first::<I>(at, line, total - at);
+                }
+                at += step;
+            }
+            (index, start) = (index + 1, end);
+        }
+    }
+}
+
+/// As [`super::Kernels::merged`]; false where patches are too small.
+#[inline(always)]
+pub(super) unsafe fn merged<I: Values<T>, T: Copy>(
+    row: &PatchRow<'_>,
+    temporal: usize,
+    form: Form,
+    sink: &Sink<'_, T>,
+) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match row.size {
+            14 => merged_of::<I, T, 14>(row, temporal, form, sink),
+            16 => merged_of::<I, T, 16>(row, temporal, form, sink),
+            _ => merged_of::<I, T, 0>(row, temporal, form, sink),
+        }
+    }
+}
+
+/// `SIZE` is the patch side, or zero where it is not constant.
+#[inline(always)]
+unsafe fn merged_of<I: Values<T>, T: Copy, const SIZE: usize>(
+    row: &PatchRow<'_>,
+    temporal: usize,
+    form: Form,
+    sink: &Sink<'_, T>,
+) -> bool {
+    let size = if SIZE == 0 { row.size } else { SIZE };
+    let plane = size * size;
+    if plane < const { step::<I, T>() } {
+        return false;
+    }
+    let stride = REACH + plane + REACH;
+    // SAFETY: the caller has the features; every plane has REACH on both sides, and a line of pixels SLACK after it.
+    unsafe {
+        let operands = [0, 1, 2].map(|channel| I::operands(form, |_| channel));
+        // Two, so that what is read was not written just before.
+        let mut parted = [0, 1].map(|_| vec![0u8; stride * 3 * GROUP]);
+        let starts = parted.each_mut().map(Vec::as_mut_ptr);
+        let segments = starts.map(|start| {
+            let of = |plane_index: usize| Segment {
+                bytes: start.add(plane_index * stride + REACH).cast_const(),
+                len: plane,
+                operands: &operands[plane_index % 3],
+            };
+            (0..3 * temporal * GROUP).map(|index| of(index / temporal)).collect::<Vec<_>>()
+        });
+        let past = sink.is_past_caches();
+        let len = 3 * temporal * plane;
+        let target = |to: usize, count: usize| Target { out: sink.run(to, count * len), past };
+        let mut waiting: Option<(usize, usize)> = None;
+        // One place that writes, with no closure around it: what is not inlined here has no features.
+        for (index, group) in row.groups(len, GROUP).map(Some).chain([None]).enumerate() {
+            for (patch, &(from, _)) in group.iter().flat_map(|group| group.iter().enumerate()) {
+                let start = starts[index % 2].add(patch * 3 * stride + REACH);
+                for line in 0..size {
+                    for done in (0..size).step_by(PARTED) {
+                        let pixels = row.lines.as_ptr().add(line * row.stride + from + done * 3);
+                        // What a store spills beyond the line is overwritten by the next line, or lies beyond the plane.
+                        let at = start.add(line * size + done);
+                        I::part(pixels, [at, at.add(stride), at.add(2 * stride)]);
+                    }
+                }
+            }
+            if let Some((to, count)) = waiting {
+                write::<I, T>(&segments[1 - index % 2][..count * 3 * temporal], &target(to, count));
+            }
+            waiting = group.map(|group| (group[0].1, group.len()));
+            if let Some((to, count)) = waiting {
+                target(to, count).prefetch::<I>(count * len);
+            }
+        }
+        if past {
+            I::fence();
+        }
+    }
+    true
+}
+
+/// As [`super::Kernels::flat`]; false where patches are too small.
+#[inline(always)]
+pub(super) unsafe fn flat<I: Values<T>, T: Copy>(row: &PatchRow<'_>, form: Form, sink: &Sink<'_, T>) -> bool {
+    let step = const { step::<I, T>() };
+    let (width, total) = (row.size * 3, row.size * row.size * 3);
+    if total < step {
+        return false;
+    }
+    let mut bytes = vec![0u8; total * GROUP + REACH];
+    // SAFETY: the caller has the features; the bytes have REACH after them.
+    unsafe {
+        let phases = [0, 1, 2].map(|phase| I::operands(form, |lane| (lane + phase) % 3));
+        let past = sink.is_past_caches();
+        for group in row.groups(total, GROUP) {
+            let total = group.len() * total;
+            let to = Target { out: sink.run(group[0].1, total), past };
+            to.prefetch::<I>(total);
+            for (&(from, _), bytes) in group.iter().zip(bytes.chunks_exact_mut(width * row.size)) {
+                for (line, bytes) in bytes.chunks_exact_mut(width).enumerate() {
+                    bytes.copy_from_slice(row.line(from, line));
+                }
+            }
+            let bytes = bytes.as_ptr();
+            let mut at = to.head::<I>(total);
+            to.store_first::<I>(0, I::line(bytes, &phases[0]), at);
+            while at + step <= total {
+                to.store::<I>(at, I::line(bytes.add(at), &phases[at % 3]));
+                at += step;
+            }
+            to.store_first::<I>(at, I::line(bytes.add(at), &phases[at % 3]), total - at);
+        }
+        if past {
+            I::fence();
+        }
+    }
+    true
+}
+
+/// As [`super::Kernels::planar`]; false where tiles are too small.
+#[inline(always)]
+pub(super) unsafe fn planar<I: Values<T>, T: Copy>(rows: &TileRows<'_>, form: Form, sink: &Sink<'_, T>) -> bool {
+    let len = rows.width * rows.count;
+    if len < const { step::<I, T>() } {
+        return false;
+    }
+    let stride = len + REACH;
+    // SAFETY: the caller has the features; every channel has REACH after it, and a row of pixels SLACK.
+    unsafe {
+        let operands = [0, 1, 2].map(|channel| I::operands(form, |_| channel));
+        // Two, so that what is read was not written just before.
+        let mut parted = [0, 1].map(|_| vec![0u8; stride * 3]);
+        let starts = parted.each_mut().map(Vec::as_mut_ptr);
+        let past = sink.is_past_caches();
+        let mut waiting: Option<usize> = None;
+        for (index, tile) in rows.tiles.iter().copied().map(Some).chain([None]).enumerate() {
+            for (row, (from, _)) in (0..rows.count).filter_map(|row| tile.map(|tile| (row, tile))) {
+                for done in (0..rows.width).step_by(PARTED) {
+                    let pixels = rows.lines.as_ptr().add(row * rows.stride + from + done * 3);
+                    // What a store spills beyond the row is overwritten by the next row, or lies beyond the channel.
+                    let at = starts[index % 2].add(row * rows.width + done);
+                    I::part(pixels, [at, at.add(stride), at.add(2 * stride)]);
+                }
+            }
+            for (channel, to) in (0..3).filter_map(|channel| waiting.map(|to| (channel, to))) {
+                let bytes = starts[1 - index % 2].add(channel * stride).cast_const();
+                let to = Target { out: sink.run(to + channel * rows.plane, len), past };
+                to.prefetch::<I>(len);
+                write::<I, T>(&[Segment { bytes, len, operands: &operands[channel] }], &to);
+            }
+            waiting = tile.map(|(_, to)| to);
+        }
+        if past {
+            I::fence();
+        }
+    }
+    true
+}
+
+/// The functions of an instruction set that the rest calls, with its features.
+macro_rules! entries {
+    ($isa:ty, $features:literal) => {
+        /// As [`super::Kernels::merged`]; false where patches are too small.
+        ///
+        /// # Safety
+        /// The machine must have the features.
+        #[target_feature(enable = $features)]
+        pub(super) unsafe fn merged<T: Copy>(
+            row: &PatchRow<'_>,
+            temporal: usize,
+            form: Form,
+            sink: &Sink<'_, T>,
+        ) -> bool
+        where
+            $isa: Values<T>,
+        {
+            // SAFETY: as the caller promises.
+            unsafe { runs::merged::<$isa, T>(row, temporal, form, sink) }
+        }
+
+        /// As [`super::Kernels::flat`]; false where patches are too small.
+        ///
+        /// # Safety
+        /// The machine must have the features.
+        #[target_feature(enable = $features)]
+        pub(super) unsafe fn flat<T: Copy>(row: &PatchRow<'_>, form: Form, sink: &Sink<'_, T>) -> bool
+        where
+            $isa: Values<T>,
+        {
+            // SAFETY: as the caller promises.
+            unsafe { runs::flat::<$isa, T>(row, form, sink) }
+        }
+
+        /// As [`super::Kernels::planar`]; false where tiles are too small.
+        ///
+        /// # Safety
+        /// The machine must have the features.
+        #[target_feature(enable = $features)]
+        pub(super) unsafe fn planar<T: Copy>(rows: &TileRows<'_>, form: Form, sink: &Sink<'_, T>) -> bool
+        where
+            $isa: Values<T>,
+        {
+            // SAFETY: as the caller promises.
+            unsafe { runs::planar::<$isa, T>(rows, form, sink) }
+        }
+    };
+}
+pub(super) use entries;
