@@ -23,7 +23,8 @@ def recipes() -> str:
     rows = ["| recipe | family | strategy | equals |", "|---|---|---|---|"]
     for name in vlmres.recipes():
         recipe = vlmres.Recipe.load(name)
-        rows.append(f"| `{name}` | {recipe.title} | {recipe.strategy} | {recipe.reference} |")
+        note = f" ({recipe.note})" if recipe.note else ""
+        rows.append(f"| `{name}` | {recipe.title} | {recipe.strategy} | {recipe.reference}{note} |")
     return "\n".join(rows)
 
 

@@ -86,6 +86,17 @@ pub struct Point {
     pub y: i32,
 }
 
+/// A rectangle of pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rect {
+    /// Columns from the left.
+    pub x: u32,
+    /// Rows from the top.
+    pub y: u32,
+    /// Its size.
+    pub size: Size,
+}
+
 /// Rows and columns of tiles or patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Grid {

@@ -14,8 +14,20 @@ from tests.compare import assert_equal_batches, assert_equal_tensors
 from tests.images import image
 
 RECIPES = vlmres.recipes()
-MERGED = ("nativeres-llava", "qwen2-vl", "qwen2.5-vl", "qwen3-vl")
-VALUES = ("patches", "pixel_values", "images_crop", "pixel_values_local")
+# By the layout of their values; all others have tiles.
+MERGED = {name for name in RECIPES if name.startswith(("qwen", "glm", "ernie", "minimax", "dots", "nativeres"))}
+RASTER = {"hunyuan-vl", "kimi-k2.5", "kimi-vl", "paddleocr-vl"}
+FLAT = {"siglip2-naflex", "lfm2-vl", "gemma4"}
+STRIP = {"minicpm-v-4.6"}
+# Tiles of a sample or of an image in a row.
+SAMPLE = {"granite-docling", "idefics2", "idefics3", "smolvlm"}
+NESTED = {"llava-next", "llava-onevision", "llava-onevision-multi", "mllama"}
+# Tiles apart from the whole image.
+LOCAL = {name for name in RECIPES if name.startswith(("deepseek-ocr", "unlimited", "step3"))}
+VALUES = ("patches", "pixel_values", "images_crop", "pixel_values_local", "images", "high_res_pixel_values")
+# One recipe of each way in which values lie.
+LAYOUTS = ["deepseek-ocr-2", "deepseek-ocr-gundam", "idefics2", "internvl2", "lfm2-vl", "llava-1.5", "llava-next"]
+LAYOUTS += ["minicpm-v-4.6", "mllama", "paddleocr-vl", "qwen2-vl", "siglip2-naflex"]
 DTYPES = ("float32", "bfloat16", "float16", "uint8")
 
 IMAGES = [image(90, 61), image(701, 350, "smooth"), image(33, 260), image(900, 1300), image(701, 350)]
@@ -43,43 +55,60 @@ def packed_canvases(batch: vlmres.Batch, patch: int) -> list[NDArray[Any]]:
 
 def reference_canvases(batch: vlmres.Batch, recipe: vlmres.Recipe) -> list[NDArray[Any]]:
     """The segments of a batch in the reference's layout, in the order of the packed one."""
-    patch = recipe.params["patch_size"]
+    patch, name = recipe.params["patch_size"], recipe.name
     plans = [plan for plan in batch.plans if plan is not None]
-    values = batch["pixel_values"]
+    segments = [view for plan in plans for view in plan.views for _ in range(view.tiles.rows * view.tiles.cols)]
+    values = batch["images" if name == "deepseek-vl2" else "pixel_values"]
     canvases: list[NDArray[Any]] = []
-    if recipe.name in MERGED:
-        merge, frames, start = recipe.params["merge_size"], recipe.params["temporal_patch_size"], 0
-        for _, rows, cols in batch["image_grid_thw"]:
+    if name in MERGED | RASTER:
+        merge, frames, start = recipe.params["merge_size"], recipe.params.get("temporal_patch_size", 1), 0
+        merge = merge if name in MERGED else 1
+        for rows, cols in (view.patches for view in segments):
             part = values[start : start + rows * cols]
             start += rows * cols
             blocks = part.reshape(rows // merge, cols // merge, merge, merge, 3, frames, patch, patch)
             for frame in range(1, frames):
                 np.testing.assert_array_equal(blocks[..., frame, :, :], blocks[..., 0, :, :])
             canvases.append(blocks[..., 0, :, :].transpose(0, 2, 5, 1, 3, 6, 4).reshape(rows * patch, cols * patch, 3))
-    elif recipe.name == "siglip2-naflex":
-        for padded, mask, (rows, cols) in zip(
-            values, batch["pixel_attention_mask"], batch["spatial_shapes"], strict=True
-        ):
-            assert mask.sum() == rows * cols
+        assert start == len(values)
+    elif name in FLAT:
+        for padded, view in zip(values, segments, strict=True):
+            rows, cols = view.patches
             assert not padded[rows * cols :].any()
             blocks = padded[: rows * cols].reshape(rows, cols, patch, patch, 3)
             canvases.append(blocks.transpose(0, 2, 1, 3, 4).reshape(rows * patch, cols * patch, 3))
+    elif name in STRIP:
+        start = 0
+        for rows, cols in (view.patches for view in segments):
+            part = values[0, :, :, start : start + rows * cols * patch].reshape(3, patch, rows, cols, patch)
+            start += rows * cols * patch
+            canvases.append(part.transpose(2, 1, 3, 4, 0).reshape(rows * patch, cols * patch, 3))
     else:
-        if recipe.name == "llava-next":
-            tiles = [tile for plan, nested in zip(plans, values, strict=True) for tile in nested[: plan.num_tiles]]
-            for plan, nested in zip(plans, values, strict=True):
-                assert not nested[plan.num_tiles :].any()
-        elif recipe.name.startswith("deepseek"):
-            local = iter(batch.get("images_crop", batch.get("pixel_values_local", np.empty(0))))
-            views = iter(values)
-            tiles = []
-            for plan in plans:
-                tiles += [next(local) for _ in range(plan.num_tiles - 1)]
-                tiles.append(next(views))
-        else:
-            tiles = list(values)
-        canvases = [tile.transpose(1, 2, 0) for tile in tiles]
+        canvases = [tile.transpose(1, 2, 0) for tile in reference_tiles(batch, values, plans, name)]
     return canvases
+
+
+def reference_tiles(
+    batch: vlmres.Batch, values: NDArray[Any], plans: list[vlmres.Plan], name: str
+) -> list[NDArray[Any]]:
+    """The tiles of a batch in the order of the plans' views."""
+    if name in SAMPLE:
+        return list(values[0])
+    if name in NESTED:
+        values = values[0] if name == "mllama" else values
+        for plan, nested in zip(plans, values, strict=True):
+            assert not nested[plan.num_tiles :].any()
+        return [tile for plan, nested in zip(plans, values, strict=True) for tile in nested[: plan.num_tiles]]
+    if name == "deepseek-vl-hybrid":
+        return [tile for pair in zip(values, batch["high_res_pixel_values"], strict=True) for tile in pair]
+    if name in LOCAL:
+        local = iter(batch.get("images_crop", batch.get("pixel_values_local", np.empty(0))))
+        views, tiles = iter(values), []
+        for plan in plans:
+            tiles += [next(local) for _ in range(plan.num_tiles - 1)]
+            tiles.append(next(views))
+        return tiles
+    return list(values)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
@@ -110,7 +139,7 @@ def test_packed_segments(name: str) -> None:
     assert batch.cu_seqlens[0] == 0
     assert np.diff(batch.cu_seqlens).tolist() == [rows * cols for rows, cols in grids]
     assert batch.max_seqlen == max(rows * cols for rows, cols in grids)
-    merge = plans[0].recipe.params.get("merge_size", 1)
+    merge = plans[0].recipe.params["merge_size"] if name in MERGED else 1
     start = 0
     for rows, cols in grids:
         blocks = np.indices((rows, cols)).transpose(1, 2, 0).reshape(rows // merge, merge, cols // merge, merge, 2)
@@ -134,7 +163,7 @@ def test_attributes_of_the_other_layout() -> None:
 @pytest.mark.parametrize("layout", ["hf", "packed"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("arithmetic", ["pillow", "torch"])
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_half_precision_is_torchs_rounding(name: str, arithmetic: str, dtype: str, layout: str) -> None:
     images = IMAGES[:3]
     full = processor(name, arithmetic=arithmetic, layout=layout)(images).torch()
@@ -168,11 +197,17 @@ def test_floats_are_the_normalised_bytes(name: str) -> None:
     recipe = vlmres.Recipe.load(name)
     raw = processor(name, arithmetic="pillow", dtype="uint8", layout="packed")(IMAGES[:3]).patches.reshape(-1, 3)
     got = processor(name, arithmetic="pillow", layout="packed")(IMAGES[:3]).patches.reshape(-1, 3)
-    if name.startswith("deepseek-ocr") and name != "deepseek-ocr-2":
+    mean, std = (np.array(recipe.params[key], dtype=np.float32) for key in ("image_mean", "image_std"))
+    if name == "llama4":
+        low = (
+            torch.from_numpy(raw).bfloat16() * recipe.params["rescale_factor"] - torch.from_numpy(mean).bfloat16()
+        ) / (torch.from_numpy(std).bfloat16())
+        np.testing.assert_array_equal(got, low.float().numpy(), strict=True)
+        return
+    if "ToTensor" in recipe.reference:
         scaled = raw.astype(np.float32) / np.float32(255)
     else:
         scaled = (raw.astype(np.float64) * recipe.params["rescale_factor"]).astype(np.float32)
-    mean, std = (np.array(recipe.params[key], dtype=np.float32) for key in ("image_mean", "image_std"))
     np.testing.assert_array_equal(got, (scaled - mean) / std, strict=True)
 
 
@@ -188,10 +223,7 @@ def buffers(batch: vlmres.Batch, fill: int, dtype: Any = None) -> dict[str, NDAr
 
 @pytest.mark.parametrize("layout", ["hf", "packed"])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "name",
-    ["deepseek-ocr-2", "deepseek-ocr-gundam", "internvl2", "llava-1.5", "llava-next", "qwen2-vl", "siglip2-naflex"],
-)
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_out_is_filled(name: str, dtype: str, layout: str) -> None:
     proc = processor(name, dtype=dtype, layout=layout)
     expected = proc(IMAGES)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from transformers.image_processing_utils import select_best_resolution
 
 import vlmres
@@ -546,3 +547,34 @@ def test_plan_many_of_strided_sizes() -> None:
         391,
         vlmres.plan((320, 200), "qwen2-vl").num_tokens,
     ]
+
+
+def test_boxes_of_crops() -> None:
+    """A crop's coordinates are those of its part of the image."""
+    recipe = vlmres.Recipe.load("gemma3", do_pan_and_scan=True)
+    plan = vlmres.plan((1500, 500), recipe)
+    assert [view.role for view in plan.views] == ["global", "crop", "crop", "crop"]
+    np.testing.assert_allclose(plan.to_model([500, 0, 1000, 500], "pixels", view=2), [0, 0, 896, 896])
+    np.testing.assert_allclose(plan.to_model([500, 250, 1000, 500], "pixels", view=1), [896, 448, 1792, 896])
+    np.testing.assert_allclose(plan.to_image([0, 0, 896, 896], "pixels", view=3), [1000, 0, 1500, 500])
+    # Windows are cut from a resized image: 1000 x 800 becomes 1008 x 1008, four windows of 504.
+    plan = vlmres.plan((1000, 800), "step3")
+    assert [view.role for view in plan.views] == ["crop"] * 4 + ["global"]
+    np.testing.assert_allclose(plan.to_image([0, 0, 504, 504], "pixels", view=3), [500, 400, 1000, 800])
+
+
+@pytest.mark.parametrize("size", [(1, 900), (900, 1), (30, 31), (2, 2), (4000, 3), (5, 700)])
+def test_crops_of_thin_images(size: tuple[int, int]) -> None:
+    for recipe in (
+        vlmres.Recipe.load("gemma3", do_pan_and_scan=True, pan_and_scan_min_crop_size=1),
+        vlmres.Recipe.load("idefics2", do_image_splitting=True),
+        vlmres.Recipe.load("step3"),
+    ):
+        plan = vlmres.plan(size, recipe)
+        picture = Image.new("RGB", size, (200, 200, 200))
+        batch = vlmres.Processor(recipe, layout="packed", dtype="uint8")(picture)
+        assert len(batch.grids) == plan.num_tiles
+        for view in range(len(plan.views)):
+            left, top, right, bottom = plan.to_image([0, 0, *plan.views[view].canvas], "pixels", view=view)
+            assert -1e-6 <= left < right
+            assert -1e-6 <= top < bottom

@@ -19,6 +19,22 @@ CLASS_OF_MODEL = {
     "qwen3-vl": "Qwen3VLProcessor",
 }
 
+# What a checkpoint's other files say, where its image processor's file does not name the recipe.
+OTHER_FILES: dict[str, dict[str, Any]] = {
+    **{name: {"processor_class": cls} for name, cls in CLASS_OF_MODEL.items()},
+    "aya-vision": {"processor_class": "AyaVisionProcessor"},
+    "clip": {"processor_class": "CLIPProcessor"},
+    "dots.ocr": {"architectures": ["DotsOCRForCausalLM"]},
+    "lighton-ocr": {"processor_class": "LightOnOcrProcessor", "patch_size": 14, "spatial_merge_size": 2},
+    "mistral-small-3": {
+        "architectures": ["Mistral3ForConditionalGeneration"],
+        "patch_size": 14,
+        "spatial_merge_size": 2,
+    },
+    "paligemma": {"processor_class": "PaliGemmaProcessor"},
+    "qwen3.5-vl": {"processor_class": "Qwen3VLProcessor", "architectures": ["Qwen3_5ForConditionalGeneration"]},
+}
+
 
 def test_names() -> None:
     names = vlmres.recipes()
@@ -130,22 +146,22 @@ def test_what_is_no_recipe(recipe: Any) -> None:
         vlmres.plan((5, 5), recipe)
 
 
-@pytest.mark.parametrize("arithmetic", ["torch", "pillow"])
-@pytest.mark.parametrize("name", sorted(hf.REFERENCES))
+@pytest.mark.parametrize(("name", "arithmetic"), hf.cases(sorted(hf.REFERENCES)))
 def test_checkpoints_as_transformers_saves_them(name: str, arithmetic: str, tmp_path: Path) -> None:
     hf.processor(name, arithmetic).save_pretrained(tmp_path)
-    path = tmp_path / "preprocessor_config.json"
-    config = json.loads(path.read_text())
-    if name in CLASS_OF_MODEL:
-        config["processor_class"] = CLASS_OF_MODEL[name]
-        path.write_text(json.dumps(config))
+    config = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    others = OTHER_FILES.get(name, {})
+    if others:
+        (tmp_path / "processor_config.json").write_text(json.dumps(others))
     recipe = vlmres.Recipe.from_pretrained(tmp_path)
     expected = {"internvl1.5": "internvl2", "internvl2.5": "internvl2", "internvl3": "internvl2"}.get(name, name)
     assert recipe == vlmres.Recipe.load(expected)
-    assert vlmres.Recipe.from_pretrained(config) == recipe
     assert vlmres.Recipe.from_pretrained(str(tmp_path)) == recipe
-    nested = {"image_processor": config, "processor_class": config.get("processor_class", "Processor")}
-    assert vlmres.Recipe.from_pretrained(nested) == recipe
+    assert (
+        vlmres.Recipe.from_pretrained({"image_processor": config, "processor_class": "Processor", **others}) == recipe
+    )
+    if "patch_size" not in others:
+        assert vlmres.Recipe.from_pretrained({**config, **others}) == recipe
 
 
 CUSTOM: list[tuple[str, dict[str, Any]]] = [
@@ -158,6 +174,32 @@ CUSTOM: list[tuple[str, dict[str, Any]]] = [
     ("qwen3-vl", {"patch_size": 12, "merge_size": 3, "resample": 1}),
     ("siglip2-naflex", {"max_num_patches": 100, "patch_size": 14}),
     ("deepseek-ocr-2", {"tile_size": 512, "max_patches": 4, "background_color": [1, 2, 3]}),
+    ("aria", {"max_image_size": 490, "min_image_size": 100}),
+    ("deepseek-vl", {"min_size": 100, "image_mean": [0.1, 0.5, 0.9]}),
+    (
+        "gemma3",
+        {
+            "do_pan_and_scan": True,
+            "pan_and_scan_min_crop_size": 50,
+            "pan_and_scan_max_num_crops": 3,
+            "pan_and_scan_min_ratio_to_activate": 1.1,
+            "size": {"height": 100, "width": 120},
+        },
+    ),
+    ("gemma4", {"max_soft_tokens": 140, "do_normalize": True, "image_mean": [0.1, 0.2, 0.3]}),
+    ("glm-4v", {"size": {"shortest_edge": 100000, "longest_edge": 200000}, "temporal_patch_size": 1}),
+    ("glm-5-next", {"min_image_tokens": 100, "max_image_tokens": 200, "merge_size": 3}),
+    ("hunyuan-vl", {"size": {"shortest_edge": 100000, "longest_edge": 200000}, "resample": 2}),
+    ("idefics2", {"size": {"shortest_edge": 100, "longest_edge": 300}, "do_image_splitting": True}),
+    ("idefics3", {"size": {"longest_edge": 1000}, "max_image_size": {"longest_edge": 300}, "resample": 3}),
+    ("idefics3", {"size": {"longest_edge": 4500}, "max_image_size": {"longest_edge": 1500}, "resample": 0}),
+    ("llava-onevision", {"size": {"height": 100, "width": 100}, "image_grid_pinpoints": [[100, 200], [300, 100]]}),
+    ("minicpm-v-4.6", {"scale_resolution": 200, "max_slice_nums": 5}),
+    ("mllama", {"size": {"height": 100, "width": 100}, "max_image_tiles": 9}),
+    ("ovis2", {"size": {"height": 100, "width": 100}, "max_patches": 7}),
+    ("paddleocr-vl", {"size": {"shortest_edge": 3136, "longest_edge": 50000}, "patch_size": 10}),
+    ("pixtral", {"size": {"longest_edge": 333}, "patch_size": {"height": 20, "width": 20}}),
+    ("siglip", {"size": {"height": 99, "width": 101}, "resample": 1}),
 ]
 
 
@@ -181,6 +223,11 @@ DEFAULTS = [
     ("deepseek_ocr2", "DeepseekOcr2ImageProcessor", {}),
     ("qwen2_vl", "Qwen2VLImageProcessor", {}),
     ("siglip2", "Siglip2ImageProcessor", {}),
+    *[
+        (reference.model, reference.name, {"crop_to_patches": True} if reference.model == "ovis2" else {})
+        for name, reference in hf.REFERENCES.items()
+        if name not in (*hf.CORE, *hf.ALIKE, "aria-split", "got-ocr2") or name in ("glm-4.6v", "smolvlm")
+    ],
 ]
 
 
@@ -190,7 +237,8 @@ def test_silence_means_the_class_defaults(model: str, name: str, settings: dict[
     recipe = vlmres.Recipe.from_pretrained(config)
     pictures = [image(500, 410), image(80, 200)]
     expected = hf.helper(model, name)(**settings)(pictures, return_tensors="pt")
-    assert_equal_batches(vlmres.Processor(recipe, arithmetic="torch")(pictures).torch(), expected, name)
+    processor = vlmres.Processor(recipe, arithmetic="torch", dtype="bfloat16" if model == "llama4" else "float32")
+    assert_equal_batches(processor(pictures).torch(), expected, name)
     for suffix in ("Fast", "Pil"):
         assert vlmres.Recipe.from_pretrained({**config, "image_processor_type": name + suffix}) == recipe
 

@@ -74,6 +74,9 @@ class Recipe:
     def reference(self) -> str:
         """The code whose output this recipe reproduces."""
     @property
+    def note(self) -> str:
+        """What of the recipe is not established, and why; empty where all is."""
+    @property
     def patch_size(self) -> int:
         """Side of a patch in pixels."""
     @property
@@ -99,7 +102,7 @@ class View:
     """One view of an image: how it becomes a canvas, and how that is cut into tiles and patches."""
 
     @property
-    def role(self) -> Literal["global", "tile", "crop"]:
+    def role(self) -> Literal["global", "tile", "crop", "detail"]:
         """What it is to the model."""
     @property
     def resized(self) -> Size:
@@ -127,7 +130,7 @@ class View:
         """Patches of all tiles."""
     @property
     def num_tokens(self) -> int:
-        """Tokens of this view, newlines included."""
+        """Tokens of this view, separators included."""
 
 @final
 class Plan:

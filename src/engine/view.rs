@@ -32,6 +32,7 @@ impl<'a> StageJob<'a> {
             rows: visible(stage.offset.y, stage.resized.height, stage.canvas.height),
         };
         let arithmetic = Arithmetic { backend, ..arithmetic };
+        let source = stage.cut.map_or(source, |cut| source.crop(cut));
         let resampler = Resampler::new(source, stage.resized, window.clone(), filter, arithmetic)?;
         Ok(Self { resampler, stage, window })
     }

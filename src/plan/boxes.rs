@@ -71,6 +71,11 @@ impl Plan {
         let mut map = Affine { scale: [1.0; 2], shift: [0.0; 2] };
         let mut from = self.size;
         for stage in &view.stages {
+            if let Some(cut) = stage.cut {
+                map.shift[0] -= f64::from(cut.x);
+                map.shift[1] -= f64::from(cut.y);
+                from = cut.size;
+            }
             let scale = [
                 f64::from(stage.resized.width) / f64::from(from.width),
                 f64::from(stage.resized.height) / f64::from(from.height),

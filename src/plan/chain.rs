@@ -2,19 +2,20 @@
 
 use arrayvec::ArrayVec;
 
-use super::{MAX_STAGES, native};
+use super::crops::Part;
+use super::{MAX_STAGES, View, grids, inside, native};
 use crate::error::{Error, Result};
-use crate::geometry::{Point, Size, py_round};
-use crate::recipe::{
-    Align, Backend, Fill, LongestRounding, NamedFill, NamedTarget, Recipe, SmartVariant, Step, Target,
-};
+use crate::geometry::{Grid, Point, Rect, Size, py_round};
+use crate::recipe::{Align, Backend, Fill, NamedFill, NamedTarget, Recipe, Step, Target, Tiles, ViewSpec};
 
 /// Most pixels of a canvas between two stages, which is made whole.
 const MAX_CANVAS: u64 = 1 << 28;
 
-/// One resize and its placement. Where the image does not cover the canvas, `fill` does; where it sticks out, it is cut.
+/// One resize and its placement on a canvas. Where the image does not cover the canvas, `fill` does; where it sticks out, it is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stage {
+    /// The part of the image that is resized, where it is not all of it.
+    pub cut: Option<Rect>,
     /// Size after the resize.
     pub resized: Size,
     /// Size of the canvas.
@@ -30,7 +31,7 @@ pub struct Stage {
 impl Stage {
     /// A resize that is its own canvas.
     pub fn resize(to: Size, always_pillow: bool) -> Self {
-        Self { resized: to, canvas: to, offset: Point::default(), fill: [0; 3], always_pillow }
+        Self { cut: None, resized: to, canvas: to, offset: Point::default(), fill: [0; 3], always_pillow }
     }
 
     fn places(&self) -> bool {
@@ -47,31 +48,47 @@ impl Stage {
 }
 
 /// Steps applied so far.
+#[derive(Clone)]
 pub(super) struct Chain<'a> {
     recipe: &'a Recipe,
-    /// The tile grid's canvas, in a view with tiles.
-    grid: Option<Size>,
+    tiles: Option<&'a Tiles>,
+    /// The tile grid and the size of a tile: this view's own once a step has asked for it, before that an earlier view's.
+    grid: Option<(Grid, Size)>,
+    searched: bool,
+    /// The part of the image that the next stage reads.
+    cut: Option<Rect>,
     source: Size,
     stages: ArrayVec<Stage, MAX_STAGES>,
 }
 
 impl<'a> Chain<'a> {
-    pub(super) fn new(recipe: &'a Recipe, source: Size, grid: Option<Size>) -> Self {
-        Self { recipe, grid, source, stages: ArrayVec::new() }
+    pub(super) fn new(recipe: &'a Recipe, spec: &'a ViewSpec, source: Size, earlier: &[View]) -> Self {
+        let tiled = earlier.iter().rev().find(|view| view.tiles != Grid::SINGLE).or(earlier.last());
+        Self {
+            recipe,
+            tiles: spec.tiles.as_ref(),
+            grid: tiled.map(|view| (view.tiles, view.tile)),
+            searched: false,
+            cut: None,
+            source,
+            stages: ArrayVec::new(),
+        }
     }
 
-    /// The stages, and the size of their last canvas.
-    pub(super) fn finish(mut self) -> Result<(ArrayVec<Stage, MAX_STAGES>, Size)> {
-        if self.stages.is_empty() {
-            self.stages.push(Stage::resize(self.source, false));
+    /// The stages, the tile grid and the size of a tile: the last canvas is exactly that grid.
+    pub(super) fn finish(mut self) -> Result<(ArrayVec<Stage, MAX_STAGES>, Grid, Size)> {
+        if self.stages.is_empty() || self.cut.is_some() {
+            self.resize_to(self.size())?;
         }
         let canvas = self.size();
+        let (tiles, tile) = self.grid.filter(|_| self.searched).unwrap_or((Grid::SINGLE, canvas));
+        debug_assert_eq!(tiles.canvas(tile), canvas);
         // A stage that changes nothing is no stage, but a view has at least one.
         let mut size = self.source;
         let mut kept = ArrayVec::<Stage, MAX_STAGES>::new();
         for (index, stage) in self.stages.iter().enumerate() {
             let last_resort = index + 1 == self.stages.len() && kept.is_empty();
-            if stage.resized != size || stage.places() || last_resort {
+            if stage.resized != size || stage.cut.is_some() || stage.places() || last_resort {
                 kept.push(*stage);
             }
             size = stage.canvas;
@@ -85,17 +102,29 @@ impl<'a> Chain<'a> {
             let Size { width: from_width, height: from_height } = self.source;
             return Err(Error::Canvas { width, height, pixels, limit: MAX_CANVAS, from_width, from_height });
         }
-        Ok((kept, canvas))
+        Ok((kept, tiles, tile))
     }
 
-    fn size(&self) -> Size {
-        self.stages.last().map_or(self.source, |stage| stage.canvas)
+    /// Size of what the next step sees.
+    pub(super) fn size(&self) -> Size {
+        let whole = self.stages.last().map_or(self.source, |stage| stage.canvas);
+        self.cut.map_or(whole, |cut| cut.size)
+    }
+
+    /// Goes on with a part of the image.
+    pub(super) fn cut(&mut self, part: Part) -> Result<()> {
+        if let Some(whole) = part.whole {
+            self.resize_to(whole)?;
+        }
+        self.cut = Some(part.cut);
+        Ok(())
     }
 
     fn resize(&mut self, width: i64, height: i64, always_pillow: bool) -> Result<()> {
         let to = Size::planned(width, height, self.size())?;
+        let cut = self.cut.take();
         self.stages
-            .try_push(Stage::resize(to, always_pillow))
+            .try_push(Stage { cut, ..Stage::resize(to, always_pillow) })
             .map_err(|_| Error::Argument(format!("a view has at most {MAX_STAGES} stages")))
     }
 
@@ -104,7 +133,7 @@ impl<'a> Chain<'a> {
     }
 
     fn place(&mut self, canvas: Size, offset: Point, fill: [u8; 3]) -> Result<()> {
-        if self.stages.last().is_none_or(Stage::places) {
+        if self.cut.is_some() || self.stages.last().is_none_or(Stage::places) {
             self.resize_to(self.size())?;
         }
         if let Some(stage) = self.stages.last_mut() {
@@ -113,76 +142,107 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    fn target(&self, target: Target) -> Size {
+    fn search(&mut self) {
+        if let Some(tiles) = self.tiles.filter(|_| !self.searched) {
+            let grid = grids::search(tiles, self.size(), self.recipe.align());
+            self.grid = Some((grid, grids::tile(tiles.size, self.size(), grid, self.recipe.align())));
+            self.searched = true;
+        }
+    }
+
+    fn target(&mut self, target: Target) -> Size {
         match target {
             Target::Fixed(size) => size,
             Target::Named(NamedTarget::Square) => Size::new(self.size().longest(), self.size().longest()),
-            Target::Named(NamedTarget::Grid) => self.grid.unwrap_or(self.size()),
+            Target::Named(NamedTarget::Aligned) => {
+                let Size { width, height } = self.size();
+                let align = self.recipe.align();
+                Size::new(width.next_multiple_of(align), height.next_multiple_of(align))
+            }
+            Target::Named(NamedTarget::Grid) => {
+                self.search();
+                self.grid.map_or(self.size(), |(grid, tile)| grid.canvas(tile))
+            }
         }
     }
 
     pub(super) fn apply(&mut self, step: &Step) -> Result<()> {
-        let Size { width, height } = self.size();
-        let (w, h) = (f64::from(width), f64::from(height));
+        let size = self.size();
+        let align = u64::from(self.recipe.align());
+        let patch = self.recipe.patches.size;
         match *step {
-            Step::Squash { to } => self.resize_to(self.target(to)),
-            Step::ShortestEdge { edge } => {
-                // transformers get_resize_output_image_size: int(edge * long / short), the product an integer.
-                let long = |long: u32, short: u32| (u64::from(edge) * u64::from(long)) as f64 / f64::from(short);
-                let edge = i64::from(edge);
-                if width <= height {
-                    self.resize(edge, long(height, width) as i64, false)
-                } else {
-                    self.resize(long(width, height) as i64, edge, false)
-                }
-            }
-            Step::LongestEdge { edge, rounding } => {
-                let s = f64::from(edge);
-                let (new_w, new_h) = match rounding {
-                    // PIL.ImageOps.contain into a square.
-                    LongestRounding::Contain if width > height => (s, py_round(h / w * s)),
-                    LongestRounding::Contain if width < height => (py_round(w / h * s), s),
-                    LongestRounding::Contain => (s, s),
-                    LongestRounding::Scale => {
-                        let scale = s / f64::from(self.size().longest());
-                        (py_round(w * scale), py_round(h * scale))
-                    }
-                };
-                self.resize(new_w as i64, new_h as i64, false)
-            }
-            Step::Inside { to } => {
-                // transformers get_patch_output_size.
+            Step::Squash { to } => {
                 let to = self.target(to);
-                let (scale_w, scale_h) = (f64::from(to.width) / w, f64::from(to.height) / h);
-                if scale_w < scale_h {
-                    self.resize(to.width.into(), ((h * scale_w).ceil() as i64).min(to.height.into()), false)
-                } else {
-                    self.resize(((w * scale_h).ceil() as i64).min(to.width.into()), to.height.into(), false)
-                }
+                self.resize_to(to)
             }
-            Step::Smart { variant, min_pixels, max_pixels, min_tokens, max_tokens, always_pillow } => {
-                let align = u64::from(self.recipe.align());
+            Step::ShortestEdge { edge } => self.resize_pair(inside::shortest_edge(size, edge)),
+            Step::LongestEdge { edge, rounding, min, enlarge } => {
+                self.resize_pair(inside::longest_edge(size, edge, rounding, min, enlarge))
+            }
+            Step::Inside { to, rounding, at_most_tile, precision } => {
+                let to = self.target(to);
+                let tile = self.grid.filter(|_| at_most_tile).map(|(_, tile)| tile);
+                self.resize_pair(inside::fit(size, to, rounding, tile, precision))
+            }
+            Step::Smart {
+                clamp,
+                enlarge,
+                frames,
+                max_ratio,
+                min_pixels,
+                max_pixels,
+                min_tokens,
+                max_tokens,
+                always_pillow,
+            } => {
                 let budget = crate::recipe::smart_budget(min_pixels, max_pixels, min_tokens, max_tokens, align);
                 let (min, max) = budget.unwrap_or((0, u64::MAX));
-                let clamp_first = variant == SmartVariant::QwenVlUtils;
-                let (new_w, new_h) = native::smart_resize(self.size(), align, min, max, clamp_first)?;
-                self.resize(new_w, new_h, always_pillow)
+                let rules = native::Smart { align, min, max, clamp, enlarge, frames, max_ratio };
+                let (width, height) = native::smart_resize(size, rules)?;
+                self.resize(width, height, always_pillow)
             }
-            Step::Naflex { max_patches } => {
-                let to = native::naflex(self.size(), self.recipe.patches.size, max_patches);
-                self.resize(to.0, to.1, false)
+            Step::Naflex { max_patches } => self.resize_pair(native::naflex(size, patch, max_patches)),
+            Step::CeilPatches { longest } => self.resize_pair(native::ceil_patches(size, align, longest)),
+            Step::Navit { max_patches, max_side_patches } => {
+                self.resize_pair(native::navit(size, patch, max_patches, max_side_patches))
+            }
+            Step::FloorPatches { max_tokens } => {
+                let to = native::floor_patches(size, patch, self.recipe.patches.merge, max_tokens)?;
+                self.resize_pair(to)
+            }
+            Step::CeilCanvas { min_tokens, max_tokens } => {
+                let frames = self.recipe.patches.temporal;
+                let (canvas, content) = native::ceil_canvas(size, align, frames, min_tokens, max_tokens);
+                self.resize_pair(content)?;
+                let canvas = Size::planned(canvas.0, canvas.1, size)?;
+                self.place(canvas, Point::default(), [0; 3])
+            }
+            Step::SquareArea { edge } => {
+                let (w, h) = (f64::from(size.width), f64::from(size.height));
+                self.resize_to(native::square_area(w, h, edge, align as u32))
             }
             Step::CenterCrop { to } => {
                 let ceil = self.recipe.pixels.arithmetic == Backend::Pillow;
-                let offset = Point { x: crop_offset(width, to.width, ceil), y: crop_offset(height, to.height, ceil) };
-                self.place(to, offset, [0; 3])
+                let at = |inner, outer| crop_offset(inner, outer, ceil);
+                self.place(to, Point { x: at(size.width, to.width), y: at(size.height, to.height) }, [0; 3])
+            }
+            Step::SquareThin { under, ratio } => {
+                let (long, short) = (size.longest(), size.shortest());
+                if short < under && u64::from(long) > u64::from(short) * u64::from(ratio) {
+                    self.place(Size::new(long, long), Point::default(), [0; 3])?;
+                }
+                Ok(())
             }
             Step::Pad { to, align, fill } => {
                 let to = self.target(to);
-                let offset = Point { x: pad_offset(width, to.width, align), y: pad_offset(height, to.height, align) };
-                self.place(to, offset, self.fill(fill))
+                let at = |inner, outer| pad_offset(inner, outer, align);
+                self.place(to, Point { x: at(size.width, to.width), y: at(size.height, to.height) }, self.fill(fill))
             }
         }
+    }
+
+    fn resize_pair(&mut self, (width, height): (i64, i64)) -> Result<()> {
+        self.resize(width, height, false)
     }
 
     fn fill(&self, fill: Fill) -> [u8; 3] {

@@ -2,21 +2,22 @@
 
 mod boxes;
 mod chain;
+mod crops;
 mod grids;
+mod inside;
 mod native;
 mod tokens;
 
 use arrayvec::ArrayVec;
 
 pub use boxes::{Affine, Units};
+use chain::Chain;
 pub use chain::Stage;
 
 use crate::error::Result;
-use crate::geometry::{Grid, Size};
-use crate::recipe::{Recipe, Role, ViewSpec, When};
+use crate::geometry::{Grid, Size, py_round};
+use crate::recipe::{Crops, Recipe, Role, ViewOrder, ViewSpec, When};
 
-/// Most views of an image.
-pub const MAX_VIEWS: usize = 4;
 /// Most stages from an image to a view's canvas.
 pub const MAX_STAGES: usize = 4;
 
@@ -35,8 +36,10 @@ pub struct View {
     pub patches: Grid,
     /// Rows and columns of the language model's tokens over the whole view, newlines excluded.
     pub token_grid: Grid,
-    /// Tokens that end its rows.
-    pub newlines: u64,
+    /// Tokens that carry no image features: ends of rows, marks of tiles.
+    pub separators: u64,
+    /// Of crops: whether a row of them ends with this one, and another follows.
+    pub ends_row: bool,
 }
 
 impl View {
@@ -50,9 +53,9 @@ impl View {
         self.tiles.cells() * self.patches.cells()
     }
 
-    /// Tokens, newlines included.
+    /// Tokens, separators included.
     pub fn num_tokens(&self) -> u64 {
-        self.token_grid.cells() + self.newlines
+        self.token_grid.cells() + self.separators
     }
 }
 
@@ -62,7 +65,7 @@ pub struct Plan {
     /// The image's size.
     pub size: Size,
     /// Its views, in the order in which the language model receives them.
-    pub views: ArrayVec<View, MAX_VIEWS>,
+    pub views: Vec<View>,
     /// The tile grid of a recipe with tiles (1 x 1 where an image gets none), else the patch grid.
     pub grid: Grid,
     /// Tokens that the language model receives, separators included.
@@ -76,15 +79,16 @@ pub struct Plan {
 impl Plan {
     /// The plan of an image of this size.
     pub fn new(recipe: &Recipe, size: Size) -> Result<Self> {
-        let mut views = ArrayVec::<View, MAX_VIEWS>::new();
+        let mut views = Vec::with_capacity(recipe.views.len());
         for spec in recipe.views.iter().filter(|spec| spec.enabled) {
-            let wanted = match spec.when {
-                When::Always => true,
-                When::Tiled => views.iter().any(|view| view.tiles.cells() > 1),
-                When::LongestOver(side) => size.longest() > side,
-            };
-            if wanted {
-                views.push(plan_view(recipe, spec, size)?);
+            if wanted(recipe, spec.when, size, &views) {
+                match spec.crops {
+                    None => {
+                        let at = if spec.order == ViewOrder::First { 0 } else { views.len() };
+                        views.insert(at, plan_view(recipe, spec, size, Chain::new(recipe, spec, size, &views))?);
+                    }
+                    Some(crops) => plan_crops(recipe, spec, crops, size, &mut views)?,
+                }
             }
         }
         let grid = if recipe.views.iter().any(|spec| spec.tiles.is_some()) {
@@ -108,7 +112,10 @@ impl Plan {
     pub fn reduction(&self) -> u32 {
         let allows = |by: u32| {
             let first = |view: &View| view.stages[0].resized;
-            let fits = |view| first(view).width * by <= self.size.width && first(view).height * by <= self.size.height;
+            let whole = |view: &View| view.stages[0].cut.is_none();
+            let fits = |view| {
+                whole(view) && first(view).width * by <= self.size.width && first(view).height * by <= self.size.height
+            };
             self.views.iter().all(fits)
         };
         [8, 4, 2].into_iter().find(|&by| allows(by)).unwrap_or(1)
@@ -136,19 +143,48 @@ impl Plan {
     }
 }
 
-fn plan_view(recipe: &Recipe, spec: &ViewSpec, size: Size) -> Result<View> {
-    let tiles = spec.tiles.as_ref().map(|tiles| (grids::search(tiles, size), tiles.size));
-    let mut chain = chain::Chain::new(recipe, size, tiles.map(|(grid, tile)| grid.canvas(tile)));
+fn wanted(recipe: &Recipe, when: When, size: Size, earlier: &[View]) -> bool {
+    match when {
+        When::Always => true,
+        When::Tiled => earlier.iter().any(|view| view.tiles.cells() > 1),
+        When::LongestOver(side) => size.longest() > side,
+        When::AreaOver(side) => size.area() > u64::from(side) * u64::from(side),
+        When::RoundedOver { tokens, tolerance } => {
+            // Lfm2VlImageProcessor._is_image_too_large.
+            let align = f64::from(recipe.align());
+            let rounded = |side: u32| (py_round(f64::from(side) / align) * align).max(recipe.patches.size.into());
+            rounded(size.height) * rounded(size.width) > tokens as f64 * align * align * tolerance
+        }
+    }
+}
+
+fn plan_crops(recipe: &Recipe, spec: &ViewSpec, crops: Crops, size: Size, views: &mut Vec<View>) -> Result<()> {
+    let mut whole = Chain::new(recipe, spec, size, views);
+    for step in &spec.before {
+        whole.apply(step)?;
+    }
+    for part in crops::parts(crops, whole.size()) {
+        let mut chain = whole.clone();
+        chain.cut(part)?;
+        let mut view = plan_view(recipe, spec, size, chain)?;
+        if part.ends_row {
+            view.ends_row = true;
+            view.separators += spec.separators.per_row.max(0) as u64;
+        }
+        views.push(view);
+    }
+    Ok(())
+}
+
+fn plan_view(recipe: &Recipe, spec: &ViewSpec, size: Size, mut chain: Chain<'_>) -> Result<View> {
     for step in &spec.steps {
         chain.apply(step)?;
     }
-    let (stages, canvas) = chain.finish()?;
-    let (tiles, tile) = tiles.unwrap_or((Grid::SINGLE, canvas));
-    debug_assert_eq!(tiles.canvas(tile), canvas);
+    let (stages, tiles, tile) = chain.finish()?;
     let patches = Grid { rows: tile.height / recipe.patches.size, cols: tile.width / recipe.patches.size };
     let token_grid = tokens::grid(spec, recipe.tokens, tiles, patches, size);
-    let newlines = if spec.row_newline { u64::from(token_grid.rows) } else { 0 };
-    Ok(View { role: spec.role, stages, tiles, tile, patches, token_grid, newlines })
+    let separators = tokens::separators(spec, tiles, token_grid);
+    Ok(View { role: spec.role, stages, tiles, tile, patches, token_grid, separators, ends_row: false })
 }
 
 #[cfg(test)]

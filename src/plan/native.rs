@@ -1,36 +1,50 @@
-//! Sizes that keep the image's own aspect ratio within a budget. Each in the reference's order of f64 operations.
+//! Sizes that keep the image's own aspect ratio within a budget. Each in the reference's order of f64 operations;
+//! (width, height).
 
 use crate::error::{Error, Result};
 use crate::geometry::{Size, py_round};
+use crate::recipe::{Clamp, Enlarge};
 
-/// Qwen's limit of longer over shorter side.
-const MAX_RATIO: f64 = 200.0;
+/// The rules of a smart resize.
+#[derive(Clone, Copy)]
+pub(super) struct Smart {
+    /// Sides become multiples of this.
+    pub(super) align: u64,
+    /// Fewest pixels.
+    pub(super) min: u64,
+    /// Most pixels.
+    pub(super) max: u64,
+    pub(super) clamp: Clamp,
+    pub(super) enlarge: Enlarge,
+    /// Frames that the budget counts.
+    pub(super) frames: u32,
+    /// Most of longer over shorter side.
+    pub(super) max_ratio: f64,
+}
 
-/// Qwen's `smart_resize`: sides that are multiples of `align`, with an area between `min` and `max` pixels; (width, height).
-///
-/// `clamp_first` is qwen-vl-utils' order (a side is at least `align` before the area is looked at, and not again when it
-/// shrinks); otherwise transformers' (a side may round to zero first, which sends the image to the growing branch).
-pub(super) fn smart_resize(size: Size, align: u64, min: u64, max: u64, clamp_first: bool) -> Result<(i64, i64)> {
-    let ratio = f64::from(size.longest()) / f64::from(size.shortest());
-    if ratio > MAX_RATIO {
-        return Err(Error::AspectRatio { width: size.width, height: size.height, ratio, limit: MAX_RATIO });
-    }
+/// Qwen's `smart_resize` and its relatives: sides that are multiples of `align`, with an area between `min` and `max` pixels.
+pub(super) fn smart_resize(size: Size, rules: Smart) -> Result<(i64, i64)> {
+    let Smart { align, min, max, clamp, enlarge, frames, max_ratio } = rules;
     let factor = align as f64;
-    let (w, h) = (f64::from(size.width), f64::from(size.height));
+    let (w, h) = enlarged((f64::from(size.width), f64::from(size.height)), factor, enlarge);
+    let ratio = w.max(h) / w.min(h);
+    if ratio > max_ratio {
+        return Err(Error::AspectRatio { width: size.width, height: size.height, ratio, limit: max_ratio });
+    }
     let align = align as i64;
     let whole = |x: f64| x as i64 * align;
     let nearest = |x: f64| {
         let side = whole(py_round(x / factor));
-        if clamp_first { side.max(align) } else { side }
+        if clamp == Clamp::Shrunk { side } else { side.max(align) }
     };
-    let area = size.area() as f64;
+    let area = f64::from(frames) * w * h;
     let (width, height) = (nearest(w), nearest(h));
-    let planned = i128::from(width) * i128::from(height);
+    let planned = i128::from(width) * i128::from(height) * i128::from(frames);
     if planned > i128::from(max) {
         let beta = (area / max as f64).sqrt();
         let shrunk = |x: f64| {
             let side = whole((x / beta / factor).floor());
-            if clamp_first { side } else { side.max(align) }
+            if clamp == Clamp::Rounded { side } else { side.max(align) }
         };
         Ok((shrunk(w), shrunk(h)))
     } else if planned < i128::from(min) {
@@ -42,8 +56,29 @@ pub(super) fn smart_resize(size: Size, align: u64, min: u64, max: u64, clamp_fir
     }
 }
 
-/// SigLIP 2's binary search for the largest scale whose patches fit; (width, height). The loop is the definition: its
-/// twenty-odd halvings end at a particular scale, and another method's may be one patch off.
+fn enlarged((mut w, mut h): (f64, f64), factor: f64, rule: Enlarge) -> (f64, f64) {
+    match rule {
+        Enlarge::None => {}
+        Enlarge::Scale => {
+            if h < factor || w < factor {
+                let scale = (factor / h).max(factor / w);
+                (w, h) = ((w * scale).trunc(), (h * scale).trunc());
+            }
+        }
+        Enlarge::Sides => {
+            if h < factor {
+                (w, h) = (py_round(w * factor / h), factor);
+            }
+            if w < factor {
+                (w, h) = (factor, py_round(h * factor / w));
+            }
+        }
+    }
+    (w, h)
+}
+
+/// SigLIP 2's binary search for the largest scale whose patches fit. The loop is the definition: its twenty-odd halvings
+/// end at a particular scale, and another method's may be one patch off.
 #[allow(clippy::manual_midpoint)] // the reference's own arithmetic
 pub(super) fn naflex(size: Size, patch: u32, max_patches: u32) -> (i64, i64) {
     const EPS: f64 = 1e-5;
@@ -60,4 +95,100 @@ pub(super) fn naflex(size: Size, patch: u32, max_patches: u32) -> (i64, i64) {
         }
     }
     (side(low, size.width) as i64, side(low, size.height) as i64)
+}
+
+/// Pixtral: sides floored where one is over `longest`, then whole multiples, rounded up; a side of zero pixels stays one.
+pub(super) fn ceil_patches(size: Size, align: u64, longest: u32) -> (i64, i64) {
+    let (w, h, most) = (f64::from(size.width), f64::from(size.height), f64::from(longest));
+    let ratio = (h / most).max(w / most);
+    let align = align as i64;
+    let side = |side: f64| {
+        let side = if ratio > 1.0 { (side / ratio).floor() } else { side };
+        ((side as i64 - 1).div_euclid(align) + 1) * align
+    };
+    (side(w), side(h))
+}
+
+/// Kimi: one scale, never above 1, that brings whole patches and the sides within their limits; sides truncate.
+pub(super) fn navit(size: Size, patch: u32, max_patches: u32, max_side: u32) -> (i64, i64) {
+    let patches = |side: u32| f64::from((side / patch).max(1));
+    let most = u64::from(max_side) * u64::from(patch);
+    let within = |side: u32| most as f64 / f64::from(side);
+    let scale = 1f64
+        .min((f64::from(max_patches) / (patches(size.height) * patches(size.width))).sqrt())
+        .min(within(size.height))
+        .min(within(size.width));
+    let side = |side: u32| ((f64::from(side) * scale) as i64).max(1).min(most as i64);
+    (side(size.width), side(size.height))
+}
+
+/// Gemma 4: the area of all patches at the image's aspect ratio, sides floored to merged patches; a side of none becomes one.
+pub(super) fn floor_patches(size: Size, patch: u32, merge: u32, max_tokens: u32) -> Result<(i64, i64)> {
+    let (w, h) = (f64::from(size.width), f64::from(size.height));
+    let align = i64::from(patch) * i64::from(merge);
+    let target = i64::from(max_tokens) * align * align;
+    let factor = (target as f64 / size.area() as f64).sqrt();
+    let floor = |side: f64| (factor * side / align as f64).floor() as i64 * align;
+    let longest = i64::from(max_tokens) * align;
+    let (mut width, mut height) = (floor(w), floor(h));
+    if height == 0 && width != 0 {
+        (width, height) = (((w / h).floor() as i64 * align).min(longest), align);
+    } else if width == 0 && height != 0 {
+        (width, height) = (align, ((h / w).floor() as i64 * align).min(longest));
+    }
+    if width == 0 || width * height > target {
+        return Err(Error::PlannedSize { width, height, from_width: size.width, from_height: size.height });
+    }
+    Ok((width, height))
+}
+
+/// GLM-5: a canvas of merged patches within a budget, and the image's size on it.
+pub(super) fn ceil_canvas(size: Size, align: u64, frames: u32, min: u64, max: u64) -> ((i64, i64), (i64, i64)) {
+    let (w, h) = (f64::from(size.width), f64::from(size.height));
+    let (factor, frames) = (align as i64, i64::from(frames));
+    let token = i128::from(frames * factor * factor);
+    let (min, max) = (i128::from(min) * token, i128::from(max) * token);
+    let aligned = |side: i64| (side as f64 / factor as f64).ceil() as i64 * factor;
+    let pixels = |(width, height): (i64, i64)| i128::from(frames) * i128::from(width) * i128::from(height);
+    let mut canvas = (aligned(size.width.into()), aligned(size.height.into()));
+    if pixels(canvas) < min {
+        let scale = (min as f64 / (frames as f64 * h * w)).sqrt();
+        let grown = |side: f64| aligned(((side * scale).ceil() as i64).max(1));
+        canvas = (grown(w), grown(h));
+    }
+    if pixels(canvas) > max {
+        canvas = (factor, factor);
+        let (mut low, mut high) = (1, i64::from(size.height));
+        while low <= high {
+            let height = i64::midpoint(low, high);
+            let width = ((i64::from(size.width) * height) as f64 / h).floor() as i64;
+            let candidate = (aligned(width.max(1)), aligned(height));
+            if pixels(candidate) <= max {
+                canvas = candidate;
+                low = height + 1;
+            } else {
+                high = height - 1;
+            }
+        }
+    }
+    let mut scale = (canvas.1 as f64 / h).min(canvas.0 as f64 / w);
+    if i128::from(frames) * i128::from(size.area()) >= min {
+        scale = scale.min(1.0);
+    }
+    let content = |side: f64, canvas: i64| ((side * scale).floor() as i64).min(canvas).max(1);
+    (canvas, (content(w, canvas.0), content(h, canvas.1)))
+}
+
+/// MiniCPM-V's `find_best_resize`: the area of a square at the aspect ratio of `w` x `h`, truncated, then the nearest
+/// multiples of `align`, at least one.
+pub(super) fn square_area(w: f64, h: f64, edge: u32, align: u32) -> Size {
+    let aspect = w / h;
+    let height = (f64::from(edge) / aspect.sqrt()).trunc();
+    let width = (height * aspect).trunc();
+    Size::new(nearest_multiple(width, align), nearest_multiple(height, align))
+}
+
+/// `max(round(length / divisor) * divisor, divisor)`.
+pub(super) fn nearest_multiple(length: f64, divisor: u32) -> u32 {
+    (py_round(length / f64::from(divisor)) as u32).saturating_mul(divisor).clamp(divisor, Size::MAX_SIDE)
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use toml::Table;
 
 use super::*;
+use crate::recipe::{Clamp, Enlarge};
 
 fn recipe(name: &str) -> Recipe {
     Recipe::load(name, &Table::new()).unwrap()
@@ -18,8 +19,13 @@ fn smart_resize_differs_by_variant_on_thin_images() {
     // (height, width) = (14, 1000): transformers lets the height round to zero and grows; qwen-vl-utils clamps it first.
     let size = Size::new(1000, 14);
     let budget = (3136, 12_845_056);
-    assert_eq!(native::smart_resize(size, 28, budget.0, budget.1, false).unwrap(), (476, 28));
-    assert_eq!(native::smart_resize(size, 28, budget.0, budget.1, true).unwrap(), (1008, 28));
+    let resized = |clamp| {
+        let (min, max) = budget;
+        let rules = native::Smart { align: 28, min, max, clamp, enlarge: Enlarge::None, frames: 1, max_ratio: 200.0 };
+        native::smart_resize(size, rules).unwrap()
+    };
+    assert_eq!(resized(Clamp::Shrunk), (476, 28));
+    assert_eq!(resized(Clamp::Rounded), (1008, 28));
 }
 
 #[test]

@@ -2,15 +2,33 @@
 
 use super::View;
 use crate::geometry::{Grid, Size, trunc_round7};
-use crate::recipe::{Tokens, ViewSpec};
+use crate::recipe::{Separators, Tokens, ViewSpec};
 
 /// Rows and columns of tokens over a whole view.
 pub(super) fn grid(spec: &ViewSpec, tokens: Tokens, tiles: Grid, patches: Grid, image: Size) -> Grid {
-    let whole = Grid {
-        rows: tiles.rows * patches.rows.div_ceil(tokens.downsample),
-        cols: tiles.cols * patches.cols.div_ceil(tokens.downsample),
+    if let Some(count) = spec.resampled {
+        return Grid { rows: tiles.cells() as u32, cols: count };
+    }
+    let tile = Grid { rows: patches.rows.div_ceil(tokens.downsample), cols: patches.cols.div_ceil(tokens.downsample) };
+    let whole = Grid { rows: tiles.rows * tile.rows, cols: tiles.cols * tile.cols };
+    let seen = if spec.unpad { unpad(whole, image) } else { whole };
+    match spec.max_token_tiles {
+        Some(most) => interpolated(seen, tile, most),
+        None => seen,
+    }
+}
+
+/// Tokens of a view that carry no image features.
+pub(super) fn separators(spec: &ViewSpec, tiles: Grid, token_grid: Grid) -> u64 {
+    let newlines = if spec.row_newline { i64::from(token_grid.rows) } else { 0 };
+    let Separators { per_tile, per_row, once, only_tiled } = spec.separators;
+    let per_row = if spec.crops.is_some() { 0 } else { per_row };
+    let others = if only_tiled && tiles == Grid::SINGLE {
+        0
+    } else {
+        per_tile * tiles.cells() as i64 + per_row * i64::from(tiles.rows) + once
     };
-    if spec.unpad { unpad(whole, image) } else { whole }
+    (newlines + others).max(0) as u64
 }
 
 /// LLaVA-NeXT's removal of the tokens over padding; the rounding to seven digits is transformers' guard against 335.99999.
@@ -26,6 +44,15 @@ fn unpad(grid: Grid, image: Size) -> Grid {
     } else {
         Grid { rows: grid.rows, cols: shrunk(grid.cols, trunc_round7(w * (rows / h))) }
     }
+}
+
+/// LLaVA-OneVision's interpolation of more tokens than `most` square tiles have, where it takes away over a tenth of a side.
+fn interpolated(grid: Grid, tile: Grid, most: u32) -> Grid {
+    let full = u64::from(most) * u64::from(tile.rows) * u64::from(tile.rows);
+    let ratio = (grid.cells() as f64 / full as f64).sqrt();
+    // Python's `//` of floats.
+    let divided = |side: u32| ((f64::from(side) - f64::from(side) % ratio) / ratio).round() as u32;
+    if ratio > 1.1 { Grid { rows: divided(grid.rows), cols: divided(grid.cols) } } else { grid }
 }
 
 /// DeepSeek-OCR's count of tokens that are not over padding: `int(tokens * (1 - (long - short) / long))` for a padded view.

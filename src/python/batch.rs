@@ -13,6 +13,7 @@ use super::source::Source;
 use crate::engine::{self, Item, Threads};
 use crate::error::Error;
 use crate::plan;
+use crate::recipe::IntType;
 use crate::resample::Arithmetic;
 use crate::write::{self, DType, Element, Sink};
 
@@ -52,11 +53,19 @@ impl BatchLayout {
         let dict = PyDict::new(py);
         for array in &self.layout.arrays {
             let shape = &array.shape[..];
-            if array.narrow {
-                let values = array.values.iter().map(|&value| value as i32).collect();
-                dict.set_item(&array.key, PyArray1::from_vec(py, values).reshape(shape)?)?;
-            } else {
-                dict.set_item(&array.key, PyArray1::from_vec(py, array.values.clone()).reshape(shape)?)?;
+            let values = &array.values;
+            match array.dtype {
+                IntType::Int64 => {
+                    dict.set_item(&array.key, PyArray1::from_slice(py, values).reshape(shape)?)?;
+                }
+                IntType::Int32 => {
+                    let values = values.iter().map(|&value| value as i32).collect();
+                    dict.set_item(&array.key, PyArray1::from_vec(py, values).reshape(shape)?)?;
+                }
+                IntType::Bool => {
+                    let values = values.iter().map(|&value| value != 0).collect();
+                    dict.set_item(&array.key, PyArray1::from_vec(py, values).reshape(shape)?)?;
+                }
             }
         }
         Ok(dict)

@@ -74,7 +74,7 @@ impl View {
         self.0.num_patches()
     }
 
-    /// Tokens of this view, newlines included.
+    /// Tokens of this view, separators included.
     #[getter]
     fn num_tokens(&self) -> u64 {
         self.0.num_tokens()

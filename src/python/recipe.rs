@@ -124,6 +124,12 @@ impl Recipe {
         &self.0.reference
     }
 
+    /// What of the recipe is not established, and why; empty where all is.
+    #[getter]
+    fn note(&self) -> &str {
+        &self.0.note
+    }
+
     /// Side of a patch in pixels.
     #[getter]
     fn patch_size(&self) -> u32 {

@@ -104,7 +104,8 @@ fn choose<'a>(config: &Config, types: &[String]) -> Option<(&'a str, &'a Checkpo
         // An architecture says more than the processor's type, each further condition more still; heirs yield to the recipe they extend.
         .max_by_key(|(_, entry, checkpoint)| {
             let by_architecture = checkpoint.types.iter().any(|name| config.architectures().contains(name));
-            let conditions = checkpoint.when.len() + checkpoint.present.len();
+            let any = usize::from(!checkpoint.when_any.is_empty());
+            let conditions = checkpoint.when.len() + any + checkpoint.present.len();
             (by_architecture, conditions, usize::MAX - entry.depth)
         })
         .map(|(name, _, checkpoint)| (name.as_str(), checkpoint))
@@ -261,7 +262,7 @@ mod tests {
         assert!(message(unresized).contains("do_resize=false"));
         let squashed = json!({"image_processor_type": "CLIPImageProcessor", "size": {"height": 336, "width": 336}});
         assert!(message(squashed).contains("size.height=336"));
-        let whole = json!({"image_processor_type": "GotOcr2ImageProcessor", "processor_class": "GotOcr2Processor"});
-        assert!(message(whole).contains("GotOcr2ImageProcessor"));
+        let unsaid = json!({"image_processor_type": "GotOcr2ImageProcessor"});
+        assert!(message(unsaid).contains("GotOcr2ImageProcessor"));
     }
 }

@@ -14,9 +14,9 @@ use toml::{Table, Value};
 pub(crate) use validate::smart_budget;
 
 pub use spec::{
-    Align, Backend, Boxes, Convention, Convert, Fill, Filter, Frame, LongestRounding, NamedFill, NamedTarget,
-    NormalizeOrder, OutputKind, OutputSpec, PatchOrder, Patches, Pixels, Role, Search, SmartVariant, Step, Strategy,
-    Target, Tiles, Tokens, ViewSpec, When,
+    Align, Backend, Boxes, Clamp, Convention, Convert, Crops, Enlarge, Fill, Filter, Frame, InsideRounding, IntType,
+    LongestRounding, NamedFill, NamedTarget, NormalizeOrder, OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels,
+    Precision, Role, Search, Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, ViewOrder, ViewSpec, When,
 };
 
 use crate::error::{Error, Result};
@@ -39,6 +39,8 @@ pub struct Body {
     pub strategy: Strategy,
     /// The code whose output this recipe reproduces.
     pub reference: String,
+    /// What of it is not established; empty where all is.
+    pub note: String,
     /// From pixels to values.
     pub pixels: Pixels,
     /// The encoder's patches.
@@ -51,6 +53,14 @@ pub struct Body {
     pub tokens: Tokens,
     /// The model's coordinates.
     pub boxes: Boxes,
+}
+
+impl Body {
+    /// Number of patches, or of tiles, that an output pads to.
+    pub fn length(&self, output: &OutputSpec) -> u64 {
+        let merged = u64::from(self.patches.merge) * u64::from(self.patches.merge);
+        u64::from(output.length).max(u64::from(output.length_tokens) * merged)
+    }
 }
 
 impl std::ops::Deref for Recipe {

@@ -12,14 +12,28 @@ use crate::error::{Error, Result};
 const COMMON: &str = include_str!("builtin/common.toml");
 
 const FAMILIES: &[(&str, &str)] = &[
+    ("aria", include_str!("builtin/aria.toml")),
     ("deepseek_ocr", include_str!("builtin/deepseek_ocr.toml")),
     ("deepseek_ocr2", include_str!("builtin/deepseek_ocr2.toml")),
+    ("deepseek_vl", include_str!("builtin/deepseek_vl.toml")),
+    ("gemma4", include_str!("builtin/gemma4.toml")),
+    ("glm_vl", include_str!("builtin/glm_vl.toml")),
+    ("idefics", include_str!("builtin/idefics.toml")),
     ("internvl", include_str!("builtin/internvl.toml")),
+    ("lfm2_vl", include_str!("builtin/lfm2_vl.toml")),
+    ("llama", include_str!("builtin/llama.toml")),
     ("llava", include_str!("builtin/llava.toml")),
     ("llava_next", include_str!("builtin/llava_next.toml")),
+    ("llava_onevision", include_str!("builtin/llava_onevision.toml")),
+    ("minicpm_v", include_str!("builtin/minicpm_v.toml")),
     ("nativeres_llava", include_str!("builtin/nativeres_llava.toml")),
+    ("pixtral", include_str!("builtin/pixtral.toml")),
     ("qwen_vl", include_str!("builtin/qwen_vl.toml")),
+    ("raster_native", include_str!("builtin/raster_native.toml")),
     ("siglip2", include_str!("builtin/siglip2.toml")),
+    ("squash", include_str!("builtin/squash.toml")),
+    ("step3", include_str!("builtin/step3.toml")),
+    ("unlimited_ocr", include_str!("builtin/unlimited_ocr.toml")),
 ];
 
 /// A recipe before its parameters are filled in.
@@ -70,6 +84,8 @@ fn resolve(name: &str, sources: &BTreeMap<String, Table>, common: &Table) -> Ent
     let params = section("params");
     let checkpoints = section("checkpoint")
         .into_iter()
+        // An heir writes `false` for a kind of configuration that is not its own.
+        .filter(|(_, value)| value.is_table())
         .map(|(key, value)| {
             let checkpoint = Checkpoint::deserialize(value).unwrap_or_else(|error| panic!("{name}: {error}"));
             (key, checkpoint)

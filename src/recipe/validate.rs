@@ -1,7 +1,7 @@
 //! What a recipe must hold for its plans to make sense, whatever its overrides. Messages name the value.
 
 use super::Body;
-use super::spec::{Filter, OutputKind, Search, Step, Target, Tiles};
+use super::spec::{Crops, Filter, OutputKind, Search, Step, Target, TileSize, Tiles, ViewSpec, When};
 use crate::geometry::{Grid, Size};
 
 /// No side of a tile, canvas or crop is larger.
@@ -15,23 +15,23 @@ pub(super) fn check(body: &mut Body) -> Check {
     numbers(body)?;
     let patches = body.patches;
     let align = u64::from(patches.size) * u64::from(patches.merge);
+    let mut grid = false;
     for view in &mut body.views {
         if let Some(tiles) = &mut view.tiles {
             check_tiles(tiles, patches.size)?;
+            grid = true;
         }
-        for step in &view.steps {
-            check_step(step, view.tiles.is_some(), patches.size, align)?;
+        for step in view.before.iter().chain(&view.steps) {
+            check_step(step, grid, patches.size, align)?;
         }
-        if view.unpad && view.tiles.is_none() {
-            return Err("a view without tiles cannot be unpadded".into());
-        }
+        check_view(view)?;
     }
     if body.views.is_empty() {
         return Err("has no views".into());
     }
     for output in &body.outputs {
-        if matches!(output.kind, OutputKind::FlatPatches | OutputKind::PatchMask) {
-            range(&format!("length of {}", output.key), output.length.into(), 1, 1 << 24)?;
+        if matches!(output.kind, OutputKind::FlatPatches | OutputKind::PatchMask | OutputKind::PatchPositions) {
+            range(&format!("length of {}", output.key), body.length(output), 1, 1 << 24)?;
         }
     }
     Ok(())
@@ -60,25 +60,89 @@ fn numbers(body: &Body) -> Check {
     range("tokens.downsample", body.tokens.downsample.into(), 1, 1024)
 }
 
-fn check_tiles(tiles: &mut Tiles, patch: u32) -> Check {
-    check_size("tile", tiles.size, patch)?;
-    match &mut tiles.search {
-        Search::Ratio { min, max, grids } => {
-            if *min < 1 || min > max || *max > MAX_TILES {
-                return Err(format!("min_tiles {min} and max_tiles {max} must satisfy 1 <= min <= max <= {MAX_TILES}"));
+fn check_view(view: &ViewSpec) -> Check {
+    if view.unpad && view.tiles.is_none() {
+        return Err("a view without tiles cannot be unpadded".into());
+    }
+    match view.crops {
+        Some(Crops::PanAndScan { min_size, max, min_ratio }) => {
+            range("pan_and_scan_min_crop_size", min_size.into(), 1, MAX_TARGET.into())?;
+            range("pan_and_scan_max_num_crops", max.into(), 1, MAX_TILES.into())?;
+            if !min_ratio.is_finite() || min_ratio < 0.0 {
+                return Err(format!("pan_and_scan_min_ratio_to_activate must not be negative, got {min_ratio}"));
             }
-            *grids = grids_between(*min, *max);
         }
-        Search::Pinpoints { candidates } => {
+        Some(Crops::Windows { window, longest, .. }) => {
+            range("window", window.into(), 1, MAX_TARGET.into())?;
+            range("max_image_size", longest.into(), 1, MAX_TARGET.into())?;
+        }
+        Some(Crops::Quarters) | None => {}
+    }
+    match view.when {
+        When::RoundedOver { tolerance, .. } if !tolerance.is_finite() || tolerance <= 0.0 => {
+            Err(format!("max_pixels_tolerance must be positive, got {tolerance}"))
+        }
+        When::AreaOver(side) => range("edge", side.into(), 1, MAX_TARGET.into()),
+        _ => Ok(()),
+    }
+}
+
+fn check_tiles(tiles: &mut Tiles, patch: u32) -> Check {
+    let tile = match tiles.size {
+        TileSize::Fixed(size) => {
+            check_size("tile", size, patch)?;
+            size
+        }
+        TileSize::SquareArea { edge } => {
+            range("edge", edge.into(), 1, MAX_TARGET.into())?;
+            Size::new(1, 1)
+        }
+    };
+    let most = |min: u32, max: u32| {
+        if min < 1 || min > max || max > MAX_TILES {
+            return Err(format!("min_tiles {min} and max_tiles {max} must satisfy 1 <= min <= max <= {MAX_TILES}"));
+        }
+        Ok(())
+    };
+    match &mut tiles.search {
+        Search::Ratio { min, max, max_side, grids } => {
+            most(*min, *max)?;
+            *grids = grids_between(*min, *max);
+            grids.retain(|grid| grid.rows.max(grid.cols) <= *max_side);
+        }
+        Search::Scale { max, grids, .. } => {
+            most(1, *max)?;
+            *grids = grids_between(1, *max);
+        }
+        Search::Cover { max, threshold, grids, .. } => {
+            most(1, *max)?;
+            if !threshold.is_finite() {
+                return Err(format!("threshold must be finite, got {threshold}"));
+            }
+            *grids = grids_between(1, *max);
+            // The reference's pairs are of rows and columns, and tie in that order.
+            grids.sort_by_key(|grid| (grid.cells(), grid.rows));
+        }
+        Search::Ceil => {}
+        Search::Slices { edge, max } => {
+            most(2, *max)?;
+            range("edge", (*edge).into(), 1, MAX_TARGET.into())?;
+        }
+        Search::Pinpoints { candidates, width_first } => {
             if candidates.is_empty() {
                 return Err("image_grid_pinpoints is empty".into());
             }
+            if std::mem::take(width_first) {
+                for candidate in candidates.iter_mut() {
+                    candidate.swap(0, 1);
+                }
+            }
             for [height, width] in candidates {
                 let fits = |side: u32, tile: u32| side > 0 && side <= MAX_TARGET && side.is_multiple_of(tile);
-                if !fits(*width, tiles.size.width) || !fits(*height, tiles.size.height) {
+                if !fits(*width, tile.width) || !fits(*height, tile.height) {
                     return Err(format!(
                         "pinpoint [{height}, {width}] (height, width) is not made of whole tiles of {}x{}",
-                        tiles.size.width, tiles.size.height
+                        tile.width, tile.height
                     ));
                 }
             }
@@ -100,17 +164,35 @@ fn grids_between(min: u32, max: u32) -> Vec<Grid> {
 fn check_step(step: &Step, has_tiles: bool, patch: u32, align: u64) -> Check {
     let target = |to: Target| match to {
         Target::Fixed(size) => check_size("target", size, patch),
-        Target::Named(super::NamedTarget::Grid) if !has_tiles => Err("a view without tiles has no grid".into()),
+        Target::Named(super::NamedTarget::Grid) if !has_tiles => Err("there are no tiles before this view".into()),
         Target::Named(_) => Ok(()),
     };
     match *step {
-        Step::Squash { to } | Step::Inside { to } | Step::Pad { to, .. } => target(to),
+        Step::Squash { to } | Step::Inside { to, .. } | Step::Pad { to, .. } => target(to),
         Step::CenterCrop { to } => check_size("crop", to, patch),
-        Step::ShortestEdge { edge } | Step::LongestEdge { edge, .. } => {
+        Step::LongestEdge { edge, min, .. } => {
+            range("edge", edge.into(), 1, MAX_TARGET.into())?;
+            range("min_size", min.into(), 0, MAX_TARGET.into())
+        }
+        Step::ShortestEdge { edge } | Step::SquareArea { edge } | Step::CeilPatches { longest: edge } => {
             range("edge", edge.into(), 1, MAX_TARGET.into())
         }
+        Step::Navit { max_patches, max_side_patches } => {
+            range("max_patches", max_patches.into(), 1, 1 << 24)?;
+            range("max_side_patches", max_side_patches.into(), 1, MAX_TARGET.into())
+        }
+        Step::SquareThin { .. } => Ok(()),
+        Step::FloorPatches { max_tokens } => range("max_soft_tokens", max_tokens.into(), 1, 1 << 24),
+        Step::CeilCanvas { min_tokens, max_tokens } => {
+            range("max_image_tokens", max_tokens, 1, 1 << 24)?;
+            range("min_image_tokens", min_tokens, 0, 1 << 24)
+        }
         Step::Naflex { max_patches } => range("max_num_patches", max_patches.into(), 1, 1 << 24),
-        Step::Smart { min_pixels, max_pixels, min_tokens, max_tokens, .. } => {
+        Step::Smart { min_pixels, max_pixels, min_tokens, max_tokens, frames, max_ratio, .. } => {
+            range("temporal_patch_size", frames.into(), 1, 64)?;
+            if max_ratio.is_nan() || max_ratio < 1.0 {
+                return Err(format!("max_ratio must be at least 1, got {max_ratio}"));
+            }
             let (min, max) = smart_budget(min_pixels, max_pixels, min_tokens, max_tokens, align)
                 .ok_or("a smart resize needs min and max, both in pixels or both in tokens")?;
             let unit = if min_tokens.is_some() { "tokens" } else { "pixels" };

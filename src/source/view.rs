@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::geometry::Size;
+use crate::geometry::{Rect, Size};
 
 /// Bytes from one sample to the next along each axis; negative where the memory runs backwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +126,16 @@ impl<'a> PixelView<'a> {
         Self::new(data, 0, size, 3, strides, AlphaRule::Ignore)
     }
 
+    /// A part of this image; what sticks out is left away.
+    #[must_use]
+    pub fn crop(self, part: Rect) -> Self {
+        let Size { width, height } = self.size;
+        let (x, y) = (part.x.min(width - 1), part.y.min(height - 1));
+        let size = Size::new(part.size.width.min(width - x), part.size.height.min(height - y));
+        let down = self.origin.wrapping_add_signed(self.strides.y * y as isize);
+        Self { origin: down.wrapping_add_signed(self.strides.x * x as isize), size, ..self }
+    }
+
     /// The image's size.
     pub fn size(&self) -> Size {
         self.size
@@ -242,6 +252,23 @@ mod tests {
         let mut out = vec![0; view.size().width as usize * 3];
         view.copy_row(y, &mut out);
         out
+    }
+
+    #[test]
+    fn a_part_of_an_image_is_an_image() {
+        let data: Vec<u8> = (0..60).collect();
+        let view = PixelView::packed(&data, Size::new(5, 4)).unwrap();
+        let part = view.crop(Rect { x: 3, y: 2, size: Size::new(9, 1) });
+        assert_eq!(part.size(), Size::new(2, 1));
+        let mut row = [0; 6];
+        part.copy_row(0, &mut row);
+        assert_eq!(row, data[39..45]);
+        let backwards = Strides { y: -15, x: -3, channel: -1 };
+        let view = PixelView::new(&data, 59, Size::new(5, 4), 3, backwards, AlphaRule::Ignore).unwrap();
+        let part = view.crop(Rect { x: 1, y: 1, size: Size::new(1, 2) });
+        let mut row = [0; 3];
+        part.copy_row(1, &mut row);
+        assert_eq!(row, [26, 25, 24]);
     }
 
     #[test]

@@ -6,9 +6,18 @@ use crate::recipe::PatchOrder;
 /// Order of a segment's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// `[3, height, width]` per tile.
-    Planar,
-    /// `[3 * temporal * size * size]` per patch, in merge order (Qwen).
+    /// Rows of each channel's plane.
+    Planar {
+        /// Values from a row to the next.
+        row: usize,
+        /// Values from a channel to the next.
+        plane: usize,
+        /// Rows after which the next one lies `step` values after the first of these; more than a tile has if never.
+        fold: u32,
+        /// Values from a fold to the next.
+        step: usize,
+    },
+    /// `[3 * temporal * size * size]` per patch.
     Merged {
         /// Patch side.
         size: u32,
@@ -16,6 +25,8 @@ pub enum Layout {
         merge: u32,
         /// Copies of a still frame.
         temporal: u32,
+        /// Order of patches.
+        order: PatchOrder,
     },
     /// `[size, size, 3]` per patch.
     Flat {
@@ -40,18 +51,21 @@ pub struct Cells {
 }
 
 impl Layout {
-    /// Values of one tile.
-    pub fn tile_len(self, cells: Cells) -> usize {
-        match self {
-            Self::Planar => cells.tile.area() as usize * 3,
-            Self::Merged { .. } | Self::Flat { .. } => cells.patches.cells() as usize * self.patch_len(),
-        }
+    /// `[3, height, width]` of a canvas that begins with the tile.
+    pub fn planes(canvas: Size) -> Self {
+        Self::Planar { row: canvas.width as usize, plane: canvas.area() as usize, fold: u32::MAX, step: 0 }
+    }
+
+    /// `[3, size, size * total]`: patches side by side, those of a tile row by row.
+    pub fn strip(size: u32, total: usize, patches: Grid) -> Self {
+        let row = total * size as usize;
+        Self::Planar { row, plane: row * size as usize, fold: size, step: (patches.cols * size) as usize }
     }
 
     /// Values of one patch; of a planar layout there are none.
     pub fn patch_len(self) -> usize {
         match self {
-            Self::Planar => 0,
+            Self::Planar { .. } => 0,
             Self::Merged { size, temporal, .. } => 3 * (temporal * size * size) as usize,
             Self::Flat { size, .. } => 3 * (size * size) as usize,
         }
@@ -69,13 +83,15 @@ pub struct Placement {
     pub layout: Layout,
     /// The view's cut.
     pub cells: Cells,
+    /// Values from a tile to the next.
+    pub stride: usize,
 }
 
 impl Placement {
     /// Rows that are written together: bands begin and end at multiples of this many.
     pub fn unit(&self) -> u32 {
         match self.layout {
-            Layout::Planar => 1,
+            Layout::Planar { .. } => 1,
             Layout::Merged { size, .. } | Layout::Flat { size, .. } if self.cells.tile.height.is_multiple_of(size) => {
                 size
             }
@@ -85,10 +101,9 @@ impl Placement {
 
     /// Index of the first value of every tile in a row of tiles.
     pub(super) fn tiles(&self, tile_row: u32) -> impl Iterator<Item = usize> + Clone {
-        let tile_len = self.layout.tile_len(self.cells);
-        let cols = self.cells.tiles.cols as usize;
-        let first = self.base + tile_row as usize * cols * tile_len;
-        (0..cols).map(move |tile| first + tile * tile_len)
+        let (cols, stride) = (self.cells.tiles.cols as usize, self.stride);
+        let first = self.base + tile_row as usize * cols * stride;
+        (0..cols).map(move |tile| first + tile * stride)
     }
 
     /// Of every patch in a row of patches: its first byte in a line of the canvas, and the index of its first value.
@@ -155,9 +170,13 @@ mod tests {
     fn write(layout: Layout, cells: Cells) -> Vec<u8> {
         let identity: [[u8; 256]; 3] = [std::array::from_fn(|byte| byte as u8); 3];
         let canvas = cells.tiles.canvas(cells.tile);
-        let mut out = vec![255; layout.tile_len(cells) * cells.tiles.cells() as usize];
+        let stride = match layout {
+            Layout::Planar { .. } => cells.tile.area() as usize * 3,
+            _ => cells.patches.cells() as usize * layout.patch_len(),
+        };
+        let mut out = vec![255; stride * cells.tiles.cells() as usize];
         let sink = Sink::from_slice(&mut out);
-        let placement = Placement { tensor: 0, base: 0, layout, cells };
+        let placement = Placement { tensor: 0, base: 0, layout, cells, stride };
         let (values, mut lines) = (Values::of_table(identity), Vec::new());
         let mut writer = Writer::new(&placement, &values, &sink, &mut lines);
         for y in 0..canvas.height {
@@ -173,7 +192,7 @@ mod tests {
         let (size, merge, temporal) = (2, 2, 2);
         let patches = Grid { rows: 2, cols: 4 };
         let cells = Cells { tile: Size::new(8, 4), tiles: Grid::SINGLE, patches };
-        let out = write(Layout::Merged { size, merge, temporal }, cells);
+        let out = write(Layout::Merged { size, merge, temporal, order: PatchOrder::Merge }, cells);
         let (p, m, t, gw) = (2usize, 2usize, 2usize, 4usize);
         for n in 0..8 {
             let (b, r) = (n / (m * m), n % (m * m));
@@ -189,9 +208,18 @@ mod tests {
     #[test]
     fn tiles_are_planar_and_row_major() {
         let cells = Cells { tile: Size::new(2, 2), tiles: Grid { rows: 2, cols: 2 }, patches: Grid::SINGLE };
-        let out = write(Layout::Planar, cells);
+        let out = write(Layout::planes(cells.tile), cells);
         // Tile 1 starts at column 2 of row 0; its green plane is its second.
         assert_eq!(out[12..20], [6, 9, 18, 21, 7, 10, 19, 22]);
+    }
+
+    #[test]
+    fn a_strip_holds_patches_side_by_side() {
+        let patches = Grid { rows: 2, cols: 2 };
+        let cells = Cells { tile: Size::new(4, 4), tiles: Grid::SINGLE, patches };
+        let out = write(Layout::strip(2, 4, patches), cells);
+        // The red plane: lines 0 of all four patches, then lines 1.
+        assert_eq!(out[..16], [0, 3, 6, 9, 24, 27, 30, 33, 12, 15, 18, 21, 36, 39, 42, 45]);
     }
 
     #[test]

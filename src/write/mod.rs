@@ -1,6 +1,9 @@
 //! From rows of bytes to the tensor's values at their final address.
 
+mod batch;
 mod element;
+mod hf;
+mod integers;
 mod kernels;
 mod layout;
 mod normalize;

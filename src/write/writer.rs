@@ -3,7 +3,6 @@
 use super::kernels::{PatchRow, SLACK, TileRows};
 use super::layout::{Layout, Placement};
 use super::{Element, Sink, Values};
-use crate::recipe::PatchOrder;
 
 /// Rows of tiles that are written at once: enough for runs of whole pages.
 const TILE_ROWS: usize = 8;
@@ -35,7 +34,11 @@ impl<'a, T: Element> Writer<'a, T> {
         let cells = self.placement.cells;
         let line = y % cells.tile.height;
         let most = match self.placement.layout {
-            Layout::Planar => TILE_ROWS,
+            // Rows that do not follow each other in memory are written one by one.
+            Layout::Planar { row: stride, fold, .. } => {
+                let contiguous = stride == cells.tile.width as usize && fold > cells.tile.height;
+                if contiguous { TILE_ROWS } else { 1 }
+            }
             Layout::Merged { size, .. } | Layout::Flat { size, .. } => {
                 // What a tile has beyond its last whole patch is not encoded.
                 if line / size >= cells.patches.rows {
@@ -68,15 +71,15 @@ impl<'a, T: Element> Writer<'a, T> {
         let lines = &self.lines[..];
         match placement.layout {
             _ if count == 0 => {}
-            Layout::Planar => {
-                let (width, plane) = (cells.tile.width as usize, cells.tile.area() as usize);
+            Layout::Planar { row, plane, fold, step } => {
+                let width = cells.tile.width as usize;
+                let line = (line % fold) as usize * row + (line / fold) as usize * step;
                 let tiles = placement.tiles(tile_row).enumerate();
-                let tiles: Vec<_> =
-                    tiles.map(|(tile, base)| (tile * width * 3, base + line as usize * width)).collect();
+                let tiles: Vec<_> = tiles.map(|(tile, base)| (tile * width * 3, base + line)).collect();
                 T::planar(&TileRows { lines, stride, count, width, plane, tiles: &tiles }, values, sink);
             }
-            Layout::Merged { size, merge, temporal } => {
-                let patches = placement.patches(tile_row, line / size, size, PatchOrder::Merge, merge);
+            Layout::Merged { size, merge, temporal, order } => {
+                let patches = placement.patches(tile_row, line / size, size, order, merge);
                 let row = PatchRow { lines, stride, size: size as usize, patches: &patches };
                 T::merged(&row, temporal as usize, values, sink);
             }

@@ -1,6 +1,8 @@
 """Recipes whose reference is authors' code, against restatements of it."""
 
-from typing import get_args
+import math
+from collections.abc import Callable
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from PIL import Image, ImageOps
 import vlmres
 from tests.compare import assert_equal_batches
 from tests.images import KINDS, REAL, image, pixels, random_sizes, real
-from tests.reference import authors
+from tests.reference import authors, authors_vl
 
 ARITHMETICS = get_args(authors.Arithmetic)
 
@@ -87,6 +89,32 @@ def test_deepseek_ocr_drops_transparency() -> None:
     expected = authors.deepseek_ocr([Image.fromarray(dropped)], authors.MODES["gundam"], "pillow")
     assert_equal_batches(vlmres.Processor("deepseek-ocr-gundam")(Image.fromarray(array)).torch(), expected, "PIL")
     assert_equal_batches(vlmres.Processor("deepseek-ocr-gundam")(array).torch(), expected, "numpy")
+
+
+SIMPLE: dict[str, Callable[[list[Image.Image], authors.Arithmetic], Any]] = {
+    "deepseek-vl2": authors_vl.deepseek_vl2,
+    "nvlm-d": authors_vl.nvlm_d,
+    "kimi-vl": authors_vl.kimi_vl,
+}
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize("name", SIMPLE)
+def test_others(name: str, arithmetic: authors.Arithmetic) -> None:
+    proc = vlmres.Processor(name, arithmetic=arithmetic)
+    for start in range(0, len(SIZES), 4):
+        images = [image(*size) for size in SIZES[start : start + 4]]
+        assert_equal_batches(proc(images).torch(), SIMPLE[name](images, arithmetic), f"{name} {arithmetic}")
+
+
+def test_tokens_of_others() -> None:
+    for size in [*SIZES, *random_sizes(30, 3000, seed=2, ratio=20)]:
+        assert vlmres.plan(size, "deepseek-vl2").num_tokens == authors_vl.deepseek_vl2_tokens(*size), size
+        tiles = math.prod(authors.closest_grid(*size, 448, 1, 6))
+        views = tiles + (tiles > 1)
+        assert vlmres.plan(size, "nvlm-d").num_tokens == 257 * views + 2, size
+        plan = vlmres.plan(size, "kimi-vl")
+        assert plan.num_tokens == math.prod(plan.grid) // 4, size
 
 
 NATIVE_SIZES = [

@@ -1,6 +1,7 @@
 """Every recipe with a transformers reference, against both of its backends: keys, shapes, dtypes and all values."""
 
 import importlib
+import re
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,48 @@ COMMON_SIZES = [
     *random_sizes(6, 1600, seed=7, ratio=40),
 ]
 
+# For the families whose many sizes test_many_sizes.py compares.
+FEW_SIZES = [(1, 1), (3, 1), (128, 16), (448, 448), (640, 480), (401, 300), (37, 900), *random_sizes(3, 1400, seed=9)]
+
 FAMILY_SIZES = {
+    "aria": [(980, 490), (490, 981), (3, 1000), (1200, 405)],
+    "aria-split": [(490, 490), (980, 490), (2000, 1000), (300, 1500)],
+    "cohere2-vision": [(512, 512), (513, 512), (1536, 2048), (2100, 500)],
+    "deepseek-vl": [(384, 384), (385, 384), (2, 300), (1000, 27)],
+    "deepseek-vl-hybrid": [(1024, 768), (1027, 384)],
+    "ernie-4.5-vl": [(42, 70), (70, 42), (14, 1000), (200, 1)],
+    "gemma3": [(896, 896)],
+    "gemma4": [(768, 768), (4000, 50), (50, 3000)],
+    "glm-4v": [(27, 27), (1000, 14), (14, 27), (200, 1), (42, 70)],
+    "glm-5-next": [(28, 28), (112, 112), (3000, 4000), (5, 900), (56, 113)],
+    "got-ocr2": [(1024, 1024), (1025, 700)],
+    "granite-docling": [(512, 512), (1024, 512), (3000, 200), (1240, 1754)],
+    "hunyuan-vl": [(512, 512), (48, 80), (14, 1000), (200, 1)],
+    "idefics2": [(980, 980), (981, 979), (1960, 300), (300, 1961), (378, 377)],
+    "idefics3": [(364, 364), (1456, 1456), (1000, 364), (365, 1456), (2000, 30)],
+    "kimi-k2.5": [(28, 28), (27, 29), (7169, 40), (1, 7200)],
+    "lfm2-vl": [(724, 724), (725, 725), (1024, 512), (512, 1030), (3000, 180)],
+    "llama4": [(336, 336), (337, 336), (672, 336), (1344, 1344), (2000, 300), (1500, 4500), (335, 1), (1000, 1001)],
+    "llava-onevision": [(384, 384), (768, 384), (385, 384), (3000, 600), (1152, 1152)],
+    "minicpm-v-4.6": [(448, 449), (896, 896), (1344, 448), (3000, 50), (50, 3100), (1500, 1500)],
+    "minimax-m3-vl": [(672, 672), (14, 1000)],
+    "mllama": [(560, 560), (561, 560), (1120, 560), (560, 1121), (1680, 200), (3, 1700), (1120, 1120), (900, 900)],
+    "ovis2": [(448, 448), (449, 448), (1000, 500), (500, 1000), (900, 900), (1345, 1345), (2000, 100)],
+    "paddleocr-vl": [(27, 27), (14, 1000), (392, 392), (200, 1), (1, 200)],
+    "pixtral": [(1024, 1024), (1025, 1024), (1040, 700), (16, 16), (1500, 1000)],
+    "siglip": [(224, 224), (225, 224)],
+    "step3": [
+        (728, 728),
+        (729, 728),
+        (700, 400),
+        (1500, 300),
+        (3025, 700),
+        (300, 31),
+        (200, 31),
+        (124, 31),
+        (40, 2000),
+    ],
+    "unlimited-ocr": [(640, 640), (641, 640), (1250, 1000), (2000, 1600), (1023, 2)],
     "llava-1.5": [(337, 336), (336, 341), (672, 336), (335, 335), (2, 60)],
     "llava-1.5-pad": [(337, 336), (334, 337), (1, 60), (255, 258)],
     "llava-next": [(672, 336), (336, 672), (672, 672), (1008, 336), (336, 1008), (1000, 999), (10, 600), (673, 337)],
@@ -58,42 +100,58 @@ FAMILY_SIZES = {
 
 def check(recipe: str, arithmetic: str, images: Any, overrides: dict[str, Any] | None = None, **settings: Any) -> None:
     """Compares one call."""
-    proc = vlmres.Processor(vlmres.Recipe.load(recipe, **(overrides or {})), arithmetic=arithmetic)  # type: ignore[arg-type]
+    proc = processor(vlmres.Recipe.load(recipe, **(overrides or {})), arithmetic)
     expected = hf.processor(recipe, arithmetic, **settings)(images, return_tensors="pt")
     assert_equal_batches(proc(images).torch(), expected, f"{recipe} {arithmetic}")
 
 
-@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+def processor(recipe: vlmres.Recipe, arithmetic: str) -> vlmres.Processor:
+    """A processor of the reference's own type of values."""
+    dtype: Any = hf.REFERENCES[recipe.name].dtype
+    return vlmres.Processor(recipe, arithmetic=arithmetic, dtype=dtype)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
-    ("recipe", "size"), [(recipe, size) for recipe in hf.DISTINCT for size in COMMON_SIZES + FAMILY_SIZES[recipe]]
+    ("recipe", "arithmetic", "size"),
+    [(*case, size) for case in hf.cases(hf.CORE) for size in COMMON_SIZES + FAMILY_SIZES[case[0]]],
 )
 def test_sizes(recipe: str, size: tuple[int, int], arithmetic: str) -> None:
     check(recipe, arithmetic, image(*size))
 
 
+@pytest.mark.parametrize(("recipe", "arithmetic"), hf.cases(set(hf.DISTINCT) - set(hf.CORE)))
+def test_fewer_sizes(recipe: str, arithmetic: str) -> None:
+    reference, proc = hf.processor(recipe, arithmetic), processor(vlmres.Recipe.load(recipe), arithmetic)
+    for size in FEW_SIZES + FAMILY_SIZES[recipe]:
+        picture = image(*size)
+        expected = reference(picture, return_tensors="pt")
+        assert_equal_batches(proc(picture).torch(), expected, f"{recipe} {arithmetic} {size}")
+
+
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)
 @pytest.mark.parametrize("name", REAL)
-@pytest.mark.parametrize("recipe", hf.DISTINCT)
+@pytest.mark.parametrize("recipe", hf.CORE)
 def test_real_images(recipe: str, name: str, arithmetic: str) -> None:
     check(recipe, arithmetic, real(name))
 
 
-@pytest.mark.parametrize("arithmetic", ARITHMETICS)
-@pytest.mark.parametrize("recipe", sorted(hf.REFERENCES))
+@pytest.mark.parametrize(("recipe", "arithmetic"), hf.cases(sorted(hf.REFERENCES)))
 def test_mixed_batches(recipe: str, arithmetic: str) -> None:
     sizes = [(900, 600), (30, 44), (900, 600), (5, 5), (450, 1200), (128, 16), (768, 768), (1100, 333)]
+    if recipe not in hf.CORE:
+        sizes = sizes[1:6]
     check(recipe, arithmetic, [image(*size, kind, seed=3) for size, kind in zip(sizes, KINDS * 2, strict=False)])
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("recipe", hf.DISTINCT)
+@pytest.mark.parametrize("recipe", hf.CORE)
 def test_adversarial_pixels(recipe: str, kind: str, arithmetic: str) -> None:
     check(recipe, arithmetic, [image(531, 388, kind), image(811, 1290, kind)])
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)
-@pytest.mark.parametrize("recipe", hf.DISTINCT)
+@pytest.mark.parametrize("recipe", hf.CORE)
 def test_numpy_results(recipe: str, arithmetic: str) -> None:
     images = [image(300, 200), image(800, 900)]
     batch = vlmres.Processor(recipe, arithmetic=arithmetic)(images)  # type: ignore[arg-type]
@@ -210,10 +268,10 @@ def test_centre_crop_of_every_small_size(arithmetic: str) -> None:
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)
-@pytest.mark.parametrize("recipe", hf.DISTINCT)
+@pytest.mark.parametrize("recipe", hf.CORE)
 def test_random_batches(recipe: str, arithmetic: str) -> None:
     proc, reference = vlmres.Processor(recipe, arithmetic=arithmetic), hf.processor(recipe, arithmetic)  # type: ignore[arg-type]
-    sizes = random_sizes(12, 1200, seed=hf.DISTINCT.index(recipe), ratio=60)
+    sizes = random_sizes(12, 1200, seed=hf.CORE.index(recipe), ratio=60)
     for start in range(0, len(sizes), 4):
         images: list[Image.Image] = [image(*size, seed=start) for size in sizes[start : start + 4]]
         expected = reference(images, return_tensors="pt")
@@ -223,44 +281,142 @@ def test_random_batches(recipe: str, arithmetic: str) -> None:
 TOKEN_SIZES = [(1, 1), (448, 448), (640, 480), (1000, 1000), (2000, 37), *random_sizes(40, 3000, seed=5, ratio=150)]
 
 
+class Words:
+    """A tokenizer to which every tag, and every run of newlines, is one token."""
+
+    def __call__(self, text: str, **_: Any) -> dict[str, list[str]]:
+        return {"input_ids": re.findall(r"<[^<>]*>|\n+", text)}
+
+    def convert_tokens_to_ids(self, token: str) -> int:
+        return len(token)
+
+
 def light_processor(module: str, name: str, recipe: str, **attributes: Any) -> Any:
     """A transformers processor that has no tokenizer, for its token counting alone."""
     cls = getattr(importlib.import_module(f"transformers.models.{module}.processing_{module}"), name)
     stub = object.__new__(cls)
-    images_kwargs = {"crop_to_patches": True} if module == "internvl" else {}
+    images_kwargs = {"crop_to_patches": True} if module in ("internvl", "aya_vision") else {}
     stub._merge_kwargs = lambda **_: {"images_kwargs": images_kwargs}
     stub.image_processor = hf.processor(recipe, "torch")
+    stub.tokenizer = Words()
     for key, value in attributes.items():
         setattr(stub, key, value)
     return stub
 
 
-@pytest.mark.parametrize(
-    ("recipe", "module", "name", "attributes"),
-    [
-        ("qwen2-vl", "qwen2_vl", "Qwen2VLProcessor", {}),
-        ("qwen2.5-vl", "qwen2_5_vl", "Qwen2_5_VLProcessor", {}),
-        ("qwen3-vl", "qwen3_vl", "Qwen3VLProcessor", {}),
-        ("internvl2", "internvl", "InternVLProcessor", {"image_seq_length": 256}),
-        (
-            "llava-next",
-            "llava_next",
-            "LlavaNextProcessor",
-            {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"},
-        ),
-        (
-            "llava-1.5",
-            "llava",
-            "LlavaProcessor",
-            {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"},
-        ),
-    ],
-)
+LLAVA = {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"}
+IDEFICS_TAGS = {"fake_image_token": "<fake>", "global_image_tag": "<global>", "image_token": "<image>"}
+COUNTED: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("qwen2-vl", "qwen2_vl", "Qwen2VLProcessor", {}),
+    ("qwen2.5-vl", "qwen2_5_vl", "Qwen2_5_VLProcessor", {}),
+    ("qwen3-vl", "qwen3_vl", "Qwen3VLProcessor", {}),
+    ("qwen3.5-vl", "qwen3_vl", "Qwen3VLProcessor", {}),
+    ("internvl2", "internvl", "InternVLProcessor", {"image_seq_length": 256}),
+    ("llava-next", "llava_next", "LlavaNextProcessor", LLAVA),
+    ("llava-1.5", "llava", "LlavaProcessor", LLAVA),
+    (
+        "llava-onevision",
+        "llava_onevision",
+        "LlavaOnevisionProcessor",
+        {"num_image_tokens": 729, "vision_feature_select_strategy": "full", "vision_aspect_ratio": "anyres_max_9"},
+    ),
+    ("aria", "aria", "AriaProcessor", {"size_conversion": {490: 128, 980: 256}}),
+    ("aria-split", "aria", "AriaProcessor", {"size_conversion": {490: 128, 980: 256}}),
+    ("aya-vision", "aya_vision", "AyaVisionProcessor", {"img_size": 364, "patch_size": 28}),
+    ("cohere2-vision", "cohere2_vision", "Cohere2VisionProcessor", {"patch_size": 16}),
+    ("ernie-4.5-vl", "ernie4_5_vl_moe", "Ernie4_5_VLMoeProcessor", {}),
+    ("gemma3", "gemma3", "Gemma3Processor", {"image_seq_length": 256}),
+    ("gemma4", "gemma4", "Gemma4Processor", {}),
+    ("glm-4v", "glm4v", "Glm4vProcessor", {}),
+    ("glm-4.6v", "glm46v", "Glm46VProcessor", {}),
+    ("glm-5-next", "glm5_next", "Glm5NextProcessor", {}),
+    ("granite-docling", "granite_docling", "GraniteDoclingProcessor", {"image_seq_len": 64, **IDEFICS_TAGS}),
+    ("hunyuan-vl", "hunyuan_vl", "HunYuanVLProcessor", {"cat_extra_token": True}),
+    ("idefics3", "idefics3", "Idefics3Processor", {"image_seq_len": 169}),
+    ("smolvlm", "idefics3", "Idefics3Processor", {"image_seq_len": 64}),
+    ("kimi-k2.5", "kimi_k25", "Kimi_K25Processor", {}),
+    ("lighton-ocr", "lighton_ocr", "LightOnOcrProcessor", {"effective_patch_size": 28}),
+    ("minimax-m3-vl", "minimax_m3_vl", "MiniMaxM3VLProcessor", {}),
+    ("mistral-small-3", "pixtral", "PixtralProcessor", {"patch_size": 14, "spatial_merge_size": 2}),
+    ("paligemma", "paligemma", "PaliGemmaProcessor", {"image_seq_length": 256}),
+    ("pixtral", "pixtral", "PixtralProcessor", {"patch_size": 16, "spatial_merge_size": 1}),
+]
+
+
+@pytest.mark.parametrize(("recipe", "module", "name", "attributes"), COUNTED, ids=[case[0] for case in COUNTED])
 def test_token_counts(recipe: str, module: str, name: str, attributes: dict[str, Any]) -> None:
     stub = light_processor(module, name, recipe, **attributes)
-    expected = stub._get_num_multimodal_tokens(image_sizes=[(height, width) for width, height in TOKEN_SIZES])
-    got = vlmres.plan_many(TOKEN_SIZES, recipe)
-    assert got.num_tokens.tolist() == list(expected["num_image_tokens"])
+    got = vlmres.plan_many(TOKEN_SIZES, recipe, errors="return")
+    sizes = [size for index, size in enumerate(TOKEN_SIZES) if index not in got.errors]
+    assert len(sizes) >= len(TOKEN_SIZES) - 1
+    if module in ("pixtral", "lighton_ocr"):
+        # These count from an array's shape, and take that of a single row for an image of one channel.
+        sizes = [size for size in sizes if size[1] != 1]
+    expected = stub._get_num_multimodal_tokens(image_sizes=[(height, width) for width, height in sizes])
+    assert vlmres.plan_many(sizes, recipe).num_tokens.tolist() == list(expected["num_image_tokens"])
+
+
+TAGS = {
+    name: f"<{name}>"
+    for name in (
+        "image_token",
+        "image_start_token",
+        "image_end_token",
+        "image_thumbnail_token",
+        "slice_start_token",
+        "slice_end_token",
+    )
+}
+WRITTEN: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
+    ("deepseek-vl", "deepseek_vl", "DeepseekVLProcessor", {"num_image_tokens": 576, **TAGS}, {}),
+    ("deepseek-vl-hybrid", "deepseek_vl_hybrid", "DeepseekVLHybridProcessor", {"num_image_tokens": 576, **TAGS}, {}),
+    (
+        "lfm2-vl",
+        "lfm2_vl",
+        "Lfm2VlProcessor",
+        TAGS,
+        {
+            "use_image_special_tokens": True,
+            "tile_size": 512,
+            "encoder_patch_size": 16,
+            "downsample_factor": 2,
+            "return_row_col_info": True,
+        },
+    ),
+    ("llama4", "llama4", "Llama4Processor", {"patch_size": 14, "downsample_ratio": 4}, {}),
+    ("minicpm-v-4.6", "minicpmv4_6", "MiniCPMV4_6Processor", {"slice_mode": True, **TAGS}, {"image_token_divisor": 16}),
+    ("mllama", "mllama", "MllamaProcessor", TAGS, {}),
+    ("ovis2", "ovis2", "Ovis2Processor", {"image_seq_length": 256}, {}),
+    (
+        "step3",
+        "step3p7",
+        "Step3p7Processor",
+        {"image_feature_placeholder": "<image>" * 169, "patch_feature_placeholder": "<image>" * 81},
+        {},
+    ),
+    (
+        "unlimited-ocr",
+        "unlimited_ocr",
+        "UnlimitedOcrProcessor",
+        {"patch_size": 16, "downsample_ratio": 4, **TAGS},
+        {},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "module", "name", "attributes", "settings"), WRITTEN, ids=[case[0] for case in WRITTEN]
+)
+def test_tokens_of_the_text(
+    recipe: str, module: str, name: str, attributes: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    """Of the processors that do not count tokens but write them."""
+    stub = light_processor(module, name, recipe, **attributes)
+    for size in [(640, 480), (300, 300), (1000, 2000), (2100, 300), (1, 30), (1600, 1500)]:
+        rows = {"return_row_col_info": True} if recipe == "lfm2-vl" else {}
+        inputs = stub.image_processor([image(*size)], return_tensors="pt", **rows)
+        text = stub.replace_image_token(inputs, 0, **settings)
+        assert vlmres.plan(size, recipe).num_tokens == len(Words()(text)["input_ids"]), size
 
 
 def test_token_counts_of_deepseek_ocr_2() -> None:

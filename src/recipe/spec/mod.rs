@@ -1,0 +1,92 @@
+//! The vocabulary in which recipes are written: what each section of a `builtin/*.toml` may say.
+
+mod outputs;
+mod pixels;
+mod steps;
+mod views;
+
+use serde::Deserialize;
+
+pub use outputs::{IntType, OutputKind, OutputSpec, Per};
+pub use pixels::{Backend, Convert, Filter, NormalizeOrder, PatchOrder, Patches, Pixels};
+pub use steps::{
+    Align, Clamp, Enlarge, Fill, InsideRounding, LongestRounding, NamedFill, NamedTarget, Precision, Step, Target,
+};
+pub use views::{Crops, Role, Search, Separators, TileSize, Tiles, ViewOrder, ViewSpec, When};
+
+/// Which of the four answers to the resolution question a family gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// One fixed square, whatever the image.
+    Squash,
+    /// A grid of fixed tiles.
+    Tiles,
+    /// The image's own aspect ratio within a budget.
+    Native,
+    /// Tiles and a native view together.
+    Hybrid,
+}
+
+/// From patches to the language model's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    /// Patches per side of a token.
+    pub downsample: u32,
+    /// Tokens per image besides those of its views: separators, start and end.
+    pub extra: u64,
+}
+
+/// Units of the coordinates that a model reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Convention {
+    /// Pixels of the resized image.
+    #[serde(rename = "pixels")]
+    Pixels,
+    /// 0 to 1000 over the frame.
+    #[serde(rename = "0-1000")]
+    Thousand,
+    /// 0 to 999 over the frame.
+    #[serde(rename = "0-999")]
+    NineNineNine,
+    /// 0 to 1 over the frame.
+    #[serde(rename = "0-1")]
+    Unit,
+}
+
+/// What relative coordinates are relative to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Frame {
+    /// The source image.
+    Image,
+    /// The view's canvas, padding included.
+    Canvas,
+}
+
+/// The model's coordinates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boxes {
+    /// Units.
+    pub convention: Convention,
+    /// Frame of relative units.
+    pub frame: Frame,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn no_limit() -> u32 {
+    u32::MAX
+}
+
+fn qwen_ratio() -> f64 {
+    200.0
+}

@@ -1,0 +1,119 @@
+//! The reference processor's output.
+
+use serde::Deserialize;
+
+use super::views::Role;
+use crate::geometry::Size;
+
+/// One entry of the reference processor's output.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSpec {
+    /// Its key.
+    pub key: String,
+    /// What it is.
+    pub kind: OutputKind,
+    /// Views it is made of; all where empty.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+    /// Tiles: one row of tiles per image, padded with zeros to the longest, or to `length` tiles.
+    #[serde(default)]
+    pub nested: bool,
+    /// Tiles: whether ones of different sizes are padded with zeros, right and below, to the largest.
+    #[serde(default)]
+    pub padded: bool,
+    /// Tiles: the size of one tile of zeros that stands in where there are none; else the key is left out.
+    #[serde(default)]
+    pub zeros_when_empty: Option<Size>,
+    /// Patches, or tiles where nested: number to pad to.
+    #[serde(default)]
+    pub length: u32,
+    /// Patches: number of merged patches to pad to, where that is more.
+    #[serde(default)]
+    pub length_tokens: u32,
+    /// What it has an entry for.
+    #[serde(default)]
+    pub per: Per,
+    /// Whether a dimension of one leads: the reference takes the images of a call for those of one sample.
+    #[serde(default)]
+    pub sample: bool,
+    /// Type of integers.
+    #[serde(default)]
+    pub dtype: IntType,
+}
+
+/// What an output has an entry for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    /// Each image.
+    #[default]
+    Image,
+    /// Each tile.
+    Tile,
+}
+
+/// Type of an array that holds no pixel values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IntType {
+    /// 64 bits.
+    #[default]
+    Int64,
+    /// 32 bits.
+    Int32,
+    /// Truth values.
+    Bool,
+}
+
+/// Kinds of output. Shapes are those per image; per tile, tiles take the place of images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputKind {
+    /// `[tiles, 3, height, width]`, or `[images, most tiles, 3, height, width]` where nested.
+    Tiles,
+    /// `[patches, 3 * temporal * size * size]`.
+    ChannelPatches,
+    /// `[patches, 3 * temporal, size, size]`.
+    PlanarPatches,
+    /// `[images, length, size * size * 3]`.
+    FlatPatches,
+    /// `[1, 3, size, patches * size]`.
+    StripPatches,
+    /// `[images, 3]`: frames, patch rows, patch columns.
+    GridThw,
+    /// `[images]`: number of tiles.
+    NumTiles,
+    /// `[images, 2]`: height and width of the source.
+    ImageSizes,
+    /// `[images, 2]`: height and width of the canvas.
+    CanvasSizes,
+    /// `[images, 2]`: patch rows, patch columns.
+    SpatialShapes,
+    /// `[images, length]`: 1 for a patch, 0 for padding.
+    PatchMask,
+    /// `[images, length, 2]`: column and row of a patch, -1 for padding.
+    PatchPositions,
+    /// `[images, 2]`: tile columns, tile rows.
+    TileGrid,
+    /// `[images, 2]`: tile rows, tile columns; zeros where there is no view of tiles.
+    TileShape,
+    /// `[images]`: tile rows.
+    TileRows,
+    /// `[images]`: tile columns.
+    TileCols,
+    /// `[images]`: 1 and the tile grid's place among all grids of up to `length` tiles, by rows, then columns.
+    TileGridId,
+    /// `[images, length]`: 1 for a tile, 0 for padding; `[tiles]` of 1 per tile.
+    TileMask,
+    /// `[tiles, height, width]`: 1 for a pixel of the resized image, 0 for padding; nested and padded as the tiles.
+    PixelMask,
+    /// `[images, most crops]`: whether a row of crops, but the last, ends with this one; left out where there are no crops.
+    RowEnds,
+    /// `[images]`: tokens that carry image features.
+    NumVisualTokens,
+    /// `[samples]`: number of images.
+    NumImages,
+    /// One number: the most tiles that an image has.
+    MostTiles,
+}

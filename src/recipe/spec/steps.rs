@@ -1,0 +1,254 @@
+//! Steps from an image to a view's canvas.
+
+use serde::Deserialize;
+
+use super::{one, qwen_ratio, yes};
+use crate::geometry::Size;
+
+/// A size in a step: fixed, or the canvas of the view's tile grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Target {
+    /// `[width, height]`.
+    Fixed(Size),
+    /// A size that depends on the image.
+    Named(NamedTarget),
+}
+
+/// Sizes that depend on the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NamedTarget {
+    /// The tile grid's canvas.
+    Grid,
+    /// The square on the longer side.
+    Square,
+    /// Both sides rounded up to whole merged patches.
+    Aligned,
+}
+
+/// Where padding goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Align {
+    /// Centred, an odd pixel after.
+    Floor,
+    /// Centred by Python's `round(d / 2)`: an odd pixel goes to either side (`ImageOps.pad`).
+    HalfEven,
+    /// All padding right and below.
+    TopLeft,
+}
+
+/// Colour of padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Fill {
+    /// An RGB colour.
+    Rgb([u8; 3]),
+    /// A colour that depends on the recipe.
+    Named(NamedFill),
+}
+
+/// Colours that depend on the recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NamedFill {
+    /// Zeros.
+    Black,
+    /// `int(255 * mean)` per channel.
+    Mean,
+}
+
+/// How a longest-edge resize rounds the shorter side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LongestRounding {
+    /// `round(short / long * edge)`: Pillow's `ImageOps.contain`.
+    Contain,
+    /// `round(short * (edge / long))`: transformers.
+    Scale,
+    /// `int(short * (edge / long))`.
+    ScaleDown,
+    /// As `scale_down`, and the longer side alike: it may be a pixel short of `edge`.
+    ScaleBothDown,
+    /// `int(edge / aspect)` or `int(edge * aspect)`.
+    Aspect,
+    /// As `aspect`, then up to an even number; no side is longer than 4096 (Idefics 3).
+    AspectEven,
+}
+
+/// How a resize into a canvas rounds the side that does not fill it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InsideRounding {
+    /// Up.
+    #[default]
+    Ceil,
+    /// Down, to at least one pixel.
+    Floor,
+    /// To the nearest, by aspect ratios: Pillow's `ImageOps.contain`.
+    Contain,
+}
+
+/// Precision of a reference's arithmetic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Double: Python and numpy.
+    #[default]
+    F64,
+    /// Single: torch tensors.
+    F32,
+}
+
+/// When a smart resize sees to it that a side holds a merged patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clamp {
+    /// After rounding, before the area is looked at (qwen-vl-utils).
+    Rounded,
+    /// After shrinking: a side may round to zero first, which makes the image grow (transformers).
+    Shrunk,
+    /// Both times.
+    Both,
+}
+
+/// How a smart resize enlarges an image with a side smaller than a merged patch, before anything else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Enlarge {
+    /// It does not.
+    #[default]
+    None,
+    /// Both sides by one factor, truncated (GLM).
+    Scale,
+    /// The height to a merged patch and the width along, rounded; then the width (`PaddleOCR-VL`).
+    Sides,
+}
+
+/// One step from an image to a view's canvas.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Step {
+    /// Resize to exactly this size.
+    Squash {
+        /// The size.
+        to: Target,
+    },
+    /// Resize the shorter side to `edge`, keeping the aspect ratio (the longer side truncates).
+    ShortestEdge {
+        /// Pixels.
+        edge: u32,
+    },
+    /// Resize the longer side to `edge`, keeping the aspect ratio.
+    LongestEdge {
+        /// Pixels.
+        edge: u32,
+        /// How the shorter side rounds.
+        rounding: LongestRounding,
+        /// Fewest pixels of either side.
+        #[serde(default)]
+        min: u32,
+        /// Whether smaller images are enlarged.
+        #[serde(default = "yes")]
+        enlarge: bool,
+    },
+    /// Resize to fit inside, keeping the aspect ratio.
+    Inside {
+        /// The size to fit.
+        to: Target,
+        /// How the other side rounds.
+        #[serde(default)]
+        rounding: InsideRounding,
+        /// Whether no side is enlarged beyond that of a tile.
+        #[serde(default)]
+        at_most_tile: bool,
+        /// Precision of scales to the canvas's own sides.
+        #[serde(default)]
+        precision: Precision,
+    },
+    /// Resize to whole merged patches within a budget of pixels, or of merged patches ("tokens").
+    Smart {
+        /// When a side is seen to hold a merged patch.
+        clamp: Clamp,
+        /// What happens to images with smaller sides.
+        #[serde(default)]
+        enlarge: Enlarge,
+        /// Frames that the budget counts.
+        #[serde(default = "one")]
+        frames: u32,
+        /// Most of longer over shorter side.
+        #[serde(default = "qwen_ratio")]
+        max_ratio: f64,
+        /// Fewest pixels.
+        #[serde(default)]
+        min_pixels: Option<u64>,
+        /// Most pixels.
+        #[serde(default)]
+        max_pixels: Option<u64>,
+        /// Fewest merged patches.
+        #[serde(default)]
+        min_tokens: Option<u64>,
+        /// Most merged patches.
+        #[serde(default)]
+        max_tokens: Option<u64>,
+        /// Whether this step is Pillow's in every arithmetic.
+        #[serde(default)]
+        always_pillow: bool,
+    },
+    /// Resize to the largest whole number of patches within a budget (SigLIP 2).
+    Naflex {
+        /// Most patches.
+        max_patches: u32,
+    },
+    /// Resize to whole merged patches, rounded up, after the longer side is brought down to `longest` (Pixtral).
+    CeilPatches {
+        /// Most pixels of a side before rounding.
+        longest: u32,
+    },
+    /// Shrink, where there are more patches than allowed; never enlarge (Kimi).
+    Navit {
+        /// Most whole patches.
+        max_patches: u32,
+        /// Most patches of a side.
+        max_side_patches: u32,
+    },
+    /// Resize to the largest multiples of merged patches within a budget, as near to it as their shape allows (Gemma 4).
+    FloorPatches {
+        /// Most merged patches.
+        max_tokens: u32,
+    },
+    /// Place, shrunk or enlarged only where the budget asks, on a canvas of merged patches rounded up (GLM-5).
+    CeilCanvas {
+        /// Fewest merged patches.
+        min_tokens: u64,
+        /// Most merged patches.
+        max_tokens: u64,
+    },
+    /// Resize to whole merged patches with nearly the area of a square, whatever the image's own (MiniCPM-V).
+    SquareArea {
+        /// Side of the square.
+        edge: u32,
+    },
+    /// Cut the centre out; where the image is smaller, pad with zeros.
+    CenterCrop {
+        /// The size.
+        to: Size,
+    },
+    /// Pad a thin image right and below to a square with zeros (Step3).
+    SquareThin {
+        /// The shorter side is under this.
+        under: u32,
+        /// Longer over shorter side is over this.
+        ratio: u32,
+    },
+    /// Place on a larger canvas.
+    Pad {
+        /// The canvas.
+        to: Target,
+        /// Where the image goes.
+        align: Align,
+        /// Colour around it.
+        fill: Fill,
+    },
+}

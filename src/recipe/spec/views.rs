@@ -1,0 +1,235 @@
+//! Views of an image: which parts of it, under which conditions, cut how, worth which tokens.
+
+use serde::Deserialize;
+
+use super::steps::{Precision, Step};
+use super::{no_limit, yes};
+use crate::geometry::{Grid, Size};
+
+/// What a view is to the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The whole image.
+    Global,
+    /// A grid of tiles over the whole image.
+    Tile,
+    /// A part of the image.
+    Crop,
+    /// The whole image once more, for a second encoder.
+    Detail,
+}
+
+impl Role {
+    /// The role's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::Tile => "tile",
+            Self::Crop => "crop",
+            Self::Detail => "detail",
+        }
+    }
+}
+
+/// When a view is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum When {
+    /// For every image.
+    #[default]
+    Always,
+    /// Where an earlier view has more than one tile.
+    Tiled,
+    /// Where the image's longer side is over this many pixels.
+    LongestOver(u32),
+    /// Where the image's area is over that of a square of this side.
+    AreaOver(u32),
+    /// Where the sides, rounded to whole merged patches, have an area over `tolerance` times that of `tokens` of them.
+    RoundedOver {
+        /// Merged patches.
+        tokens: u64,
+        /// Times.
+        tolerance: f64,
+    },
+}
+
+/// Size of a tile: fixed, or found for the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum TileSize {
+    /// `[width, height]`.
+    Fixed(Size),
+    /// Whole merged patches with nearly the area of the square on this side, of the cell's aspect ratio (MiniCPM-V).
+    SquareArea {
+        /// Side of the square.
+        edge: u32,
+    },
+}
+
+/// How a view is cut into tiles.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tiles {
+    /// Size of a tile.
+    pub size: TileSize,
+    /// How the grid is found, over the size that the image has when a step first asks for it.
+    pub search: Search,
+}
+
+/// Search for a tile grid.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Search {
+    /// The closest aspect ratio among all grids of `min..=max` tiles; on a tie, more tiles if the image can fill half of them.
+    Ratio {
+        /// Fewest tiles.
+        min: u32,
+        /// Most tiles.
+        max: u32,
+        /// Most tiles of a side.
+        #[serde(default = "no_limit")]
+        max_side: u32,
+        /// All grids, by area, then columns; filled in when the recipe is checked.
+        #[serde(skip)]
+        grids: Vec<Grid>,
+    },
+    /// The candidate canvas that keeps most of the image and wastes least.
+    Pinpoints {
+        /// Canvases as `[height, width]`, in order of preference.
+        candidates: Vec<[u32; 2]>,
+        /// Whether they are `[width, height]`.
+        #[serde(default)]
+        width_first: bool,
+    },
+    /// The grid onto which the image must be enlarged least, else the one for which it shrinks least; fewer tiles on a tie.
+    Scale {
+        /// Most tiles.
+        max: u32,
+        /// Whether, of grids that enlarge, the one that does it most is taken.
+        #[serde(default)]
+        enlarge_most: bool,
+        /// Precision of the scales.
+        #[serde(default)]
+        precision: Precision,
+        /// All grids, by area; filled in when the recipe is checked.
+        #[serde(skip)]
+        grids: Vec<Grid>,
+    },
+    /// The fewest tiles that keep over `threshold` of the image's pixels, else those that keep most (Ovis 2).
+    Cover {
+        /// Most tiles.
+        max: u32,
+        /// Share of pixels.
+        threshold: f64,
+        /// Whether the grid found is used with rows for columns and columns for rows, as transformers does.
+        transposed: bool,
+        /// All grids, by area; filled in when the recipe is checked.
+        #[serde(skip)]
+        grids: Vec<Grid>,
+    },
+    /// As many tiles as the image is long, rounded up; then as many as its shorter side has at that length (Idefics 3).
+    Ceil,
+    /// The grid of nearly as many tiles as squares of side `edge` fit the image, of closest aspect ratio (MiniCPM-V).
+    Slices {
+        /// Side of the square.
+        edge: u32,
+        /// Most tiles.
+        max: u32,
+    },
+}
+
+/// Parts of the source image, each of which becomes a view.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Crops {
+    /// Along the longer side of an image that is much longer than it is wide (Gemma 3).
+    PanAndScan {
+        /// Fewest pixels of a crop's side.
+        min_size: u32,
+        /// Most crops.
+        max: u32,
+        /// Least of longer over shorter side.
+        min_ratio: f64,
+    },
+    /// The four quarters (Idefics 2).
+    Quarters,
+    /// Windows of the image at nearly its own size, in whole rows and columns (Step3).
+    Windows {
+        /// Longer side up to which only a long image has windows, as large as its shorter side.
+        small: u32,
+        /// Side of a window.
+        window: u32,
+        /// Most pixels of a side.
+        longest: u32,
+    },
+}
+
+/// Tokens of a view that carry no image features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Separators {
+    /// One or more for each tile.
+    pub per_tile: i64,
+    /// For each row of tiles; of crops, for each but the last.
+    pub per_row: i64,
+    /// For the view.
+    pub once: i64,
+    /// Whether a view of a single tile has none of these.
+    pub only_tiled: bool,
+}
+
+/// Where a view comes among those of an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ViewOrder {
+    /// After the views made before it.
+    #[default]
+    Last,
+    /// Before them.
+    First,
+}
+
+/// One view of the image.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewSpec {
+    /// Its role.
+    pub role: Role,
+    /// Whether it is made at all.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// For which images it is made.
+    #[serde(default)]
+    pub when: When,
+    /// Where it comes among the views made so far.
+    #[serde(default)]
+    pub order: ViewOrder,
+    /// Parts of the image that become a view each; else the whole image does.
+    #[serde(default)]
+    pub crops: Option<Crops>,
+    /// Steps of the whole image before it is cut into crops.
+    #[serde(default)]
+    pub before: Vec<Step>,
+    /// Steps from the image, or from a crop of it, to its canvas.
+    pub steps: Vec<Step>,
+    /// How the canvas is cut.
+    #[serde(default)]
+    pub tiles: Option<Tiles>,
+    /// Whether each row of tokens ends in a newline token.
+    #[serde(default)]
+    pub row_newline: bool,
+    /// Whether tokens over padding are removed (LLaVA-NeXT).
+    #[serde(default)]
+    pub unpad: bool,
+    /// Tokens that are left after unpadding are interpolated down to about as many as this many tiles have
+    /// (LLaVA-OneVision's `anyres_max_N`).
+    #[serde(default)]
+    pub max_token_tiles: Option<u32>,
+    /// Tokens of a tile where a resampler makes as many whatever its patches.
+    #[serde(default)]
+    pub resampled: Option<u32>,
+    /// Tokens besides those.
+    #[serde(default)]
+    pub separators: Separators,
+}

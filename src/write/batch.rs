@@ -1,0 +1,86 @@
+//! The tensors of a batch laid out, in either form.
+
+use super::hf::Hf;
+use super::layout::{self, Layout};
+use super::tensors::{BatchLayout, LayoutKind, Segments, Tensor, placement};
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::recipe::{OutputKind, Recipe};
+
+impl BatchLayout {
+    /// Lays out a batch.
+    pub fn new(recipe: &Recipe, plans: &[&Plan], kind: LayoutKind) -> Result<Self> {
+        if plans.is_empty() {
+            return Err(Error::Argument("a batch needs at least one image".into()));
+        }
+        match kind {
+            LayoutKind::Packed => Self::packed(recipe, plans),
+            LayoutKind::Hf => Self::hf(recipe, plans),
+        }
+    }
+
+    fn packed(recipe: &Recipe, plans: &[&Plan]) -> Result<Self> {
+        let patches = recipe.patches;
+        let layout = Layout::Flat { size: patches.size, merge: patches.merge, order: patches.order };
+        let total = count_patches(plans)?;
+        let mut segments = Segments { cu_seqlens: vec![0], ..Segments::default() };
+        segments.positions.reserve(total as usize);
+        let mut placements = Vec::with_capacity(plans.len());
+        let mut patch = 0usize;
+        for (image, plan) in plans.iter().enumerate() {
+            let mut placed = Vec::with_capacity(plan.views.len());
+            for view in &plan.views {
+                placed.push(placement(0, patch * layout.patch_len(), layout, view));
+                patch += view.num_patches() as usize;
+                let positions = layout::positions(patches.order, patches.merge, view.patches);
+                for _ in 0..view.tiles.cells() {
+                    segments.positions.extend_from_slice(&positions);
+                    segments.cu_seqlens.push(segments.positions.len() as i32);
+                    segments.grids.push([view.patches.rows as i32, view.patches.cols as i32]);
+                    segments.image_index.push(image as i32);
+                }
+            }
+            placements.push(placed);
+        }
+        let tensor = Tensor { key: "patches".into(), shape: vec![patch, layout.patch_len()], zeros: Vec::new() };
+        Ok(Self {
+            keys: vec![tensor.key.clone()],
+            tensors: vec![tensor],
+            arrays: Vec::new(),
+            placements,
+            segments: Some(segments),
+        })
+    }
+
+    fn hf(recipe: &Recipe, plans: &[&Plan]) -> Result<Self> {
+        count_patches(plans)?;
+        let placements = plans.iter().map(|plan| vec![None; plan.views.len()]).collect();
+        let mut batch = Hf { recipe, plans, tensors: Vec::new(), arrays: Vec::new(), keys: Vec::new(), placements };
+        for spec in &recipe.outputs {
+            match spec.kind {
+                OutputKind::Tiles => batch.tiles(spec)?,
+                OutputKind::ChannelPatches | OutputKind::PlanarPatches => batch.channels(spec),
+                OutputKind::FlatPatches => batch.flat(spec)?,
+                OutputKind::StripPatches => batch.strip(spec),
+                OutputKind::PixelMask => batch.pixel_mask(spec)?,
+                OutputKind::RowEnds => batch.row_ends(spec),
+                _ => batch.integers(spec)?,
+            }
+        }
+        let placements = batch.placements.into_iter().map(|views| views.into_iter().flatten().collect::<Vec<_>>());
+        let placements: Vec<_> = placements.collect();
+        if placements.iter().zip(plans).any(|(placed, plan)| placed.len() != plan.views.len()) {
+            return Err(Error::Argument(format!("recipe {:?} has views that no output takes", recipe.name())));
+        }
+        Ok(Self { tensors: batch.tensors, arrays: batch.arrays, keys: batch.keys, placements, segments: None })
+    }
+}
+
+/// Patches of all images: an index of one fits 32 bits.
+fn count_patches(plans: &[&Plan]) -> Result<u64> {
+    let total: u64 = plans.iter().map(|plan| plan.num_patches()).sum();
+    if total > i32::MAX as u64 {
+        return Err(Error::Argument(format!("a batch of {total} patches is over the limit of {}", i32::MAX)));
+    }
+    Ok(total)
+}

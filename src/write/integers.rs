@@ -1,0 +1,124 @@
+//! Arrays of a batch that hold no pixel values: counts, sizes, grids and masks.
+
+use super::hf::Hf;
+use super::tensors::{num_tiles, takes};
+use crate::error::{Error, Result};
+use crate::geometry::Grid;
+use crate::plan::{Plan, View};
+use crate::recipe::{OutputKind, OutputSpec, Per, Role};
+
+impl Hf<'_> {
+    /// `[images, most tiles]`.
+    pub(super) fn row_ends(&mut self, spec: &OutputSpec) {
+        let ends =
+            |plan: &&Plan| plan.views.iter().filter(|view| takes(spec, view)).map(|view| view.ends_row).collect();
+        let rows: Vec<Vec<bool>> = self.plans.iter().map(ends).collect();
+        let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+        if most > 0 {
+            let padded = rows.iter().flat_map(|row| row.iter().copied().chain(std::iter::repeat(false)).take(most));
+            let values = padded.map(i64::from).collect();
+            self.push_integers(spec, vec![rows.len(), most], values);
+        }
+    }
+
+    /// One entry for each image, or for each tile.
+    pub(super) fn integers(&mut self, spec: &OutputSpec) -> Result<()> {
+        let length = self.recipe.length(spec) as usize;
+        let most = self.plans.iter().map(|plan| num_tiles(spec, plan) as usize).max().unwrap_or(0);
+        let mut values = Vec::new();
+        let mut entries = 0;
+        for plan in self.plans {
+            let taken: Vec<&View> = plan.views.iter().filter(|view| takes(spec, view)).collect();
+            if spec.per == Per::Tile {
+                for view in taken {
+                    for _ in 0..view.tiles.cells() {
+                        entry(spec, length, most, plan, Some(view), &mut values)?;
+                        entries += 1;
+                    }
+                }
+            } else {
+                entry(spec, length, most, plan, taken.first().copied(), &mut values)?;
+                entries += 1;
+            }
+        }
+        let mut shape = if spec.sample { vec![1] } else { Vec::new() };
+        match spec.kind {
+            OutputKind::NumImages if spec.sample => values = vec![entries as i64],
+            OutputKind::MostTiles => {
+                values = vec![most as i64];
+                shape.clear();
+            }
+            _ => shape.push(entries),
+        }
+        shape.extend(match spec.kind {
+            OutputKind::GridThw => vec![3],
+            OutputKind::ImageSizes
+            | OutputKind::CanvasSizes
+            | OutputKind::SpatialShapes
+            | OutputKind::TileGrid
+            | OutputKind::TileShape => vec![2],
+            OutputKind::PatchMask => vec![length],
+            OutputKind::PatchPositions => vec![length, 2],
+            OutputKind::TileMask if spec.per == Per::Image => vec![length.max(most)],
+            _ => Vec::new(),
+        });
+        self.push_integers(spec, shape, values);
+        Ok(())
+    }
+}
+
+/// What an array of integers says of an image, or of a tile of a view of it.
+fn entry(
+    spec: &OutputSpec,
+    length: usize,
+    most: usize,
+    plan: &Plan,
+    view: Option<&View>,
+    values: &mut Vec<i64>,
+) -> Result<()> {
+    let patches = view.map_or(plan.grid, |view| view.patches);
+    let (rows, cols) = (i64::from(patches.rows), i64::from(patches.cols));
+    let canvas = view.map_or(plan.size, View::canvas);
+    let tiles = plan.views.iter().find(|view| view.role == Role::Tile).map(|view| view.tiles);
+    let grid = tiles.unwrap_or(Grid::SINGLE);
+    let pair = |rows: u32, cols: u32| [i64::from(rows), i64::from(cols)];
+    let mask = |used: u64, length: usize| (0..length as u64).map(move |index| i64::from(index < used));
+    match spec.kind {
+        OutputKind::GridThw => values.extend([1, rows, cols]),
+        OutputKind::SpatialShapes => values.extend([rows, cols]),
+        OutputKind::NumTiles => values.push(num_tiles(spec, plan) as i64),
+        OutputKind::ImageSizes => values.extend(pair(plan.size.height, plan.size.width)),
+        OutputKind::CanvasSizes => values.extend(pair(canvas.height, canvas.width)),
+        OutputKind::TileGrid => values.extend(pair(grid.cols, grid.rows)),
+        OutputKind::TileShape => values.extend(tiles.map_or([0; 2], |grid| pair(grid.rows, grid.cols))),
+        OutputKind::TileRows => values.push(grid.rows.into()),
+        OutputKind::TileCols => values.push(grid.cols.into()),
+        OutputKind::TileGridId => values.push(grid_id(grid, length as u32)),
+        OutputKind::TileMask if spec.per == Per::Tile => values.push(1),
+        OutputKind::TileMask => values.extend(mask(num_tiles(spec, plan), length.max(most))),
+        OutputKind::PatchMask if spec.per == Per::Tile => values.extend(mask(patches.cells(), length)),
+        OutputKind::PatchMask => values.extend(mask(plan.num_patches(), length)),
+        OutputKind::PatchPositions => {
+            let used = (0..patches.cells() as i64).flat_map(|index| [index % cols, index / cols]);
+            values.extend(used.chain(std::iter::repeat(-1)).take(length * 2));
+        }
+        OutputKind::NumVisualTokens => values.push(plan.num_visual_tokens as i64),
+        OutputKind::NumImages | OutputKind::MostTiles => values.push(1),
+        OutputKind::Tiles
+        | OutputKind::ChannelPatches
+        | OutputKind::PlanarPatches
+        | OutputKind::FlatPatches
+        | OutputKind::StripPatches
+        | OutputKind::RowEnds
+        | OutputKind::PixelMask => {
+            return Err(Error::Argument(format!("{:?} is not made of integers", spec.key)));
+        }
+    }
+    Ok(())
+}
+
+/// 1 and the place of a grid among all of up to `most` tiles, by rows, then columns.
+fn grid_id(grid: Grid, most: u32) -> i64 {
+    let before: u32 = (1..grid.rows).map(|rows| most / rows).sum();
+    i64::from(before + grid.cols)
+}
