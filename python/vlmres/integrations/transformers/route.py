@@ -1,0 +1,188 @@
+"""From a processor's resolved settings to a vlmres `Processor` that has been seen to give the same bits."""
+
+from __future__ import annotations
+
+import enum
+import functools
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmres._core import Recipe
+from vlmres.integrations.transformers.decline import Declined
+from vlmres.integrations.transformers.structure import Structure, same
+from vlmres.processor import Processor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Original = Callable[..., Any]
+
+# How a call is made, not what becomes of the pixels.
+_MANNERS = frozenset({"return_tensors", "device", "data_format", "input_data_format", "disable_grouping"})
+
+# (width, height) of the images on which settings are tried: two alike, which a backend may process together, and
+# long ones in both directions, which are cut into tiles where a family does that.
+_SAMPLE_SIZES = ((61, 47), (61, 47), (900, 100), (100, 900))
+
+# More settings than any program uses at once; a program that draws its settings at random stays bounded.
+_MOST_ROUTES = 256
+
+_routes: dict[Hashable, Route | Declined] = {}
+
+
+@dataclass(frozen=True)
+class Route:
+    """Settings that vlmres follows."""
+
+    processor: Processor
+    structures: dict[str, Structure]
+
+    def run(self, images: list[Any], data_format: Any) -> dict[str, Any]:
+        """The outputs by key, in transformers' containers.
+
+        Raises:
+            Declined: vlmres does not read one of the images, or has an output that the sample images did not have.
+        """
+        try:
+            batch = self.processor(images, input_data_format=getattr(data_format, "value", data_format))
+        except (ValueError, TypeError, OSError) as error:
+            raise Declined(f"input {type(error).__name__}", str(error)) from error
+        if not batch.keys() <= self.structures.keys():
+            raise Declined("outputs", f"outputs {', '.join(batch)} where sample images gave {', '.join(self.structures)}")
+        return {key: self.structures[key].build(array) for key, array in batch.items()}
+
+
+def find_route(processor: Any, original: Original, kwargs: dict[str, Any]) -> Route:
+    """The route of a processor called with the resolved settings `kwargs`; found once, then remembered.
+
+    Args:
+        processor: transformers' processor.
+        original: Its own implementation, called with images and settings.
+        kwargs: Every setting, as transformers resolved it.
+
+    Raises:
+        Declined: There is none, with the reason.
+    """
+    # A class may read its attributes as well as its settings, so both are what an answer depends on.
+    try:
+        key = (type(processor), processor.backend, frozen(vars(processor)), frozen(kwargs))
+        route = _routes.get(key)
+    except TypeError as error:
+        raise Declined("settings", f"a setting has no fixed value: {error}") from error
+    if route is None:
+        try:
+            route = _make_route(processor, original, kwargs)
+        except Declined as declined:
+            route = declined.with_traceback(None)
+        if len(_routes) >= _MOST_ROUTES:
+            _routes.clear()
+        _routes[key] = route
+    if isinstance(route, Declined):
+        raise Declined(route.kind, route.reason)
+    return route
+
+
+def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
+    """The vlmres `Processor` of transformers' processor called with the resolved settings `kwargs`.
+
+    Raises:
+        Declined: No recipe follows them.
+    """
+    settings = settings_of(processor, kwargs)
+    try:
+        recipe = Recipe.from_pretrained(settings)
+        # Colours are converted before a class sees the image, by this setting alone.
+        recipe = recipe.replace(convert="white" if kwargs.get("do_convert_rgb") else "none")
+        values = kwargs.get("do_rescale") or kwargs.get("do_normalize")
+        return Processor(
+            recipe,
+            dtype="float32" if values else "uint8",
+            arithmetic="torch" if processor.backend == "torchvision" else "pillow",
+        )
+    except (ValueError, TypeError) as error:
+        raise Declined("recipe", str(error)) from error
+
+
+def settings_of(processor: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint's file would say for these settings to be the defaults."""
+    attributes = {name: value for name, value in vars(processor).items() if not name.startswith("_")}
+    settings: dict[str, Any] = {"image_processor_type": type(processor).__name__}
+    for name, value in {**attributes, **kwargs}.items():
+        if value is None and name.startswith("do_"):
+            settings[name] = False  # a step that was not asked for is not done
+        elif value is not None and name not in _MANNERS:
+            settings[name] = _plain(value)
+    return settings
+
+
+def _make_route(processor: Any, original: Original, kwargs: dict[str, Any]) -> Route:
+    ours = make_processor(processor, kwargs)
+    images = list(_samples())
+    try:
+        expected = original(images, **kwargs)
+    except Exception as error:
+        raise Declined("settings", f"with these settings transformers itself fails: {error}") from error
+    structures = {key: Structure.of(value) for key, value in expected.items()}
+    unknown = [key for key, structure in structures.items() if structure is None]
+    if unknown:
+        raise Declined("outputs", f"no array could be put in place of {', '.join(unknown)}")
+    route = Route(ours, {key: structure for key, structure in structures.items() if structure is not None})
+    got = route.run(images, kwargs.get("input_data_format"))
+    differing = [key for key in expected if key not in got or not same(got[key], expected[key])]
+    if differing or list(got) != list(expected):
+        raise Declined(
+            "samples", f"recipe {ours.recipe.name!r} gives other values of {', '.join(differing)} for sample images"
+        )
+    return route
+
+
+@functools.cache
+def _samples() -> tuple[Image, ...]:
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    return tuple(
+        Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        for width, height in _SAMPLE_SIZES
+    )
+
+
+def frozen(value: Any) -> Hashable:
+    """The value as a key that stays what it is when the original is changed.
+
+    Raises:
+        TypeError: It holds something that cannot be a key.
+    """
+    if isinstance(value, Mapping):
+        return tuple((key, frozen(item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return type(value), tuple(map(frozen, value))
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    if _is_size(value):
+        return tuple(value)
+    hash(value)
+    return value  # type: ignore[no-any-return]
+
+
+def _plain(value: Any) -> Any:
+    """The value as a JSON file would give it back."""
+    if isinstance(value, Mapping) or _is_size(value):
+        return {str(key): _plain(item) for key, item in dict(value).items()}
+    if isinstance(value, enum.Enum):
+        return _plain(value.value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _is_size(value: Any) -> bool:
+    """Whether it is transformers' `SizeDict`, which iterates over its pairs."""
+    from transformers.image_utils import SizeDict
+
+    return isinstance(value, SizeDict)
