@@ -10,7 +10,7 @@ from PIL import Image
 import vlmres
 from tests.compare import assert_equal_batches
 from tests.images import KINDS, REAL, image, random_sizes, real
-from tests.reference import hf
+from vlmres.verify import references as hf
 
 ARITHMETICS = ("torch", "pillow")
 

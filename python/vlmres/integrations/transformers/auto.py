@@ -11,7 +11,7 @@ from vlmres.integrations.transformers.drop_in import accelerate
 _lock = threading.Lock()
 # Where the wrappers stand, and what stood there. A wrapper over which another library has put its own cannot be taken
 # out: it stays and passes results through until the next `install`.
-_wrapped: dict[type, tuple[Any, Any]] = {}
+_wrapped: dict[Any, tuple[Any, Any]] = {}
 _active = False
 
 
@@ -26,10 +26,11 @@ def install() -> None:
 
     with _lock:
         _active = True
-        for cls in (AutoImageProcessor, AutoProcessor):
+        auto_classes: tuple[Any, ...] = (AutoImageProcessor, AutoProcessor)
+        for cls in auto_classes:
             if cls not in _wrapped:
                 before = vars(cls)["from_pretrained"]
-                wrapper = classmethod(_wrapper(before.__func__))
+                wrapper: Any = classmethod(_wrapper(before.__func__))
                 _wrapped[cls] = (wrapper, before)
                 cls.from_pretrained = wrapper
 
@@ -41,7 +42,7 @@ def uninstall() -> None:
         _active = False
         for cls, (wrapper, before) in list(_wrapped.items()):
             if vars(cls)["from_pretrained"] is wrapper:
-                cls.from_pretrained = before  # type: ignore[attr-defined]
+                cls.from_pretrained = before
                 del _wrapped[cls]
 
 

@@ -6,13 +6,13 @@ import copy
 import functools
 from typing import Any, ClassVar, TypeVar
 
-from vlmres.integrations.transformers.decline import Declined, log_once
+from vlmres.integrations.transformers.decline import DeclinedError, log_once
 from vlmres.integrations.transformers.inputs import check_images
 from vlmres.integrations.transformers.route import find_route
 
 try:
     from transformers.image_processing_backends import PilBackend, TorchvisionBackend
-    from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
+    from transformers.image_processing_utils import BaseImageProcessor
     from transformers.processing_utils import ProcessorMixin
 except ImportError as error:
     raise ImportError(
@@ -37,11 +37,11 @@ class Accelerated:
         images = self._prepare_images_structure(images)  # type: ignore[attr-defined]
         try:
             if args:
-                raise Declined("arguments", f"positional arguments {args!r}")
+                raise DeclinedError("arguments", f"positional arguments {args!r}")
             check_images(images, kwargs)
             route = find_route(self, original, kwargs)
-            return BatchFeature(route.run(images, kwargs.get("input_data_format")))
-        except Declined as declined:
+            return route.run(images, kwargs.get("input_data_format"))
+        except DeclinedError as declined:
             log_once(self._vlmres_original.__name__, declined)
         return original(images, **kwargs) if not args else original(images, *args, **kwargs)
 
@@ -80,11 +80,10 @@ def accelerate(processor: T) -> T:
                 accelerated = _restore(cls)
                 accelerated.__dict__.update(copy.deepcopy(vars(processor)))
             else:
-                log_once(cls.__name__, Declined("pipeline", "the class prepares images in a way of its own"))
+                log_once(cls.__name__, DeclinedError("pipeline", "the class prepares images in a way of its own"))
     else:
-        raise TypeError(
-            f"processor must be an image processor or ProcessorMixin of transformers, got {type(processor).__qualname__}"
-        )
+        got = type(processor).__qualname__
+        raise TypeError(f"processor must be an image processor or ProcessorMixin of transformers, got {got}")
     return accelerated  # type: ignore[no-any-return]
 
 
@@ -99,8 +98,7 @@ def _is_pipeline(cls: type) -> bool:
 
 def _restore(original: type) -> Any:
     """An empty instance of the accelerated class: what copies and unpickled processors start from."""
-    cls = _accelerated_class(original)
-    return cls.__new__(cls)
+    return object.__new__(_accelerated_class(original))
 
 
 @functools.cache

@@ -8,27 +8,27 @@ from typing import Any
 import numpy as np
 
 from vlmres.inputs import CHANNELS
-from vlmres.integrations.transformers.decline import Declined
+from vlmres.integrations.transformers.decline import DeclinedError
 
 
 def check_images(images: Any, kwargs: dict[str, Any]) -> None:
     """Declines a flat list of images of which one is not uint8 on the CPU, or may be read in two ways.
 
     Raises:
-        Declined: With the first reason.
+        DeclinedError: With the first reason.
     """
     device = kwargs.get("device")
     if device is not None and str(device) != "cpu":
-        raise Declined("device", f"device={str(device)!r} is not the CPU")
+        raise DeclinedError("device", f"device={str(device)!r} is not the CPU")
     if len(images) == 0:
-        raise Declined("empty", "there are no images")
+        raise DeclinedError("empty", "there are no images")
     torch = sys.modules.get("torch")
     for image in images:
         if isinstance(image, (list, tuple)):
-            raise Declined("nested", "images stay nested in lists")
+            raise DeclinedError("nested", "images stay nested in lists")
         if torch is not None and isinstance(image, torch.Tensor):
             if image.device.type != "cpu":
-                raise Declined("device", f"a tensor is on device {image.device}")
+                raise DeclinedError("device", f"a tensor is on device {image.device}")
             _check_array(image, str(image.dtype).removeprefix("torch."), kwargs)
         elif isinstance(image, np.ndarray):
             _check_array(image, str(image.dtype), kwargs)
@@ -36,8 +36,8 @@ def check_images(images: Any, kwargs: dict[str, Any]) -> None:
 
 def _check_array(image: Any, dtype: str, kwargs: dict[str, Any]) -> None:
     if dtype != "uint8":
-        raise Declined(f"dtype {dtype}", f"an image is {dtype}, not uint8")
+        raise DeclinedError(f"dtype {dtype}", f"an image is {dtype}, not uint8")
     if image.ndim != 3:
-        raise Declined("dimensions", f"an image has shape {tuple(image.shape)}")
+        raise DeclinedError("dimensions", f"an image has shape {tuple(image.shape)}")
     if kwargs.get("input_data_format") is None and image.shape[0] in CHANNELS and image.shape[2] in CHANNELS:
-        raise Declined("ambiguous", f"shape {tuple(image.shape)} may be channels first or last")
+        raise DeclinedError("ambiguous", f"shape {tuple(image.shape)} may be channels first or last")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmres._core import Recipe
-from vlmres.integrations.transformers.decline import Declined
+from vlmres.integrations.transformers.decline import DeclinedError
 from vlmres.integrations.transformers.structure import Structure, same
-from vlmres.processor import Processor
+from vlmres.processor import DType, Processor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,7 +30,7 @@ _SAMPLE_SIZES = ((61, 47), (61, 47), (900, 100), (100, 900))
 # More settings than any program uses at once; a program that draws its settings at random stays bounded.
 _MOST_ROUTES = 256
 
-_routes: dict[Hashable, Route | Declined] = {}
+_routes: dict[Hashable, Route | DeclinedError] = {}
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,25 @@ class Route:
     """Settings that vlmres follows."""
 
     processor: Processor
+    container: Callable[[dict[str, Any]], Any]
+    """The class of transformers' result."""
     structures: dict[str, Structure]
 
-    def run(self, images: list[Any], data_format: Any) -> dict[str, Any]:
-        """The outputs by key, in transformers' containers.
+    def run(self, images: list[Any], data_format: Any) -> Any:
+        """The result that transformers would return.
 
         Raises:
-            Declined: vlmres does not read one of the images, or has an output that the sample images did not have.
+            DeclinedError: vlmres does not read one of the images, or has an output that the sample images did not have.
         """
         try:
             batch = self.processor(images, input_data_format=getattr(data_format, "value", data_format))
         except (ValueError, TypeError, OSError) as error:
-            raise Declined(f"input {type(error).__name__}", str(error)) from error
+            raise DeclinedError(f"input {type(error).__name__}", str(error)) from error
         if not batch.keys() <= self.structures.keys():
-            raise Declined("outputs", f"outputs {', '.join(batch)} where sample images gave {', '.join(self.structures)}")
-        return {key: self.structures[key].build(array) for key, array in batch.items()}
+            raise DeclinedError(
+                "outputs", f"outputs {', '.join(batch)} where sample images gave {', '.join(self.structures)}"
+            )
+        return self.container({key: self.structures[key].build(array) for key, array in batch.items()})
 
 
 def find_route(processor: Any, original: Original, kwargs: dict[str, Any]) -> Route:
@@ -64,24 +68,24 @@ def find_route(processor: Any, original: Original, kwargs: dict[str, Any]) -> Ro
         kwargs: Every setting, as transformers resolved it.
 
     Raises:
-        Declined: There is none, with the reason.
+        DeclinedError: There is none, with the reason.
     """
     # A class may read its attributes as well as its settings, so both are what an answer depends on.
     try:
         key = (type(processor), processor.backend, frozen(vars(processor)), frozen(kwargs))
         route = _routes.get(key)
     except TypeError as error:
-        raise Declined("settings", f"a setting has no fixed value: {error}") from error
+        raise DeclinedError("settings", f"a setting has no fixed value: {error}") from error
     if route is None:
         try:
             route = _make_route(processor, original, kwargs)
-        except Declined as declined:
+        except DeclinedError as declined:
             route = declined.with_traceback(None)
         if len(_routes) >= _MOST_ROUTES:
             _routes.clear()
         _routes[key] = route
-    if isinstance(route, Declined):
-        raise Declined(route.kind, route.reason)
+    if isinstance(route, DeclinedError):
+        raise DeclinedError(route.kind, route.reason)
     return route
 
 
@@ -89,27 +93,33 @@ def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
     """The vlmres `Processor` of transformers' processor called with the resolved settings `kwargs`.
 
     Raises:
-        Declined: No recipe follows them.
+        DeclinedError: No recipe follows them.
     """
     settings = settings_of(processor, kwargs)
+    dtype: DType = "float32"
+    if not settings["do_rescale"] and not settings["do_normalize"]:
+        dtype, settings["do_rescale"] = "uint8", True  # pixels before they are rescaled
     try:
         recipe = Recipe.from_pretrained(settings)
         # Colours are converted before a class sees the image, by this setting alone.
         recipe = recipe.replace(convert="white" if kwargs.get("do_convert_rgb") else "none")
-        values = kwargs.get("do_rescale") or kwargs.get("do_normalize")
         return Processor(
             recipe,
-            dtype="float32" if values else "uint8",
+            dtype=dtype,
             arithmetic="torch" if processor.backend == "torchvision" else "pillow",
         )
     except (ValueError, TypeError) as error:
-        raise Declined("recipe", str(error)) from error
+        raise DeclinedError("recipe", str(error)) from error
 
 
 def settings_of(processor: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint's file would say for these settings to be the defaults."""
     attributes = {name: value for name, value in vars(processor).items() if not name.startswith("_")}
-    settings: dict[str, Any] = {"image_processor_type": type(processor).__name__}
+    settings: dict[str, Any] = {
+        "image_processor_type": type(processor).__name__,
+        "do_rescale": False,
+        "do_normalize": False,
+    }
     for name, value in {**attributes, **kwargs}.items():
         if value is None and name.startswith("do_"):
             settings[name] = False  # a step that was not asked for is not done
@@ -124,16 +134,17 @@ def _make_route(processor: Any, original: Original, kwargs: dict[str, Any]) -> R
     try:
         expected = original(images, **kwargs)
     except Exception as error:
-        raise Declined("settings", f"with these settings transformers itself fails: {error}") from error
+        raise DeclinedError("settings", f"with these settings transformers itself fails: {error}") from error
     structures = {key: Structure.of(value) for key, value in expected.items()}
     unknown = [key for key, structure in structures.items() if structure is None]
     if unknown:
-        raise Declined("outputs", f"no array could be put in place of {', '.join(unknown)}")
-    route = Route(ours, {key: structure for key, structure in structures.items() if structure is not None})
+        raise DeclinedError("outputs", f"no array could be put in place of {', '.join(unknown)}")
+    known = {key: structure for key, structure in structures.items() if structure is not None}
+    route = Route(ours, type(expected), known)
     got = route.run(images, kwargs.get("input_data_format"))
     differing = [key for key in expected if key not in got or not same(got[key], expected[key])]
     if differing or list(got) != list(expected):
-        raise Declined(
+        raise DeclinedError(
             "samples", f"recipe {ours.recipe.name!r} gives other values of {', '.join(differing)} for sample images"
         )
     return route

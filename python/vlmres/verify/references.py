@@ -1,4 +1,4 @@
-"""transformers' image processors with the settings of real checkpoints."""
+"""transformers' image processors with the settings of real checkpoints: what recipes are compared with."""
 
 import importlib
 from dataclasses import dataclass, field
