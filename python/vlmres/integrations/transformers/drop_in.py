@@ -14,6 +14,7 @@ try:
     from transformers.image_processing_backends import PilBackend, TorchvisionBackend
     from transformers.image_processing_utils import BaseImageProcessor
     from transformers.processing_utils import ProcessorMixin
+    from transformers.video_processing_utils import BaseVideoProcessor
 except ImportError as error:
     raise ImportError(
         f"vlmres.integrations.transformers needs transformers 5.23 or later with its image processors: {error}"
@@ -71,7 +72,8 @@ def accelerate(processor: T) -> T:
     if isinstance(processor, ProcessorMixin):
         accelerated = copy.copy(processor)
         for name, part in vars(processor).items():
-            if isinstance(part, BaseImageProcessor):
+            # A video processor is an image processor by its class; videos stay with transformers.
+            if isinstance(part, BaseImageProcessor) and not isinstance(part, BaseVideoProcessor):
                 setattr(accelerated, name, accelerate(part))
     elif isinstance(processor, BaseImageProcessor):
         cls = type(processor)
