@@ -16,6 +16,7 @@ from transformers import BatchFeature
 from transformers.image_utils import ChannelDimension
 
 from tests.images import EXAMPLES, image, pixels
+from tests.integrations.tiny import SMALL
 from vlmres.integrations.transformers import accelerate
 from vlmres.integrations.transformers.structure import same
 from vlmres.verify import references as hf
@@ -32,19 +33,6 @@ def assert_same(got: Any, expected: Any, what: str = "") -> None:
     assert list(got) == list(expected), what
     for key in expected:
         assert same(got[key], expected[key]), f"{what}: {key}"
-
-
-SQUARE = {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}}
-# Real checkpoints' settings with smaller views, so that this is quick.
-SMALL: dict[str, dict[str, Any]] = {
-    "llava-1.5": SQUARE,
-    "llava-1.5-pad": SQUARE,
-    "llava-next": {**SQUARE, "image_grid_pinpoints": [[56, 112], [112, 56], [112, 112]]},
-    "internvl2": {"size": {"height": 56, "width": 56}},
-    "deepseek-ocr-2": {"size": {"height": 128, "width": 128}, "tile_size": 96},
-    "qwen2-vl": {"size": {"shortest_edge": 3136, "longest_edge": 200704}},
-    "qwen3-vl": {"size": {"shortest_edge": 4096, "longest_edge": 200704}},
-}
 
 
 def pair(recipe: str, arithmetic: str, **settings: Any) -> tuple[Any, Any]:

@@ -6,6 +6,18 @@ from typing import Any
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+SQUARE = {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}}
+# Real checkpoints' settings with smaller views, so that this is quick.
+SMALL: dict[str, dict[str, Any]] = {
+    "llava-1.5": SQUARE,
+    "llava-1.5-pad": SQUARE,
+    "llava-next": {**SQUARE, "image_grid_pinpoints": [[56, 112], [112, 56], [112, 112]]},
+    "internvl2": {"size": {"height": 56, "width": 56}},
+    "deepseek-ocr-2": {"size": {"height": 128, "width": 128}, "tile_size": 96},
+    "qwen2-vl": {"size": {"shortest_edge": 3136, "longest_edge": 200704}},
+    "qwen3-vl": {"size": {"shortest_edge": 4096, "longest_edge": 200704}},
+}
+
 WORDS = ["what", "is", "it", "a", "picture", "of"]
 
 # (module of transformers.models, class, special tokens, attributes of the tokenizer, arguments of the processor)
