@@ -1,6 +1,5 @@
 """Every recipe with a transformers reference, against both of its backends: keys, shapes, dtypes and all values."""
 
-import importlib
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import vlmres
 from tests.compare import assert_equal_batches
 from tests.images import KINDS, REAL, image, random_sizes, real
 from vlmres.verify import references as hf
+from vlmres.verify import tokens
 
 ARITHMETICS = ("torch", "pillow")
 
@@ -223,49 +223,16 @@ def test_random_batches(recipe: str, arithmetic: str) -> None:
 TOKEN_SIZES = [(1, 1), (448, 448), (640, 480), (1000, 1000), (2000, 37), *random_sizes(40, 3000, seed=5, ratio=150)]
 
 
-def light_processor(module: str, name: str, recipe: str, **attributes: Any) -> Any:
-    """A transformers processor that has no tokenizer, for its token counting alone."""
-    cls = getattr(importlib.import_module(f"transformers.models.{module}.processing_{module}"), name)
-    stub = object.__new__(cls)
-    images_kwargs = {"crop_to_patches": True} if module == "internvl" else {}
-    stub._merge_kwargs = lambda **_: {"images_kwargs": images_kwargs}
-    stub.image_processor = hf.processor(recipe, "torch")
-    for key, value in attributes.items():
-        setattr(stub, key, value)
-    return stub
-
-
-@pytest.mark.parametrize(
-    ("recipe", "module", "name", "attributes"),
-    [
-        ("qwen2-vl", "qwen2_vl", "Qwen2VLProcessor", {}),
-        ("qwen2.5-vl", "qwen2_5_vl", "Qwen2_5_VLProcessor", {}),
-        ("qwen3-vl", "qwen3_vl", "Qwen3VLProcessor", {}),
-        ("internvl2", "internvl", "InternVLProcessor", {"image_seq_length": 256}),
-        (
-            "llava-next",
-            "llava_next",
-            "LlavaNextProcessor",
-            {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"},
-        ),
-        (
-            "llava-1.5",
-            "llava",
-            "LlavaProcessor",
-            {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"},
-        ),
-    ],
-)
-def test_token_counts(recipe: str, module: str, name: str, attributes: dict[str, Any]) -> None:
-    stub = light_processor(module, name, recipe, **attributes)
-    expected = stub._get_num_multimodal_tokens(image_sizes=[(height, width) for width, height in TOKEN_SIZES])
-    got = vlmres.plan_many(TOKEN_SIZES, recipe)
-    assert got.num_tokens.tolist() == list(expected["num_image_tokens"])
+@pytest.mark.parametrize("recipe", sorted(tokens.TOKEN_REFERENCES))
+def test_token_counts(recipe: str) -> None:
+    expected = tokens.count(tokens.processor_of(recipe), TOKEN_SIZES)
+    assert vlmres.plan_many(TOKEN_SIZES, recipe).num_tokens.tolist() == expected
 
 
 def test_token_counts_of_deepseek_ocr_2() -> None:
-    stub = light_processor("deepseek_ocr2", "DeepseekOcr2Processor", "deepseek-ocr-2")
-    stub.image_token, stub.patch_size, stub.downsample_ratio = "x", 16, 4
+    attributes = {"image_token": "x", "patch_size": 16, "downsample_ratio": 4}
+    reference = tokens.TokenReference("deepseek_ocr2", "DeepseekOcr2Processor", attributes)
+    stub = tokens.light_processor(reference, hf.processor("deepseek-ocr-2", "torch"))
     for size in TOKEN_SIZES:
         plan = vlmres.plan(size, "deepseek-ocr-2")
         tiles = stub.image_processor.get_number_of_image_patches(size[1], size[0])
