@@ -58,8 +58,8 @@ def markdown(tallies: Sequence[Tally], command: str) -> str:
         f"{versions()}.",
         "",
         "A case is a call with one to three images of random or extreme sizes and modes, with the settings of the "
-        "checkpoint or others; keys, shapes, types and every bit of the values are compared. Left out are cases whose settings no "
-        "recipe follows.",
+        "checkpoint or others; keys, shapes, types and every bit of the values are compared. Left out are cases whose "
+        "settings no recipe follows.",
         "",
         f"| {' | '.join(COLUMNS)} |".replace("max|Δ|", "max\\|Δ\\|"),
         "|---|---" + "|--:" * len(NUMBERS) + "|",

@@ -12,6 +12,13 @@ What vlmres does not reproduce bit for bit is left to transformers, and the logg
 says so once, with the reason.
 """
 
+try:
+    import transformers.image_processing_backends  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"vlmres.integrations.transformers needs transformers 5 with its image processors, 5.23 is tested: {error}"
+    ) from error
+
 from vlmres.integrations.transformers.auto import install, uninstall
 from vlmres.integrations.transformers.drop_in import accelerate
 

@@ -6,19 +6,14 @@ import copy
 import functools
 from typing import Any, ClassVar, TypeVar
 
+from transformers.image_processing_backends import PilBackend, TorchvisionBackend
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.processing_utils import ProcessorMixin
+from transformers.video_processing_utils import BaseVideoProcessor
+
 from vlmres.integrations.transformers.decline import DeclinedError, log_once
 from vlmres.integrations.transformers.inputs import check_images
 from vlmres.integrations.transformers.route import find_route
-
-try:
-    from transformers.image_processing_backends import PilBackend, TorchvisionBackend
-    from transformers.image_processing_utils import BaseImageProcessor
-    from transformers.processing_utils import ProcessorMixin
-    from transformers.video_processing_utils import BaseVideoProcessor
-except ImportError as error:
-    raise ImportError(
-        f"vlmres.integrations.transformers needs transformers 5.23 or later with its image processors: {error}"
-    ) from error
 
 T = TypeVar("T")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from transformers.image_utils import SizeDict
 
 from vlmres._core import Recipe
 from vlmres.integrations.transformers.decline import DeclinedError
@@ -29,6 +30,8 @@ _SAMPLE_SIZES = ((61, 47), (61, 47), (900, 100), (100, 900))
 
 # More settings than any program uses at once; a program that draws its settings at random stays bounded.
 _MOST_ROUTES = 256
+
+_SIMPLE = frozenset({bool, int, float, str, type(None)})
 
 _routes: dict[Hashable, Route | DeclinedError] = {}
 
@@ -167,21 +170,23 @@ def frozen(value: Any) -> Hashable:
     Raises:
         TypeError: It holds something that cannot be a key.
     """
-    if isinstance(value, Mapping):
-        return tuple((key, frozen(item)) for key, item in value.items())
+    if type(value) in _SIMPLE:
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, dict):
+        return tuple([(key, item if type(item) in _SIMPLE else frozen(item)) for key, item in value.items()])
     if isinstance(value, (list, tuple)):
         return type(value), tuple(map(frozen, value))
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype.str, value.tobytes()
-    if _is_size(value):
-        return tuple(value)
+    if isinstance(value, SizeDict):
+        return tuple(vars(value).values())
     hash(value)
     return value  # type: ignore[no-any-return]
 
 
 def _plain(value: Any) -> Any:
     """The value as a JSON file would give it back."""
-    if isinstance(value, Mapping) or _is_size(value):
+    if isinstance(value, (Mapping, SizeDict)):
         return {str(key): _plain(item) for key, item in dict(value).items()}
     if isinstance(value, enum.Enum):
         return _plain(value.value)
@@ -190,10 +195,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     return value if isinstance(value, (bool, int, float, str)) else str(value)
-
-
-def _is_size(value: Any) -> bool:
-    """Whether it is transformers' `SizeDict`, which iterates over its pairs."""
-    from transformers.image_utils import SizeDict
-
-    return isinstance(value, SizeDict)
