@@ -238,6 +238,22 @@ def test_another_device(reasons: Reasons, runs: list[int]) -> None:
     assert reasons() == ["CLIPImageProcessor: left to transformers: device='meta' is not the CPU"]
 
 
+def test_defaults_of_torch(runs: list[int]) -> None:
+    """A new default is a new question, whatever was found before."""
+    original, accelerated = pair("qwen2-vl", "torch")
+    accelerated(image(60, 50), return_tensors="pt")
+    with torch.device("meta"):
+        assert accelerated(image(60, 50), return_tensors="pt")["image_grid_thw"].device.type == "meta"
+    assert runs == [1]
+    torch.set_default_dtype(torch.float64)
+    try:
+        fresh = hf.processor("qwen2-vl", "torch", **SMALL["qwen2-vl"])
+        both((fresh, accelerate(fresh)), image(60, 50), return_tensors="pt")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    both((original, accelerated), image(60, 50), return_tensors="pt")
+
+
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)
 def test_refused_settings(arithmetic: str) -> None:
     processors = pair("llava-1.5", arithmetic)
@@ -363,7 +379,7 @@ class Images(Dataset[torch.Tensor]):
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_data_loader_workers(start: str) -> None:
     original, accelerated = pair("llava-1.5", "torch")
-    loader = DataLoader(Images(accelerated), batch_size=2, num_workers=2, multiprocessing_context=start)
+    loader = DataLoader(Images(accelerated), batch_size=2, num_workers=1, multiprocessing_context=start)
     got = torch.cat(list(loader))
     expected = torch.stack(
         [original(image(60, 40, seed=index), return_tensors="pt")["pixel_values"] for index in range(6)]

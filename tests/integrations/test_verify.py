@@ -80,7 +80,9 @@ def test_usage_errors(arguments: list[str], says: str, tmp_path: Path, monkeypat
 
 
 def test_a_folder_without_a_configuration(tmp_path: Path) -> None:
-    assert "preprocessor_config.json" in run("verify", "--checkpoint", tmp_path, code=2).stderr.replace("│", "")
+    result = CliRunner().invoke(app, ["verify", "--checkpoint", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "preprocessor_config.json" in "".join(result.stderr.replace("│", " ").split())
 
 
 def test_a_difference_is_found_and_can_be_reproduced() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import sys
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -73,9 +74,9 @@ def find_route(processor: Any, original: Original, kwargs: dict[str, Any]) -> Ro
     Raises:
         DeclinedError: There is none, with the reason.
     """
-    # A class may read its attributes as well as its settings, so both are what an answer depends on.
+    # A class may read its attributes as well as its settings, and makes tensors with torch's defaults.
     try:
-        key = (type(processor), processor.backend, frozen(vars(processor)), frozen(kwargs))
+        key = (type(processor), processor.backend, frozen(vars(processor)), frozen(kwargs), _torch_defaults())
         route = _routes.get(key)
     except TypeError as error:
         raise DeclinedError("settings", f"a setting has no fixed value: {error}") from error
@@ -151,6 +152,11 @@ def _make_route(processor: Any, original: Original, kwargs: dict[str, Any]) -> R
             "samples", f"recipe {ours.recipe.name!r} gives other values of {', '.join(differing)} for sample images"
         )
     return route
+
+
+def _torch_defaults() -> Hashable:
+    torch = sys.modules.get("torch")
+    return None if torch is None else (torch.get_default_dtype(), torch.get_default_device())
 
 
 @functools.cache
