@@ -401,3 +401,18 @@ def test_many_settings_are_forgotten(monkeypatch: pytest.MonkeyPatch, runs: list
         both(processors, image(60, 50), return_tensors="pt", rescale_factor=1 / scale)
         assert len(route._routes) <= 3
     assert len(runs) == 7
+
+
+def test_what_is_the_same() -> None:
+    values = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    for dtype in (torch.float32, torch.bfloat16, torch.int64, torch.bool):
+        assert same(values.to(dtype), values.to(dtype).T.contiguous().T)
+    assert same(torch.tensor(3), torch.tensor(3))
+    assert not same(torch.tensor(0.0), torch.tensor(-0.0))
+    assert not same(values, values.double())
+    assert not same(values, values.reshape(4))
+    assert not same(values, values.numpy())
+    assert not same(values, values.to("meta"))
+    assert same([values.numpy(), (1, 2)], [values.numpy().T.copy().T, (1, 2)])
+    assert not same([1, 2], (1, 2))
+    assert not same([1], [1, 2])

@@ -54,7 +54,7 @@ def same(first: Any, second: Any) -> bool:
     if is_tensor(first):
         if first.device.type != "cpu" or second.device.type != "cpu":
             return False  # vlmres makes none there
-        return first.dtype == second.dtype and same(first.detach().numpy(), second.detach().numpy())
+        return first.dtype == second.dtype and first.shape == second.shape and _bits(first) == _bits(second)
     if isinstance(first, np.ndarray):
         return (
             first.dtype == second.dtype
@@ -62,6 +62,14 @@ def same(first: Any, second: Any) -> bool:
             and np.ascontiguousarray(first).tobytes() == np.ascontiguousarray(second).tobytes()
         )
     return bool(first == second)
+
+
+def _bits(tensor: Any) -> bytes:
+    import torch
+
+    # numpy has no bfloat16.
+    data: bytes = tensor.detach().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return data
 
 
 def is_tensor(value: Any) -> bool:
