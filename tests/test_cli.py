@@ -23,7 +23,7 @@ from safetensors.torch import load_file as load_torch
 import vlmres
 from tests.images import EXAMPLES, REAL, pixels
 
-COMMANDS = ("plan", "process", "compare", "recipes", "info")
+COMMANDS = ("plan", "process", "compare", "recipes", "verify", "info")
 # CI services make rich and typer believe in a terminal.
 ENVIRONMENT = {
     key: value

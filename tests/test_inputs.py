@@ -15,7 +15,7 @@ import vlmres
 from tests import files, images
 from tests.compare import assert_equal_batches
 from tests.images import EXAMPLES, REAL, image, pixels
-from tests.reference import hf
+from vlmres.verify import references as hf
 
 ARITHMETICS = ("torch", "pillow")
 

@@ -399,3 +399,34 @@ def test_layouts_of_one_pixel() -> None:
         for layout in ("hf", "packed"):
             batch = processor(name, layout=layout)(image(1, 1))
             assert all(np.isfinite(array).all() for array in batch.values())
+
+
+QWEN = vlmres.Processor("qwen2-vl")
+IMAGE, TEXT = 9, 1
+
+
+def ids(*counts: int) -> list[int]:
+    """A sequence with this many image tokens in each place."""
+    return [token for count in counts for token in [TEXT, *[IMAGE] * count, TEXT]]
+
+
+def test_token_ids_that_fit() -> None:
+    batch = QWEN([image(56, 56), image(112, 56), image(56, 84)])
+    assert batch.num_tokens == [4, 8, 6]
+    for given in (ids(4, 8, 6), np.array(ids(4, 8, 6)), torch.tensor([ids(4, 8, 6)]), [ids(4, 8), ids(6)]):
+        batch.verify(given, IMAGE)
+    batch.verify([ids(12), ids(6)], IMAGE)  # two images without a word between them
+    batch.verify([IMAGE if token == IMAGE else 7 for token in ids(4, 8, 6)], (IMAGE,))
+    vlmres.Processor("internvl2")(image(60, 60)).verify([5, *[IMAGE] * 256, 6], {IMAGE, 5, 6})
+
+
+def test_token_ids_that_do_not_fit() -> None:
+    batch = QWEN([image(56, 56), b"no image", image(112, 56)], errors="return")
+    with pytest.raises(ValueError, match="image 2: its plan has 8 tokens, input_ids have 7"):
+        batch.verify(ids(4, 7), IMAGE)
+    with pytest.raises(ValueError, match="image 0: its plan has 4 tokens, input_ids have 5"):
+        batch.verify([ids(5), ids(7)], IMAGE)
+    with pytest.raises(ValueError, match="plans of 2 images have 12 tokens, input_ids have 4 in 1 places"):
+        batch.verify(torch.tensor(ids(4)), IMAGE)
+    with pytest.raises(ValueError, match="input_ids have 0 in 0 places"):
+        batch.verify(ids(4, 8), TEXT + 1)

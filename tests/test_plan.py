@@ -14,7 +14,7 @@ from transformers.image_processing_utils import select_best_resolution
 
 import vlmres
 from tests.images import image, random_sizes
-from tests.reference import hf
+from vlmres.verify import references as hf
 
 CONVENTIONS = ("pixels", "0-1000", "0-999", "0-1")
 

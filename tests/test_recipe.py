@@ -11,7 +11,7 @@ import pytest
 import vlmres
 from tests.compare import assert_equal_batches
 from tests.images import image
-from tests.reference import hf
+from vlmres.verify import references as hf
 
 CLASS_OF_MODEL = {
     "qwen2-vl": "Qwen2VLProcessor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,6 +108,31 @@ class Batch(Mapping[str, "NDArray[Any]"]):
         """[N, 2]: row and column of each patch in its segment."""
         return self._packed("positions")
 
+    def verify(self, input_ids: Any, image_token_ids: int | Collection[int]) -> None:
+        """Checks that token ids have room for the images, as many tokens as the plans say.
+
+        Args:
+            input_ids: Ids of one sequence or of a batch of them: an array, a tensor, or (nested) lists. Sequences in
+                order hold the images of the call in order.
+            image_token_ids: The ids that stand for images. They are counted together, so where a family surrounds
+                images with start and end tokens, as InternVL does, these belong to them (`Plan.num_tokens` counts
+                them too).
+
+        Raises:
+            ValueError: The counts differ; the message names the first image where the ids show which it is.
+        """
+        wanted = {index: plan.num_tokens for index, plan in enumerate(self.plans) if plan is not None}
+        runs = _runs(input_ids, image_token_ids)
+        if len(runs) == len(wanted):
+            for (index, tokens), found in zip(wanted.items(), runs, strict=True):
+                if tokens != found:
+                    raise ValueError(f"image {index}: its plan has {tokens} tokens, input_ids have {found}")
+        elif sum(runs) != sum(wanted.values()):
+            raise ValueError(
+                f"the plans of {len(wanted)} images have {sum(wanted.values())} tokens, "
+                f"input_ids have {sum(runs)} in {len(runs)} places"
+            )
+
     def torch(self, device: torch.device | str | None = None, *, non_blocking: bool = False) -> dict[str, torch.Tensor]:
         """The arrays as torch tensors: views of the same memory on the CPU, copies on another device.
 
@@ -128,3 +153,16 @@ class Batch(Mapping[str, "NDArray[Any]"]):
             return tensor if device is None else tensor.to(device, non_blocking=non_blocking)
 
         return {key: convert(key, array) for key, array in self._arrays.items()}
+
+
+def _runs(input_ids: Any, image_token_ids: int | Collection[int]) -> list[int]:
+    """Lengths of the runs of image tokens in one sequence or several, in order."""
+    ids = [image_token_ids] if isinstance(image_token_ids, int) else list(image_token_ids)
+    nested = isinstance(input_ids, (list, tuple)) and any(np.ndim(sequence) for sequence in input_ids)
+    sequences = input_ids if nested or np.ndim(input_ids) == 2 else [input_ids]
+    runs: list[int] = []
+    for sequence in sequences:
+        is_image = np.concatenate([[False], np.isin(np.asarray(sequence), ids), [False]])
+        edges = np.flatnonzero(is_image[1:] != is_image[:-1])
+        runs.extend(np.diff(edges)[::2].tolist())
+    return runs

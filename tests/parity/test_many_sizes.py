@@ -12,7 +12,8 @@ from PIL import Image
 import vlmres
 from tests.compare import assert_equal_batches
 from tests.images import KINDS, image
-from tests.reference import authors, authors_vl, hf
+from tests.reference import authors, authors_vl
+from vlmres.verify import references as hf
 
 Reference = Callable[[list[Image.Image]], Mapping[str, Any]]
 Size = tuple[int, int]

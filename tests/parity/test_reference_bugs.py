@@ -12,7 +12,7 @@ from PIL import Image
 import vlmres
 from tests.compare import assert_equal_batches
 from tests.images import image, pixels, random_sizes
-from tests.reference import hf
+from vlmres.verify import references as hf
 
 
 def counted(recipe: str, arithmetic: str, image_size: tuple[int, int], /, **settings: Any) -> Any:

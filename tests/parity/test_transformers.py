@@ -1,7 +1,5 @@
 """Every recipe with a transformers reference, against both of its backends: keys, shapes, dtypes and all values."""
 
-import importlib
-import re
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,8 @@ from PIL import Image
 import vlmres
 from tests.compare import assert_equal_batches
 from tests.images import KINDS, REAL, image, random_sizes, real
-from tests.reference import hf
+from vlmres.verify import references as hf
+from vlmres.verify import tokens
 
 ARITHMETICS = ("torch", "pillow")
 
@@ -281,79 +280,16 @@ def test_random_batches(recipe: str, arithmetic: str) -> None:
 TOKEN_SIZES = [(1, 1), (448, 448), (640, 480), (1000, 1000), (2000, 37), *random_sizes(40, 3000, seed=5, ratio=150)]
 
 
-class Words:
-    """A tokenizer to which every tag, and every run of newlines, is one token."""
-
-    def __call__(self, text: str, **_: Any) -> dict[str, list[str]]:
-        return {"input_ids": re.findall(r"<[^<>]*>|\n+", text)}
-
-    def convert_tokens_to_ids(self, token: str) -> int:
-        return len(token)
-
-
-def light_processor(module: str, name: str, recipe: str, **attributes: Any) -> Any:
-    """A transformers processor that has no tokenizer, for its token counting alone."""
-    cls = getattr(importlib.import_module(f"transformers.models.{module}.processing_{module}"), name)
-    stub = object.__new__(cls)
-    images_kwargs = {"crop_to_patches": True} if module in ("internvl", "aya_vision") else {}
-    stub._merge_kwargs = lambda **_: {"images_kwargs": images_kwargs}
-    stub.image_processor = hf.processor(recipe, "torch")
-    stub.tokenizer = Words()
-    for key, value in attributes.items():
-        setattr(stub, key, value)
-    return stub
-
-
-LLAVA = {"patch_size": 14, "num_additional_image_tokens": 1, "vision_feature_select_strategy": "default"}
-IDEFICS_TAGS = {"fake_image_token": "<fake>", "global_image_tag": "<global>", "image_token": "<image>"}
-COUNTED: list[tuple[str, str, str, dict[str, Any]]] = [
-    ("qwen2-vl", "qwen2_vl", "Qwen2VLProcessor", {}),
-    ("qwen2.5-vl", "qwen2_5_vl", "Qwen2_5_VLProcessor", {}),
-    ("qwen3-vl", "qwen3_vl", "Qwen3VLProcessor", {}),
-    ("qwen3.5-vl", "qwen3_vl", "Qwen3VLProcessor", {}),
-    ("internvl2", "internvl", "InternVLProcessor", {"image_seq_length": 256}),
-    ("llava-next", "llava_next", "LlavaNextProcessor", LLAVA),
-    ("llava-1.5", "llava", "LlavaProcessor", LLAVA),
-    (
-        "llava-onevision",
-        "llava_onevision",
-        "LlavaOnevisionProcessor",
-        {"num_image_tokens": 729, "vision_feature_select_strategy": "full", "vision_aspect_ratio": "anyres_max_9"},
-    ),
-    ("aria", "aria", "AriaProcessor", {"size_conversion": {490: 128, 980: 256}}),
-    ("aria-split", "aria", "AriaProcessor", {"size_conversion": {490: 128, 980: 256}}),
-    ("aya-vision", "aya_vision", "AyaVisionProcessor", {"img_size": 364, "patch_size": 28}),
-    ("cohere2-vision", "cohere2_vision", "Cohere2VisionProcessor", {"patch_size": 16}),
-    ("ernie-4.5-vl", "ernie4_5_vl_moe", "Ernie4_5_VLMoeProcessor", {}),
-    ("gemma3", "gemma3", "Gemma3Processor", {"image_seq_length": 256}),
-    ("gemma4", "gemma4", "Gemma4Processor", {}),
-    ("glm-4v", "glm4v", "Glm4vProcessor", {}),
-    ("glm-4.6v", "glm46v", "Glm46VProcessor", {}),
-    ("glm-5-next", "glm5_next", "Glm5NextProcessor", {}),
-    ("granite-docling", "granite_docling", "GraniteDoclingProcessor", {"image_seq_len": 64, **IDEFICS_TAGS}),
-    ("hunyuan-vl", "hunyuan_vl", "HunYuanVLProcessor", {"cat_extra_token": True}),
-    ("idefics3", "idefics3", "Idefics3Processor", {"image_seq_len": 169}),
-    ("smolvlm", "idefics3", "Idefics3Processor", {"image_seq_len": 64}),
-    ("kimi-k2.5", "kimi_k25", "Kimi_K25Processor", {}),
-    ("lighton-ocr", "lighton_ocr", "LightOnOcrProcessor", {"effective_patch_size": 28}),
-    ("minimax-m3-vl", "minimax_m3_vl", "MiniMaxM3VLProcessor", {}),
-    ("mistral-small-3", "pixtral", "PixtralProcessor", {"patch_size": 14, "spatial_merge_size": 2}),
-    ("paligemma", "paligemma", "PaliGemmaProcessor", {"image_seq_length": 256}),
-    ("pixtral", "pixtral", "PixtralProcessor", {"patch_size": 16, "spatial_merge_size": 1}),
-]
-
-
-@pytest.mark.parametrize(("recipe", "module", "name", "attributes"), COUNTED, ids=[case[0] for case in COUNTED])
-def test_token_counts(recipe: str, module: str, name: str, attributes: dict[str, Any]) -> None:
-    stub = light_processor(module, name, recipe, **attributes)
+@pytest.mark.parametrize("recipe", sorted(tokens.TOKEN_REFERENCES))
+def test_token_counts(recipe: str) -> None:
     got = vlmres.plan_many(TOKEN_SIZES, recipe, errors="return")
     sizes = [size for index, size in enumerate(TOKEN_SIZES) if index not in got.errors]
     assert len(sizes) >= len(TOKEN_SIZES) - 1
-    if module in ("pixtral", "lighton_ocr"):
+    if tokens.TOKEN_REFERENCES[recipe].module in ("pixtral", "lighton_ocr"):
         # These count from an array's shape, and take that of a single row for an image of one channel.
         sizes = [size for size in sizes if size[1] != 1]
-    expected = stub._get_num_multimodal_tokens(image_sizes=[(height, width) for width, height in sizes])
-    assert vlmres.plan_many(sizes, recipe).num_tokens.tolist() == list(expected["num_image_tokens"])
+    expected = tokens.count(tokens.processor_of(recipe), sizes)
+    assert vlmres.plan_many(sizes, recipe).num_tokens.tolist() == expected
 
 
 TAGS = {
@@ -411,17 +347,19 @@ def test_tokens_of_the_text(
     recipe: str, module: str, name: str, attributes: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     """Of the processors that do not count tokens but write them."""
-    stub = light_processor(module, name, recipe, **attributes)
+    reference = tokens.TokenReference(module, name, attributes)
+    stub = tokens.light_processor(reference, hf.processor(recipe, "torch"))
     for size in [(640, 480), (300, 300), (1000, 2000), (2100, 300), (1, 30), (1600, 1500)]:
         rows = {"return_row_col_info": True} if recipe == "lfm2-vl" else {}
         inputs = stub.image_processor([image(*size)], return_tensors="pt", **rows)
         text = stub.replace_image_token(inputs, 0, **settings)
-        assert vlmres.plan(size, recipe).num_tokens == len(Words()(text)["input_ids"]), size
+        assert vlmres.plan(size, recipe).num_tokens == len(tokens.Words()(text)["input_ids"]), size
 
 
 def test_token_counts_of_deepseek_ocr_2() -> None:
-    stub = light_processor("deepseek_ocr2", "DeepseekOcr2Processor", "deepseek-ocr-2")
-    stub.image_token, stub.patch_size, stub.downsample_ratio = "x", 16, 4
+    attributes = {"image_token": "x", "patch_size": 16, "downsample_ratio": 4}
+    reference = tokens.TokenReference("deepseek_ocr2", "DeepseekOcr2Processor", attributes)
+    stub = tokens.light_processor(reference, hf.processor("deepseek-ocr-2", "torch"))
     for size in TOKEN_SIZES:
         plan = vlmres.plan(size, "deepseek-ocr-2")
         tiles = stub.image_processor.get_number_of_image_patches(size[1], size[0])

@@ -1,1 +1,1 @@
-"""The references: live libraries, and restatements of authors' code that is in no library."""
+"""Restatements of authors' code that is in no library. The live library's side is `vlmres.verify.references`."""

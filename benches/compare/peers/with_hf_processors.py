@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import hf_processors_rs
 from benches.compare.work import Work
-from tests.reference import hf
+
+from vlmres.verify import references as hf
 
 
 def process(work: Work, images: list[Any], backend: Literal["pil", "torchvision"]) -> Callable[[], Any]:

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 import torch
 from benches.compare.work import Work, pil
-from tests.reference import authors, hf
+from tests.reference import authors
+
+from vlmres.verify import references as hf
 
 
 def process(work: Work, images: list[Any], arithmetic: Literal["pillow", "torch"]) -> Callable[[], Any]:

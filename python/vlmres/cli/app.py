@@ -12,6 +12,7 @@ from vlmres.cli.info import info
 from vlmres.cli.plan import plan
 from vlmres.cli.process import process
 from vlmres.cli.recipes import recipes
+from vlmres.cli.verify import verify
 
 app = typer.Typer(
     name="vlmres",
@@ -38,6 +39,11 @@ app.command(
     "vlmres compare page.png -r qwen3-vl -r siglip2-naflex",
 )(compare)
 app.command(epilog="Examples: vlmres recipes\n\nvlmres recipes qwen3-vl --json")(recipes)
+app.command(
+    epilog="Examples: vlmres verify\n\n"
+    "vlmres verify -r qwen3-vl --cases 1000 --output parity.md\n\n"
+    "vlmres verify --checkpoint ./my-checkpoint",
+)(verify)
 app.command(epilog="Example: vlmres info --json")(info)
 
 

@@ -1,10 +1,10 @@
-"""transformers' image processors with the settings of real checkpoints."""
+"""transformers' image processors with the settings of real checkpoints: what recipes are compared with."""
 
 import importlib
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 CLIP = {
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
@@ -25,7 +25,7 @@ class Reference:
     model: str
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
-    backends: tuple[str, ...] = ("torch", "pillow")
+    backends: tuple[Literal["torch", "pillow"], ...] = ("torch", "pillow")
     """Arithmetics that it exists in."""
     dtype: str = "float32"
     """Type of its pixel values."""
@@ -57,7 +57,7 @@ _QWEN2 = Reference(
     },
 )
 
-_TORCH_ONLY = ("torch",)
+_TORCH_ONLY: tuple[Literal["torch", "pillow"], ...] = ("torch",)
 
 
 def _smart(low: int, high: int, patch: int, temporal: int) -> dict[str, Any]:

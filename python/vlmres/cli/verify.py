@@ -1,0 +1,157 @@
+"""`vlmres verify`: vlmres against the installed transformers."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import vlmres
+from vlmres.cli import output
+from vlmres.cli.options import complete_recipe, suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmres.verify.run import Subject, Tally
+
+_SHOWN = 10
+
+
+def verify(
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="Verify this recipe; may be repeated. By default all that have a reference in transformers.",
+            metavar="RECIPE",
+            autocompletion=complete_recipe,
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="Verify a checkpoint's folder; may be repeated.", metavar="DIR", show_default=False),
+    ] = None,
+    cases: Annotated[int, typer.Option(min=1, help="Cases per recipe and arithmetic.")] = 100,
+    arithmetic: Annotated[
+        Literal["torch", "pillow"] | None,
+        typer.Option(help="Only this backend of transformers; by default both.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Other cases for another seed.")] = 0,
+    case: Annotated[
+        int | None, typer.Option(min=0, help="Run the case of this number alone.", show_default=False)
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write a Markdown report here.", metavar="FILE", show_default=False),
+    ] = None,
+) -> None:
+    """Compare vlmres with the installed transformers, bit for bit.
+
+    Images of random and extreme sizes, in many PIL modes and as arrays and tensors, go through both, with the recipe's
+    settings and others; keys, shapes, types, values and token counts must agree. Exits with 1 where anything differs.
+    """
+    _need_transformers()
+    from vlmres.verify import report as reports
+    from vlmres.verify.run import ARITHMETICS
+
+    subjects = _subjects(recipe or [], checkpoint or [])
+    if report is not None and not report.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {output.show(report.parent)}", param_hint="--output")
+    arithmetics = ARITHMETICS if arithmetic is None else (arithmetic,)
+    tallies = _run(subjects, arithmetics, seed, range(cases) if case is None else range(case, case + 1))
+
+    table = output.table(*reports.COLUMNS, right=reports.NUMBERS)
+    for tally in tallies:
+        table.add_row(*reports.row(tally))
+    console = output.console()
+    console.print(table)
+    console.print(reports.versions(), soft_wrap=True)
+    _complain(tallies)
+    if report is not None:
+        try:
+            report.write_text(reports.markdown(tallies, shlex.join(["vlmres", *sys.argv[1:]])), encoding="utf-8")
+        except OSError as error:
+            raise typer.BadParameter(
+                f"cannot write {output.show(report)}: {output.reason(error)}", param_hint="--output"
+            ) from None
+    if any(tally.failed for tally in tallies):
+        raise typer.Exit(1)
+
+
+def _need_transformers() -> None:
+    try:
+        import torchvision  # noqa: F401
+        import transformers
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        typer.echo(f"vlmres: verify compares with transformers and needs {missing}: pip install {missing}", err=True)
+        raise typer.Exit(2) from None
+    # Its warnings are about the odd images that are drawn here on purpose.
+    transformers.logging.set_verbosity_error()
+
+
+def _subjects(recipes: Sequence[str], checkpoints: Sequence[Path]) -> list[Subject]:
+    from vlmres.verify.references import REFERENCES
+    from vlmres.verify.run import Subject
+
+    for name in recipes:
+        if name not in REFERENCES:
+            known = name in vlmres.recipes()
+            what = f"{name!r} reproduces no class of transformers" if known else f"no recipe is named {name!r}"
+            hint = "" if known else suggestion(name, REFERENCES)
+            raise typer.BadParameter(
+                f"{what}{hint or ';'} to verify are {', '.join(REFERENCES)}", param_hint="--recipe"
+            )
+    names = recipes or ([] if checkpoints else list(REFERENCES))
+    subjects = [Subject.of_recipe(name) for name in dict.fromkeys(names)]
+    for directory in checkpoints:
+        try:
+            if not directory.is_dir():
+                raise output.missing(directory)
+            subjects.append(Subject.of_checkpoint(directory))
+        except (vlmres.VlmresError, OSError) as error:
+            raise typer.BadParameter(
+                f"{output.show(directory)}: {output.reason(error)}", param_hint="--checkpoint"
+            ) from None
+    return subjects
+
+
+def _run(
+    subjects: Sequence[Subject], arithmetics: Sequence[Literal["torch", "pillow"]], seed: int, numbers: range
+) -> list[Tally]:
+    from vlmres.verify.run import Tally, verify
+
+    tallies = []
+    errors = output.console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, disable=not errors.is_terminal) as progress:
+        pairs = [(subject, one) for subject in subjects for one in subject.arithmetics if one in arithmetics]
+        task = progress.add_task("verify", total=len(pairs) * len(numbers))
+        for subject, arithmetic in pairs:
+            progress.update(task, description=f"{subject.name}, {arithmetic}")
+            tally = Tally(subject, arithmetic)
+            tallies.append(tally)
+            for _ in verify(tally, seed, numbers):
+                progress.advance(task)
+    return tallies
+
+
+def _complain(tallies: Sequence[Tally]) -> None:
+    errors = output.console(stderr=True)
+    failures = [(tally, failure) for tally in tallies for failure in tally.failures]
+    for tally, failure in failures[:_SHOWN]:
+        what = f"vlmres: {tally.subject.name}, {tally.arithmetic}: {failure.reason} ({failure.case})"
+        errors.print(what, soft_wrap=True)
+        errors.print(f"  {failure.command}", soft_wrap=True)
+    if len(failures) > _SHOWN:
+        errors.print(f"vlmres: {len(failures) - _SHOWN} more failures are in the file of --output", soft_wrap=True)
+    for tally in tallies:
+        if tally.left_out == tally.cases:
+            errors.print(f"vlmres: {tally.subject.name}, {tally.arithmetic}: no case was compared", soft_wrap=True)

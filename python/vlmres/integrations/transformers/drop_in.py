@@ -1,0 +1,105 @@
+"""The accelerated twin of a transformers processor."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any, ClassVar, TypeVar
+
+from transformers.image_processing_backends import PilBackend, TorchvisionBackend
+from transformers.image_processing_utils import BaseImageProcessor
+from transformers.processing_utils import ProcessorMixin
+from transformers.video_processing_utils import BaseVideoProcessor
+
+from vlmres.integrations.transformers.decline import DeclinedError, log_once
+from vlmres.integrations.transformers.inputs import check_images
+from vlmres.integrations.transformers.route import find_route
+
+T = TypeVar("T")
+
+
+class Accelerated:
+    """What the classes have in common that `accelerate` makes.
+
+    Such a class stands before the processor's own and replaces one method: the one that gets images and resolved
+    settings. Validation, defaults and nesting stay transformers' code, and an instance holds what the original holds.
+    """
+
+    _vlmres_original: ClassVar[Any]
+
+    def _preprocess_image_like_inputs(self, images: Any, *args: Any, **kwargs: Any) -> Any:
+        original = functools.partial(self._vlmres_original._preprocess_image_like_inputs, self)
+        # Addresses are fetched and lists flattened once, by transformers, whoever goes on.
+        images = self._prepare_images_structure(images)  # type: ignore[attr-defined]
+        try:
+            if args:
+                raise DeclinedError("arguments", f"positional arguments {args!r}")
+            check_images(images, kwargs)
+            route = find_route(self, original, kwargs)
+            return route.run(images, kwargs.get("input_data_format"))
+        except DeclinedError as declined:
+            log_once(self._vlmres_original.__name__, declined)
+        return original(images, **kwargs) if not args else original(images, *args, **kwargs)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _restore, (self._vlmres_original,), self.__dict__
+
+
+def accelerate(processor: T) -> T:
+    """A processor that gives the same results with vlmres doing the pixels.
+
+    It is an instance of `processor`'s class with the same attributes and configuration; what it saves is loaded by
+    plain transformers. The arithmetic is that of the backend: torchvision's, or the installed Pillow's. Before settings
+    are used for the first time, a few small images are run through both implementations; where one bit differs, where
+    no recipe follows the settings, and for inputs such as float images or another device, transformers' own code runs,
+    and a warning says so once.
+
+    Args:
+        processor: An image processor of transformers, or a `ProcessorMixin` that holds one. It is not changed.
+
+    Returns:
+        The accelerated one, or `processor` itself where its class prepares images in a way of its own.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    accelerated: Any = processor
+    if isinstance(processor, ProcessorMixin):
+        accelerated = copy.copy(processor)
+        for name, part in vars(processor).items():
+            # A video processor is an image processor by its class; videos stay with transformers.
+            if isinstance(part, BaseImageProcessor) and not isinstance(part, BaseVideoProcessor):
+                setattr(accelerated, name, accelerate(part))
+    elif isinstance(processor, BaseImageProcessor):
+        cls = type(processor)
+        if not isinstance(processor, Accelerated):
+            if _is_pipeline(cls):
+                accelerated = _restore(cls)
+                accelerated.__dict__.update(copy.deepcopy(vars(processor)))
+            else:
+                log_once(cls.__name__, DeclinedError("pipeline", "the class prepares images in a way of its own"))
+    else:
+        got = type(processor).__qualname__
+        raise TypeError(f"processor must be an image processor or ProcessorMixin of transformers, got {got}")
+    return accelerated  # type: ignore[no-any-return]
+
+
+def _is_pipeline(cls: type) -> bool:
+    """Whether the class reads its images as transformers' backends do, so that `vlmres.inputs` does the same."""
+    backend: Any = next((base for base in (TorchvisionBackend, PilBackend) if issubclass(cls, base)), None)
+    return backend is not None and all(
+        getattr(cls, name) is getattr(backend, name)
+        for name in ("_preprocess_image_like_inputs", "_prepare_image_like_inputs", "process_image", "convert_to_rgb")
+    )
+
+
+def _restore(original: type) -> Any:
+    """An empty instance of the accelerated class: what copies and unpickled processors start from."""
+    return object.__new__(_accelerated_class(original))
+
+
+@functools.cache
+def _accelerated_class(original: type) -> type:
+    # The class's name is written to configurations.
+    names = {"__module__": original.__module__, "__qualname__": original.__qualname__, "__doc__": original.__doc__}
+    return type(original.__name__, (Accelerated, original), {**names, "_vlmres_original": original})

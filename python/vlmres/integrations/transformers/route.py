@@ -1,0 +1,203 @@
+"""From a processor's resolved settings to a vlmres `Processor` that has been seen to give the same bits."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import sys
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from transformers.image_utils import SizeDict
+
+from vlmres._core import Recipe
+from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.transformers.structure import Structure, same
+from vlmres.processor import DType, Processor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Original = Callable[..., Any]
+
+# How a call is made, not what becomes of the pixels.
+_MANNERS = frozenset({"return_tensors", "device", "data_format", "input_data_format", "disable_grouping"})
+
+# (width, height) of the images on which settings are tried: two alike, which a backend may process together, and
+# long ones in both directions, which are cut into tiles where a family does that.
+_SAMPLE_SIZES = ((61, 47), (61, 47), (900, 100), (100, 900))
+
+# More settings than any program uses at once; a program that draws its settings at random stays bounded.
+_MOST_ROUTES = 256
+
+_SIMPLE = frozenset({bool, int, float, str, type(None)})
+
+_routes: dict[Hashable, Route | DeclinedError] = {}
+
+
+@dataclass(frozen=True)
+class Route:
+    """Settings that vlmres follows."""
+
+    processor: Processor
+    container: Callable[[dict[str, Any]], Any]
+    """The class of transformers' result."""
+    structures: dict[str, Structure]
+
+    def run(self, images: list[Any], data_format: Any) -> Any:
+        """The result that transformers would return.
+
+        Raises:
+            DeclinedError: vlmres does not read one of the images, or has an output that the sample images did not have.
+        """
+        try:
+            batch = self.processor(images, input_data_format=getattr(data_format, "value", data_format))
+        except (ValueError, TypeError, OSError) as error:
+            raise DeclinedError(f"input {type(error).__name__}", str(error)) from error
+        if not batch.keys() <= self.structures.keys():
+            raise DeclinedError(
+                "outputs", f"outputs {', '.join(batch)} where sample images gave {', '.join(self.structures)}"
+            )
+        return self.container({key: self.structures[key].build(array) for key, array in batch.items()})
+
+
+def find_route(processor: Any, original: Original, kwargs: dict[str, Any]) -> Route:
+    """The route of a processor called with the resolved settings `kwargs`; found once, then remembered.
+
+    Args:
+        processor: transformers' processor.
+        original: Its own implementation, called with images and settings.
+        kwargs: Every setting, as transformers resolved it.
+
+    Raises:
+        DeclinedError: There is none, with the reason.
+    """
+    # A class may read its attributes as well as its settings, and makes tensors with torch's defaults.
+    try:
+        key = (type(processor), processor.backend, frozen(vars(processor)), frozen(kwargs), _torch_defaults())
+        route = _routes.get(key)
+    except TypeError as error:
+        raise DeclinedError("settings", f"a setting has no fixed value: {error}") from error
+    if route is None:
+        try:
+            route = _make_route(processor, original, kwargs)
+        except DeclinedError as declined:
+            route = declined.with_traceback(None)
+        if len(_routes) >= _MOST_ROUTES:
+            _routes.clear()
+        _routes[key] = route
+    if isinstance(route, DeclinedError):
+        raise DeclinedError(route.kind, route.reason)
+    return route
+
+
+def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
+    """The vlmres `Processor` of transformers' processor called with the resolved settings `kwargs`.
+
+    Raises:
+        DeclinedError: No recipe follows them.
+    """
+    settings = settings_of(processor, kwargs)
+    dtype: DType = "float32"
+    if not settings["do_rescale"] and not settings["do_normalize"]:
+        dtype, settings["do_rescale"] = "uint8", True  # pixels before they are rescaled
+    try:
+        recipe = Recipe.from_pretrained(settings)
+        # Colours are converted before a class sees the image, by this setting alone.
+        recipe = recipe.replace(convert="white" if kwargs.get("do_convert_rgb") else "none")
+        return Processor(
+            recipe,
+            dtype=dtype,
+            arithmetic="torch" if processor.backend == "torchvision" else "pillow",
+        )
+    except (ValueError, TypeError) as error:
+        raise DeclinedError("recipe", str(error)) from error
+
+
+def settings_of(processor: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint's file would say for these settings to be the defaults."""
+    attributes = {name: value for name, value in vars(processor).items() if not name.startswith("_")}
+    settings: dict[str, Any] = {
+        "image_processor_type": type(processor).__name__,
+        "do_rescale": False,
+        "do_normalize": False,
+    }
+    for name, value in {**attributes, **kwargs}.items():
+        if value is None and name.startswith("do_"):
+            settings[name] = False  # a step that was not asked for is not done
+        elif value is not None and name not in _MANNERS:
+            settings[name] = _plain(value)
+    return settings
+
+
+def _make_route(processor: Any, original: Original, kwargs: dict[str, Any]) -> Route:
+    ours = make_processor(processor, kwargs)
+    images = list(_samples())
+    try:
+        expected = original(images, **kwargs)
+    except Exception as error:
+        raise DeclinedError("settings", f"with these settings transformers itself fails: {error}") from error
+    structures = {key: Structure.of(value) for key, value in expected.items()}
+    unknown = [key for key, structure in structures.items() if structure is None]
+    if unknown:
+        raise DeclinedError("outputs", f"no array could be put in place of {', '.join(unknown)}")
+    known = {key: structure for key, structure in structures.items() if structure is not None}
+    route = Route(ours, type(expected), known)
+    got = route.run(images, kwargs.get("input_data_format"))
+    differing = [key for key in expected if key not in got or not same(got[key], expected[key])]
+    if differing or list(got) != list(expected):
+        raise DeclinedError(
+            "samples", f"recipe {ours.recipe.name!r} gives other values of {', '.join(differing)} for sample images"
+        )
+    return route
+
+
+def _torch_defaults() -> Hashable:
+    torch = sys.modules.get("torch")
+    return None if torch is None else (torch.get_default_dtype(), torch.get_default_device())
+
+
+@functools.cache
+def _samples() -> tuple[Image, ...]:
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    return tuple(
+        Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        for width, height in _SAMPLE_SIZES
+    )
+
+
+def frozen(value: Any) -> Hashable:
+    """The value as a key that stays what it is when the original is changed.
+
+    Raises:
+        TypeError: It holds something that cannot be a key.
+    """
+    if type(value) in _SIMPLE:
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, dict):
+        return tuple([(key, item if type(item) in _SIMPLE else frozen(item)) for key, item in value.items()])
+    if isinstance(value, (list, tuple)):
+        return type(value), tuple(map(frozen, value))
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    if isinstance(value, SizeDict):
+        return tuple(vars(value).values())
+    hash(value)
+    return value  # type: ignore[no-any-return]
+
+
+def _plain(value: Any) -> Any:
+    """The value as a JSON file would give it back."""
+    if isinstance(value, (Mapping, SizeDict)):
+        return {str(key): _plain(item) for key, item in dict(value).items()}
+    if isinstance(value, enum.Enum):
+        return _plain(value.value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return value if isinstance(value, (bool, int, float, str)) else str(value)

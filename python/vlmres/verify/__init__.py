@@ -1,0 +1,1 @@
+"""Comparison with the installed transformers: what `vlmres verify` and the tests do."""

@@ -1,0 +1,72 @@
+"""What a run found, as rows for a terminal and as Markdown."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+from typing import TYPE_CHECKING
+
+import vlmres
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmres.verify.run import Tally
+
+COLUMNS = ("recipe", "arithmetic", "cases", "left out", "max|Δ|", "differing", "token mismatches", "seconds")
+NUMBERS = COLUMNS[2:]
+
+_PACKAGES = {"transformers": "transformers", "torch": "torch", "torchvision": "torchvision", "PIL": "Pillow"}
+
+
+def row(tally: Tally) -> list[str]:
+    """A tally in the order of `COLUMNS`."""
+    compared = tally.cases > tally.left_out
+    return [
+        tally.subject.name,
+        tally.arithmetic,
+        str(tally.cases),
+        str(tally.left_out),
+        f"{tally.difference:g}" if compared else "-",
+        str(tally.differing),
+        f"{tally.miscounted} of {tally.counted}" if tally.counted else "-",
+        f"{tally.seconds:.1f}",
+    ]
+
+
+def versions() -> str:
+    """Everything that the result depends on, in a line."""
+    build = vlmres.build_info()
+    found = [f"{name} {importlib.import_module(module).__version__}" for module, name in _PACKAGES.items()]
+    return ", ".join(
+        [
+            f"vlmres {vlmres.__version__} ({build['simd']})",
+            *found,
+            f"Python {platform.python_version()}",
+            platform.machine(),
+        ]
+    )
+
+
+def markdown(tallies: Sequence[Tally], command: str) -> str:
+    """The report as a Markdown document."""
+    lines = [
+        "# Parity with transformers",
+        "",
+        f"`{command}`",
+        "",
+        f"{versions()}.",
+        "",
+        "A case is a call with one to three images of random or extreme sizes and modes, with the settings of the "
+        "checkpoint or others; keys, shapes, types and every bit of the values are compared. Left out are cases whose "
+        "settings no recipe follows.",
+        "",
+        f"| {' | '.join(COLUMNS)} |".replace("max|Δ|", "max\\|Δ\\|"),
+        "|---|---" + "|--:" * len(NUMBERS) + "|",
+        *(f"| {' | '.join(row(tally))} |" for tally in tallies),
+    ]
+    failures = [failure for tally in tallies for failure in tally.failures]
+    if failures:
+        lines += ["", "## Failures", ""]
+        lines += [f"- {failure.reason}  \n  {failure.case}  \n  `{failure.command}`" for failure in failures]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,221 @@
+"""Cases through vlmres and through transformers."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from vlmres._core import PlanError, Recipe, VlmresError, plan
+from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.transformers.route import make_processor
+from vlmres.processor import Processor
+from vlmres.verify import references, tokens
+from vlmres.verify.cases import Case, draw
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Arithmetic = Literal["torch", "pillow"]
+ARITHMETICS: tuple[Arithmetic, ...] = get_args(Arithmetic)
+
+_BACKENDS: dict[Arithmetic, str] = {"torch": "torchvision", "pillow": "pil"}
+
+
+class Subject:
+    """What is compared: a recipe and transformers' image processor with the same settings.
+
+    Args:
+        name: What the report calls it.
+        option: The option of the command line that names it.
+        recipe: The recipe.
+        reference: An image processor from an arithmetic and settings to change.
+        counter: Makes the processor of transformers that counts tokens, or None.
+        arithmetics: Those for which transformers has a backend.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        option: str,
+        recipe: Recipe,
+        reference: Callable[..., Any],
+        counter: Callable[[], Any | None],
+        arithmetics: tuple[Arithmetic, ...] = ARITHMETICS,
+    ) -> None:
+        self.name = name
+        self.option = option
+        self.recipe = recipe
+        self.reference = reference
+        self._counter = counter
+        self.arithmetics = arithmetics
+
+    @staticmethod
+    def of_recipe(name: str) -> Subject:
+        """A built-in recipe with a reference in transformers."""
+        reference = partial(references.processor, name)
+        arithmetics = references.REFERENCES[name].backends
+        counter = partial(tokens.processor_of, name)
+        return Subject(name, f"--recipe {name}", Recipe.load(name), reference, counter, arithmetics)
+
+    @staticmethod
+    def of_checkpoint(directory: Path) -> Subject:
+        """A checkpoint's folder."""
+
+        def reference(arithmetic: Arithmetic, **settings: Any) -> Any:
+            from transformers import AutoImageProcessor
+
+            return AutoImageProcessor.from_pretrained(directory, backend=_BACKENDS[arithmetic], **settings)
+
+        def counter() -> Any | None:
+            from transformers import AutoProcessor
+
+            try:
+                processor = AutoProcessor.from_pretrained(directory)
+                tokens.count(processor, [(640, 480)])
+            except Exception:  # no tokenizer in the folder, or a class that does not count
+                return None
+            return processor
+
+        recipe = Recipe.from_pretrained(directory)
+        return Subject(f"{directory.name} ({recipe.name})", f"--checkpoint {directory}", recipe, reference, counter)
+
+    @cached_property
+    def counter(self) -> Any | None:
+        """What counts tokens, or None."""
+        return self._counter()
+
+
+@dataclass
+class Failure:
+    """A case in which the two differ."""
+
+    case: str
+    reason: str
+    command: str
+    """What runs this case alone."""
+
+
+@dataclass
+class Tally:
+    """The cases of a subject in one arithmetic."""
+
+    subject: Subject
+    arithmetic: Arithmetic
+    cases: int = 0
+    left_out: int = 0
+    """Cases whose settings no recipe follows: the drop-in leaves these to transformers."""
+    difference: float = 0.0
+    differing: int = 0
+    counted: int = 0
+    miscounted: int = 0
+    seconds: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything differs, or nothing was compared."""
+        return bool(self.failures) or self.left_out == self.cases
+
+
+class MismatchError(Exception):
+    """The two differ; `difference` is the largest of a value, or infinite."""
+
+    def __init__(self, reason: str, difference: float = math.inf) -> None:
+        super().__init__(reason)
+        self.difference = difference
+
+
+def verify(tally: Tally, seed: int, numbers: range) -> Iterator[Case]:
+    """Runs the cases of these numbers into a tally, and yields each when it is done."""
+    subject, arithmetic = tally.subject, tally.arithmetic
+    reference = subject.reference(arithmetic)
+    for number in numbers:
+        start = time.perf_counter()
+        case = draw(seed, number, reference)
+        tally.cases += 1
+        command = f"vlmres verify {subject.option} --arithmetic {arithmetic} --seed {seed} --case {number}"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                compare(subject, arithmetic, case, reference)
+            except DeclinedError:
+                tally.left_out += 1
+            except MismatchError as error:
+                tally.differing += 1
+                tally.difference = max(tally.difference, error.difference)
+                tally.failures.append(Failure(str(case), str(error), command))
+            if subject.counter is not None:
+                tally.counted += len(case.sizes)
+                wrong = miscounts(subject, case)
+                tally.miscounted += len(wrong)
+                if wrong:
+                    tally.failures.append(Failure(str(case), "; ".join(wrong), command))
+        tally.seconds += time.perf_counter() - start
+        yield case
+
+
+def compare(subject: Subject, arithmetic: Arithmetic, case: Case, reference: Any) -> None:
+    """Compares one call.
+
+    Raises:
+        MismatchError: They differ in keys, types, shapes, values, or in whether they refuse the images.
+        DeclinedError: No recipe follows the case's settings.
+    """
+    if case.settings:
+        reference = subject.reference(arithmetic, **case.settings)
+        processor = make_processor(reference, vars(reference))
+    else:
+        processor = Processor(subject.recipe, arithmetic=arithmetic)
+    expected, got = _outcome(reference, case.images, return_tensors="pt"), _outcome(processor, case.images)
+    if isinstance(expected, Exception) or isinstance(got, Exception):
+        if not isinstance(expected, Exception):
+            raise MismatchError(f"vlmres refuses: {got}")
+        if not isinstance(got, VlmresError):
+            raise MismatchError(f"transformers refuses: {expected}; vlmres does not, or not for such a reason: {got}")
+        return
+    _compare(got.torch(), dict(expected))
+
+
+def miscounts(subject: Subject, case: Case) -> list[str]:
+    """What differs in the tokens of a case's images with the checkpoint's own settings."""
+    wrong = []
+    for size in case.sizes:
+        try:
+            expected: int | None = tokens.count(subject.counter, [size])[0]
+        except ValueError:
+            expected = None  # it refuses the size
+        try:
+            got: int | None = plan(size, subject.recipe).num_tokens
+        except PlanError:
+            got = None
+        if got != expected:
+            wrong.append(f"{got} tokens for {size[0]}x{size[1]}, transformers counts {expected}")
+    return wrong
+
+
+def _outcome(processor: Any, images: list[Any], **kwargs: Any) -> Any:
+    try:
+        return processor(images, **kwargs)
+    except Exception as error:
+        return error
+
+
+def _compare(got: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    if list(got) != list(expected):
+        raise MismatchError(f"keys {', '.join(got)}; transformers gives {', '.join(expected)}")
+    for key, tensor in got.items():
+        wanted = expected[key]
+        if tensor.dtype != wanted.dtype or tensor.shape != wanted.shape:
+            ours, theirs = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, wanted))
+            raise MismatchError(f"{key} is {ours}; transformers gives {theirs}")
+        if not tensor.equal(wanted):
+            off = (tensor.double() - wanted.double()).abs()
+            most = float(off.max())
+            raise MismatchError(
+                f"{int((off != 0).sum())} of {off.numel()} values of {key} differ, by up to {most}", most
+            )

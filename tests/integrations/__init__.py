@@ -1,0 +1,1 @@
+"""vlmres inside other libraries."""

@@ -1,0 +1,138 @@
+"""`vlmres verify`, as a user runs it and from inside."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import vlmres
+from tests.integrations.tiny import processor
+from tests.test_cli import run
+from vlmres.cli.app import app
+from vlmres.verify import references as hf
+from vlmres.verify import tokens
+from vlmres.verify.cases import FORMS, PLAIN_FORMS, draw
+from vlmres.verify.run import Subject, Tally, verify
+
+OF_RECIPE = Subject.of_recipe
+
+
+def rows(text: str) -> list[list[str]]:
+    return [
+        re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if re.search(r"\s{2,}(torch|pillow)\s", line)
+    ]
+
+
+def altered(name: str, **overrides: Any) -> Subject:
+    """A recipe that is not what its reference does."""
+    right = OF_RECIPE(name)
+    return Subject(
+        name, f"--recipe {name}", right.recipe.replace(**overrides), right.reference, lambda: tokens.processor_of(name)
+    )
+
+
+def test_a_recipe_and_its_report(tmp_path: Path) -> None:
+    report = tmp_path / "report.md"
+    result = run("verify", "-r", "llava-1.5", "-r", "siglip2-naflex", "--cases", "6", "-o", report)
+    got = rows(result.stdout)
+    assert [row[:7] for row in got] == [
+        ["llava-1.5", "torch", "6", "0", "0", "0", got[0][6]],
+        ["llava-1.5", "pillow", "6", "0", "0", "0", got[0][6]],
+        ["siglip2-naflex", "torch", "6", "0", "0", "0", "-"],
+        ["siglip2-naflex", "pillow", "6", "0", "0", "0", "-"],
+    ]
+    assert re.fullmatch(r"0 of \d+", got[0][6])
+    assert f"vlmres {vlmres.__version__}" in result.stdout
+    text = report.read_text()
+    assert text.startswith("# Parity with transformers\n\n`vlmres verify -r llava-1.5")
+    assert "| siglip2-naflex | pillow | 6 | 0 | 0 | 0 | - |" in text
+    assert "Failures" not in text
+
+
+def test_a_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    original = hf.processor("qwen2-vl", "torch", size={"shortest_edge": 3136, "longest_edge": 100352})
+    processor("qwen2-vl", original).save_pretrained(folder)
+    result = run("verify", "--checkpoint", folder, "--cases", "5", "--arithmetic", "torch")
+    (row,) = rows(result.stdout)
+    assert row[:6] == ["checkpoint (qwen2-vl)", "torch", "5", "0", "0", "0"]
+    assert row[6].startswith("0 of ")
+
+
+USAGE: list[tuple[list[str], str]] = [
+    (["-r", "qwen-vl"], "qwen2-vl"),
+    (["-r", "deepseek-ocr-gundam"], "reproduces no class of transformers"),
+    (["--checkpoint", "nowhere"], "nowhere"),
+    (["--cases", "0"], "--cases"),
+    (["--arithmetic", "numpy"], "numpy"),
+    (["-r", "llava-1.5", "--output", "no/such/folder.md"], "no folder"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), USAGE, ids=[says for _, says in USAGE])
+def test_usage_errors(arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["verify", *arguments])
+    assert result.exit_code == 2
+    assert says in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_folder_without_a_configuration(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["verify", "--checkpoint", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "preprocessor_config.json" in "".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_difference_is_found_and_can_be_reproduced() -> None:
+    tally = Tally(altered("llava-1.5", filter="bilinear"), "torch")
+    cases = list(verify(tally, 3, range(30)))
+    assert tally.failed
+    assert tally.cases == len(cases) == 30
+    # With settings of a case's own, those are followed, and the reference's are right.
+    assert 0 < tally.differing < 30
+    assert tally.differing == len(tally.failures)
+    assert 0 < tally.difference < 10
+    failure = tally.failures[0]
+    found = re.fullmatch(r"vlmres verify --recipe llava-1.5 --arithmetic torch --seed 3 --case (\d+)", failure.command)
+    assert found is not None
+    number = int(found[1])
+    again = Tally(altered("llava-1.5", filter="bilinear"), "torch")
+    list(verify(again, 3, range(number, number + 1)))
+    assert again.failures == [failure]
+    fine = Tally(Subject.of_recipe("llava-1.5"), "torch")
+    list(verify(fine, 3, range(number, number + 1)))
+    assert not fine.failed
+
+
+def test_other_token_counts_are_found() -> None:
+    tally = Tally(altered("qwen2-vl", max_pixels=50176), "pillow")
+    list(verify(tally, 0, range(20)))
+    assert tally.failed
+    assert 0 < tally.miscounted < tally.counted
+    assert any("tokens for" in failure.reason for failure in tally.failures)
+
+
+def test_the_command_fails_where_something_differs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Subject, "of_recipe", staticmethod(lambda name: altered(name, filter="nearest")))
+    report = tmp_path / "report.md"
+    arguments = ["verify", "-r", "llava-1.5", "--arithmetic", "pillow", "--cases", "30", "-o", str(report)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "values of pixel_values differ" in result.stderr
+    assert "  vlmres verify --recipe llava-1.5 --arithmetic pillow --seed 0 --case " in result.stderr
+    assert "## Failures" in report.read_text()
+
+
+def test_cases_come_from_the_seed() -> None:
+    converting, plain = hf.processor("qwen2-vl", "torch"), hf.processor("siglip2-naflex", "torch")
+    cases = [draw(0, number, converting) for number in range(300)]
+    assert [str(case) for case in cases] == [str(draw(0, number, converting)) for number in range(300)]
+    assert [str(case) for case in cases] != [str(draw(1, number, converting)) for number in range(300)]
+    assert {form for case in cases for form in case.forms} == set(FORMS)
+    assert {form for number in range(100) for form in draw(0, number, plain).forms} == set(PLAIN_FORMS)
+    sizes = [size for case in cases for size in case.sizes]
+    assert min(min(size) for size in sizes) == 1
+    assert max(max(size) for size in sizes) > 500
+    assert sum(not case.settings for case in cases) > 10
