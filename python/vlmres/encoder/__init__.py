@@ -1,0 +1,17 @@
+"""Vision encoders: packed patches of any strategy to the tokens that a language model receives. Needs torch."""
+
+from vlmres.encoder.architectures import CheckpointError
+from vlmres.encoder.config import EncoderConfig
+from vlmres.encoder.layout import Layout, build_layout
+from vlmres.encoder.model import VisionModel
+from vlmres.encoder.pipeline import EncoderOutput, VisionEncoder
+
+__all__ = [
+    "CheckpointError",
+    "EncoderConfig",
+    "EncoderOutput",
+    "Layout",
+    "VisionEncoder",
+    "VisionModel",
+    "build_layout",
+]

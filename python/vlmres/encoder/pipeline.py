@@ -1,0 +1,244 @@
+"""Images to tokens: the encoder as its users call it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from vlmres.batch import Batch
+from vlmres.encoder.arrange import ImageTokens
+from vlmres.encoder.attention import choose_backend
+from vlmres.encoder.config import EncoderConfig
+from vlmres.encoder.layout import build_layout
+from vlmres.encoder.model import VisionModel
+from vlmres.encoder.weights import load_model, read_recipe
+from vlmres.processor import Processor
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vlmres._core import Recipe
+
+log = logging.getLogger("vlmres.encoder")
+
+MAX_PATCHES = 65536
+"""Patches of one run through the model, unless one image has more."""
+
+
+@dataclass
+class EncoderOutput:
+    """The tokens of images, in the order in which their language model receives them."""
+
+    tokens: torch.Tensor
+    """[total, hidden]."""
+    cu_seqlens: torch.Tensor
+    """int32 [images + 1], on the CPU: where images start."""
+    deepstack: tuple[torch.Tensor, ...] = ()
+    """[total, hidden] each: what Qwen3-VL adds to its language model's first layers at the same places."""
+
+    def __len__(self) -> int:
+        return len(self.cu_seqlens) - 1
+
+    def split(self) -> list[torch.Tensor]:
+        """The tokens of each image."""
+        lengths: list[int] = torch.diff(self.cu_seqlens).tolist()
+        return list(self.tokens.split(lengths))
+
+    @classmethod
+    def join(cls, parts: Sequence[EncoderOutput]) -> EncoderOutput:
+        """The outputs of consecutive images as one."""
+        if len(parts) == 1:
+            return parts[0]
+        lengths = torch.cat([torch.diff(part.cu_seqlens) for part in parts])
+        bounds = torch.zeros(len(lengths) + 1, dtype=torch.int32)
+        bounds[1:] = lengths.cumsum(0)
+        deepstack = zip(*(part.deepstack for part in parts), strict=True)
+        return cls(torch.cat([part.tokens for part in parts]), bounds, tuple(map(torch.cat, deepstack)))
+
+
+class VisionEncoder:
+    """A vision encoder and its language model's projector, on packed batches of any strategy.
+
+    Args:
+        model: The model, on its device.
+        recipe: How its images are preprocessed; needed by `encode` alone.
+        max_patches: Patches of one run through the model; larger batches are cut between images.
+
+    Make one with `VisionEncoder.from_pretrained`.
+    """
+
+    def __init__(self, model: VisionModel, recipe: Recipe | None = None, *, max_patches: int = MAX_PATCHES) -> None:
+        if max_patches < 1:
+            raise ValueError(f"max_patches must be at least 1, got {max_patches}")
+        self.model = model
+        self.recipe = recipe
+        self.max_patches = max_patches
+        self._checked: set[Recipe] = set()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        directory: str | os.PathLike[str],
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        recipe: Recipe | None = None,
+        fold: bool = True,
+        max_patches: int = MAX_PATCHES,
+    ) -> VisionEncoder:
+        """The encoder of a checkpoint.
+
+        Args:
+            directory: A checkpoint in transformers' format, or one of the authors' that `docs/encoder.md` lists: `config.json`
+                and safetensors files, of a whole model or of its vision tower. Only the encoder's tensors are read.
+            device: Where to; by default the current CUDA device, or the CPU where there is none.
+            dtype: Of weights and tokens; by default that of `config.json`.
+            recipe: How images are preprocessed; by default as the checkpoint's processor configuration says.
+            fold: Whether normalisation is part of the weights, and patches are uint8.
+            max_patches: As of the class.
+
+        Raises:
+            CheckpointError: It is no checkpoint of a known encoder, or its tensors do not fit its configuration.
+        """
+        path = Path(directory)
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            if device == "cpu":
+                log.warning("no CUDA device: the encoder runs on the CPU")
+        device = torch.device(device)
+        model = load_model(path, device, dtype, fold=fold)
+        return cls(model, recipe or read_recipe(path), max_patches=max_patches)
+
+    @property
+    def config(self) -> EncoderConfig:
+        """What the model is made of."""
+        return self.model.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of weights and tokens."""
+        return self.model.dtype
+
+    @property
+    def input_dtype(self) -> str:
+        """The `dtype` of the processor whose batches it takes."""
+        return "uint8" if self.model.patch_embed.fold else "float32"
+
+    def __repr__(self) -> str:
+        return f"VisionEncoder({self.config.name}, {self.dtype}, {self.device})"
+
+    def __call__(self, batch: Batch) -> EncoderOutput:
+        """The tokens of a batch's images.
+
+        Args:
+            batch: Of `Processor(recipe, layout="packed", dtype="uint8")`; float32 for an encoder with `fold=False`.
+
+        Raises:
+            ValueError: The batch is not packed, or was made for another encoder.
+        """
+        parts = [Part.of(batch, first, last) for first, last in self._cut(batch)]
+        for plan in batch.plans:
+            if plan is not None:
+                self._check(plan.recipe)
+                break
+        outputs = [output for part in parts for output in self._run(part)]
+        return EncoderOutput.join(outputs)
+
+    def _cut(self, batch: Batch) -> list[tuple[int, int]]:
+        """Ranges of consecutive images of at most `max_patches`."""
+        counts = [plan.num_patches for plan in batch.plans if plan is not None]
+        if not counts:
+            raise ValueError("the batch has no images")
+        return cut(counts, self.max_patches)
+
+    def _check(self, recipe: Recipe) -> None:
+        """Refuses patches that the weights were not made for."""
+        if recipe in self._checked:
+            return
+        params, patch = recipe.params, self.config.patch
+        wanted: dict[str, Any] = {"patch_size": patch.size}
+        if self.model.patch_embed.fold:
+            wanted |= {"image_mean": patch.mean, "image_std": patch.std}
+        for name, value in wanted.items():
+            found = params.get(name, value)
+            same = np.allclose(found, value, rtol=1e-6, atol=0) if name != "patch_size" else found == value
+            if not same:
+                raise ValueError(f"the batch's recipe {recipe.name} has {name} {found}, the encoder {value}")
+        self._checked.add(recipe)
+
+    def _run(self, part: Part) -> list[EncoderOutput]:
+        """One run, or several smaller ones where memory does not suffice."""
+        try:
+            return [self._encode(part)]
+        except torch.OutOfMemoryError:
+            if len(part.images) == 1:
+                raise
+        torch.cuda.empty_cache()
+        log.info("out of memory with %d patches: trying halves", len(part.patches))
+        return [output for half in part.halves() for output in self._run(half)]
+
+    def _encode(self, part: Part) -> EncoderOutput:
+        device = self.device
+        pin = device.type == "cuda"
+        group = choose_backend(device.type, self.dtype) == "sdpa"
+        layout = build_layout(self.config, part.grids, part.positions, part.images, group=group)
+        patches = torch.from_numpy(part.patches)
+        with torch.inference_mode():
+            placed = layout.to(device, pin=pin)
+            result = self.model((patches.pin_memory() if pin else patches).to(device, non_blocking=pin), placed)
+        return EncoderOutput(result.tokens, layout.cu_seqlens, result.deepstack)
+
+
+@dataclass
+class Part:
+    """Consecutive images of a packed batch."""
+
+    patches: NDArray[Any]
+    grids: NDArray[np.int32]
+    positions: NDArray[np.int32]
+    images: list[ImageTokens]
+
+    @classmethod
+    def of(cls, batch: Batch, first: int = 0, last: int | None = None) -> Part:
+        """Images `first` to `last` of those in the tensors."""
+        plans = [plan for plan in batch.plans if plan is not None]
+        whole = cls(batch.patches, batch.grids, batch.positions, [ImageTokens.of(plan) for plan in plans])
+        return whole.images_between(first, len(plans) if last is None else last)
+
+    def images_between(self, first: int, last: int) -> Part:
+        """Some of the images."""
+        if (first, last) == (0, len(self.images)):
+            return self
+        segments = np.cumsum([0, *(image.segments for image in self.images)])
+        patches = np.cumsum([0, *(self.grids[:, 0].astype(np.int64) * self.grids[:, 1])])
+        own, rows = slice(segments[first], segments[last]), slice(patches[segments[first]], patches[segments[last]])
+        return Part(self.patches[rows], self.grids[own], self.positions[rows], self.images[first:last])
+
+    def halves(self) -> tuple[Part, Part]:
+        """The first and second half of the images."""
+        middle = len(self.images) // 2
+        return self.images_between(0, middle), self.images_between(middle, len(self.images))
+
+
+def cut(counts: Sequence[int], budget: int) -> list[tuple[int, int]]:
+    """Ranges of consecutive items of at most `budget` together, or of one item."""
+    ranges, first, total = [], 0, 0
+    for index, count in enumerate(counts):
+        if index > first and total + count > budget:
+            ranges.append((first, index))
+            first, total = index, 0
+        total += count
+    return [*ranges, (first, len(counts))]
