@@ -34,7 +34,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
             folder = tmp_path_factory.mktemp(name)
             if CASES[name].raw:
                 model.config.save_pretrained(folder)
-                save_file(model.state_dict(), folder / "model.safetensors")
+                save_file(
+                    {name: tensor.clone() for name, tensor in model.state_dict().items()}, folder / "model.safetensors"
+                )
             else:
                 model.save_pretrained(folder)
             made[name] = model, folder

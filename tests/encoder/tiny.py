@@ -17,7 +17,7 @@ from vlmres.encoder.config import EncoderConfig
 Tokens = list[torch.Tensor]
 Reference = Callable[[Any, Sequence[Pixels], EncoderConfig], Tokens]
 
-TEXT = {
+TEXT: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_hidden_layers": 2,
@@ -28,8 +28,14 @@ TEXT = {
     "bos_token_id": None,
     "eos_token_id": None,
 }
+QWEN_TOKENS: dict[str, Any] = {
+    "image_token_id": 90,
+    "video_token_id": 91,
+    "vision_start_token_id": 92,
+    "vision_end_token_id": 93,
+}
 MROPE = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 1e4}
-VIT = {
+VIT: dict[str, Any] = {
     "hidden_size": 48,
     "intermediate_size": 80,
     "num_hidden_layers": 3,
@@ -151,8 +157,9 @@ def _internvl(**changes: Any) -> Any:
 
 def _qwen2_vl() -> Any:
     vision = {"depth": 3, "embed_dim": 48, "num_heads": 3, "hidden_size": 32}
-    tokens = {"image_token_id": 90, "video_token_id": 91, "vision_start_token_id": 92, "vision_end_token_id": 93}
-    config = transformers.Qwen2VLConfig(vision_config=vision, text_config={**TEXT, "rope_parameters": MROPE}, **tokens)
+    config = transformers.Qwen2VLConfig(
+        vision_config=vision, text_config={**TEXT, "rope_parameters": MROPE}, **QWEN_TOKENS
+    )
     return transformers.Qwen2VLForConditionalGeneration(config)
 
 
@@ -165,9 +172,8 @@ def _qwen2_5_vl() -> Any:
         "out_hidden_size": 32,
         "fullatt_block_indexes": [1],
     }
-    tokens = {"image_token_id": 90, "video_token_id": 91, "vision_start_token_id": 92, "vision_end_token_id": 93}
     config = transformers.Qwen2_5_VLConfig(
-        vision_config=vision, text_config={**TEXT, "rope_parameters": MROPE}, **tokens
+        vision_config=vision, text_config={**TEXT, "rope_parameters": MROPE}, **QWEN_TOKENS
     )
     return transformers.Qwen2_5_VLForConditionalGeneration(config)
 
@@ -182,9 +188,8 @@ def _qwen3_vl() -> Any:
         "num_position_embeddings": 25,
         "deepstack_visual_indexes": [0, 2],
     }
-    tokens = {"image_token_id": 90, "video_token_id": 91, "vision_start_token_id": 92, "vision_end_token_id": 93}
     text = {**TEXT, "head_dim": 16, "rope_parameters": MROPE}
-    config = transformers.Qwen3VLConfig(vision_config=vision, text_config=text, **tokens)
+    config = transformers.Qwen3VLConfig(vision_config=vision, text_config=text, **QWEN_TOKENS)
     return transformers.Qwen3VLForConditionalGeneration(config)
 
 
@@ -211,7 +216,7 @@ def _kimi_model() -> Any:
     return module.Kimi_K25ForConditionalGeneration(config)
 
 
-SAM = {
+SAM: dict[str, Any] = {
     "hidden_size": 48,
     "output_channels": 24,
     "num_hidden_layers": 3,
@@ -235,7 +240,9 @@ def _unlimited_ocr() -> Any:
 def _deepseek_ocr2() -> Any:
     module = models.deepseek_ocr2
     encoder = {**TEXT, "hidden_size": 48, "num_attention_heads": 3, "num_key_value_heads": 1}
-    config = module.DeepseekOcr2VisionConfig(sam_config={**SAM, "downsample_channels": [40, 48]}, encoder_config=encoder)
+    config = module.DeepseekOcr2VisionConfig(
+        sam_config={**SAM, "downsample_channels": [40, 48]}, encoder_config=encoder
+    )
     return module.DeepseekOcr2VisionModel(config)
 
 

@@ -126,17 +126,17 @@ def _sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments,
     outputs, start = [], 0
     for count, length in segments.runs:
         end = start + count * length
-        batch = (tensor[start:end].unflatten(0, (count, length)).transpose(1, 2) for tensor in (q, k, v))
-        result = functional.scaled_dot_product_attention(*batch, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+        own, keys, values = (tensor[start:end].unflatten(0, (count, length)).transpose(1, 2) for tensor in (q, k, v))
+        result = functional.scaled_dot_product_attention(
+            own, keys, values, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+        )
         outputs.append(result.transpose(1, 2).flatten(0, 1))
         start = end
     out = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return out if segments.inverse is None else out[segments.inverse]
 
 
-def _causal(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: QuerySegments, scale: float
-) -> torch.Tensor:
+def _causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: QuerySegments, scale: float) -> torch.Tensor:
     """Queries at the end of each segment, aligned to its last token."""
     backend = choose_backend(q.device.type, q.dtype)
     if backend != "sdpa":
@@ -146,8 +146,11 @@ def _causal(
         end, last = start + tokens + queries, first + queries
         mask = torch.ones(queries, tokens + queries, dtype=torch.bool, device=q.device).tril(tokens)
         parts = (q[first:last], k[start:end], v[start:end])
+        own, keys, values = (part.transpose(0, 1).unsqueeze(0) for part in parts)
         result = functional.scaled_dot_product_attention(
-            *(part.transpose(0, 1).unsqueeze(0) for part in parts),
+            own,
+            keys,
+            values,
             attn_mask=mask,
             scale=scale,
             enable_gqa=q.shape[1] != k.shape[1],

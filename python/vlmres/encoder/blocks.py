@@ -15,9 +15,8 @@ from vlmres.encoder.positions import RelativePositions, rotate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmres.encoder.config import MLP as MLPConfig
+    from vlmres.encoder import config as parts
     from vlmres.encoder.config import Activation, Norm, Tower
-    from vlmres.encoder.config import Attention as AttentionConfig
 
 
 def make_norm(config: Norm | None, width: int) -> nn.Module:
@@ -64,7 +63,7 @@ class Scope:
 class Attention(nn.Module):
     """Multi-head attention inside segments; one matrix makes q, k and v."""
 
-    def __init__(self, config: AttentionConfig, width: int, relative: int | None) -> None:
+    def __init__(self, config: parts.Attention, width: int, relative: int | None) -> None:
         super().__init__()
         self.config = config
         heads, pairs = config.heads * config.head_dim, config.kv_heads * config.head_dim
@@ -87,7 +86,8 @@ class Attention(nn.Module):
             q = torch.cat([q * scale, extra], dim=-1)
             k = torch.cat([k, scope.relative.codes.expand(-1, kv_heads, -1)], dim=-1)
             scale = 1.0
-        return self.out(attend(q, k, v, scope.segments, scale).flatten(1))  # type: ignore[no-any-return]
+        out: torch.Tensor = self.out(attend(q, k, v, scope.segments, scale).flatten(1))
+        return out
 
     def _project(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         dim = self.config.head_dim
@@ -100,7 +100,7 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     """The feed-forward part."""
 
-    def __init__(self, config: MLPConfig, width: int) -> None:
+    def __init__(self, config: parts.MLP, width: int) -> None:
         super().__init__()
         self.config = config
         self.up = nn.Linear(width, config.hidden * (2 if config.gated else 1), bias=config.bias)
@@ -115,7 +115,8 @@ class MLP(nn.Module):
             hidden = activate(gate, self.config.activation) * value
         else:
             hidden = activate(hidden, self.config.activation)
-        return self.down(hidden)  # type: ignore[no-any-return]
+        out: torch.Tensor = self.down(hidden)
+        return out
 
 
 class Block(nn.Module):
@@ -142,4 +143,5 @@ class Block(nn.Module):
             y = y[scope.scatter]
         x = x + (y if self.scale1 is None else self.scale1 * y)
         y = self.mlp(self.norm2(x))
-        return x + (y if self.scale2 is None else self.scale2 * y)
+        out: torch.Tensor = x + (y if self.scale2 is None else self.scale2 * y)
+        return out

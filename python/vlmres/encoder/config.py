@@ -1,7 +1,7 @@
 """What an encoder is made of, as data.
 
-An `EncoderConfig` names small pieces (patch embedding, position schemes, blocks, windows, mergers) and their numbers. The
-model reads nothing else: it does not know families. `vlmres.encoder.architectures` makes these from checkpoints'
+An `EncoderConfig` names small pieces (patch embedding, position schemes, blocks, windows, mergers) and their numbers.
+The model reads nothing else: it does not know families. `vlmres.encoder.architectures` makes these from checkpoints'
 `config.json`.
 """
 
@@ -29,7 +29,7 @@ class Patch:
     """Side in pixels."""
     bias: bool
     kind: Literal["conv2d", "conv3d", "linear"] = "conv2d"
-    """The reference's operation: on (channel, row, col), (channel, frame, row, col) or flat (row, col, channel) values."""
+    """The reference's operation: on (channel, row, col), (channel, frame, row, col) or flat (row, col, channel)."""
     frames: int = 1
     """Frames of the reference's kernel; a still image is repeated."""
     channels: int = 3
@@ -133,12 +133,12 @@ class Tower:
     table: Table | None = None
     rotary: Rotary | None = None
     relative: int | None = None
-    """Grid side for which the full blocks' decomposed relative positions were made (SAM); None for no such positions."""
+    """Grid side for which the full blocks' decomposed relative positions were made (SAM); None where there are none."""
     windows: Windows | None = None
     pre_norm: Norm | None = None
     final_norm: Norm | None = None
     features: tuple[int, ...] = ()
-    """After how many blocks to take hidden states, which are concatenated; by default after the last and `final_norm`."""
+    """After how many blocks to take hidden states to be concatenated; by default after the last and `final_norm`."""
     taps: tuple[int, ...] = ()
     """Blocks after which hidden states also go to the deepstack projectors."""
     neck: Neck | None = None
@@ -220,7 +220,9 @@ class EncoderConfig:
 
         for index, tower in enumerate(self.towers):
             if tower.windows is not None and tower.windows.kind == "cut" and (tower.table or tower.cls or index):
-                raise ValueError(f"{self.name}: windows that reorder patches need a first tower without table or class token")
+                raise ValueError(
+                    f"{self.name}: windows that reorder patches need a first tower without table or class token"
+                )
 
     @property
     def features(self) -> int:

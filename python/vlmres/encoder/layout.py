@@ -71,7 +71,7 @@ class Layout:
 
     def to(self, device: torch.device, *, pin: bool = False) -> Layout:
         """The same with its tensors on a device, copied without waiting where they are pinned."""
-        moved = _move(self, device, pin)
+        moved: Layout = _move(self, device, pin)
         return dataclasses.replace(moved, cu_seqlens=self.cu_seqlens)
 
 
@@ -167,7 +167,7 @@ def _raster(grids: Integers) -> Integers:
 
 
 def _sequence(config: EncoderConfig, grids: Integers) -> tuple[Integers, Integers | None]:
-    """(row, col) of the patches in the encoder's order; and of each cell in raster order the token, where they differ."""
+    """(row, col) of patches in the encoder's order; and of each cell in raster order the token, where they differ."""
     raster = _raster(grids)
     key = _key(config, PatchPlaces.of(grids, raster))
     positions = np.empty_like(raster)
@@ -280,4 +280,5 @@ def _insert(
 def _ranges(starts: Integers, lengths: Integers) -> Integers:
     """starts[i], starts[i] + 1, … for each i, `lengths[i]` of them."""
     before = np.cumsum(lengths) - lengths
-    return np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
+    ranges: Integers = np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
+    return ranges

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,12 +33,11 @@ class Neck(nn.Module):
         self.norm2 = make_norm(config.norm, config.width)
         widths = (config.width, *config.strided)
         self.strided = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
-            for before, after in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False) for before, after in pairwise(widths)
         )
 
     def forward(self, x: torch.Tensor, grids: Sequence[tuple[int, int, int]]) -> torch.Tensor:
-        """[tokens, width] in raster order to fewer tokens; `grids` are (count, rows, cols) of runs of equal segments."""
+        """[tokens, width] in raster order to fewer; `grids` are (count, rows, cols) of runs of equal segments."""
         outputs, start = [], 0
         for count, rows, cols in grids:
             end = start + count * rows * cols
@@ -74,16 +73,13 @@ class Projector(nn.Module):
         self.norm = make_norm(config.norm, self.merged if config.norm_merged else width)
         widths = [self.merged, *(layer.out for layer in config.layers)]
         self.layers = nn.ModuleList(
-            nn.Linear(before, layer.out, bias=layer.bias)
-            for before, layer in zip(widths, config.layers, strict=False)
+            nn.Linear(before, layer.out, bias=layer.bias) for before, layer in zip(widths, config.layers, strict=False)
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[patches, width], those of a token one after another, to [tokens, out]."""
-        if self.config.norm_merged:
-            x = self.norm(x.reshape(-1, self.merged))
-        else:
-            x = self.norm(x).reshape(-1, self.merged)
+        merged = x.reshape(-1, self.merged) if self.config.norm_merged else x
+        x = self.norm(merged).reshape(-1, self.merged)
         for linear, layer in zip(self.layers, self.config.layers, strict=True):
             x = linear(x)
             if layer.activation is not None:

@@ -66,7 +66,8 @@ class Tower(nn.Module):
             else:
                 sequence[layout.extra_index] = self.queries[layout.query_index]
             x = sequence
-        return self.pre_norm(x)  # type: ignore[no-any-return]
+        normed: torch.Tensor = self.pre_norm(x)
+        return normed
 
     def scopes(self, layout: TowerLayout, dtype: torch.dtype) -> tuple[Scope, Scope]:
         """What full and windowed blocks see, made once for all of them."""
@@ -85,7 +86,9 @@ class Tower(nn.Module):
             windowed.relative = Relative([(count, side, side)], (side, side), codes)
         return full, windowed
 
-    def run_blocks(self, x: torch.Tensor, full: Scope, windowed: Scope) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    def run_blocks(
+        self, x: torch.Tensor, full: Scope, windowed: Scope
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """[tokens, width] to the kept hidden states, concatenated, and the tapped ones."""
         config = self.config
         kept = {0: x} if 0 in config.features else {}

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 _CENTRE = 127.5
 
 
-def fold_weights(
-    weight: torch.Tensor, bias: torch.Tensor | None, config: Patch
-) -> tuple[torch.Tensor, torch.Tensor]:
+def fold_weights(weight: torch.Tensor, bias: torch.Tensor | None, config: Patch) -> tuple[torch.Tensor, torch.Tensor]:
     """The reference's kernel with normalisation, equal frames and the order of values folded in.
 
     With x = (byte * rescale - mean) / std, and all frames equal, W x + b = W' (byte - 127.5) + b', exactly in real

@@ -16,12 +16,14 @@ from vlmres.encoder.attention import choose_backend
 from vlmres.encoder.config import EncoderConfig
 from vlmres.encoder.layout import build_layout
 from vlmres.encoder.model import VisionModel
+from vlmres.encoder.stream import EncodedGroup, cut, encode_groups
 from vlmres.encoder.weights import load_model, read_recipe
-from vlmres.processor import Processor
+from vlmres.inputs import as_list
+from vlmres.processor import with_index
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -97,8 +99,9 @@ class VisionEncoder:
         """The encoder of a checkpoint.
 
         Args:
-            directory: A checkpoint in transformers' format, or one of the authors' that `docs/encoder.md` lists: `config.json`
-                and safetensors files, of a whole model or of its vision tower. Only the encoder's tensors are read.
+            directory: A checkpoint in transformers' format, or one of the authors' that `docs/encoder.md` lists:
+                `config.json` and safetensors files, of a whole model or of its vision tower. Only the encoder's tensors
+                are read.
             device: Where to; by default the current CUDA device, or the CPU where there is none.
             dtype: Of weights and tokens; by default that of `config.json`.
             recipe: How images are preprocessed; by default as the checkpoint's processor configuration says.
@@ -140,22 +143,49 @@ class VisionEncoder:
     def __repr__(self) -> str:
         return f"VisionEncoder({self.config.name}, {self.dtype}, {self.device})"
 
-    def __call__(self, batch: Batch) -> EncoderOutput:
+    def __call__(self, batch: Batch, *, patches: torch.Tensor | None = None) -> EncoderOutput:
         """The tokens of a batch's images.
 
         Args:
             batch: Of `Processor(recipe, layout="packed", dtype="uint8")`; float32 for an encoder with `fold=False`.
+            patches: `batch.patches`, where they are on the encoder's device already.
 
         Raises:
             ValueError: The batch is not packed, or was made for another encoder.
         """
-        parts = [Part.of(batch, first, last) for first, last in self._cut(batch)]
         for plan in batch.plans:
             if plan is not None:
                 self._check(plan.recipe)
                 break
-        outputs = [output for part in parts for output in self._run(part)]
+        parts = [Part.of(batch, patches).images_between(*ends) for ends in self._cut(batch)]
+        return EncoderOutput.join([output for part in parts for output in self._run(part)])
+
+    def encode(self, images: Any, *, num_threads: int | None = None) -> EncoderOutput:
+        """The tokens of images: preprocessing, copies and the encoder overlap.
+
+        Args:
+            images: One image or a list of them, as a `Processor` takes them.
+            num_threads: Of preprocessing; as of `Processor`.
+
+        Raises:
+            VlmresError: An image cannot be used; the message starts with its index.
+            OSError: A file cannot be read.
+            ValueError: There are no images, or the encoder has no recipe.
+        """
+        outputs = []
+        for group in self.stream(images, num_threads=num_threads):
+            for index, error in group.errors.items():
+                raise with_index(error, index) from error
+            if group.output is not None:
+                outputs.append(group.output)
         return EncoderOutput.join(outputs)
+
+    def stream(self, images: Any, *, num_threads: int | None = None) -> Iterator[EncodedGroup]:
+        """As `encode`, group by group, as soon as each is done; bad images are reported beside the others."""
+        items = as_list(images)
+        if not items:
+            raise ValueError("images is empty")
+        return encode_groups(self, items, num_threads=num_threads)
 
     def _cut(self, batch: Batch) -> list[tuple[int, int]]:
         """Ranges of consecutive images of at most `max_patches`."""
@@ -195,10 +225,12 @@ class VisionEncoder:
         pin = device.type == "cuda"
         group = choose_backend(device.type, self.dtype) == "sdpa"
         layout = build_layout(self.config, part.grids, part.positions, part.images, group=group)
-        patches = torch.from_numpy(part.patches)
         with torch.inference_mode():
             placed = layout.to(device, pin=pin)
-            result = self.model((patches.pin_memory() if pin else patches).to(device, non_blocking=pin), placed)
+            patches = part.patches
+            if patches.device != device:
+                patches = (patches.pin_memory() if pin else patches).to(device, non_blocking=pin)
+            result = self.model(patches, placed)
         return EncoderOutput(result.tokens, layout.cu_seqlens, result.deepstack)
 
 
@@ -206,17 +238,18 @@ class VisionEncoder:
 class Part:
     """Consecutive images of a packed batch."""
 
-    patches: NDArray[Any]
+    patches: torch.Tensor
     grids: NDArray[np.int32]
     positions: NDArray[np.int32]
     images: list[ImageTokens]
 
     @classmethod
-    def of(cls, batch: Batch, first: int = 0, last: int | None = None) -> Part:
-        """Images `first` to `last` of those in the tensors."""
-        plans = [plan for plan in batch.plans if plan is not None]
-        whole = cls(batch.patches, batch.grids, batch.positions, [ImageTokens.of(plan) for plan in plans])
-        return whole.images_between(first, len(plans) if last is None else last)
+    def of(cls, batch: Batch, patches: torch.Tensor | None = None) -> Part:
+        """All images of the tensors."""
+        images = [ImageTokens.of(plan) for plan in batch.plans if plan is not None]
+        return cls(
+            torch.from_numpy(batch.patches) if patches is None else patches, batch.grids, batch.positions, images
+        )
 
     def images_between(self, first: int, last: int) -> Part:
         """Some of the images."""
@@ -231,14 +264,3 @@ class Part:
         """The first and second half of the images."""
         middle = len(self.images) // 2
         return self.images_between(0, middle), self.images_between(middle, len(self.images))
-
-
-def cut(counts: Sequence[int], budget: int) -> list[tuple[int, int]]:
-    """Ranges of consecutive items of at most `budget` together, or of one item."""
-    ranges, first, total = [], 0, 0
-    for index, count in enumerate(counts):
-        if index > first and total + count > budget:
-            ranges.append((first, index))
-            first, total = index, 0
-        total += count
-    return [*ranges, (first, len(counts))]

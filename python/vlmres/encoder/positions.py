@@ -19,7 +19,7 @@ _CACHE_BYTES = 256 << 20
 
 
 def frequencies(config: Rotary, head_dim: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What turns each pair of a head's values: float32 frequencies and int64 axes (0 row, 1 column), both [head_dim / 2].
+    """What turns each pair of a head's values: float32 frequencies and int64 axes (0 row, 1 column), [head_dim / 2].
 
     Pair i is values i and i + head_dim / 2, as in transformers.
     """
@@ -57,7 +57,7 @@ class RotaryEmbedding(nn.Module):
         self.register_buffer("axis", axis, persistent=False)
 
     def forward(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """int [tokens, 2] (row, col) to float32 cosines and sines [tokens, 1, head_dim]."""
+        """From int [tokens, 2] (row, col) to float32 cosines and sines [tokens, 1, head_dim]."""
         # Buffers follow a model's .to(bfloat16); angles are float32.
         angles = positions[:, self.axis].float() * self.frequency.float()
         angles = torch.cat([angles, angles], dim=-1).unsqueeze(1)
@@ -134,8 +134,8 @@ class RelativePositions(nn.Module):
     """SAM's decomposed relative positions, as extra dimensions of q and k.
 
     SAM adds q·R(row_q - row_k) + q·C(col_q - col_k) to each score, with q unscaled. That is the dot product of the two
-    vectors of all q·R(row_q - i) and q·C(col_q - j) with one-hot codes of the key's row and column, so appending them to
-    q and k gives the same scores from any attention kernel, without a matrix of tokens by tokens.
+    vectors of all q·R(row_q - i) and q·C(col_q - j) with one-hot codes of the key's row and column. So appending them
+    to q and k gives the same scores from any attention kernel, without a matrix of tokens by tokens.
     Source: arXiv:2304.02643 and arXiv:2112.01526, equation 4; transformers' SAM attention.
     """
 

@@ -90,9 +90,7 @@ class _Stored:
     name: str
 
 
-def load_model(
-    directory: Path, device: torch.device, dtype: torch.dtype | None, *, fold: bool
-) -> VisionModel:
+def load_model(directory: Path, device: torch.device, dtype: torch.dtype | None, *, fold: bool) -> VisionModel:
     """The encoder of a checkpoint, in evaluation mode, without gradients.
 
     Args:
@@ -130,10 +128,9 @@ def _dtype(config: Mapping[str, Any]) -> torch.dtype | None:
 def _index(directory: Path) -> dict[str, _Stored]:
     """Every tensor of a checkpoint by name."""
     index = directory / "model.safetensors.index.json"
+    names = ["model.safetensors"]
     if index.is_file():
         names = sorted(set(read_json(index).get("weight_map", {}).values()))
-    else:
-        names = ["model.safetensors"]
     stored: dict[str, _Stored] = {}
     for name in names:
         path = directory / name

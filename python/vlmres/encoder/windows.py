@@ -28,8 +28,8 @@ class PatchPlaces(NamedTuple):
         """From (rows, cols) of segments, and (row, col) of patches in their segments."""
         lengths = grids[:, 0] * grids[:, 1]
         starts = np.cumsum(lengths) - lengths
-        columns = (np.repeat(values, lengths) for values in (starts, grids[:, 0], grids[:, 1]))
-        return cls(*columns, positions[:, 0], positions[:, 1])
+        start, rows, cols = (np.repeat(values, lengths) for values in (starts, grids[:, 0], grids[:, 1]))
+        return cls(start, rows, cols, positions[:, 0], positions[:, 1])
 
 
 def block_order(places: PatchPlaces, merge: int) -> Integers:
@@ -47,7 +47,7 @@ def window_order(places: PatchPlaces, merge: int, size: int) -> Integers:
     row, col = places.row // merge, places.col // merge
     top, left = row // size * size, col // size * size
     height, width = np.minimum(size, rows - top), np.minimum(size, cols - left)
-    cells = top * cols + left * height + (row - top) * width + (col - left)
+    cells: Integers = top * cols + left * height + (row - top) * width + (col - left)
     return places.start + cells * merge * merge + places.row % merge * merge + places.col % merge
 
 

@@ -1,4 +1,4 @@
-"""Families: how a checkpoint's `config.json` becomes an `EncoderConfig`, and where its tensors go. Data, and no model code."""
+"""Families, as data: how a checkpoint's `config.json` becomes an `EncoderConfig`, and where its tensors go."""
 
 from __future__ import annotations
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from vlmres.encoder.config import Activation, EncoderConfig, Patch, Tower
 
-CLIP_STATS = {
-    "mean": (0.48145466, 0.4578275, 0.40821073),
-    "std": (0.26862954, 0.26130258, 0.27577711),
-}
-IMAGENET_STATS = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-HALF_STATS = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+
+class Stats(NamedTuple):
+    """Normalisation of values between 0 and 1."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+CLIP = Stats((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+IMAGENET = Stats((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF = Stats((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 Transform = Literal["none", "pairs", "unfold"]
 
@@ -141,10 +146,10 @@ def skipped_blocks(prefix: str, run: int, depth: int) -> tuple[str, ...]:
     return (rf"{prefix}\.(?:{numbers})\.",) if numbers else ()
 
 
-def block_tensors(ours: str, theirs: str, names: Mapping[str, str | tuple[str, ...]]) -> Tensors:
+def block_tensors(ours: str, theirs: str, names: Mapping[str, Sequence[str]]) -> Tensors:
     """`names` inside every block."""
     tensors: Tensors = {}
     for name, sources in names.items():
-        listed = (sources,) if isinstance(sources, str) else sources
+        listed = (sources,) if isinstance(sources, str) else tuple(sources)
         tensors[f"{ours}.blocks.{{}}.{name}"] = tuple(f"{theirs}.{{}}.{source}" for source in listed)
     return tensors

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vlmres.encoder.architectures.base import (
-    CLIP_STATS,
-    HALF_STATS,
+    CLIP,
+    HALF,
     CheckpointError,
     Part,
     Tensors,
@@ -58,7 +58,7 @@ def clip(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part:
         "towers.0.pre_norm": "tower.pre_layrnorm",
     }
     unused = (*_UNUSED, r"tower\.post_layernorm\.", *skipped_blocks(r"tower\.encoder\.layers", tower.blocks, depth))
-    return Part(Patch(size, bias=False, **CLIP_STATS), tower, tensors, unused)
+    return Part(Patch(size, bias=False, mean=CLIP.mean, std=CLIP.std), tower, tensors, unused)
 
 
 def siglip(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part:
@@ -90,10 +90,10 @@ def _siglip(config: Mapping[str, Any], features: tuple[int, ...] | None, table: 
         features=features or (),
     )
     tensors: Tensors = {**_TENSORS, "towers.0.final_norm": "tower.post_layernorm"}
-    unused = _UNUSED
+    unused: tuple[str, ...] = _UNUSED
     if features:
         unused += (r"tower\.post_layernorm\.", *skipped_blocks(r"tower\.encoder\.layers", tower.blocks, depth))
-    patch = Patch(side(config.get("patch_size", 16)), bias=True, kind=kind, **HALF_STATS)
+    patch = Patch(side(config.get("patch_size", 16)), bias=True, kind=kind, mean=HALF.mean, std=HALF.std)
     return Part(patch, tower, tensors, unused)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vlmres.encoder.architectures.base import (
-    HALF_STATS,
+    HALF,
     Architecture,
     Tensors,
     activation,
@@ -117,7 +117,7 @@ _UNUSED = (r"second\.embeddings\.(?:patch_embedding\.|position_ids$)", r"second\
 
 
 def unlimited_ocr(config: Mapping[str, Any]) -> Architecture:
-    """transformers' checkpoints, of whole models or of the encoder alone."""
+    """Checkpoints of transformers, of whole models or of the encoder alone."""
     alone = config.get("model_type") == "unlimited_ocr_vision"
     vision = config if alone else section(config, "vision_config")
     out = None if alone else section(config, "text_config", "language_config").get("hidden_size", 1280)
@@ -126,7 +126,9 @@ def unlimited_ocr(config: Mapping[str, Any]) -> Architecture:
 
 def deepseek_ocr(config: Mapping[str, Any]) -> Architecture:
     """The authors' checkpoints, whose `config.json` says little: sizes are those of the paper."""
-    out = section(config, "projector_config").get("n_embed", section(config, "language_config").get("hidden_size", 1280))
+    out = section(config, "projector_config").get(
+        "n_embed", section(config, "language_config").get("hidden_size", 1280)
+    )
     return _deepseek_ocr({}, {}, out, _CLIP_TENSORS)
 
 
@@ -215,4 +217,4 @@ def _sam(config: Mapping[str, Any], strided: tuple[int, ...]) -> Tower:
 
 
 def _patch(sam: Mapping[str, Any]) -> Patch:
-    return Patch(side(sam.get("patch_size", 16)), bias=True, **HALF_STATS)
+    return Patch(side(sam.get("patch_size", 16)), bias=True, mean=HALF.mean, std=HALF.std)

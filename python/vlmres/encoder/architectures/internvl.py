@@ -1,11 +1,14 @@
-"""InternVL: InternViT, pixel shuffle, projector. Source: arXiv:2312.14238, 2404.16821; transformers and authors' code."""
+"""InternVL: InternViT, pixel shuffle, projector.
+
+Source: arXiv:2312.14238, 2404.16821; transformers' `modeling_internvl.py` and the authors' code.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from vlmres.encoder.architectures.base import (
-    IMAGENET_STATS,
+    IMAGENET,
     Architecture,
     CheckpointError,
     Tensors,
@@ -69,7 +72,7 @@ _ORIGINAL_RENAMES = (
 
 
 def internvl(config: Mapping[str, Any]) -> Architecture:
-    """transformers' checkpoints of whole models."""
+    """Checkpoints of transformers, of whole models."""
     vision = section(config, "vision_config")
     tower = _tower(vision, config.get("vision_feature_layer", -1), vision.get("use_mean_pooling", True))
     strategy = config.get("vision_feature_select_strategy", "default")
@@ -83,7 +86,7 @@ def internvl(config: Mapping[str, Any]) -> Architecture:
 
 
 def internvl_tower(config: Mapping[str, Any]) -> Architecture:
-    """transformers' checkpoints of the tower alone; tokens are its patches' hidden states."""
+    """Checkpoints of transformers, of the tower alone; tokens are its patches' hidden states."""
     tower = _tower(config, -1, config.get("use_mean_pooling", True))
     encoder = EncoderConfig(name="InternViT", patch=_patch(config), towers=(tower,))
     return Architecture(encoder, _TENSORS, ((r"^", "tower."),), ("tower",), _unused(tower))
@@ -133,7 +136,7 @@ def _tower(vision: Mapping[str, Any], layer: int, no_norm: bool) -> Tower:
 
 
 def _patch(vision: Mapping[str, Any]) -> Patch:
-    return Patch(side(vision.get("patch_size", 14)), bias=True, **IMAGENET_STATS)
+    return Patch(side(vision.get("patch_size", 14)), bias=True, mean=IMAGENET.mean, std=IMAGENET.std)
 
 
 def _unused(tower: Tower) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vlmres.encoder.architectures.base import (
-    HALF_STATS,
+    HALF,
     Architecture,
     Take,
     Tensors,
@@ -65,7 +65,7 @@ def kimi(config: Mapping[str, Any]) -> Architecture:
 
 
 def kimi_tower(config: Mapping[str, Any]) -> Architecture:
-    """transformers' checkpoints of the tower alone; tokens are cells of patches, side by side."""
+    """Checkpoints of transformers, of the tower alone; tokens are cells of patches, side by side."""
     whole = _encoder({"vision_config": config})
     encoder = EncoderConfig(name="MoonViT", patch=whole.patch, towers=whole.towers, merge=whole.merge)
     return Architecture(encoder, _TENSORS, ((r"^", "tower."), *_RENAMES[2:]), ("tower",))
@@ -91,7 +91,7 @@ def _encoder(config: Mapping[str, Any]) -> EncoderConfig:
     norm = Norm("layer", config.get("projection_layer_norm_eps", 1e-5))
     return EncoderConfig(
         name="MoonViT with Kimi's projector",
-        patch=Patch(side(vision.get("patch_size", 14)), bias=True, **HALF_STATS),
+        patch=Patch(side(vision.get("patch_size", 14)), bias=True, mean=HALF.mean, std=HALF.std),
         towers=(tower,),
         merge=merge,
         projector=Projector((Layer(merged, activation="gelu"), Layer(out)), norm),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vlmres.encoder.architectures.base import (
-    CLIP_STATS,
+    CLIP,
     Part,
     Tensors,
     activation,
@@ -54,6 +54,6 @@ def pixtral(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part
         pre_norm=_NORM,
         features=features or (depth,),
     )
-    patch = Patch(side(config.get("patch_size", 16)), bias=False, **CLIP_STATS)
+    patch = Patch(side(config.get("patch_size", 16)), bias=False, mean=CLIP.mean, std=CLIP.std)
     unused = skipped_blocks(r"tower\.transformer\.layers", tower.blocks, depth)
     return Part(patch, tower, _TENSORS, unused)

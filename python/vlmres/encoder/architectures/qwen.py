@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vlmres.encoder.architectures.base import (
-    CLIP_STATS,
-    HALF_STATS,
+    CLIP,
+    HALF,
     Architecture,
+    Stats,
     Tensors,
     activation,
     block_tensors,
@@ -54,7 +55,7 @@ def qwen2_vl(config: Mapping[str, Any]) -> Architecture:
     )
     encoder = EncoderConfig(
         name="Qwen2-VL",
-        patch=_patch(vision, 14, bias=False, stats=CLIP_STATS),
+        patch=_patch(vision, 14, bias=False, stats=CLIP),
         towers=(tower,),
         merge=merge,
         projector=_merger(width, merge, vision.get("hidden_size", 3584), norm),
@@ -89,7 +90,7 @@ def qwen2_5_vl(config: Mapping[str, Any]) -> Architecture:
     )
     encoder = EncoderConfig(
         name="Qwen2.5-VL",
-        patch=_patch(vision, 14, bias=False, stats=CLIP_STATS),
+        patch=_patch(vision, 14, bias=False, stats=CLIP),
         towers=(tower,),
         merge=merge,
         projector=_merger(width, merge, vision.get("out_hidden_size", 3584), norm),
@@ -125,7 +126,7 @@ def qwen3_vl(config: Mapping[str, Any]) -> Architecture:
     )
     encoder = EncoderConfig(
         name="Qwen3-VL",
-        patch=_patch(vision, 16, bias=True, stats=HALF_STATS),
+        patch=_patch(vision, 16, bias=True, stats=HALF),
         towers=(tower,),
         merge=merge,
         projector=_merger(width, merge, out, norm),
@@ -165,7 +166,10 @@ def nativeres_llava(config: Mapping[str, Any]) -> Architecture:
         projector=Projector(layers, tower.config.projector.norm),
     )
     tensors = {**tower.tensors, "projector.layers.2": "projector.0", "projector.layers.3": "projector.2"}
-    renames = ((r"^(?:model\.)?vision_tower\.(?:vision_tower\.)?", "tower."), (r"^(?:model\.)?mm_projector\.", "projector."))
+    renames = (
+        (r"^(?:model\.)?vision_tower\.(?:vision_tower\.)?", "tower."),
+        (r"^(?:model\.)?mm_projector\.", "projector."),
+    )
     return Architecture(encoder, tensors, renames, ("tower", "projector"))
 
 
@@ -181,9 +185,9 @@ def _attention(vision: Mapping[str, Any], width: int) -> Attention:
     return Attention(heads, width // heads, heads, bias=True, out_bias=True)
 
 
-def _patch(vision: Mapping[str, Any], size: int, *, bias: bool, stats: Any) -> Patch:
+def _patch(vision: Mapping[str, Any], size: int, *, bias: bool, stats: Stats) -> Patch:
     size, frames = side(vision.get("patch_size", size)), vision.get("temporal_patch_size", 2)
-    return Patch(size, bias=bias, kind="conv3d", frames=frames, **stats)
+    return Patch(size, bias=bias, kind="conv3d", frames=frames, mean=stats.mean, std=stats.std)
 
 
 def _merger(width: int, merge: int, out: int, norm: Norm, *, merged: bool = False) -> Projector:
