@@ -32,7 +32,7 @@ def pack(images: Sequence[Pixels], size: int, merge: int = 1) -> Packed:
         rows, cols = image.shape[0] // size, image.shape[1] // size
         blocks = image.reshape(rows // merge, merge, size, cols // merge, merge, size, 3).transpose(0, 3, 1, 4, 2, 5, 6)
         patches.append(blocks.reshape(rows * cols, size * size * 3))
-        places = np.stack(np.mgrid[:rows, :cols], axis=-1).reshape(rows // merge, merge, cols // merge, merge, 2)
+        places = np.moveaxis(np.mgrid[:rows, :cols], 0, -1).reshape(rows // merge, merge, cols // merge, merge, 2)
         positions.append(places.transpose(0, 2, 1, 3, 4).reshape(-1, 2))
         grids.append((rows, cols))
     return Packed(torch.from_numpy(np.concatenate(patches)), np.array(grids), np.concatenate(positions))

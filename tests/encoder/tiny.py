@@ -66,7 +66,8 @@ def randomize(model: torch.nn.Module, seed: int = 0) -> None:
 
 
 def _dtype(model: Any) -> torch.dtype:
-    return next(model.parameters()).dtype
+    dtype: torch.dtype = next(model.parameters()).dtype
+    return dtype
 
 
 def _vit(model: Any, images: Sequence[Pixels], config: EncoderConfig) -> Tokens:

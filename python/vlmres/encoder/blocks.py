@@ -52,7 +52,7 @@ class Scope:
 
     segments: Segments | QuerySegments
     angles: tuple[torch.Tensor, torch.Tensor] | None = None
-    """Cosines and sines, float32 [tokens, 1, head_dim]."""
+    """Cosines and sines, float32 [tokens, 1, head_dim / 2]."""
     relative: Relative | None = None
     gather: torch.Tensor | None = None
     """int64: the place of each token of padded windows in the sequence; the sequence's length where it is padding."""
@@ -76,25 +76,30 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor, scope: Scope) -> torch.Tensor:
         """[tokens, width] to the same."""
         config = self.config
-        heads, kv_heads = config.heads, config.kv_heads
-        q, k, v = self._project(x)
+        q, k, v = self._project(x, scope.angles)
         scale = config.head_dim**-0.5
-        if scope.angles is not None:
-            q, k = rotate(torch.cat([q, k], dim=1), *scope.angles).split([heads, kv_heads], dim=1)
         if self.relative is not None and scope.relative is not None:
             extra = self.relative(q, scope.relative.grids, scope.relative.dims)
             q = torch.cat([q * scale, extra], dim=-1)
-            k = torch.cat([k, scope.relative.codes.expand(-1, kv_heads, -1)], dim=-1)
+            k = torch.cat([k, scope.relative.codes.expand(-1, config.kv_heads, -1)], dim=-1)
             scale = 1.0
         out: torch.Tensor = self.out(attend(q, k, v, scope.segments, scale).flatten(1))
         return out
 
-    def _project(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        dim = self.config.head_dim
-        heads, pairs = self.config.heads * dim, self.config.kv_heads * dim
-        q, k, v = self.qkv(x).split([heads, pairs, pairs], dim=-1)
-        q, k = self.q_norm(q), self.k_norm(k)
-        return q.unflatten(-1, (-1, dim)), k.unflatten(-1, (-1, dim)), v.unflatten(-1, (-1, dim))
+    def _project(
+        self, x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """q, k and v, [tokens, heads, head_dim] each."""
+        config = self.config
+        heads, kv_heads = config.heads, config.kv_heads
+        qkv = self.qkv(x).unflatten(-1, (-1, config.head_dim))
+        if config.qk_norm is None and angles is not None:
+            q, k = rotate(qkv[:, : heads + kv_heads], *angles).split([heads, kv_heads], dim=1)
+            return q, k, qkv[:, heads + kv_heads :]
+        q, k, v = qkv.split([heads, kv_heads, kv_heads], dim=1)
+        if config.qk_norm is not None:
+            q, k = (norm(part.flatten(1)).view_as(part) for norm, part in ((self.q_norm, q), (self.k_norm, k)))
+        return (q, k, v) if angles is None else (rotate(q, *angles), rotate(k, *angles), v)
 
 
 class MLP(nn.Module):

@@ -57,15 +57,13 @@ class RotaryEmbedding(nn.Module):
         self.register_buffer("axis", axis, persistent=False)
 
     def forward(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """From int [tokens, 2] (row, col) to float32 cosines and sines [tokens, 1, head_dim]."""
-        # Buffers follow a model's .to(bfloat16); angles are float32.
-        angles = positions[:, self.axis].float() * self.frequency.float()
-        angles = torch.cat([angles, angles], dim=-1).unsqueeze(1)
+        """From int [tokens, 2] (row, col) to float32 cosines and sines [tokens, 1, head_dim / 2]."""
+        angles = (positions[:, self.axis].float() * self.frequency).unsqueeze(1)
         return angles.cos(), angles.sin()
 
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
         frequency = self.frequency
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         # Moves with the model, and stays float32.
         self.frequency = frequency.to(self.frequency.device)
         return self
@@ -73,9 +71,9 @@ class RotaryEmbedding(nn.Module):
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Turns pairs in float32; x [tokens, heads, head_dim] keeps its dtype."""
-    wide = x.float()
-    first, second = wide.chunk(2, dim=-1)
-    return (wide * cos + torch.cat([-second, first], dim=-1) * sin).to(x.dtype)
+    first, second = x.float().chunk(2, dim=-1)
+    turned = torch.addcmul(first * cos, second, sin, value=-1), torch.addcmul(second * cos, first, sin)
+    return torch.cat([half.to(x.dtype) for half in turned], dim=-1)
 
 
 class PositionTable(nn.Module):
