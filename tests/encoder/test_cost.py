@@ -71,7 +71,7 @@ def test_activations_are_near_the_peak(kind: str) -> None:
     patches = torch.zeros(grid[0] * grid[1], found.patch.dim, dtype=torch.uint8)
     with torch.inference_mode(), _Peak() as measured:
         model(patches, layout)
-    assert 0.5 <= grid_cost([grid], found).activation_bytes / measured.peak <= 2
+    assert 0.7 <= grid_cost([grid], found).activation_bytes / measured.peak <= 1.4
 
 
 def test_plans() -> None:

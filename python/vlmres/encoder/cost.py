@@ -23,7 +23,7 @@ class Cost:
     """What a forward pass takes."""
 
     flops: int
-    """Of products of matrices, a multiplication and an addition being two; attention counts q·k and weights·v in full."""
+    """Of matrix products, a multiplication and an addition being two; attention's q·k and weights·v in full."""
     input_bytes: int
     """uint8 patches that go to the device."""
     weight_bytes: int
@@ -65,14 +65,14 @@ def grid_cost(grids: Sequence[Grid], config: EncoderConfig, *, value_bytes: int 
     patches = sum(rows * cols for rows, cols in grids)
     width = config.towers[0].width
     flops, weights = 2 * patches * config.patch.dim * width, config.patch.dim * width + width
-    activations, merge = patches * width, config.merge
+    activations, merge = 0, config.merge
     for index, tower in enumerate(config.towers):
         for row_count, col_count in grids:
             if row_count % merge or col_count % merge:
                 raise ValueError(f"{row_count}x{col_count} patches; {config.name} needs multiples of {merge}")
         flops += _tower_flops(tower, grids, merge if index == 0 else 1)
         weights += _tower_weights(tower)
-        activations = max(activations, _tower_activations(tower, grids))
+        activations = max(activations, _tower_activations(tower, grids, value_bytes))
         grids = output_grids(tower, grids)
     tokens = sum(rows * cols for rows, cols in grids) // merge**2
     if config.projector is not None:
@@ -82,12 +82,11 @@ def grid_cost(grids: Sequence[Grid], config: EncoderConfig, *, value_bytes: int 
         taps = len(config.towers[0].taps)
         flops += taps * _projector_flops(config.deepstack, tokens, width * merge**2)
         weights += taps * _projector_weights(config.deepstack, width, merge)
-        activations += taps * patches * width
     return Cost(
         flops=flops,
         input_bytes=patches * config.patch.dim,
         weight_bytes=weights * value_bytes,
-        activation_bytes=activations * value_bytes,
+        activation_bytes=activations,
         tokens=tokens,
     )
 
@@ -232,14 +231,19 @@ def _tower_weights(tower: Tower) -> int:
     return total
 
 
-def _tower_activations(tower: Tower, grids: Sequence[Grid]) -> int:
-    """Values alive at once in a block: the residual and its norm, with q, k, v and what they become, or with the MLP's."""
+def _tower_activations(tower: Tower, grids: Sequence[Grid], value_bytes: int) -> int:
+    """Bytes alive at once in a block: what is kept of earlier steps, and q, k, v with their rotation, or the MLP."""
     attention, mlp = tower.attention, tower.mlp
     length = sum(rows * cols + _extra(tower, rows * cols) for rows, cols in grids)
-    inner = attention.heads * attention.head_dim
-    heads = 2 * inner + 4 * attention.kv_heads * attention.head_dim
+    inner, pairs = attention.heads * attention.head_dim, attention.kv_heads * attention.head_dim
+    heads = (inner + 2 * pairs) * value_bytes
+    # Rotation is in float32: a copy of q and k where they are not, then both halves and a product.
+    rotation = (inner + pairs) * (6 + (4 if value_bytes < 4 else 0)) if tower.rotary is not None else 0
+    fused = (2 * inner + pairs) * value_bytes
     if tower.relative:
-        heads += 2 * attention.heads * max(rows + cols for rows, cols in grids)
-    hidden = mlp.hidden * (4 if mlp.gated else 2)
-    kept = len(tower.features) + len(tower.taps)
-    return length * (tower.width * (2 + max(0, kept - 1)) + max(heads, hidden))
+        fused += 2 * attention.heads * max(rows + cols for rows, cols in grids) * value_bytes
+    copies = 4 if mlp.gated else 3 if mlp.activation == "quick_gelu" else 2
+    kept = 6 + len(tower.features) + len(tower.taps)
+    return length * (
+        kept * tower.width * value_bytes + max(heads + max(rotation, fused), copies * mlp.hidden * value_bytes)
+    )

@@ -90,7 +90,9 @@ class PatchEmbed(nn.Module):
         if config.kind == "linear":
             return functional.linear(patches, self.weight, self.bias)
         pixels = patches.view(-1, config.size, config.size, config.channels).permute(0, 3, 1, 2)
+        # A kernel sees each patch once; its stride is given because torch's choice of algorithm, and so bits, depend on it.
+        stride = tuple(self.weight.shape[2:])
         if config.kind == "conv2d":
-            return functional.conv2d(pixels.contiguous(), self.weight, self.bias).flatten(1)
+            return functional.conv2d(pixels.contiguous(), self.weight, self.bias, stride).flatten(1)
         pixels = pixels.unsqueeze(2).expand(-1, -1, config.frames, -1, -1).contiguous()
-        return functional.conv3d(pixels, self.weight, self.bias).flatten(1)
+        return functional.conv3d(pixels, self.weight, self.bias, stride).flatten(1)
