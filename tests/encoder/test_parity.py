@@ -36,3 +36,37 @@ def test_equals_transformers(name: str, dtype: torch.dtype, checkpoint: Checkpoi
     for tokens, expected in zip(found, wanted, strict=True):
         assert tokens.dtype == dtype
         assert relative_error(tokens, expected.reshape(tokens.shape)) <= bound
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_segments_do_not_leak(name: str, checkpoint: Checkpoint) -> None:
+    encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32)
+    images = canvases(CASES[name].sizes)
+    size, merge = encoder.config.patch.size, encoder.config.merge
+    tokens = encode(encoder.model, pack(images, size, merge))
+    order = [3, 0, 4, 2, 1, *range(5, len(images))]
+    permuted = encode(encoder.model, pack([images[index] for index in order], size, merge))
+    for index, found in zip(order, permuted, strict=True):
+        assert relative_error(found, tokens[index]) <= 1e-6
+    # Other pixels in one image leave the others' tokens as they are.
+    changed = [255 - image if index == 1 else image for index, image in enumerate(images)]
+    other = encode(encoder.model, pack(changed, size, merge))
+    for index, (found, wanted) in enumerate(zip(other, tokens, strict=True)):
+        assert torch.equal(found, wanted) == (index != 1)
+
+
+@pytest.mark.parametrize("name", ["internvl", "qwen2.5-vl", "kimi", "deepseek-ocr"])
+def test_patches_in_any_order(name: str, checkpoint: Checkpoint) -> None:
+    """Where a patch is, its position says: raster order, cells, or none at all."""
+    encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32)
+    packed = pack(canvases(CASES[name].sizes), encoder.config.patch.size)
+    wanted = encode(encoder.model, packed)
+    generator = torch.Generator().manual_seed(0)
+    shuffled, start = [], 0
+    for rows, cols in packed.grids.tolist():
+        shuffled.append(start + torch.randperm(rows * cols, generator=generator))
+        start += rows * cols
+    order = torch.cat(shuffled)
+    found = encode(encoder.model, Packed(packed.patches[order], packed.grids, packed.positions[order.numpy()]))
+    for tokens, expected in zip(found, wanted, strict=True):
+        assert torch.equal(tokens, expected)

@@ -59,7 +59,8 @@ def case(request: pytest.FixtureRequest) -> tuple[Patch, torch.Tensor, torch.Ten
 
 def _exact(config: Patch, values: torch.Tensor) -> torch.Tensor:
     """The reference's product in float64."""
-    return _unfolded(config, torch.float64)(values.double())
+    product: torch.Tensor = _unfolded(config, torch.float64)(values.double())
+    return product
 
 
 def test_folding_is_exact_in_real_arithmetic(case: tuple[Patch, torch.Tensor, torch.Tensor]) -> None:

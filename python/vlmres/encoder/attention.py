@@ -176,14 +176,17 @@ def _varlen(
     wanted = -(-q.shape[2] // 8) * 8
     q, k, v = (functional.pad(tensor, (0, wanted - tensor.shape[2])) for tensor in (q, k, v))
     bounds: tuple[Any, ...] = (queries.cu_seqlens, keys.cu_seqlens, queries.max_seqlen, keys.max_seqlen)
-    window = (-1, 0) if causal else (-1, -1)
+    # Aligned to the last key, as flash kernels do it.
+    options: dict[str, Any] = {"window_size": (-1, 0)} if causal else {}
     if backend == "varlen":
         from torch.nn.attention.varlen import varlen_attn
 
-        out = varlen_attn(q, k, v, *bounds, scale=scale, window_size=window, enable_gqa=q.shape[1] != k.shape[1])
+        if q.shape[1] != k.shape[1]:
+            options["enable_gqa"] = True
+        out = varlen_attn(q, k, v, *bounds, scale=scale, **options)
     else:
         from flash_attn import flash_attn_varlen_func
 
-        out = flash_attn_varlen_func(q, k, v, *bounds, softmax_scale=scale, window_size=window)
+        out = flash_attn_varlen_func(q, k, v, *bounds, softmax_scale=scale, **options)
     result: torch.Tensor = out  # type: ignore[assignment]
     return result[..., :value_dim]

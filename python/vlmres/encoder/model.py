@@ -157,13 +157,7 @@ class VisionModel(nn.Module):
             patches: On the model's device; uint8, or normalised values where the model was made with `fold=False`.
             layout: From `build_layout`, on the same device.
         """
-        if patches.shape != (layout.num_patches, self.config.patch.dim):
-            wanted = [layout.num_patches, self.config.patch.dim]
-            raise ValueError(f"patches must have shape {wanted}, got {list(patches.shape)}")
-        if layout.order is not None:
-            # Bytes are moved, not vectors that are ten times as long.
-            patches = patches[layout.order]
-        x, outputs, taps = self.patch_embed(patches), [], ()
+        x, outputs, taps = self.embed(patches, layout), [], ()
         for index, (tower, plan) in enumerate(zip(self.towers, layout.towers, strict=True)):
             x, tapped = tower(x, plan, self.config.merge if index == 0 else 1)
             taps = tapped if index == 0 else taps
@@ -171,6 +165,21 @@ class VisionModel(nn.Module):
         if self.config.concat:
             x = torch.cat(outputs[::-1], dim=-1)
         return self.finish(x, taps, layout)
+
+    def embed(self, patches: torch.Tensor, layout: Layout) -> torch.Tensor:
+        """[N, patch_dim] to [N, width], in the encoder's order.
+
+        Raises:
+            ValueError: There are more or fewer patches than the layout says.
+        """
+        if patches.shape != (layout.num_patches, self.config.patch.dim):
+            wanted = [layout.num_patches, self.config.patch.dim]
+            raise ValueError(f"patches must have shape {wanted}, got {list(patches.shape)}")
+        if layout.order is not None:
+            # Bytes are moved, not vectors that are several times as long.
+            patches = patches[layout.order]
+        embedded: torch.Tensor = self.patch_embed(patches)
+        return embedded
 
     def finish(self, x: torch.Tensor, taps: tuple[torch.Tensor, ...], layout: Layout) -> Tokens:
         """Merges, projects, and puts tokens into the language model's order."""

@@ -90,7 +90,7 @@ class PatchEmbed(nn.Module):
         if config.kind == "linear":
             return functional.linear(patches, self.weight, self.bias)
         pixels = patches.view(-1, config.size, config.size, config.channels).permute(0, 3, 1, 2)
-        # A kernel sees each patch once; its stride is given because torch's choice of algorithm, and so bits, depend on it.
+        # A kernel fits its patch; the stride is given because torch's choice of algorithm, and so bits, depend on it.
         stride = tuple(self.weight.shape[2:])
         if config.kind == "conv2d":
             return functional.conv2d(pixels.contiguous(), self.weight, self.bias, stride).flatten(1)

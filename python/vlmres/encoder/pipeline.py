@@ -14,6 +14,7 @@ from vlmres.batch import Batch
 from vlmres.encoder.arrange import ImageTokens
 from vlmres.encoder.attention import choose_backend
 from vlmres.encoder.config import EncoderConfig
+from vlmres.encoder.graphs import GraphRunner
 from vlmres.encoder.layout import build_layout
 from vlmres.encoder.model import VisionModel
 from vlmres.encoder.stream import EncodedGroup, cut, encode_groups
@@ -73,16 +74,25 @@ class VisionEncoder:
         model: The model, on its device.
         recipe: How its images are preprocessed; needed by `encode` alone.
         max_patches: Patches of one run through the model; larger batches are cut between images.
+        graphs: Sequence lengths for which the blocks are captured as CUDA graphs; see `GraphRunner`.
 
     Make one with `VisionEncoder.from_pretrained`.
     """
 
-    def __init__(self, model: VisionModel, recipe: Recipe | None = None, *, max_patches: int = MAX_PATCHES) -> None:
+    def __init__(
+        self,
+        model: VisionModel,
+        recipe: Recipe | None = None,
+        *,
+        max_patches: int = MAX_PATCHES,
+        graphs: Sequence[int] = (),
+    ) -> None:
         if max_patches < 1:
             raise ValueError(f"max_patches must be at least 1, got {max_patches}")
         self.model = model
         self.recipe = recipe
         self.max_patches = max_patches
+        self._forward = GraphRunner(model, graphs) if graphs else model
         self._checked: set[Recipe] = set()
 
     @classmethod
@@ -95,6 +105,7 @@ class VisionEncoder:
         recipe: Recipe | None = None,
         fold: bool = True,
         max_patches: int = MAX_PATCHES,
+        graphs: Sequence[int] = (),
     ) -> VisionEncoder:
         """The encoder of a checkpoint.
 
@@ -107,6 +118,7 @@ class VisionEncoder:
             recipe: How images are preprocessed; by default as the checkpoint's processor configuration says.
             fold: Whether normalisation is part of the weights, and patches are uint8.
             max_patches: As of the class.
+            graphs: As of the class.
 
         Raises:
             CheckpointError: It is no checkpoint of a known encoder, or its tensors do not fit its configuration.
@@ -118,7 +130,7 @@ class VisionEncoder:
                 log.warning("no CUDA device: the encoder runs on the CPU")
         device = torch.device(device)
         model = load_model(path, device, dtype, fold=fold)
-        return cls(model, recipe or read_recipe(path), max_patches=max_patches)
+        return cls(model, recipe or read_recipe(path), max_patches=max_patches, graphs=graphs)
 
     @property
     def config(self) -> EncoderConfig:
@@ -230,7 +242,7 @@ class VisionEncoder:
             patches = part.patches
             if patches.device != device:
                 patches = (patches.pin_memory() if pin else patches).to(device, non_blocking=pin)
-            result = self.model(patches, placed)
+            result = self._forward(patches, placed)
         return EncoderOutput(result.tokens, layout.cu_seqlens, result.deepstack)
 
 
