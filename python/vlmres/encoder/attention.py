@@ -121,6 +121,9 @@ def _full(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments,
 
 
 def _sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments, scale: float) -> torch.Tensor:
+    value_dim = v.shape[2]
+    # Fused kernels want one head dim for all three.
+    v = functional.pad(v, (0, q.shape[2] - value_dim))
     if segments.permutation is not None:
         q, k, v = (tensor[segments.permutation] for tensor in (q, k, v))
     outputs, start = [], 0
@@ -133,7 +136,8 @@ def _sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments,
         outputs.append(result.transpose(1, 2).flatten(0, 1))
         start = end
     out = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-    return out if segments.inverse is None else out[segments.inverse]
+    out = out if segments.inverse is None else out[segments.inverse]
+    return out[..., :value_dim]
 
 
 def _causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: QuerySegments, scale: float) -> torch.Tensor:

@@ -23,7 +23,11 @@ class Cost:
     """What a forward pass takes."""
 
     flops: int
-    """Of matrix products, a multiplication and an addition being two; attention's q·k and weights·v in full."""
+    """Of matrix products, a multiplication and an addition being two; attention's q·k and weights·v in full.
+
+    The extra dimensions that carry SAM's relative positions through the attention kernel do not count: a reference that
+    adds a matrix of biases does not have them.
+    """
     input_bytes: int
     """uint8 patches that go to the device."""
     weight_bytes: int
@@ -113,8 +117,6 @@ def _tower_flops(tower: Tower, grids: Sequence[Grid], merge: int) -> int:
     length = sum(rows * cols + _extra(tower, rows * cols) for rows, cols in grids)
     dense = 2 * length * (3 if mlp.gated else 2) * tower.width * mlp.hidden
     total = 0
-    # A bias table's products and dims are those of the largest grid of the batch.
-    dims = (max(rows for rows, _ in grids), max(cols for _, cols in grids))
     for block in range(tower.blocks):
         windows = tower.windows if tower.windows is not None and block not in tower.windows.full else None
         lengths = _attended(tower, grids, merge, windowed=windows is not None)
@@ -123,7 +125,7 @@ def _tower_flops(tower: Tower, grids: Sequence[Grid], merge: int) -> int:
         for count, size, keys in lengths:
             total += 4 * attention.heads * count * size * keys * attention.head_dim
         if tower.relative:
-            total += _relative_flops(tower, grids, dims, windowed=windows is not None)
+            total += _relative_flops(tower, grids, windowed=windows is not None)
     return total + _neck_flops(tower, grids)
 
 
@@ -156,17 +158,14 @@ def _cuts(cells: int, size: int) -> list[tuple[int, int]]:
     return [(size, full), (rest, int(rest > 0))]
 
 
-def _relative_flops(tower: Tower, grids: Sequence[Grid], dims: Grid, *, windowed: bool) -> int:
-    """The two products that make a bias of each query, and the extra dimensions of the scores."""
+def _relative_flops(tower: Tower, grids: Sequence[Grid], *, windowed: bool) -> int:
+    """The products of each query with its distances to all rows and columns."""
     attention, size = tower.attention, tower.windows.size if tower.windows is not None else 0
     total = 0
     if windowed:
         grids = [(size, size)] * sum(-(-rows // size) * -(-cols // size) for rows, cols in grids)
-        dims = (size, size)
     for rows, cols in grids:
-        tokens = rows * cols
-        total += 2 * tokens * attention.heads * attention.head_dim * (rows + cols)
-        total += 2 * tokens * tokens * attention.heads * sum(dims)
+        total += 2 * rows * cols * attention.heads * attention.head_dim * (rows + cols)
     return total
 
 
