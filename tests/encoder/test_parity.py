@@ -1,14 +1,18 @@
 """Every architecture against its class in transformers, on one packed batch of different sizes."""
 
 import copy
+from typing import Literal
 
 import pytest
 import torch
+from torch.nn import functional
 
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import Packed, canvases, pack, relative_error
 from tests.encoder.tiny import CASES
 from vlmres.encoder import VisionEncoder, VisionModel, build_layout
+from vlmres.encoder.config import Table
+from vlmres.encoder.positions import PositionTable
 
 
 def encode(model: VisionModel, packed: Packed) -> list[torch.Tensor]:
@@ -70,3 +74,27 @@ def test_patches_in_any_order(name: str, checkpoint: Checkpoint) -> None:
     found = encode(encoder.model, Packed(packed.patches[order], packed.grids, packed.positions[order.numpy()]))
     for tokens, expected in zip(found, wanted, strict=True):
         assert torch.equal(tokens, expected)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not name.endswith("-raw")])
+def test_every_parameter_matters(name: str, checkpoint: Checkpoint) -> None:
+    """What these tests see: any parameter's rows in another order change tokens by far more than the bounds above."""
+    encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32)
+    packed = pack(canvases(CASES[name].sizes), encoder.config.patch.size, encoder.config.merge)
+    wanted = torch.cat(encode(encoder.model, packed))
+    for key, parameter in encoder.model.named_parameters():
+        kept = parameter.detach().clone()
+        parameter.copy_(kept.flip(0))
+        assert relative_error(torch.cat(encode(encoder.model, packed)), wanted) > 2e-4, key
+        parameter.copy_(kept)
+    assert torch.equal(torch.cat(encode(encoder.model, packed)), wanted)
+
+
+@pytest.mark.parametrize("grid", [(5, 1), (1, 5), (1, 1), (4, 4), (9, 2)])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_antialiased_tables(mode: Literal["bilinear", "bicubic"], grid: tuple[int, int]) -> None:
+    """torch 2.15 resizes channels-last input to one column wrongly; ours is right there too."""
+    table = PositionTable(Table(4, 4, mode, antialias=True), 8, prefix=1).requires_grad_(False)
+    source = table.weight[1:].double().view(4, 4, 8).permute(2, 0, 1).unsqueeze(0).contiguous()
+    wanted = functional.interpolate(source, grid, mode=mode, antialias=True, align_corners=False)
+    torch.testing.assert_close(table([grid], 1).double(), wanted[0].flatten(1).T, rtol=0, atol=1e-6)

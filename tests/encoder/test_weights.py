@@ -17,7 +17,7 @@ from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import canvases, pack
 from tests.encoder.test_parity import encode
 from tests.encoder.tiny import CASES, VIT
-from vlmres.encoder import CheckpointError, VisionEncoder
+from vlmres.encoder import CheckpointError, VisionEncoder, load_config
 from vlmres.encoder.architectures import ARCHITECTURES, architecture
 from vlmres.encoder.model import VisionModel
 
@@ -262,7 +262,9 @@ def test_normalisation_is_the_processors(checkpoint: Checkpoint, tmp_path: Path)
     folder = shutil.copytree(checkpoint("pixtral")[1], tmp_path / "pixtral")
     settings = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6], "rescale_factor": 0.01}
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
-    patch = VisionEncoder.from_pretrained(folder, "cpu").config.patch
+    config = load_config(folder)
+    assert config == VisionEncoder.from_pretrained(folder, "cpu").config
+    patch = config.patch
     assert (patch.mean, patch.std, patch.rescale) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 0.01)
 
 

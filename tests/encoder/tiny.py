@@ -58,11 +58,20 @@ class Case:
 
 
 def randomize(model: torch.nn.Module, seed: int = 0) -> None:
-    """Overwrites every parameter by N(0, 0.05): several are made as zeros, which would hide errors."""
+    """Overwrites every parameter: several are made as zeros, and small ones would hide errors of attention.
+
+    Matrices keep the size of what goes through them, so that scores differ between tokens; vectors, of which many are
+    norms' weights, are around 1. `test_every_parameter_matters` says whether that is enough.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 0.05, generator=generator)
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 1 and name.endswith("bias"):
+                parameter.normal_(0, 0.3, generator=generator)
+            elif parameter.ndim == 1:
+                parameter.normal_(1, 0.3, generator=generator)
+            else:
+                parameter.normal_(0, 0.8 * parameter[0].numel() ** -0.5, generator=generator)
 
 
 def _dtype(model: Any) -> torch.dtype:

@@ -6,6 +6,7 @@ from vlmres.encoder.cost import Cost, cost
 from vlmres.encoder.layout import Layout, build_layout
 from vlmres.encoder.model import VisionModel
 from vlmres.encoder.pipeline import EncoderOutput, VisionEncoder
+from vlmres.encoder.weights import load_config
 
 __all__ = [
     "CheckpointError",
@@ -17,4 +18,5 @@ __all__ = [
     "VisionModel",
     "build_layout",
     "cost",
+    "load_config",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from vlmres.encoder.model import VisionModel
 from vlmres.encoder.patch_embed import PatchEmbed, fold_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import os
+    from collections.abc import Sequence
 
     from vlmres.encoder.config import EncoderConfig, Patch
 
@@ -59,6 +61,20 @@ def read_architecture(directory: Path) -> Architecture:
     """
     found = architecture(read_json(directory / "config.json"))
     return replace(found, config=replace(found.config, patch=_normalised(found.config.patch, directory)))
+
+
+def load_config(checkpoint: str | os.PathLike[str] | Mapping[str, Any]) -> EncoderConfig:
+    """The encoder of a checkpoint as data, without its weights.
+
+    Args:
+        checkpoint: A folder with `config.json`, or that file's content.
+
+    Raises:
+        CheckpointError: It is none that is known.
+    """
+    if isinstance(checkpoint, Mapping):
+        return architecture(checkpoint).config
+    return read_architecture(Path(checkpoint)).config
 
 
 def _normalised(patch: Patch, directory: Path) -> Patch:
@@ -251,8 +267,9 @@ class Reader:
         if config.patch.bias:
             bias = self._get("patch_embed.bias", takes["patch_embed.bias"], (shape[0],))
         if fold:
-            folded, offset = fold_weights(weight, bias, config.patch)
-            return {"patch_embed.weight": folded.to(weight.dtype), "patch_embed.bias": offset.to(weight.dtype)}
+            # On the CPU: not every device has float64, and all give the same weights.
+            folded, offset = fold_weights(weight.cpu(), None if bias is None else bias.cpu(), config.patch)
+            return {"patch_embed.weight": folded.to(weight), "patch_embed.bias": offset.to(weight)}
         return {"patch_embed.weight": weight} | ({} if bias is None else {"patch_embed.bias": bias})
 
 
