@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_tiny_models_on_the_cpu(tmp_path: Path) -> None:
     script, out = ROOT / "benches" / "gpu.py", tmp_path / "out.json"
-    options = "--tiny --device cpu --dtype float32 --batch 2 --seconds 0.01 --json".split()
-    command = [sys.executable, str(script), *options, str(out)]
+    options = ["--tiny", "--device", "cpu", "--dtype", "float32", "--batch", "2", "--seconds", "0.01"]
+    command = [sys.executable, str(script), *options, "--json", str(out)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "Tiny models" in done.stdout
     results = json.loads(out.read_text())["results"]

@@ -31,14 +31,14 @@ def test_windows_equal_transformers() -> None:
     windows = layout.towers[0].windows
     assert windows is not None
     assert torch.equal(windows.cu_seqlens, bounds.int())
-    assert int(window_lengths(grids, 2, 4).max()) == windows.max_seqlen == 64
+    assert int(window_lengths(map(tuple, grids.tolist()), 2, 4).max()) == windows.max_seqlen == 64
     # Cells in the order of tokens, from their place in the sequence.
     assert layout.output is not None
     assert torch.equal(layout.output, torch.argsort(index))
 
 
 def test_padded_windows() -> None:
-    gather, scatter = padded_windows(np.array([(2, 3), (4, 4)]), 2)
+    gather, scatter = padded_windows([(2, 3), (4, 4)], 2)
     assert gather.tolist() == [0, 1, 3, 4, 2, 22, 5, 22, *[6, 7, 10, 11, 8, 9, 12, 13, 14, 15, 18, 19, 16, 17, 20, 21]]
     np.testing.assert_array_equal(gather[scatter], np.arange(22))
 

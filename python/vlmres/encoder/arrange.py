@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Places of the embeddings that are no patches', behind all tokens.
 NEWLINE, SEPARATOR = 0, 1
+EXTRA_TOKENS = 2
 
 
 @dataclass(frozen=True)

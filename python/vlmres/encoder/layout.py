@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
-from vlmres.encoder.arrange import ImageTokens, ViewTokens, arrange
+from vlmres.encoder.arrange import EXTRA_TOKENS, ImageTokens, ViewTokens, arrange
 from vlmres.encoder.attention import QuerySegments, Segments
 from vlmres.encoder.mergers import Neck, runs_of_equal
-from vlmres.encoder.windows import PatchPlaces, block_order, padded_windows, window_lengths, window_order
+from vlmres.encoder.windows import GridOrder, grid_order, padded_windows, window_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ class TowerLayout:
     positions: torch.Tensor | None = None
     """int32 [tokens, 2], for rotary positions."""
     places: torch.Tensor | None = None
-    """int64 [tokens, 2]: row and column, for relative positions."""
+    """int32 [tokens, 2]: row and column, for relative positions."""
     window_places: torch.Tensor | None = None
     token_index: torch.Tensor | None = None
     """int64: where the tokens are in the sequence with class tokens or queries."""
@@ -109,15 +109,16 @@ def build_layout(
     """
     grids = np.asarray(grids, dtype=np.int64)
     _check_grids(config, grids)
-    lengths = grids[:, 0] * grids[:, 1]
-    total = int(lengths.sum())
-    wanted, cells = _sequence(config, grids)
-    order = None if positions is None else _order(config, grids, np.asarray(positions, dtype=np.int64), total)
-    towers, tokens = [], tuple(map(tuple, grids.tolist()))
+    tokens: tuple[tuple[int, int], ...] = tuple(map(tuple, grids.tolist()))
+    total = int((grids[:, 0] * grids[:, 1]).sum())
+    window = _cut_window(config)
+    orders = [grid_order(rows, cols, config.merge, window) for rows, cols in tokens]
+    order = None if positions is None else _order(tokens, orders, np.asarray(positions), total)
+    towers = []
     for index, tower in enumerate(config.towers):
-        places = wanted if index == 0 else _raster(np.array(tokens))
-        layout = _tower(tower, config.merge if index == 0 else 1, tokens, places, group=group)
-        towers.append(layout)
+        if index:
+            orders = [grid_order(rows, cols, 1, None) for rows, cols in tokens]
+        towers.append(_tower(tower, 1 if index else config.merge, tokens, orders, group=group))
         tokens = _output_grids(tower, tokens)
     merged = tuple((rows // config.merge, cols // config.merge) for rows, cols in tokens)
     if images is None:
@@ -126,9 +127,10 @@ def build_layout(
         wanted_segments = sum(image.segments for image in images)
         raise ValueError(f"the images have {wanted_segments} segments, the batch {len(grids)}")
     output, bounds = arrange(config.arrangement, images, merged)
-    if cells is not None:
-        count = sum(rows * cols for rows, cols in merged)
-        output = np.where(output < count, cells[np.minimum(output, count - 1)], output)
+    if window is not None:
+        # Tokens leave window after window; newline and separator stay behind all.
+        cells = _shifted([item.token for item in orders])
+        output = np.concatenate([cells, np.arange(len(cells), len(cells) + EXTRA_TOKENS)])[output]
     return Layout(
         towers=tuple(towers),
         order=None if order is None else torch.from_numpy(order),
@@ -149,50 +151,38 @@ def _check_grids(config: EncoderConfig, grids: Integers) -> None:
         )
 
 
-def _windows_cut(config: EncoderConfig) -> int | None:
+def _cut_window(config: EncoderConfig) -> int | None:
+    """The side of windows that patches are put in order by."""
     windows = config.towers[0].windows
     return windows.size if windows is not None and windows.kind == "cut" else None
 
 
-def _key(config: EncoderConfig, places: PatchPlaces) -> Integers:
-    """The place of each patch in the encoder's sequence."""
-    size = _windows_cut(config)
-    return block_order(places, config.merge) if size is None else window_order(places, config.merge, size)
+def _shifted(parts: Sequence[Integers]) -> Integers:
+    """Indices into parts as indices into all of them, one after another."""
+    starts = np.cumsum([0, *map(len, parts)])
+    return np.concatenate([part + start for part, start in zip(parts, starts, strict=False)])
 
 
-def _raster(grids: Integers) -> Integers:
-    """(row, col) of all patches in raster order."""
-    parts = [np.stack(np.divmod(np.arange(rows * cols), cols), axis=1) for rows, cols in grids.tolist()]
-    return np.concatenate(parts)
-
-
-def _sequence(config: EncoderConfig, grids: Integers) -> tuple[Integers, Integers | None]:
-    """(row, col) of patches in the encoder's order; and of each cell in raster order the token, where they differ."""
-    raster = _raster(grids)
-    key = _key(config, PatchPlaces.of(grids, raster))
-    positions = np.empty_like(raster)
-    positions[key] = raster
-    if _windows_cut(config) is None:
-        return positions, None
-    merge = config.merge
-    first = (raster % merge == 0).all(axis=1)
-    cells = block_order(PatchPlaces.of(grids, raster), merge)[first] // merge**2
-    tokens = np.empty(len(cells), dtype=np.int64)
-    tokens[cells] = key[first] // merge**2
-    return positions, tokens
-
-
-def _order(config: EncoderConfig, grids: Integers, positions: Integers, total: int) -> Integers | None:
+def _order(
+    grids: Sequence[tuple[int, int]], orders: Sequence[GridOrder], positions: NDArray[Any], total: int
+) -> Integers | None:
+    """The patch for each place of the encoder's sequence."""
     if positions.shape != (total, 2):
         raise ValueError(f"grids have {total} patches, positions shape {list(positions.shape)}")
-    places = PatchPlaces.of(grids, positions)
-    inside = (places.row >= 0) & (places.row < places.rows) & (places.col >= 0) & (places.col < places.cols)
-    order = np.full(total, -1, dtype=np.int64)
-    if inside.all():
-        order[_key(config, places)] = np.arange(total)
-    if (order < 0).any():
+    found: Integers = np.full(total, -1, dtype=np.int64)
+    start, moved = 0, False
+    for (rows, cols), order in zip(grids, orders, strict=True):
+        end = start + rows * cols
+        own = positions[start:end]
+        if np.array_equal(own, order.positions):
+            found[start:end] = np.arange(start, end)
+        elif ((own >= 0) & (own < (rows, cols))).all():
+            moved = True
+            found[start + order.place[own[:, 0] * cols + own[:, 1]]] = np.arange(start, end)
+        start = end
+    if (found < 0).any():
         raise ValueError("positions do not name every patch of every segment's grid once")
-    return None if _is_identity(order) else order
+    return found if moved else None
 
 
 def _is_identity(index: Integers) -> bool:
@@ -221,10 +211,9 @@ def choose_queries(tower: Tower, tokens: int) -> int:
 
 
 def _tower(
-    tower: Tower, merge: int, grids: tuple[tuple[int, int], ...], places: Integers, *, group: bool
+    tower: Tower, merge: int, grids: tuple[tuple[int, int], ...], orders: Sequence[GridOrder], *, group: bool
 ) -> TowerLayout:
-    array = np.array(grids)
-    lengths = array[:, 0] * array[:, 1]
+    lengths = np.array([rows * cols for rows, cols in grids])
     extras = np.zeros(len(lengths), dtype=np.int64)
     sets = np.array([choose_queries(tower, int(length)) if tower.queries else 0 for length in lengths])
     if tower.cls:
@@ -234,23 +223,24 @@ def _tower(
     layout = TowerLayout(grids=grids, segments=Segments.of(lengths + extras, group=group))
     if extras.any():
         _insert(layout, tower, lengths, extras, sets, group=group)
-    if tower.rotary is not None:
-        if tower.rotary.kind == "sequence":
-            steps = np.concatenate([np.arange(length) for length in lengths + extras])
-            places = np.stack([steps, steps], axis=1)
-        layout.positions = torch.from_numpy(places.astype(np.int32))
+    if tower.rotary is not None and tower.rotary.kind == "sequence":
+        steps = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths + extras])
+        layout.positions = torch.from_numpy(np.stack([steps, steps], axis=1))
+    elif tower.rotary is not None:
+        layout.positions = torch.from_numpy(np.concatenate([order.positions for order in orders]))
     windows = tower.windows
     if windows is not None and windows.kind == "cut":
-        layout.windows = Segments.of(window_lengths(array, merge, windows.size), group=group)
+        layout.windows = Segments.of(window_lengths(grids, merge, windows.size), group=group)
     if windows is not None and windows.kind == "pad":
-        gather, scatter = padded_windows(array, windows.size)
+        gather, scatter = padded_windows(grids, windows.size)
         count = len(gather) // windows.size**2
         layout.windows = Segments.of(np.full(count, windows.size**2), group=group)
         layout.gather, layout.scatter = torch.from_numpy(gather), torch.from_numpy(scatter)
         if tower.relative:
-            layout.window_places = torch.from_numpy(_raster(np.full((count, 2), windows.size)))
+            one = grid_order(windows.size, windows.size, 1, None).positions
+            layout.window_places = torch.from_numpy(np.tile(one, (count, 1)))
     if tower.relative:
-        layout.places = torch.from_numpy(places)
+        layout.places = torch.from_numpy(np.concatenate([order.positions for order in orders]))
     return layout
 
 

@@ -176,7 +176,7 @@ class RelativePositions(nn.Module):
 
 
 def one_hot_places(places: torch.Tensor, dims: tuple[int, int], dtype: torch.dtype) -> torch.Tensor:
-    """Codes of keys' rows and columns: int64 [tokens, 2] to [tokens, 1, sum(dims)]."""
+    """Codes of keys' rows and columns: int32 [tokens, 2] to [tokens, 1, sum(dims)]."""
     rows = places[:, :1] == torch.arange(dims[0], device=places.device)
     cols = places[:, 1:] == torch.arange(dims[1], device=places.device)
     return torch.cat([rows, cols], dim=1).unsqueeze(1).to(dtype)

@@ -2,59 +2,61 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import NDArray
 
     Integers = NDArray[np.int64]
 
-
-class PatchPlaces(NamedTuple):
-    """What is known of every patch, each int64 [N]."""
-
-    start: Integers
-    """First patch of its segment."""
-    rows: Integers
-    """The segment's grid."""
-    cols: Integers
-    row: Integers
-    col: Integers
-
-    @classmethod
-    def of(cls, grids: Integers, positions: Integers) -> PatchPlaces:
-        """From (rows, cols) of segments, and (row, col) of patches in their segments."""
-        lengths = grids[:, 0] * grids[:, 1]
-        starts = np.cumsum(lengths) - lengths
-        start, rows, cols = (np.repeat(values, lengths) for values in (starts, grids[:, 0], grids[:, 1]))
-        return cls(start, rows, cols, positions[:, 0], positions[:, 1])
+# Grids whose orders are kept for the next batch.
+_KEPT = 256
 
 
-def block_order(places: PatchPlaces, merge: int) -> Integers:
-    """Place of each patch where cells of merge² patches follow each other in raster order; raster order for merge 1."""
-    cells = places.row // merge * (places.cols // merge) + places.col // merge
-    return places.start + cells * merge * merge + places.row % merge * merge + places.col % merge
+class GridOrder(NamedTuple):
+    """The encoder's order of a grid's patches. Arrays are shared: not to be written to."""
+
+    positions: NDArray[np.int32]
+    """[patches, 2]: row and column, in the encoder's order."""
+    place: Integers
+    """[patches]: place in the encoder's order, of each patch in raster order."""
+    token: Integers
+    """[cells]: place among the tokens, of each cell of merge² patches in raster order."""
 
 
-def window_order(places: PatchPlaces, merge: int, size: int) -> Integers:
-    """Place of each patch where windows of size² cells follow each other, smaller at the right and lower edges.
+@functools.lru_cache(_KEPT)
+def grid_order(rows: int, cols: int, merge: int, window: int | None) -> GridOrder:
+    """Cells of merge² patches, or patches where that is 1, in raster order; or window after window.
 
-    Source: transformers' Qwen2.5-VL `get_vision_window_index`.
+    Windows have `window`² cells, fewer at the right and lower edges. Source: transformers' Qwen2.5-VL
+    `get_vision_window_index`.
     """
-    rows, cols = places.rows // merge, places.cols // merge
-    row, col = places.row // merge, places.col // merge
-    top, left = row // size * size, col // size * size
-    height, width = np.minimum(size, rows - top), np.minimum(size, cols - left)
-    cells: Integers = top * cols + left * height + (row - top) * width + (col - left)
-    return places.start + cells * merge * merge + places.row % merge * merge + places.col % merge
+    row, col = np.divmod(np.arange(rows * cols), cols)
+    height, width = rows // merge, cols // merge
+    down, right = row // merge, col // merge
+    size = max(height, width) if window is None else window
+    top, left = down // size * size, right // size * size
+    tall, wide = np.minimum(size, height - top), np.minimum(size, width - left)
+    cells = top * width + left * tall + (down - top) * wide + (right - left)
+    place = (cells * merge + row % merge) * merge + col % merge
+    positions = np.empty((rows * cols, 2), dtype=np.int32)
+    positions[place] = np.stack([row, col], axis=1)
+    first = (row % merge == 0) & (col % merge == 0)
+    order = GridOrder(positions, place, cells[first])
+    for array in order:
+        array.flags.writeable = False
+    return order
 
 
-def window_lengths(grids: Integers, merge: int, size: int) -> Integers:
-    """Patches of every window of `window_order`."""
+def window_lengths(grids: Iterable[tuple[int, int]], merge: int, size: int) -> Integers:
+    """Patches of every window of `grid_order`."""
     lengths = [
-        np.multiply.outer(_sides(int(rows) // merge, size), _sides(int(cols) // merge, size)).ravel() * merge * merge
+        np.multiply.outer(_sides(rows // merge, size), _sides(cols // merge, size)).ravel() * merge * merge
         for rows, cols in grids
     ]
     return np.concatenate(lengths)
@@ -65,7 +67,7 @@ def _sides(cells: int, size: int) -> Integers:
     return np.array([size] * full + ([rest] if rest else []), dtype=np.int64)
 
 
-def padded_windows(grids: Integers, size: int) -> tuple[Integers, Integers]:
+def padded_windows(grids: Sequence[tuple[int, int]], size: int) -> tuple[Integers, Integers]:
     """Windows of size² patches over grids that are filled up at the right and below.
 
     Returns:
@@ -74,15 +76,24 @@ def padded_windows(grids: Integers, size: int) -> tuple[Integers, Integers]:
 
     Source: arXiv:2304.02643; transformers' SAM `window_partition`.
     """
-    total = int((grids[:, 0] * grids[:, 1]).sum())
-    gathers, start = [], 0
-    for rows, cols in grids.tolist():
-        padded = np.full((-(-rows // size) * size, -(-cols // size) * size), total, dtype=np.int64)
-        padded[:rows, :cols] = np.arange(start, start + rows * cols).reshape(rows, cols)
-        tiles = padded.reshape(padded.shape[0] // size, size, padded.shape[1] // size, size)
-        gathers.append(tiles.transpose(0, 2, 1, 3).ravel())
+    total = sum(rows * cols for rows, cols in grids)
+    gathers, scatters, start, windowed = [], [], 0, 0
+    for rows, cols in grids:
+        gather, scatter = _padded(rows, cols, size)
+        gathers.append(np.where(gather < 0, total, gather + start))
+        scatters.append(scatter + windowed)
         start += rows * cols
-    gather = np.concatenate(gathers)
-    scatter = np.empty(total + 1, dtype=np.int64)
+        windowed += len(gather)
+    return np.concatenate(gathers), np.concatenate(scatters)
+
+
+@functools.lru_cache(_KEPT)
+def _padded(rows: int, cols: int, size: int) -> tuple[Integers, Integers]:
+    """As `padded_windows` of one grid; -1 where there is no patch."""
+    padded = np.full((-(-rows // size) * size, -(-cols // size) * size), -1, dtype=np.int64)
+    padded[:rows, :cols] = np.arange(rows * cols).reshape(rows, cols)
+    tiles = padded.reshape(padded.shape[0] // size, size, padded.shape[1] // size, size)
+    gather = tiles.transpose(0, 2, 1, 3).ravel()
+    scatter = np.empty(rows * cols + 1, dtype=np.int64)
     scatter[gather] = np.arange(len(gather))
-    return gather, scatter[:total]
+    return gather, scatter[:-1]
