@@ -198,3 +198,16 @@ def test_memory_of_a_batch_is_not_changed(encoder: VisionEncoder, recipe: vlmres
     before = batch.patches.copy()
     encoder(batch)
     np.testing.assert_array_equal(batch.patches, before)
+
+
+def test_siglip2_from_images(checkpoint: Checkpoint) -> None:
+    """A tower alone: the reference's padded batch, and our packed one, from the same images."""
+    recipe = vlmres.Recipe.load("siglip2-naflex", max_num_patches=64)
+    reference, folder = checkpoint("siglip2")
+    images = [image(*size, seed=index) for index, size in enumerate(SIZES)]
+    encoder = VisionEncoder.from_pretrained(folder, "cpu", torch.float32, recipe=recipe)
+    inputs = vlmres.Processor(recipe)(images).torch()
+    with torch.inference_mode():
+        states = reference(**inputs).last_hidden_state
+    for tokens, state in zip(encoder.encode(images).split(), states, strict=True):
+        assert relative_error(tokens, state[: len(tokens)]) <= 1e-5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from vlmres.encoder.arrange import ImageTokens
 from vlmres.encoder.attention import choose_backend
 from vlmres.encoder.config import EncoderConfig
 from vlmres.encoder.graphs import GraphRunner
-from vlmres.encoder.layout import build_layout
+from vlmres.encoder.layout import Layout, build_layout
 from vlmres.encoder.model import VisionModel
 from vlmres.encoder.stream import EncodedGroup, cut, encode_groups
 from vlmres.encoder.weights import load_model, read_recipe
@@ -155,22 +155,42 @@ class VisionEncoder:
     def __repr__(self) -> str:
         return f"VisionEncoder({self.config.name}, {self.dtype}, {self.device})"
 
-    def __call__(self, batch: Batch, *, patches: torch.Tensor | None = None) -> EncoderOutput:
+    def __call__(self, batch: Batch) -> EncoderOutput:
         """The tokens of a batch's images.
 
         Args:
             batch: Of `Processor(recipe, layout="packed", dtype="uint8")`; float32 for an encoder with `fold=False`.
-            patches: `batch.patches`, where they are on the encoder's device already.
 
         Raises:
             ValueError: The batch is not packed, or was made for another encoder.
+        """
+        return self.run(self.prepare(batch))
+
+    def prepare(self, batch: Batch) -> list[Part]:
+        """What of a batch goes through the model at once, with all that can be computed before: the host's share.
+
+        Raises:
+            ValueError: As of a call.
         """
         for plan in batch.plans:
             if plan is not None:
                 self._check(plan.recipe)
                 break
-        parts = [Part.of(batch, patches).images_between(*ends) for ends in self._cut(batch)]
-        return EncoderOutput.join([output for part in parts for output in self._run(part)])
+        whole = Part.of(batch)
+        parts = [whole.images_between(*ends) for ends in self._cut(batch)]
+        for part in parts:
+            part.layout = self._layout(part)
+        return parts
+
+    def run(self, parts: Sequence[Part], patches: torch.Tensor | None = None) -> EncoderOutput:
+        """The tokens of what `prepare` gave; `patches` are those of all parts, where they are on the device already."""
+        outputs, start = [], 0
+        for part in parts:
+            end = start + len(part.patches)
+            placed = part if patches is None else replace(part, patches=patches[start:end])
+            outputs += self._run(placed)
+            start = end
+        return EncoderOutput.join(outputs)
 
     def encode(self, images: Any, *, num_threads: int | None = None) -> EncoderOutput:
         """The tokens of images: preprocessing, copies and the encoder overlap.
@@ -232,11 +252,14 @@ class VisionEncoder:
         log.info("out of memory with %d patches: trying halves", len(part.patches))
         return [output for half in part.halves() for output in self._run(half)]
 
+    def _layout(self, part: Part) -> Layout:
+        group = choose_backend(self.device.type, self.dtype) == "sdpa"
+        return build_layout(self.config, part.grids, part.positions, part.images, group=group)
+
     def _encode(self, part: Part) -> EncoderOutput:
         device = self.device
         pin = device.type == "cuda"
-        group = choose_backend(device.type, self.dtype) == "sdpa"
-        layout = build_layout(self.config, part.grids, part.positions, part.images, group=group)
+        layout = part.layout or self._layout(part)
         with torch.inference_mode():
             placed = layout.to(device, pin=pin)
             patches = part.patches
@@ -254,14 +277,13 @@ class Part:
     grids: NDArray[np.int32]
     positions: NDArray[np.int32]
     images: list[ImageTokens]
+    layout: Layout | None = None
 
     @classmethod
-    def of(cls, batch: Batch, patches: torch.Tensor | None = None) -> Part:
+    def of(cls, batch: Batch) -> Part:
         """All images of the tensors."""
         images = [ImageTokens.of(plan) for plan in batch.plans if plan is not None]
-        return cls(
-            torch.from_numpy(batch.patches) if patches is None else patches, batch.grids, batch.positions, images
-        )
+        return cls(torch.from_numpy(batch.patches), batch.grids, batch.positions, images)
 
     def images_between(self, first: int, last: int) -> Part:
         """Some of the images."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vlmres.batch import Batch
-    from vlmres.encoder.pipeline import EncoderOutput, VisionEncoder
+    from vlmres.encoder.pipeline import EncoderOutput, Part, VisionEncoder
 
 
 @dataclass
@@ -99,14 +99,15 @@ def encode_groups(
     counts = [estimate_patches(item, processors[0]) for item in items]
     groups = cut(counts, encoder.max_patches)
 
-    def prepare(number: int) -> Batch:
+    def prepare(number: int) -> tuple[Batch, list[Part]]:
         first, last = groups[number]
-        return processors[number % 2](list(items[first:last]), errors="return")
+        batch = processors[number % 2](list(items[first:last]), errors="return")
+        return batch, encoder.prepare(batch) if batch.indices else []
 
     with ThreadPoolExecutor(1, thread_name_prefix="vlmres-prepare") as pool:
         pending = pool.submit(prepare, 0)
         for number, (first, last) in enumerate(groups):
-            batch = pending.result()
+            batch, parts = pending.result()
             if number + 1 < len(groups):
                 pending = pool.submit(prepare, number + 1)
             group = EncodedGroup(first, last - first, [first + index for index in batch.indices])
@@ -114,24 +115,23 @@ def encode_groups(
             if batch.indices:
                 processor = processors[number % 2]
                 staging = processor.staging if isinstance(processor, _StagedProcessor) else None
-                group.output = encoder(batch) if copies is None else _on_stream(encoder, batch, staging, copies)
+                patches = None if copies is None else _copied(encoder.device, batch, staging, copies)
+                group.output = encoder.run(parts, patches)
             yield group
 
 
-def _on_stream(
-    encoder: VisionEncoder, batch: Batch, staging: Staging | None, copies: torch.cuda.Stream
-) -> EncoderOutput:
-    """Copies a batch's patches on `copies`, and encodes them on the current stream."""
+def _copied(device: torch.device, batch: Batch, staging: Staging | None, copies: torch.cuda.Stream) -> torch.Tensor:
+    """A batch's patches on the device, copied on a stream that the current one waits for."""
     with torch.cuda.stream(copies):
-        patches = torch.from_numpy(batch.patches).to(encoder.device, non_blocking=True)
+        patches = torch.from_numpy(batch.patches).to(device, non_blocking=True)
         done = torch.cuda.Event()
         done.record(copies)
     if staging is not None:
         staging.copied = done
-    current = torch.cuda.current_stream(encoder.device)
+    current = torch.cuda.current_stream(device)
     current.wait_event(done)
     patches.record_stream(current)
-    return encoder(batch, patches=patches)
+    return patches
 
 
 def estimate_patches(item: Any, processor: Processor) -> int:
