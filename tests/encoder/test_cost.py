@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import weakref
 from typing import Any
 
@@ -18,7 +20,7 @@ from tests.encoder.tiny import CASES
 from vlmres.encoder import Cost, VisionEncoder, VisionModel, build_layout, cost
 from vlmres.encoder.architectures import architecture
 from vlmres.encoder.config import EncoderConfig
-from vlmres.encoder.cost import grid_cost
+from vlmres.encoder.costs import grid_cost
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -114,3 +116,24 @@ def test_tiles() -> None:
     found = cost(plan, config)
     assert found.tokens == plan.num_visual_tokens == 3328
     assert found.flops == plan.num_tiles * cost(vlmres.plan((448, 448), "internvl2"), config).flops
+
+
+def test_without_torch() -> None:
+    """Costs need no torch; what does says so."""
+    code = """
+import sys
+sys.modules["torch"] = None
+import vlmres, vlmres.encoder
+config = vlmres.encoder.load_config({"model_type": "unlimited_ocr"})
+print(vlmres.encoder.cost(vlmres.plan((1240, 1754), "deepseek-ocr-gundam"), config).tokens)
+try:
+    vlmres.encoder.VisionEncoder
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    plan = vlmres.plan((1240, 1754), "deepseek-ocr-gundam")
+    assert done.stdout.splitlines() == [
+        str(plan.num_visual_tokens),
+        "VisionEncoder needs torch: pip install 'vlmres[encoder]'",
+    ]

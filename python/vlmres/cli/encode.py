@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from pathlib import Path
 from typing import Annotated, Literal
@@ -65,12 +64,13 @@ def encode(
     again after an interruption: finished shards are kept. A bad file is reported and skipped. Exit codes: 0 all done,
     1 some files failed, 2 wrong usage, 130 interrupted.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise typer.BadParameter("encoding needs torch: pip install 'vlmres[encoder]'", param_hint="encode")
-    import torch
+    try:
+        import torch
 
-    from vlmres.cli.encode_job import EncodeJob
-    from vlmres.encoder import CheckpointError, VisionEncoder
+        from vlmres.cli.encode_job import EncodeJob
+        from vlmres.encoder import CheckpointError, VisionEncoder
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(f"encoding needs {error.name}: pip install 'vlmres[encoder]'") from None
 
     logging.basicConfig(format="vlmres: %(message)s")
     if recipe is None:

@@ -11,7 +11,7 @@ import torch
 
 from vlmres.encoder.arrange import EXTRA_TOKENS, ImageTokens, ViewTokens, arrange
 from vlmres.encoder.attention import QuerySegments, Segments
-from vlmres.encoder.mergers import Neck, runs_of_equal
+from vlmres.encoder.grids import choose_queries, output_grids, runs_of_equal
 from vlmres.encoder.windows import GridOrder, grid_order, padded_windows, window_lengths
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def build_layout(
         if index:
             orders = [grid_order(rows, cols, 1, None) for rows, cols in tokens]
         towers.append(_tower(tower, 1 if index else config.merge, tokens, orders, group=group))
-        tokens = _output_grids(tower, tokens)
+        tokens = output_grids(tower, tokens)
     merged = tuple((rows // config.merge, cols // config.merge) for rows, cols in tokens)
     if images is None:
         images = [ImageTokens((cols, rows), (ViewTokens("global"),)) for rows, cols in merged]
@@ -187,27 +187,6 @@ def _order(
 
 def _is_identity(index: Integers) -> bool:
     return bool((index == np.arange(len(index))).all())
-
-
-def _output_grids(tower: Tower, grids: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    """Grids of the tokens that a tower gives."""
-    if tower.queries:
-        return tuple((1, tower.queries[choose_queries(tower, rows * cols)]) for rows, cols in grids)
-    if tower.neck is None:
-        return grids
-    return tuple(Neck.output_grid(rows, cols, len(tower.neck.strided)) for rows, cols in grids)
-
-
-def choose_queries(tower: Tower, tokens: int) -> int:
-    """Which set of queries a segment gets.
-
-    Raises:
-        ValueError: It has more tokens than the largest set has queries.
-    """
-    for index, count in enumerate(tower.queries):
-        if tokens <= count:
-            return index
-    raise ValueError(f"a segment of {tokens} tokens is larger than all sets of queries: {tower.queries}")
 
 
 def _tower(

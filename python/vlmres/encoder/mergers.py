@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,15 +11,10 @@ from torch import nn
 from vlmres.encoder.blocks import activate, make_norm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from vlmres.encoder.config import Neck as NeckConfig
     from vlmres.encoder.config import Projector as ProjectorConfig
-
-
-def runs_of_equal(grids: Iterable[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """(count, rows, cols) of runs of equal grids."""
-    return [(sum(1 for _ in run), *grid) for grid, run in groupby(grids)]
 
 
 class Neck(nn.Module):
@@ -49,13 +44,6 @@ class Neck(nn.Module):
             outputs.append(grid.permute(0, 2, 3, 1).flatten(0, 2))
             start = end
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-
-    @staticmethod
-    def output_grid(rows: int, cols: int, strided: int) -> tuple[int, int]:
-        """The grid after `strided` convolutions of stride 2."""
-        for _ in range(strided):
-            rows, cols = (rows + 1) // 2, (cols + 1) // 2
-        return rows, cols
 
 
 def _channels_last(norm: nn.Module, grid: torch.Tensor) -> torch.Tensor:

@@ -13,12 +13,13 @@ import torch
 from vlmres.batch import Batch
 from vlmres.encoder.arrange import ImageTokens
 from vlmres.encoder.attention import choose_backend
+from vlmres.encoder.checkpoint import read_recipe
 from vlmres.encoder.config import EncoderConfig
 from vlmres.encoder.graphs import GraphRunner
 from vlmres.encoder.layout import Layout, build_layout
 from vlmres.encoder.model import VisionModel
 from vlmres.encoder.stream import EncodedGroup, cut, encode_groups
-from vlmres.encoder.weights import load_model, read_recipe
+from vlmres.encoder.weights import load_model
 from vlmres.inputs import as_list
 from vlmres.processor import with_index
 

@@ -7,15 +7,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from vlmres._core import Plan
-from vlmres.encoder.layout import choose_queries
-from vlmres.encoder.mergers import Neck
+from vlmres.encoder.grids import choose_queries, halved, output_grids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from vlmres.encoder.config import EncoderConfig, Projector, Tower
-
-    Grid = tuple[int, int]
+    from vlmres.encoder.grids import Grid
 
 
 @dataclass(frozen=True)
@@ -95,15 +93,6 @@ def grid_cost(grids: Sequence[Grid], config: EncoderConfig, *, value_bytes: int 
     )
 
 
-def output_grids(tower: Tower, grids: Sequence[Grid]) -> list[Grid]:
-    """Grids of the tokens that a tower gives."""
-    if tower.queries:
-        return [(1, tower.queries[choose_queries(tower, rows * cols)]) for rows, cols in grids]
-    if tower.neck is None:
-        return list(grids)
-    return [Neck.output_grid(rows, cols, len(tower.neck.strided)) for rows, cols in grids]
-
-
 def _extra(tower: Tower, tokens: int) -> int:
     if tower.queries:
         return tower.queries[choose_queries(tower, tokens)]
@@ -177,7 +166,7 @@ def _neck_flops(tower: Tower, grids: Sequence[Grid]) -> int:
         total += 2 * rows * cols * neck.width * (tower.width + 9 * neck.width)
         before = neck.width
         for after in neck.strided:
-            rows, cols = Neck.output_grid(rows, cols, 1)
+            rows, cols = halved((rows, cols))
             total += 2 * rows * cols * 9 * before * after
             before = after
     return total
