@@ -38,7 +38,7 @@ from PIL import Image
 import vlmres
 from vlmres.encoder import VisionEncoder, build_layout, cost
 from vlmres.encoder.attention import choose_backend
-from vlmres.encoder.pipeline import Part
+from vlmres.encoder.parts import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import torch
 import vlmres
 from vlmres.cli import output
 from vlmres.cli.job import Job
-from vlmres.encoder.pipeline import EncoderOutput
+from vlmres.encoder.parts import EncoderOutput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,8 @@ from vlmres.encoder.costs import Cost, cost
 if TYPE_CHECKING:
     from vlmres.encoder.layout import Layout, build_layout
     from vlmres.encoder.model import VisionModel
-    from vlmres.encoder.pipeline import EncoderOutput, VisionEncoder
+    from vlmres.encoder.parts import EncoderOutput
+    from vlmres.encoder.pipeline import VisionEncoder
 
 __all__ = [
     "CheckpointError",
@@ -33,7 +34,7 @@ __all__ = [
 
 # What imports torch, and from where.
 _WITH_TORCH = {
-    "EncoderOutput": "pipeline",
+    "EncoderOutput": "parts",
     "Layout": "layout",
     "VisionEncoder": "pipeline",
     "VisionModel": "model",

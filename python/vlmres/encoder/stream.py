@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vlmres.batch import Batch
-    from vlmres.encoder.pipeline import EncoderOutput, Part, VisionEncoder
+    from vlmres.encoder.parts import EncoderOutput, Part
+    from vlmres.encoder.pipeline import VisionEncoder
 
 
 @dataclass
