@@ -171,7 +171,7 @@ class Processor:
                 sources.append(source)
             except Exception as error:
                 if errors == "raise":
-                    raise _with_index(error, index) from error
+                    raise with_index(error, index) from error
                 failures[index] = error
                 plans.append(None)
         if not sources:
@@ -325,7 +325,7 @@ def _default_threads() -> int:
     return default_threads()
 
 
-def _with_index(error: Exception, index: int) -> Exception:
+def with_index(error: Exception, index: int) -> Exception:
     """The same kind of error, saying which image it is about."""
     if isinstance(error, OSError) and error.errno is not None:
         return type(error)(error.errno, f"image {index}: {error.strerror}", error.filename)

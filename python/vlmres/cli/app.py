@@ -8,6 +8,7 @@ import typer
 
 import vlmres
 from vlmres.cli.compare import compare
+from vlmres.cli.encode import encode
 from vlmres.cli.info import info
 from vlmres.cli.plan import plan
 from vlmres.cli.process import process
@@ -33,6 +34,11 @@ app.command(
     epilog="Examples: vlmres process scans/ -o tensors -r qwen3-vl --dtype bfloat16\n\n"
     "vlmres process scans/ -o tensors -r internvl2 --layout packed --dtype uint8",
 )(process)
+app.command(
+    no_args_is_help=True,
+    epilog="Examples: vlmres encode scans/ --checkpoint Qwen2-VL-2B-Instruct -o tokens\n\n"
+    "vlmres encode scans/ -c InternVL3-1B-hf -o tokens --device cuda:1 --dtype bfloat16",
+)(encode)
 app.command(
     no_args_is_help=True,
     epilog="Examples: vlmres compare page.png --picture views.png\n\n"

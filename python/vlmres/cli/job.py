@@ -14,8 +14,10 @@ from vlmres.cli.cost import value_bytes
 from vlmres.processor import resolve_arithmetic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 # A shard ends before its tensors and decoded images need more.
 _MAX_BYTES = 1 << 30
@@ -128,11 +130,15 @@ class Job:
             return Done(number, found["images"], kept=True)
         # A manifest speaks for a finished folder only.
         (self.folder / shards.MANIFEST).unlink(missing_ok=True)
-        batch = self.processor([item.path for item in inputs], errors="return")
-        images = _describe(batch, [item.path for item in inputs], self.processor)
+        arrays, images = self.make([item.path for item in inputs])
         metadata = {"fingerprint": expected, "settings": self.settings, "images": images}
-        shards.write_shard(path, batch, metadata)
+        shards.write_shard(path, arrays, self.settings["dtype"], metadata)
         return Done(number, images, kept=False)
+
+    def make(self, paths: list[str]) -> tuple[Mapping[str, NDArray[Any]], list[dict[str, Any]]]:
+        """The arrays of a shard, and what the manifest says of each of its images."""
+        batch = self.processor(paths, errors="return")
+        return batch, _describe(batch, paths, self.processor)
 
     def _write_manifest(self, done: list[Done]) -> None:
         images = [{**image, "shard": shards.name(shard.number)} for shard in done for image in shard.images]

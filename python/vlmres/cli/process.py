@@ -66,7 +66,7 @@ def process(
     except OSError as error:
         raise typer.BadParameter(f"{output.show(out)}: {output.reason(error)}", param_hint="--out") from None
     try:
-        counts = _run(job)
+        counts = run_job(job, "process")
     except KeyboardInterrupt:
         output.console(stderr=True).print("vlmres: interrupted; the same command goes on where it stopped")
         raise typer.Exit(130) from None
@@ -77,13 +77,14 @@ def process(
         raise typer.Exit(1)
 
 
-def _run(job: Job) -> dict[str, int]:
+def run_job(job: Job, name: str) -> dict[str, int]:
+    """Runs a job with a bar of progress on the standard error, and says what became of it."""
     counts = {"made": 0, "kept": 0, "images": 0, "failed": 0, "processed": 0}
     start = time.perf_counter()
     errors = output.console(stderr=True)
     columns: list[Any] = [BarColumn(), MofNCompleteColumn(), TextColumn("images"), _Speed(), TimeRemainingColumn()]
     with Progress(*columns, console=errors, disable=not errors.is_terminal) as progress:
-        task = progress.add_task("process", total=len(job.files))
+        task = progress.add_task(name, total=len(job.files))
         for shard in job.run():
             counts["kept" if shard.kept else "made"] += 1
             counts["processed"] += 0 if shard.kept else len(shard.images)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from vlmres.batch import Batch
+    from numpy.typing import NDArray
 
 MANIFEST = "manifest.json"
 
@@ -68,17 +68,19 @@ def read_metadata(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def write_shard(path: Path, batch: Batch, metadata: dict[str, Any]) -> int:
-    """Writes a batch as safetensors, each tensor straight from its memory; returns the bytes of the file."""
+def write_shard(path: Path, arrays: Mapping[str, NDArray[Any]], dtype: str, metadata: dict[str, Any]) -> int:
+    """Writes arrays as safetensors, each straight from its memory; returns the bytes of the file.
+
+    Those of uint16 are bits of values of `dtype`, which numpy does not have.
+    """
     tensors = {
-        # Only bfloat16 values are kept as uint16.
         key: TensorSpec(
-            dtype=batch.dtype if array.dtype.name == "uint16" else array.dtype.name,
+            dtype=dtype if array.dtype.name == "uint16" else array.dtype.name,
             shape=list(array.shape),
             data_ptr=array.ctypes.data,
             data_len=array.nbytes,
         )
-        for key, array in batch.items()
+        for key, array in arrays.items()
     }
     with replacing(path) as temporary:
         serialize_file(tensors, temporary, {_METADATA: json.dumps(metadata)})

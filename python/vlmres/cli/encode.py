@@ -1,0 +1,107 @@
+"""`vlmres encode`: images to visual tokens in safetensors shards."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+import vlmres
+from vlmres.cli import output
+from vlmres.cli.files import find_images
+from vlmres.cli.job import OtherContentError
+from vlmres.cli.options import Overrides, Paths, complete_recipe, load_recipe
+from vlmres.cli.process import run_job
+
+
+def encode(
+    paths: Paths,
+    checkpoint: Annotated[
+        Path,
+        typer.Option(
+            "--checkpoint",
+            "-c",
+            help="Folder with config.json and safetensors files of a model or its vision tower.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for shards and manifest.json.", metavar="DIR", show_default=False),
+    ],
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="A recipe's name; by default the checkpoint's own.",
+            metavar="RECIPE",
+            autocompletion=complete_recipe,
+            show_default=False,
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    device: Annotated[
+        str | None, typer.Option(help="cuda, cuda:1, cpu; by default CUDA where there is one.", show_default=False)
+    ] = None,
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None,
+        typer.Option(help="Type of weights and tokens; by default the checkpoint's.", show_default=False),
+    ] = None,
+    shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; fewer where they need over 1 GiB.")] = 256,
+    max_patches: Annotated[int, typer.Option(min=1, help="Patches of one run, unless one image has more.")] = 65536,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads; by default all processors.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace results of other settings or images in DIR.")] = False,
+) -> None:
+    """Encode images into the visual tokens that a model's language model receives.
+
+    Shards hold tokens [total, hidden] and cu_seqlens; manifest.json says where each image is. Run the same command
+    again after an interruption: finished shards are kept. A bad file is reported and skipped. Exit codes: 0 all done,
+    1 some files failed, 2 wrong usage, 130 interrupted.
+    """
+    try:
+        import torch
+
+        from vlmres.cli.encode_job import EncodeJob
+        from vlmres.encoder import CheckpointError, VisionEncoder
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(f"encoding needs {error.name}: pip install 'vlmres[encoder]'") from None
+
+    logging.basicConfig(format="vlmres: %(message)s")
+    if recipe is None:
+        try:
+            vlmres.Recipe.from_pretrained(checkpoint)
+        except (vlmres.VlmresError, OSError) as error:
+            message = f"{output.show(checkpoint)} has no known image processor ({error}); name a --recipe"
+            raise typer.BadParameter(message, param_hint="--checkpoint") from None
+    chosen = load_recipe(recipe or str(checkpoint), overrides)
+    try:
+        found = None if dtype is None else getattr(torch, dtype)
+        encoder = VisionEncoder.from_pretrained(checkpoint, device, found, recipe=chosen, max_patches=max_patches)
+    except CheckpointError as error:
+        raise typer.BadParameter(str(error), param_hint="--checkpoint") from None
+    except (RuntimeError, AssertionError) as error:  # a device that is not there, or torch was not built for
+        raise typer.BadParameter(str(error).splitlines()[0], param_hint="--device") from None
+    job = EncodeJob(find_images(paths), out, encoder, checkpoint, shard_size, threads)
+    try:
+        job.prepare(force=force)
+    except OtherContentError as error:
+        message = f"{output.show(out)} holds {error}. Choose another folder, or replace it with --force"
+        raise typer.BadParameter(message, param_hint="--out") from None
+    except OSError as error:
+        raise typer.BadParameter(f"{output.show(out)}: {output.reason(error)}", param_hint="--out") from None
+    try:
+        counts = run_job(job, "encode")
+    except KeyboardInterrupt:
+        output.console(stderr=True).print("vlmres: interrupted; the same command goes on where it stopped")
+        raise typer.Exit(130) from None
+    except OSError as error:
+        output.complain(error.filename or out, error)
+        raise typer.Exit(1) from None
+    if counts["failed"]:
+        raise typer.Exit(1)

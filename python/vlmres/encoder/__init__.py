@@ -1,0 +1,56 @@
+"""Vision encoders: packed patches of any strategy to the tokens that a language model receives.
+
+Costs and configurations need numpy alone, models and `VisionEncoder` need torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from vlmres.encoder.architectures import CheckpointError
+from vlmres.encoder.checkpoint import load_config
+from vlmres.encoder.config import EncoderConfig
+from vlmres.encoder.costs import Cost, cost
+
+if TYPE_CHECKING:
+    from vlmres.encoder.layout import Layout, build_layout
+    from vlmres.encoder.model import VisionModel
+    from vlmres.encoder.parts import EncoderOutput
+    from vlmres.encoder.pipeline import VisionEncoder
+
+__all__ = [
+    "CheckpointError",
+    "Cost",
+    "EncoderConfig",
+    "EncoderOutput",
+    "Layout",
+    "VisionEncoder",
+    "VisionModel",
+    "build_layout",
+    "cost",
+    "load_config",
+]
+
+# What imports torch, and from where.
+_WITH_TORCH = {
+    "EncoderOutput": "parts",
+    "Layout": "layout",
+    "VisionEncoder": "pipeline",
+    "VisionModel": "model",
+    "build_layout": "layout",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WITH_TORCH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"{__name__}.{_WITH_TORCH[name]}")
+    except ModuleNotFoundError as error:
+        if error.name in ("torch", "safetensors"):
+            raise ModuleNotFoundError(
+                f"{name} needs {error.name}: pip install 'vlmres[encoder]'", name=error.name
+            ) from None
+        raise
+    return getattr(module, name)

@@ -1,0 +1,196 @@
+"""Attention inside the segments of a packed sequence, by the best kernel that is there."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Backend = Literal["varlen", "flash", "sdpa"]
+
+# What the flash kernels take.
+_MAX_HEAD_DIM = 256
+_FLASH_DTYPES = (torch.bfloat16, torch.float16)
+
+
+@functools.cache
+def choose_backend(device: str, dtype: torch.dtype) -> Backend:
+    """The kernel for a device type and a dtype.
+
+    "varlen" is torch's own (2.10 and later, CUDA), "flash" the flash-attn package; both take bfloat16 and float16.
+    "sdpa" is `scaled_dot_product_attention` on each group of equal segments, on any device, in any dtype.
+    """
+    if device == "cuda" and dtype in _FLASH_DTYPES:
+        if importlib.util.find_spec("torch.nn.attention.varlen") is not None:
+            return "varlen"
+        if importlib.util.find_spec("flash_attn") is not None:
+            return "flash"
+    return "sdpa"
+
+
+@dataclass
+class Segments:
+    """Bounds of the segments of a packed sequence, for every backend."""
+
+    cu_seqlens: torch.Tensor
+    """int32 [n + 1]."""
+    max_seqlen: int
+    runs: tuple[tuple[int, int], ...]
+    """(count, length) of runs of equal segments, after `permutation` where there is one."""
+    permutation: torch.Tensor | None = None
+    """int64 [tokens]: brings equal segments together, so that SDPA takes them as one batch."""
+    inverse: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, lengths: NDArray[np.int64], *, group: bool) -> Segments:
+        """Segments of given lengths; `group` where the backend is "sdpa"."""
+        bounds = np.concatenate([[0], np.cumsum(lengths)])
+        permutation = inverse = None
+        ordered = lengths
+        runs = 1 + np.count_nonzero(np.diff(lengths))
+        if group and runs > len(np.unique(lengths)):
+            order = np.argsort(lengths, kind="stable")
+            ordered = lengths[order]
+            moved = np.arange(bounds[-1]) + np.repeat(bounds[order] - (np.cumsum(ordered) - ordered), ordered)
+            permutation = torch.from_numpy(moved)
+            inverse = torch.empty_like(permutation)
+            inverse[permutation] = torch.arange(len(moved))
+        changes = np.flatnonzero(np.diff(ordered)) + 1
+        counts = np.diff(np.concatenate([[0], changes, [len(ordered)]]))
+        values = ordered[np.concatenate([[0], changes])]
+        return cls(
+            cu_seqlens=torch.from_numpy(bounds.astype(np.int32)),
+            max_seqlen=int(lengths.max()),
+            runs=tuple(zip(counts.tolist(), values.tolist(), strict=True)),
+            permutation=permutation,
+            inverse=inverse,
+        )
+
+
+@dataclass
+class QuerySegments:
+    """Segments of tokens followed by queries: tokens see tokens, a query all tokens and the queries up to itself."""
+
+    whole: Segments
+    tokens: Segments
+    queries: Segments
+    token_index: torch.Tensor
+    """int64: where the tokens are in the whole."""
+    query_index: torch.Tensor
+    pairs: tuple[tuple[int, int], ...]
+    """(tokens, queries) of each segment."""
+
+
+def attend(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments | QuerySegments, scale: float
+) -> torch.Tensor:
+    """Attention of every token to its own segment.
+
+    Args:
+        q: [tokens, heads, head_dim].
+        k: [tokens, kv_heads, head_dim]; kv_heads divides heads.
+        v: [tokens, kv_heads, value_dim].
+        segments: Their bounds.
+        scale: What scores are multiplied by.
+
+    Returns:
+        [tokens, heads, value_dim].
+    """
+    if isinstance(segments, QuerySegments):
+        out = q.new_empty(*q.shape[:2], v.shape[2])
+        index = segments.token_index
+        out[index] = _full(q[index], k[index], v[index], segments.tokens, scale)
+        out[segments.query_index] = _causal(q[segments.query_index], k, v, segments, scale)
+        return out
+    return _full(q, k, v, segments, scale)
+
+
+def _full(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments, scale: float) -> torch.Tensor:
+    backend = choose_backend(q.device.type, q.dtype)
+    if backend == "sdpa" or q.shape[2] > _MAX_HEAD_DIM:
+        return _sdpa(q, k, v, segments, scale)
+    return _varlen(backend, q, k, v, segments, segments, scale, causal=False)
+
+
+def _sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments, scale: float) -> torch.Tensor:
+    value_dim = v.shape[2]
+    # Fused kernels want one head dim for all three.
+    v = functional.pad(v, (0, q.shape[2] - value_dim))
+    if segments.permutation is not None:
+        q, k, v = (tensor[segments.permutation] for tensor in (q, k, v))
+    outputs, start = [], 0
+    for count, length in segments.runs:
+        end = start + count * length
+        own, keys, values = (tensor[start:end].unflatten(0, (count, length)).transpose(1, 2) for tensor in (q, k, v))
+        result = functional.scaled_dot_product_attention(
+            own, keys, values, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+        )
+        outputs.append(result.transpose(1, 2).flatten(0, 1))
+        start = end
+    out = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+    out = out if segments.inverse is None else out[segments.inverse]
+    return out[..., :value_dim]
+
+
+def _causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: QuerySegments, scale: float) -> torch.Tensor:
+    """Queries at the end of each segment, aligned to its last token."""
+    backend = choose_backend(q.device.type, q.dtype)
+    if backend != "sdpa":
+        return _varlen(backend, q, k, v, segments.queries, segments.whole, scale, causal=True)
+    outputs, start, first = [], 0, 0
+    for tokens, queries in segments.pairs:
+        end, last = start + tokens + queries, first + queries
+        mask = torch.ones(queries, tokens + queries, dtype=torch.bool, device=q.device).tril(tokens)
+        parts = (q[first:last], k[start:end], v[start:end])
+        own, keys, values = (part.transpose(0, 1).unsqueeze(0) for part in parts)
+        result = functional.scaled_dot_product_attention(
+            own,
+            keys,
+            values,
+            attn_mask=mask,
+            scale=scale,
+            enable_gqa=q.shape[1] != k.shape[1],
+        )
+        outputs.append(result.squeeze(0).transpose(0, 1))
+        start, first = end, last
+    return torch.cat(outputs)
+
+
+def _varlen(
+    backend: Backend,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    queries: Segments,
+    keys: Segments,
+    scale: float,
+    *,
+    causal: bool,
+) -> torch.Tensor:
+    value_dim = v.shape[2]
+    # The kernels want head dims that are multiples of 8, and one for all three.
+    wanted = -(-q.shape[2] // 8) * 8
+    q, k, v = (functional.pad(tensor, (0, wanted - tensor.shape[2])) for tensor in (q, k, v))
+    bounds: tuple[Any, ...] = (queries.cu_seqlens, keys.cu_seqlens, queries.max_seqlen, keys.max_seqlen)
+    # Aligned to the last key, as flash kernels do it.
+    options: dict[str, Any] = {"window_size": (-1, 0)} if causal else {}
+    if backend == "varlen":
+        from torch.nn.attention.varlen import varlen_attn
+
+        if q.shape[1] != k.shape[1]:
+            options["enable_gqa"] = True
+        out = varlen_attn(q, k, v, *bounds, scale=scale, **options)
+    else:
+        from flash_attn import flash_attn_varlen_func
+
+        out = flash_attn_varlen_func(q, k, v, *bounds, softmax_scale=scale, **options)
+    result: torch.Tensor = out  # type: ignore[assignment]
+    return result[..., :value_dim]

@@ -1,0 +1,87 @@
+"""What a checkpoint's configuration files say of its encoder; no tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmres._core import Recipe, VlmresError
+from vlmres.encoder.architectures import Architecture, CheckpointError, architecture
+
+if TYPE_CHECKING:
+    import os
+
+    from vlmres.encoder.config import EncoderConfig, Patch
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's object.
+
+    Raises:
+        CheckpointError: It is not there, or not an object.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} holds no JSON object")
+    return found
+
+
+def read_recipe(directory: Path) -> Recipe | None:
+    """The recipe of a checkpoint's image processor; None where it has none that is known."""
+    try:
+        return Recipe.from_pretrained(directory)
+    except (VlmresError, OSError):
+        return None
+
+
+def read_architecture(directory: Path) -> Architecture:
+    """The architecture of a checkpoint, with the normalisation of its image processor.
+
+    Raises:
+        CheckpointError: It is none that is known.
+    """
+    found = architecture(read_json(directory / "config.json"))
+    return replace(found, config=replace(found.config, patch=_normalised(found.config.patch, directory)))
+
+
+def load_config(checkpoint: str | os.PathLike[str] | Mapping[str, Any]) -> EncoderConfig:
+    """The encoder of a checkpoint as data, without its weights.
+
+    Args:
+        checkpoint: A folder with `config.json`, or that file's content.
+
+    Raises:
+        CheckpointError: It is none that is known.
+    """
+    if isinstance(checkpoint, Mapping):
+        return architecture(checkpoint).config
+    return read_architecture(Path(checkpoint)).config
+
+
+def _normalised(patch: Patch, directory: Path) -> Patch:
+    recipe = read_recipe(directory)
+    settings: Mapping[str, Any] = recipe.params if recipe is not None else _processor(directory)
+    mean, std = settings.get("image_mean", patch.mean), settings.get("image_std", patch.std)
+    if not settings.get("do_normalize", True):
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    rescale = settings.get("rescale_factor", patch.rescale) if settings.get("do_rescale", True) else 1.0
+    return replace(patch, mean=tuple(mean), std=tuple(std), rescale=rescale)
+
+
+def _processor(directory: Path) -> dict[str, Any]:
+    """The settings of an image processor that is no recipe's."""
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        if (directory / name).is_file():
+            found = read_json(directory / name)
+            inner = found.get("image_processor", found)
+            if isinstance(inner, dict) and "image_mean" in inner:
+                return inner
+    return {}

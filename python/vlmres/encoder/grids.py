@@ -1,0 +1,46 @@
+"""What towers do to the grids of segments: integers alone."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from vlmres.encoder.config import Tower
+
+Grid = tuple[int, int]
+"""Rows and columns."""
+
+
+def runs_of_equal(grids: Iterable[Grid]) -> list[tuple[int, int, int]]:
+    """(count, rows, cols) of runs of equal grids."""
+    return [(sum(1 for _ in run), *grid) for grid, run in groupby(grids)]
+
+
+def choose_queries(tower: Tower, tokens: int) -> int:
+    """Which set of queries a segment gets.
+
+    Raises:
+        ValueError: It has more tokens than the largest set has queries.
+    """
+    for index, count in enumerate(tower.queries):
+        if tokens <= count:
+            return index
+    raise ValueError(f"a segment of {tokens} tokens is larger than all sets of queries: {tower.queries}")
+
+
+def halved(grid: Grid) -> Grid:
+    """The grid after a convolution of stride 2."""
+    return (grid[0] + 1) // 2, (grid[1] + 1) // 2
+
+
+def output_grids(tower: Tower, grids: Sequence[Grid]) -> tuple[Grid, ...]:
+    """Grids of the tokens that a tower gives."""
+    if tower.queries:
+        return tuple((1, tower.queries[choose_queries(tower, rows * cols)]) for rows, cols in grids)
+    outputs = tuple(grids)
+    for _ in tower.neck.strided if tower.neck is not None else ():
+        outputs = tuple(map(halved, outputs))
+    return outputs

@@ -1,0 +1,253 @@
+"""Everything about a batch that follows from its grids: computed on the host, once, before the encoder runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+
+from vlmres.encoder.arrange import EXTRA_TOKENS, ImageTokens, ViewTokens, arrange
+from vlmres.encoder.attention import QuerySegments, Segments
+from vlmres.encoder.grids import choose_queries, output_grids, runs_of_equal
+from vlmres.encoder.windows import GridOrder, grid_order, padded_windows, window_lengths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vlmres.encoder.config import EncoderConfig, Tower
+
+    Integers = NDArray[np.int64]
+
+T = TypeVar("T")
+
+
+@dataclass
+class TowerLayout:
+    """What one tower needs to know. Tensors are on the model's device, numbers on the host."""
+
+    grids: tuple[tuple[int, int], ...]
+    """(rows, cols) of segments."""
+    segments: Segments | QuerySegments
+    """Of the sequence with class tokens or queries."""
+    windows: Segments | None = None
+    gather: torch.Tensor | None = None
+    """int64, of padded windows: see `Scope`."""
+    scatter: torch.Tensor | None = None
+    positions: torch.Tensor | None = None
+    """int32 [tokens, 2], for rotary positions."""
+    places: torch.Tensor | None = None
+    """int32 [tokens, 2]: row and column, for relative positions."""
+    window_places: torch.Tensor | None = None
+    token_index: torch.Tensor | None = None
+    """int64: where the tokens are in the sequence with class tokens or queries."""
+    extra_index: torch.Tensor | None = None
+    """int64: where the class tokens or queries are."""
+    query_index: torch.Tensor | None = None
+    """int64: which learned query each is."""
+
+    @property
+    def runs(self) -> list[tuple[int, int, int]]:
+        """(count, rows, cols) of runs of equal segments."""
+        return runs_of_equal(self.grids)
+
+
+@dataclass
+class Layout:
+    """What an encoder needs to know of a batch, patches aside."""
+
+    towers: tuple[TowerLayout, ...]
+    order: torch.Tensor | None
+    """int64 [N]: the patch for each place of the encoder's sequence; None where they are in order."""
+    output: torch.Tensor | None
+    """int64: where each output token comes from, newline and separator behind the others; None where in order."""
+    cu_seqlens: torch.Tensor
+    """int32 [images + 1], of the output tokens; stays on the host."""
+    num_patches: int
+
+    def to(self, device: torch.device, *, pin: bool = False) -> Layout:
+        """The same with its tensors on a device, copied without waiting where they are pinned."""
+        moved: Layout = _move(self, device, pin)
+        return dataclasses.replace(moved, cu_seqlens=self.cu_seqlens)
+
+
+def _move(value: Any, device: torch.device, pin: bool) -> Any:
+    if isinstance(value, torch.Tensor):
+        return (value.pin_memory() if pin else value).to(device, non_blocking=pin)
+    if isinstance(value, tuple):
+        return tuple(_move(item, device, pin) for item in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {item.name: _move(getattr(value, item.name), device, pin) for item in dataclasses.fields(value)}
+        return dataclasses.replace(value, **fields)
+    return value
+
+
+def build_layout(
+    config: EncoderConfig,
+    grids: NDArray[Any],
+    positions: NDArray[Any] | None = None,
+    images: Sequence[ImageTokens] | None = None,
+    *,
+    group: bool = True,
+) -> Layout:
+    """The layout of a packed batch.
+
+    Args:
+        config: The encoder's.
+        grids: [segments, 2], rows and columns of patches.
+        positions: [N, 2], row and column of each patch in its segment, which may be in any order; by default that of
+            the encoder: cells of `config.merge`² patches in raster order.
+        images: The images that the segments are of; by default each segment is an image of its own.
+        group: Whether attention runs by SDPA, which takes equal segments together.
+
+    Raises:
+        ValueError: Grids and positions do not fit each other, the images, or the encoder.
+    """
+    grids = np.asarray(grids, dtype=np.int64)
+    _check_grids(config, grids)
+    tokens: tuple[tuple[int, int], ...] = tuple(map(tuple, grids.tolist()))
+    total = int((grids[:, 0] * grids[:, 1]).sum())
+    window = _cut_window(config)
+    orders = [grid_order(rows, cols, config.merge, window) for rows, cols in tokens]
+    order = None if positions is None else _order(tokens, orders, np.asarray(positions), total)
+    towers = []
+    for index, tower in enumerate(config.towers):
+        if index:
+            orders = [grid_order(rows, cols, 1, None) for rows, cols in tokens]
+        towers.append(_tower(tower, 1 if index else config.merge, tokens, orders, group=group))
+        tokens = output_grids(tower, tokens)
+    merged = tuple((rows // config.merge, cols // config.merge) for rows, cols in tokens)
+    if images is None:
+        images = [ImageTokens((cols, rows), (ViewTokens("global"),)) for rows, cols in merged]
+    if sum(image.segments for image in images) != len(grids):
+        wanted_segments = sum(image.segments for image in images)
+        raise ValueError(f"the images have {wanted_segments} segments, the batch {len(grids)}")
+    output, bounds = arrange(config.arrangement, images, merged)
+    if window is not None:
+        # Tokens leave window after window; newline and separator stay behind all.
+        cells = _shifted([item.token for item in orders])
+        output = np.concatenate([cells, np.arange(len(cells), len(cells) + EXTRA_TOKENS)])[output]
+    return Layout(
+        towers=tuple(towers),
+        order=None if order is None else torch.from_numpy(order),
+        output=None if _is_identity(output) else torch.from_numpy(output),
+        cu_seqlens=torch.from_numpy(bounds.astype(np.int32)),
+        num_patches=total,
+    )
+
+
+def _check_grids(config: EncoderConfig, grids: Integers) -> None:
+    if grids.ndim != 2 or grids.shape[1] != 2 or len(grids) == 0:
+        raise ValueError(f"grids must have shape [segments, 2] with at least one segment, got {list(grids.shape)}")
+    bad = np.flatnonzero((grids < 1).any(axis=1) | (grids % config.merge != 0).any(axis=1))
+    if len(bad):
+        rows, cols = grids[bad[0]].tolist()
+        raise ValueError(
+            f"segment {bad[0]} has {rows}x{cols} patches; {config.name} needs multiples of {config.merge}, at least one"
+        )
+
+
+def _cut_window(config: EncoderConfig) -> int | None:
+    """The side of windows that patches are put in order by."""
+    windows = config.towers[0].windows
+    return windows.size if windows is not None and windows.kind == "cut" else None
+
+
+def _shifted(parts: Sequence[Integers]) -> Integers:
+    """Indices into parts as indices into all of them, one after another."""
+    starts = np.cumsum([0, *map(len, parts)])
+    return np.concatenate([part + start for part, start in zip(parts, starts, strict=False)])
+
+
+def _order(
+    grids: Sequence[tuple[int, int]], orders: Sequence[GridOrder], positions: NDArray[Any], total: int
+) -> Integers | None:
+    """The patch for each place of the encoder's sequence."""
+    if positions.shape != (total, 2):
+        raise ValueError(f"grids have {total} patches, positions shape {list(positions.shape)}")
+    found: Integers = np.full(total, -1, dtype=np.int64)
+    start, moved = 0, False
+    for (rows, cols), order in zip(grids, orders, strict=True):
+        end = start + rows * cols
+        own = positions[start:end]
+        if np.array_equal(own, order.positions):
+            found[start:end] = np.arange(start, end)
+        elif ((own >= 0) & (own < (rows, cols))).all():
+            moved = True
+            found[start + order.place[own[:, 0] * cols + own[:, 1]]] = np.arange(start, end)
+        start = end
+    if (found < 0).any():
+        raise ValueError("positions do not name every patch of every segment's grid once")
+    return found if moved else None
+
+
+def _is_identity(index: Integers) -> bool:
+    return bool((index == np.arange(len(index))).all())
+
+
+def _tower(
+    tower: Tower, merge: int, grids: tuple[tuple[int, int], ...], orders: Sequence[GridOrder], *, group: bool
+) -> TowerLayout:
+    lengths = np.array([rows * cols for rows, cols in grids])
+    extras = np.zeros(len(lengths), dtype=np.int64)
+    sets = np.array([choose_queries(tower, int(length)) if tower.queries else 0 for length in lengths])
+    if tower.cls:
+        extras += 1
+    if tower.queries:
+        extras = np.array(tower.queries)[sets]
+    layout = TowerLayout(grids=grids, segments=Segments.of(lengths + extras, group=group))
+    if extras.any():
+        _insert(layout, tower, lengths, extras, sets, group=group)
+    if tower.rotary is not None and tower.rotary.kind == "sequence":
+        steps = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths + extras])
+        layout.positions = torch.from_numpy(np.stack([steps, steps], axis=1))
+    elif tower.rotary is not None:
+        layout.positions = torch.from_numpy(np.concatenate([order.positions for order in orders]))
+    windows = tower.windows
+    if windows is not None and windows.kind == "cut":
+        layout.windows = Segments.of(window_lengths(grids, merge, windows.size), group=group)
+    if windows is not None and windows.kind == "pad":
+        gather, scatter = padded_windows(grids, windows.size)
+        count = len(gather) // windows.size**2
+        layout.windows = Segments.of(np.full(count, windows.size**2), group=group)
+        layout.gather, layout.scatter = torch.from_numpy(gather), torch.from_numpy(scatter)
+        if tower.relative:
+            one = grid_order(windows.size, windows.size, 1, None).positions
+            layout.window_places = torch.from_numpy(np.tile(one, (count, 1)))
+    if tower.relative:
+        layout.places = torch.from_numpy(np.concatenate([order.positions for order in orders]))
+    return layout
+
+
+def _insert(
+    layout: TowerLayout, tower: Tower, lengths: Integers, extras: Integers, sets: Integers, *, group: bool
+) -> None:
+    """A class token before each segment's tokens, or queries after them."""
+    ends = np.cumsum(lengths + extras)
+    starts = ends - lengths - extras
+    first = starts + (extras if tower.cls else 0)
+    layout.token_index = torch.from_numpy(_ranges(first, lengths))
+    layout.extra_index = torch.from_numpy(_ranges(starts if tower.cls else ends - extras, extras))
+    if tower.queries:
+        offsets = np.cumsum([0, *tower.queries])[sets]
+        layout.query_index = torch.from_numpy(_ranges(offsets, extras))
+        assert isinstance(layout.segments, Segments)
+        layout.segments = QuerySegments(
+            whole=layout.segments,
+            tokens=Segments.of(lengths, group=group),
+            queries=Segments.of(extras, group=group),
+            token_index=layout.token_index,
+            query_index=layout.extra_index,
+            pairs=tuple(zip(lengths.tolist(), extras.tolist(), strict=True)),
+        )
+
+
+def _ranges(starts: Integers, lengths: Integers) -> Integers:
+    """starts[i], starts[i] + 1, … for each i, `lengths[i]` of them."""
+    before = np.cumsum(lengths) - lengths
+    ranges: Integers = np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
+    return ranges

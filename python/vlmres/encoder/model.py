@@ -1,0 +1,198 @@
+"""The model: patches of many images in one packed sequence to tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+
+from vlmres.encoder.blocks import Block, Relative, Scope, make_norm
+from vlmres.encoder.mergers import Neck, Projector
+from vlmres.encoder.patch_embed import PatchEmbed
+from vlmres.encoder.positions import PositionTable, RotaryEmbedding, one_hot_places
+
+if TYPE_CHECKING:
+    from vlmres.encoder.config import EncoderConfig
+    from vlmres.encoder.config import Tower as TowerConfig
+    from vlmres.encoder.layout import Layout, TowerLayout
+
+
+class Tokens(NamedTuple):
+    """What the model gives."""
+
+    tokens: torch.Tensor
+    """[total, hidden]."""
+    deepstack: tuple[torch.Tensor, ...]
+    """[total, hidden] each: what Qwen3-VL adds to the first layers of its language model."""
+
+
+class Tower(nn.Module):
+    """Blocks, and what comes before and after them."""
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, windows = config.width, config.windows
+        if config.table is not None:
+            self.table = PositionTable(config.table, width, prefix=int(config.cls))
+        if config.cls:
+            self.cls = nn.Parameter(torch.empty(width).normal_(std=0.02))
+        if config.queries:
+            self.queries = nn.Parameter(torch.empty(sum(config.queries), width).normal_(std=0.02))
+        if config.rotary is not None:
+            self.rotary = RotaryEmbedding(config.rotary, config.attention.head_dim)
+        self.pre_norm = make_norm(config.pre_norm, width)
+        self.blocks = nn.ModuleList(
+            Block(config, windows.size if config.relative and self._is_windowed(index) and windows else config.relative)
+            for index in range(config.blocks)
+        )
+        self.final_norm = make_norm(None if config.features else config.final_norm, width)
+        self.neck = Neck(config.neck, width) if config.neck is not None else None
+
+    def _is_windowed(self, block: int) -> bool:
+        return self.config.windows is not None and block not in self.config.windows.full
+
+    def embed(self, x: torch.Tensor, layout: TowerLayout, merge: int) -> torch.Tensor:
+        """Adds learned positions, class tokens and queries: [tokens, width] to a sequence of those that blocks see."""
+        config = self.config
+        if config.table is not None:
+            x = x + self.table(layout.grids, merge)
+        if layout.token_index is not None and layout.extra_index is not None:
+            sequence = x.new_empty(len(layout.token_index) + len(layout.extra_index), config.width)
+            sequence[layout.token_index] = x
+            if config.cls:
+                sequence[layout.extra_index] = self.cls + self.table.weight[0] if config.table else self.cls
+            else:
+                sequence[layout.extra_index] = self.queries[layout.query_index]
+            x = sequence
+        normed: torch.Tensor = self.pre_norm(x)
+        return normed
+
+    def scopes(self, layout: TowerLayout, dtype: torch.dtype) -> tuple[Scope, Scope]:
+        """What full and windowed blocks see, made once for all of them."""
+        angles = self.rotary(layout.positions) if self.config.rotary is not None else None
+        full = Scope(layout.segments, angles)
+        if layout.places is not None:
+            dims = max(rows for rows, _ in layout.grids), max(cols for _, cols in layout.grids)
+            full.relative = Relative(layout.runs, dims, one_hot_places(layout.places, dims, dtype))
+        if layout.windows is None:
+            return full, full
+        windowed = Scope(layout.windows, angles, gather=layout.gather, scatter=layout.scatter)
+        if layout.window_places is not None and self.config.windows is not None:
+            side = self.config.windows.size
+            codes = one_hot_places(layout.window_places, (side, side), dtype)
+            count = len(layout.window_places) // side**2
+            windowed.relative = Relative([(count, side, side)], (side, side), codes)
+        return full, windowed
+
+    def run_blocks(
+        self, x: torch.Tensor, full: Scope, windowed: Scope
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """[tokens, width] to the kept hidden states, concatenated, and the tapped ones."""
+        config = self.config
+        kept = {0: x} if 0 in config.features else {}
+        tapped: dict[int, torch.Tensor] = {}
+        for index, block in enumerate(self.blocks):
+            x = block(x, windowed if self._is_windowed(index) else full)
+            if index + 1 in config.features:
+                kept[index + 1] = x
+            if index in config.taps:
+                tapped[index] = x
+        if config.features:
+            x = torch.cat([kept[count] for count in config.features], dim=-1)
+        return self.final_norm(x), tuple(tapped[index] for index in config.taps)
+
+    def finish(self, x: torch.Tensor, layout: TowerLayout) -> torch.Tensor:
+        """Drops class tokens, or keeps queries alone; then the neck."""
+        index = layout.extra_index if self.config.queries else layout.token_index
+        if index is not None:
+            x = x[index]
+        return x if self.neck is None else self.neck(x, layout.runs)
+
+    def forward(
+        self, x: torch.Tensor, layout: TowerLayout, merge: int = 1
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """[tokens, width] in the encoder's order to the tower's tokens and its taps."""
+        x = self.embed(x, layout, merge)
+        x, taps = self.run_blocks(x, *self.scopes(layout, x.dtype))
+        return self.finish(x, layout), taps
+
+
+class VisionModel(nn.Module):
+    """An encoder as its configuration says: `forward` takes patches and the layout made from their grids.
+
+    Nothing in it waits for the device: every number that the host needs is in the layout.
+    """
+
+    def __init__(self, config: EncoderConfig, *, fold: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embed = PatchEmbed(config.patch, config.towers[0].width, fold=fold)
+        self.towers = nn.ModuleList(Tower(tower) for tower in config.towers)
+        self.projector = Projector(config.projector, config.features, config.merge) if config.projector else None
+        width = config.towers[0].width
+        self.deepstack = nn.ModuleList(
+            Projector(config.deepstack, width, config.merge) for _ in config.towers[0].taps if config.deepstack
+        )
+        if config.arrangement.needs_newline:
+            self.newline = nn.Parameter(torch.empty(config.hidden).normal_(std=0.02))
+        if config.arrangement.separator:
+            self.separator = nn.Parameter(torch.empty(config.hidden).normal_(std=0.02))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.patch_embed.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return self.patch_embed.weight.dtype
+
+    def forward(self, patches: torch.Tensor, layout: Layout) -> Tokens:
+        """[N, patch_dim] to the tokens that the language model receives, images in order.
+
+        Args:
+            patches: On the model's device; uint8, or normalised values where the model was made with `fold=False`.
+            layout: From `build_layout`, on the same device.
+        """
+        x, outputs, taps = self.embed(patches, layout), [], ()
+        for index, (tower, plan) in enumerate(zip(self.towers, layout.towers, strict=True)):
+            x, tapped = tower(x, plan, self.config.merge if index == 0 else 1)
+            taps = tapped if index == 0 else taps
+            outputs.append(x)
+        if self.config.concat:
+            x = torch.cat(outputs[::-1], dim=-1)
+        return self.finish(x, taps, layout)
+
+    def embed(self, patches: torch.Tensor, layout: Layout) -> torch.Tensor:
+        """[N, patch_dim] to [N, width], in the encoder's order.
+
+        Raises:
+            ValueError: There are more or fewer patches than the layout says.
+        """
+        if patches.shape != (layout.num_patches, self.config.patch.dim):
+            wanted = [layout.num_patches, self.config.patch.dim]
+            raise ValueError(f"patches must have shape {wanted}, got {list(patches.shape)}")
+        if layout.order is not None:
+            # Bytes are moved, not vectors that are several times as long.
+            patches = patches[layout.order]
+        embedded: torch.Tensor = self.patch_embed(patches)
+        return embedded
+
+    def finish(self, x: torch.Tensor, taps: tuple[torch.Tensor, ...], layout: Layout) -> Tokens:
+        """Merges, projects, and puts tokens into the language model's order."""
+        if self.projector is not None:
+            x = self.projector(x)
+        elif self.config.merge > 1:
+            x = x.reshape(-1, self.config.hidden)
+        deepstack = tuple(project(tap) for project, tap in zip(self.deepstack, taps, strict=True))
+        if layout.output is None:
+            return Tokens(x, deepstack)
+        arrangement = self.config.arrangement
+        if arrangement.needs_newline or arrangement.separator:
+            newline = self.newline if arrangement.needs_newline else x.new_zeros(x.shape[1])
+            rows = [newline, self.separator] if arrangement.separator else [newline]
+            x = torch.cat([x, torch.stack(rows)])
+        return Tokens(x[layout.output], tuple(tokens[layout.output] for tokens in deepstack))

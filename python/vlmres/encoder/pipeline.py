@@ -1,0 +1,237 @@
+"""Images to tokens: the encoder as its users call it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from vlmres.batch import Batch
+from vlmres.encoder.attention import choose_backend
+from vlmres.encoder.checkpoint import read_recipe
+from vlmres.encoder.config import EncoderConfig
+from vlmres.encoder.graphs import GraphRunner
+from vlmres.encoder.layout import Layout, build_layout
+from vlmres.encoder.model import VisionModel
+from vlmres.encoder.parts import EncoderOutput, Part
+from vlmres.encoder.stream import EncodedGroup, cut, encode_groups
+from vlmres.encoder.weights import load_model
+from vlmres.inputs import as_list
+from vlmres.processor import with_index
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Sequence
+
+    from vlmres._core import Recipe
+
+log = logging.getLogger("vlmres.encoder")
+
+MAX_PATCHES = 65536
+"""Patches of one run through the model, unless one image has more."""
+
+
+class VisionEncoder:
+    """A vision encoder and its language model's projector, on packed batches of any strategy.
+
+    Args:
+        model: The model, on its device.
+        recipe: How its images are preprocessed; needed by `encode` alone.
+        max_patches: Patches of one run through the model; larger batches are cut between images.
+        graphs: Sequence lengths for which the blocks are captured as CUDA graphs; see `GraphRunner`.
+
+    Make one with `VisionEncoder.from_pretrained`.
+    """
+
+    def __init__(
+        self,
+        model: VisionModel,
+        recipe: Recipe | None = None,
+        *,
+        max_patches: int = MAX_PATCHES,
+        graphs: Sequence[int] = (),
+    ) -> None:
+        if max_patches < 1:
+            raise ValueError(f"max_patches must be at least 1, got {max_patches}")
+        self.model = model
+        self.recipe = recipe
+        self.max_patches = max_patches
+        self._forward = GraphRunner(model, graphs) if graphs else model
+        self._checked: set[Recipe] = set()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        directory: str | os.PathLike[str],
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        recipe: Recipe | None = None,
+        fold: bool = True,
+        max_patches: int = MAX_PATCHES,
+        graphs: Sequence[int] = (),
+    ) -> VisionEncoder:
+        """The encoder of a checkpoint.
+
+        Args:
+            directory: A checkpoint in transformers' format, or one of the authors' that `docs/encoder.md` lists:
+                `config.json` and safetensors files, of a whole model or of its vision tower. Only the encoder's tensors
+                are read.
+            device: Where to; by default the current CUDA device, or the CPU where there is none.
+            dtype: Of weights and tokens; by default that of `config.json`.
+            recipe: How images are preprocessed; by default as the checkpoint's processor configuration says.
+            fold: Whether normalisation is part of the weights, and patches are uint8.
+            max_patches: As of the class.
+            graphs: As of the class.
+
+        Raises:
+            CheckpointError: It is no checkpoint of a known encoder, or its tensors do not fit its configuration.
+        """
+        path = Path(directory)
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            if device == "cpu":
+                log.warning("no CUDA device: the encoder runs on the CPU")
+        device = torch.device(device)
+        model = load_model(path, device, dtype, fold=fold)
+        return cls(model, recipe or read_recipe(path), max_patches=max_patches, graphs=graphs)
+
+    @property
+    def config(self) -> EncoderConfig:
+        """What the model is made of."""
+        return self.model.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of weights and tokens."""
+        return self.model.dtype
+
+    @property
+    def input_dtype(self) -> str:
+        """The `dtype` of the processor whose batches it takes."""
+        return "uint8" if self.model.patch_embed.fold else "float32"
+
+    def __repr__(self) -> str:
+        return f"VisionEncoder({self.config.name}, {self.dtype}, {self.device})"
+
+    def __call__(self, batch: Batch) -> EncoderOutput:
+        """The tokens of a batch's images.
+
+        Args:
+            batch: Of `Processor(recipe, layout="packed", dtype="uint8")`; float32 for an encoder with `fold=False`.
+
+        Raises:
+            ValueError: The batch is not packed, or was made for another encoder.
+        """
+        return self.run(self.prepare(batch))
+
+    def prepare(self, batch: Batch) -> list[Part]:
+        """What of a batch goes through the model at once, with all that can be computed before: the host's share.
+
+        Raises:
+            ValueError: As of a call.
+        """
+        for plan in batch.plans:
+            if plan is not None:
+                self._check(plan.recipe)
+                break
+        whole = Part.of(batch)
+        parts = [whole.images_between(*ends) for ends in self._cut(batch)]
+        for part in parts:
+            part.layout = self._layout(part)
+        return parts
+
+    def run(self, parts: Sequence[Part], patches: torch.Tensor | None = None) -> EncoderOutput:
+        """The tokens of what `prepare` gave; `patches` are those of all parts, where they are on the device already."""
+        outputs, start = [], 0
+        for part in parts:
+            end = start + len(part.patches)
+            placed = part if patches is None else replace(part, patches=patches[start:end])
+            outputs += self._run(placed)
+            start = end
+        return EncoderOutput.join(outputs)
+
+    def encode(self, images: Any, *, num_threads: int | None = None) -> EncoderOutput:
+        """The tokens of images: preprocessing, copies and the encoder overlap.
+
+        Args:
+            images: One image or a list of them, as a `Processor` takes them.
+            num_threads: Of preprocessing; as of `Processor`.
+
+        Raises:
+            VlmresError: An image cannot be used; the message starts with its index.
+            OSError: A file cannot be read.
+            ValueError: There are no images, or the encoder has no recipe.
+        """
+        outputs = []
+        for group in self.stream(images, num_threads=num_threads):
+            for index, error in group.errors.items():
+                raise with_index(error, index) from error
+            if group.output is not None:
+                outputs.append(group.output)
+        return EncoderOutput.join(outputs)
+
+    def stream(self, images: Any, *, num_threads: int | None = None) -> Iterator[EncodedGroup]:
+        """As `encode`, group by group, as soon as each is done; bad images are reported beside the others."""
+        items = as_list(images)
+        if not items:
+            raise ValueError("images is empty")
+        return encode_groups(self, items, num_threads=num_threads)
+
+    def _cut(self, batch: Batch) -> list[tuple[int, int]]:
+        """Ranges of consecutive images of at most `max_patches`."""
+        counts = [plan.num_patches for plan in batch.plans if plan is not None]
+        if not counts:
+            raise ValueError("the batch has no images")
+        return cut(counts, self.max_patches)
+
+    def _check(self, recipe: Recipe) -> None:
+        """Refuses patches that the weights were not made for."""
+        if recipe in self._checked:
+            return
+        params, patch = recipe.params, self.config.patch
+        wanted: dict[str, Any] = {"patch_size": patch.size}
+        if self.model.patch_embed.fold:
+            wanted |= {"image_mean": patch.mean, "image_std": patch.std}
+        for name, value in wanted.items():
+            found = params.get(name, value)
+            same = np.allclose(found, value, rtol=1e-6, atol=0) if name != "patch_size" else found == value
+            if not same:
+                raise ValueError(f"the batch's recipe {recipe.name} has {name} {found}, the encoder {value}")
+        self._checked.add(recipe)
+
+    def _run(self, part: Part) -> list[EncoderOutput]:
+        """One run, or several smaller ones where memory does not suffice."""
+        try:
+            return [self._encode(part)]
+        except torch.OutOfMemoryError:
+            if len(part.images) == 1:
+                raise
+        torch.cuda.empty_cache()
+        log.info("out of memory with %d patches: trying halves", len(part.patches))
+        return [output for half in part.halves() for output in self._run(half)]
+
+    def _layout(self, part: Part) -> Layout:
+        group = choose_backend(self.device.type, self.dtype) == "sdpa"
+        return build_layout(self.config, part.grids, part.positions, part.images, group=group)
+
+    def _encode(self, part: Part) -> EncoderOutput:
+        device = self.device
+        pin = device.type == "cuda"
+        layout = part.layout or self._layout(part)
+        with torch.inference_mode():
+            placed = layout.to(device, pin=pin)
+            patches = part.patches
+            if patches.device != device:
+                patches = (patches.pin_memory() if pin else patches).to(device, non_blocking=pin)
+            result = self._forward(patches, placed)
+        return EncoderOutput(result.tokens, layout.cu_seqlens, result.deepstack)

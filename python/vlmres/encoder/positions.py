@@ -1,0 +1,182 @@
+"""Position schemes: learned tables, rotary angles, SAM's decomposed relative positions."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmres.encoder.config import Rotary, Table
+
+# Resampled tables that are kept for the next batch.
+_CACHE_BYTES = 256 << 20
+
+
+def frequencies(config: Rotary, head_dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What turns each pair of a head's values: float32 frequencies and int64 axes (0 row, 1 column), [head_dim / 2].
+
+    Pair i is values i and i + head_dim / 2, as in transformers.
+    """
+    half = head_dim // 2
+    cpu = torch.device("cpu")
+
+    def powers(count: int, dim: int) -> torch.Tensor:
+        steps = torch.arange(0, 2 * count, 2, dtype=torch.float32, device=cpu) / dim
+        return 1.0 / (config.theta**steps)
+
+    row, col = torch.zeros(half, dtype=torch.int64, device=cpu), torch.ones(half, dtype=torch.int64, device=cpu)
+    quarter = half // 2
+    if config.kind == "sequence":
+        return powers(half, head_dim), row
+    if config.kind == "split":
+        both = powers(half, head_dim)
+        return torch.cat([both[0::2], both[1::2]]), torch.cat([row[:quarter], col[quarter:]])
+    both = powers(quarter, half)
+    if config.kind == "axial":
+        return torch.cat([both, both]), torch.cat([row[:quarter], col[quarter:]])
+    axes = torch.stack([col[:quarter], row[:quarter]], dim=1).flatten()
+    return both.repeat_interleave(2), axes
+
+
+class RotaryEmbedding(nn.Module):
+    """Cosines and sines for coordinates."""
+
+    frequency: torch.Tensor
+    axis: torch.Tensor
+
+    def __init__(self, config: Rotary, head_dim: int) -> None:
+        super().__init__()
+        frequency, axis = frequencies(config, head_dim)
+        self.register_buffer("frequency", frequency, persistent=False)
+        self.register_buffer("axis", axis, persistent=False)
+
+    def forward(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """From int [tokens, 2] (row, col) to float32 cosines and sines [tokens, 1, head_dim / 2]."""
+        angles = (positions[:, self.axis].float() * self.frequency).unsqueeze(1)
+        return angles.cos(), angles.sin()
+
+    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+        frequency = self.frequency
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        # Moves with the model, and stays float32.
+        self.frequency = frequency.to(self.frequency.device)
+        return self
+
+
+def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Turns pairs in float32; x [tokens, heads, head_dim] keeps its dtype."""
+    first, second = x.float().chunk(2, dim=-1)
+    turned = torch.addcmul(first * cos, second, sin, value=-1), torch.addcmul(second * cos, first, sin)
+    return torch.cat([half.to(x.dtype) for half in turned], dim=-1)
+
+
+class PositionTable(nn.Module):
+    """A learned table, resampled to each grid in float32."""
+
+    def __init__(self, config: Table, width: int, *, prefix: int) -> None:
+        super().__init__()
+        self.config = config
+        self.prefix = prefix
+        """Rows for tokens that are no patches, before the grid's."""
+        self.weight = nn.Parameter(torch.empty(prefix + config.rows * config.cols, width).normal_(std=0.02))
+        self._cache: OrderedDict[tuple[int, ...], torch.Tensor] = OrderedDict()
+        self._cached = 0
+
+    def forward(self, grids: Sequence[tuple[int, int]], merge: int) -> torch.Tensor:
+        """Rows for all patches of segments, [patches, width]; in merge order where `merge` > 1."""
+        return torch.cat([self._grid(rows, cols, merge) for rows, cols in grids])
+
+    def _grid(self, rows: int, cols: int, merge: int) -> torch.Tensor:
+        weight = self.weight
+        if weight.requires_grad and torch.is_grad_enabled():
+            return self._resample(rows, cols, merge)
+        version = 0 if weight.is_inference() else weight._version
+        key = (rows, cols, merge, version, weight.data_ptr())
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        table = self._resample(rows, cols, merge)
+        self._cache[key] = table
+        self._cached += table.nbytes
+        while self._cached > _CACHE_BYTES and len(self._cache) > 1:
+            self._cached -= self._cache.popitem(last=False)[1].nbytes
+        return table
+
+    def _resample(self, rows: int, cols: int, merge: int) -> torch.Tensor:
+        config = self.config
+        table = self.weight[self.prefix :]
+        if (rows, cols) != (config.rows, config.cols):
+            grid = table.float().view(1, config.rows, config.cols, -1).permute(0, 3, 1, 2)
+            # torch 2.15's antialiased kernels give wrong rows for channels-last input and one output column.
+            grid = grid.contiguous()
+            grid = functional.interpolate(
+                grid,
+                size=(rows, cols),
+                mode=config.mode,
+                align_corners=config.align_corners,
+                antialias=config.antialias,
+            )
+            table = grid[0].flatten(1).T.to(self.weight.dtype)
+        if merge > 1:
+            table = table.view(rows // merge, merge, cols // merge, merge, -1).transpose(1, 2).flatten(0, 3)
+        return table.contiguous()
+
+
+class RelativePositions(nn.Module):
+    """SAM's decomposed relative positions, as extra dimensions of q and k.
+
+    SAM adds q·R(row_q - row_k) + q·C(col_q - col_k) to each score, with q unscaled. That is the dot product of the two
+    vectors of all q·R(row_q - i) and q·C(col_q - j) with one-hot codes of the key's row and column. So appending them
+    to q and k gives the same scores from any attention kernel, without a matrix of tokens by tokens.
+    Source: arXiv:2304.02643 and arXiv:2112.01526, equation 4; transformers' SAM attention.
+    """
+
+    def __init__(self, side: int, head_dim: int) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(torch.empty(2 * side - 1, head_dim).normal_(std=0.02))
+        self.cols = nn.Parameter(torch.empty(2 * side - 1, head_dim).normal_(std=0.02))
+
+    def forward(self, q: torch.Tensor, grids: Sequence[tuple[int, int, int]], dims: tuple[int, int]) -> torch.Tensor:
+        """The extra dimensions of q.
+
+        Args:
+            q: [tokens, heads, head_dim], segment after segment in raster order.
+            grids: (count, rows, cols) of runs of equal segments.
+            dims: Most rows and most columns of any.
+
+        Returns:
+            [tokens, heads, sum(dims)].
+        """
+        outputs, start = [], 0
+        for count, rows, cols in grids:
+            end = start + count * rows * cols
+            part = q[start:end].unflatten(0, (count, rows, cols))
+            by_row = torch.einsum("brchd,rkd->brchk", part, self._distances(self.rows, rows))
+            by_col = torch.einsum("brchd,ckd->brchk", part, self._distances(self.cols, cols))
+            by_row = functional.pad(by_row, (0, dims[0] - rows))
+            by_col = functional.pad(by_col, (0, dims[1] - cols))
+            outputs.append(torch.cat([by_row, by_col], dim=-1).flatten(0, 2))
+            start = end
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    @staticmethod
+    def _distances(table: torch.Tensor, side: int) -> torch.Tensor:
+        """[side, side, head_dim]: the row of `table` for each pair of places, resampled to 2 side - 1 distances."""
+        wanted = 2 * side - 1
+        if wanted != len(table):
+            table = functional.interpolate(table.T.unsqueeze(0), size=wanted, mode="linear")[0].T
+        places = torch.arange(side, device=table.device)
+        return table[places[:, None] - places[None, :] + side - 1]
+
+
+def one_hot_places(places: torch.Tensor, dims: tuple[int, int], dtype: torch.dtype) -> torch.Tensor:
+    """Codes of keys' rows and columns: int32 [tokens, 2] to [tokens, 1, sum(dims)]."""
+    rows = places[:, :1] == torch.arange(dims[0], device=places.device)
+    cols = places[:, 1:] == torch.arange(dims[1], device=places.device)
+    return torch.cat([rows, cols], dim=1).unsqueeze(1).to(dtype)

@@ -1,0 +1,88 @@
+"""`vlmres encode` as a user runs it."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from tests.encoder.conftest import Checkpoint
+from tests.images import image
+from vlmres.cli.app import app
+from vlmres.encoder import VisionEncoder
+
+PROCESSOR = {
+    "image_processor_type": "Qwen2VLImageProcessor",
+    "min_pixels": 1024,
+    "max_pixels": 16384,
+    "patch_size": 16,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+    "processor_class": "Qwen3VLProcessor",
+}
+
+
+@pytest.fixture
+def folder(checkpoint: Checkpoint, tmp_path: Path) -> Path:
+    """A checkpoint with a processor's configuration, and images beside it."""
+    copied = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint("qwen3-vl")[1], copied)
+    (copied / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    images = tmp_path / "images"
+    images.mkdir()
+    for index, size in enumerate([(100, 60), (64, 200), (90, 90)]):
+        image(*size, seed=index).save(images / f"{index}.png")
+    return tmp_path
+
+
+def test_shards_hold_the_tokens(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "images" / "3.png").write_bytes(b"no image")
+    arguments = ["encode", str(folder / "images"), "-c", str(folder / "checkpoint"), "-o", str(folder / "out")]
+    with caplog.at_level(logging.WARNING, "vlmres.encoder"):
+        result = CliRunner().invoke(app, [*arguments, "--shard-size", "2"])
+    assert result.exit_code == 1, result.output
+    if not torch.cuda.is_available():
+        assert "the encoder runs on the CPU" in caplog.text
+    assert "3 images, 1 failed; 2 shards written, 0 kept" in result.output
+    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    encoder = VisionEncoder.from_pretrained(folder / "checkpoint", "cpu")
+    wanted = encoder.encode([folder / "images" / f"{index}.png" for index in range(3)])
+    assert [item.get("tokens") for item in manifest["images"]] == [*torch.diff(wanted.cu_seqlens).tolist(), None]
+    shards = [load_file(folder / "out" / name) for name in manifest["shards"]]
+    assert torch.equal(torch.cat([shard["tokens"] for shard in shards]), wanted.tokens)
+    assert torch.equal(torch.cat([shard["deepstack.1"] for shard in shards]), wanted.deepstack[1])
+    for item, tokens in zip(manifest["images"], wanted.split(), strict=False):
+        first, last = item["rows"]["tokens"]
+        shard = shards[manifest["shards"].index(item["shard"])]
+        assert torch.equal(shard["tokens"][first:last], tokens)
+    again = CliRunner().invoke(app, [*arguments, "--shard-size", "2"])
+    assert "0 shards written, 2 kept" in again.output
+    other = CliRunner().invoke(app, [*arguments, "--dtype", "bfloat16"])
+    assert other.exit_code == 2
+    assert "dtype" in other.output
+
+
+def _words(text: str) -> str:
+    """Without the frame that help is set in, and its line breaks."""
+    return " ".join(text.replace("│", " ").split())
+
+
+def test_wrong_usage(folder: Path) -> None:
+    out = str(folder / "out")
+    images = str(folder / "images")
+    empty = folder / "empty"
+    empty.mkdir()
+    result = CliRunner().invoke(app, ["encode", images, "-c", str(empty), "-o", out])
+    assert result.exit_code == 2
+    assert "has no known image processor" in _words(result.output)
+    result = CliRunner().invoke(app, ["encode", images, "-c", str(empty), "-o", out, "-r", "qwen3-vl"])
+    assert result.exit_code == 2
+    assert "config.json" in result.output
+    checkpoint = str(folder / "checkpoint")
+    result = CliRunner().invoke(app, ["encode", images, "-c", checkpoint, "-o", out, "--device", "abacus"])
+    assert result.exit_code == 2
+    assert "abacus" in result.output

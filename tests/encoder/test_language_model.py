@@ -1,0 +1,157 @@
+"""Images in, logits out: our processor and encoder before a tiny model's own language model, against all its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import save_file
+from transformers import models
+
+import vlmres
+from tests.encoder.tiny import CASES, SAM, TEXT, VIT, randomize
+from tests.images import image
+from vlmres.encoder import EncoderOutput, VisionEncoder
+
+IMAGE = 90
+SIZES = [(100, 60), (31, 90), (64, 64), (200, 33)]
+
+
+@dataclass
+class Whole:
+    """A model, its recipe, and how the reference's batch is passed to it."""
+
+    build: Callable[[], Any]
+    recipe: str
+    overrides: dict[str, Any]
+    inputs: Callable[[vlmres.Batch], dict[str, Any]]
+    extra: int = 0
+    """Tokens that the processor adds around an image's, and the model does not make."""
+
+
+def _tensors(batch: vlmres.Batch) -> dict[str, Any]:
+    tensors = batch.torch()
+    return {key: tensors[key] for key in tensors if key != "num_patches"}
+
+
+def _deepseek(batch: vlmres.Batch) -> dict[str, Any]:
+    tensors = batch.torch()
+    grids = tensors["images_spatial_crop"].tolist()
+    tiles = [cols * rows if cols * rows > 1 else 0 for cols, rows in grids]
+    local = tensors["images_crop"] if sum(tiles) else None
+    return {
+        "pixel_values": tensors["pixel_values"],
+        "pixel_values_local": local,
+        "num_local_patches": tiles,
+        "patches_grid": grids,
+    }
+
+
+def _llava_next() -> Any:
+    config = transformers.LlavaNextConfig(
+        vision_config=transformers.CLIPVisionConfig(**VIT),
+        text_config=transformers.LlamaConfig(**TEXT),
+        image_token_index=IMAGE,
+        image_grid_pinpoints=PINPOINTS,
+    )
+    return transformers.LlavaNextForConditionalGeneration(config)
+
+
+def _llava() -> Any:
+    model = CASES["llava"].build()
+    model.config.image_token_id = IMAGE
+    return model
+
+
+def _ocr(module: Any, name: str, vision: dict[str, Any]) -> Any:
+    text = {**TEXT, "mlp_layer_types": ["dense", "dense"], "n_routed_experts": 2, "num_experts_per_tok": 1}
+    config = getattr(module, f"{name}Config")(vision_config=vision, text_config=text, image_token_id=IMAGE)
+    return getattr(module, f"{name}ForConditionalGeneration")(config)
+
+
+def _unlimited_ocr() -> Any:
+    vision = {"sam_config": {**SAM, "downsample_channels": [40, 48]}, "encoder_config": {**VIT, "image_size": 28}}
+    return _ocr(models.unlimited_ocr, "UnlimitedOcr", vision)
+
+
+def _deepseek_ocr2() -> Any:
+    encoder = {**TEXT, "hidden_size": 48, "num_attention_heads": 3, "num_key_value_heads": 3}
+    vision = {"sam_config": {**SAM, "downsample_channels": [40, 48]}, "encoder_config": encoder}
+    return _ocr(models.deepseek_ocr2, "DeepseekOcr2", vision)
+
+
+PINPOINTS = [[56, 112], [112, 56], [112, 112], [168, 56], [56, 168]]
+SMALL = {"min_pixels": 1024, "max_pixels": 16384}
+DEEPSEEK = {"base_size": 128, "tile_size": 80, "tile_over": 80}
+
+MODELS = {
+    "qwen2-vl": Whole(CASES["qwen2-vl"].build, "qwen2-vl", SMALL, _tensors),
+    "qwen2.5-vl": Whole(CASES["qwen2.5-vl"].build, "qwen2.5-vl", SMALL, _tensors),
+    "qwen3-vl": Whole(CASES["qwen3-vl"].build, "qwen3-vl", SMALL, _tensors),
+    "internvl": Whole(CASES["internvl"].build, "internvl2", {"image_size": 56, "max_tiles": 6}, _tensors, extra=2),
+    "llava": Whole(_llava, "llava-1.5", {"shortest_edge": 56, "crop_width": 56, "crop_height": 56}, _tensors),
+    "llava-next": Whole(_llava_next, "llava-next", {"image_size": 56, "image_grid_pinpoints": PINPOINTS}, _tensors),
+    "deepseek-ocr": Whole(_unlimited_ocr, "deepseek-ocr-gundam", DEEPSEEK, _deepseek),
+    "deepseek-ocr-whole": Whole(_unlimited_ocr, "deepseek-ocr-base", {"base_size": 128}, _deepseek),
+    "deepseek-ocr-2": Whole(_deepseek_ocr2, "deepseek-ocr-2", {"image_size": 1024, "tile_size": 768}, _tensors),
+}
+
+
+@pytest.fixture(params=MODELS, scope="module")
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Whole, Any, Path]:
+    """A model with random parameters, and its checkpoint."""
+    torch.set_num_threads(1)
+    found = MODELS[request.param]
+    model = found.build().eval().requires_grad_(False)
+    randomize(model)
+    folder = tmp_path_factory.mktemp(request.param)
+    model.config.save_pretrained(folder)
+    save_file({name: tensor.clone() for name, tensor in model.state_dict().items()}, folder / "model.safetensors")
+    return found, model, folder
+
+
+def test_logits(whole: tuple[Whole, Any, Path]) -> None:
+    found, model, folder = whole
+    recipe = vlmres.Recipe.load(found.recipe, **found.overrides)
+    encoder = VisionEncoder.from_pretrained(folder, "cpu", torch.float32, recipe=recipe)
+    # The reference normalises by what its processor says, and so did `from_pretrained`.
+    assert encoder.config.patch.mean == tuple(recipe.params["image_mean"])
+    sizes = SIZES if found.recipe != "deepseek-ocr-2" else SIZES[:2]
+    images = [image(*size, seed=index) for index, size in enumerate(sizes)]
+    batch = vlmres.Processor(recipe, layout="packed", dtype="uint8", arithmetic="pillow-13")(images)
+    out = encoder(batch)
+    counts = torch.diff(out.cu_seqlens).tolist()
+    assert counts == [plan.num_tokens - found.extra for plan in batch.plans if plan is not None]
+    hf = vlmres.Processor(recipe, arithmetic="pillow-13")(images)
+    inputs = _prompt(counts)
+    with torch.inference_mode():
+        kwargs = found.inputs(hf)
+        wanted = model(**inputs, **kwargs).logits
+        grids = {key: value for key, value in kwargs.items() if key == "image_grid_thw"}
+        tokens = model(**inputs, **grids, mm_encoder_outputs={"image": _as_output(model, out)}).logits
+    assert float((tokens - wanted).abs().max()) <= 1e-4
+    assert float(wanted.std()) > 1e-3
+
+
+def _prompt(counts: list[int]) -> dict[str, torch.Tensor]:
+    """A sequence with a place for every image's tokens."""
+    ids = [1, 2]
+    for count in counts:
+        ids += [IMAGE] * count + [3, 4]
+    input_ids = torch.tensor([ids])
+    return {"input_ids": input_ids, "mm_token_type_ids": (input_ids == IMAGE).int()}
+
+
+def _as_output(model: Any, out: EncoderOutput) -> Any:
+    """As the model's own `get_image_features` returns it; InternVL's is one tensor of tiles."""
+    tokens: Any = out.split()
+    if isinstance(model, transformers.InternVLForConditionalGeneration):
+        tokens = out.tokens.unsqueeze(0)
+    deepstack = [level.split(torch.diff(out.cu_seqlens).tolist()) for level in out.deepstack]
+    return SimpleNamespace(pooler_output=tokens, deepstack_features=deepstack)

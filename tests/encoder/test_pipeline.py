@@ -1,0 +1,213 @@
+"""Batches and images to tokens: cut, out of memory, errors, and threads at the same time."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import vlmres
+from tests.encoder.conftest import Checkpoint
+from tests.encoder.packing import relative_error
+from tests.images import image, pixels
+from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel
+from vlmres.encoder.stream import cut, estimate_patches
+
+SIZES = [(100, 60), (64, 200), (90, 90), (33, 160), (128, 128), (70, 40)]
+
+
+@pytest.fixture(scope="module")
+def recipe() -> vlmres.Recipe:
+    return vlmres.Recipe.load("qwen3-vl", min_pixels=1024, max_pixels=16384)
+
+
+@pytest.fixture
+def encoder(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> VisionEncoder:
+    return VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cpu", torch.float32, recipe=recipe)
+
+
+def _batch(recipe: vlmres.Recipe, dtype: Any = "uint8") -> vlmres.Batch:
+    images = [image(*size, seed=index) for index, size in enumerate(SIZES)]
+    return vlmres.Processor(recipe, layout="packed", dtype=dtype)(images)
+
+
+def _same(found: EncoderOutput, wanted: EncoderOutput, bound: float = 1e-6) -> None:
+    assert torch.equal(found.cu_seqlens, wanted.cu_seqlens)
+    assert found.cu_seqlens.dtype == torch.int32
+    assert relative_error(found.tokens, wanted.tokens) <= bound
+    assert len(found.deepstack) == len(wanted.deepstack) == 2
+    for level, expected in zip(found.deepstack, wanted.deepstack, strict=True):
+        assert relative_error(level, expected) <= bound
+
+
+def test_batches_are_cut_between_images(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
+    batch = _batch(recipe)
+    wanted = encoder(batch)
+    assert torch.diff(wanted.cu_seqlens).tolist() == batch.num_tokens
+    assert [len(tokens) for tokens in wanted.split()] == batch.num_tokens
+    assert len(wanted) == len(SIZES)
+    for most in (1, 70, 100):
+        encoder.max_patches = most
+        _same(encoder(batch), wanted)
+
+
+def test_cut() -> None:
+    assert cut([5, 5, 5], 10) == [(0, 2), (2, 3)]
+    assert cut([20, 1, 1], 10) == [(0, 1), (1, 3)]
+    assert cut([1], 10) == [(0, 1)]
+    assert cut([0, 0, 4], 1) == [(0, 2), (2, 3)]
+
+
+def test_out_of_memory_halves(encoder: VisionEncoder, recipe: vlmres.Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = _batch(recipe)
+    wanted = encoder(batch)
+    forward, runs = VisionModel.forward, []
+
+    def scarce(self: VisionModel, patches: torch.Tensor, layout: Any) -> Any:
+        runs.append(len(patches))
+        if len(patches) > 70:
+            raise torch.OutOfMemoryError("scarce")
+        return forward(self, patches, layout)
+
+    monkeypatch.setattr(VisionModel, "forward", scarce)
+    _same(encoder(batch), wanted)
+    assert max(runs) > 70
+    monkeypatch.setattr(VisionModel, "forward", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("none")))
+    with pytest.raises(torch.OutOfMemoryError):
+        encoder(batch)
+
+
+def test_encode_equals_one_batch(encoder: VisionEncoder, recipe: vlmres.Recipe, tmp_path: Path) -> None:
+    """Files, bytes, arrays and PIL images; one group or many."""
+    wanted = encoder(_batch(recipe))
+    items: list[Any] = [image(*size, seed=index) for index, size in enumerate(SIZES)]
+    for index in (0, 1):
+        items[index].save(tmp_path / f"{index}.png")
+        items[index] = tmp_path / f"{index}.png"
+    items[1] = items[1].read_bytes()
+    items[2] = pixels(*SIZES[2], seed=2)
+    items[3] = torch.from_numpy(pixels(*SIZES[3], seed=3)).permute(2, 0, 1)
+    processor = vlmres.Processor(recipe)
+    counts = [plan.num_patches for plan in _batch(recipe).plans if plan is not None]
+    assert [estimate_patches(item, processor) for item in items] == counts
+    assert estimate_patches(object(), processor) == 0
+    _same(encoder.encode(items), wanted)
+    encoder.max_patches = 60
+    _same(encoder.encode(items, num_threads=1), wanted)
+    assert len(encoder.encode(items[0])) == 1
+
+
+def test_bad_images_are_named_by_their_place_in_the_call(encoder: VisionEncoder) -> None:
+    encoder.max_patches = 40
+    items: list[Any] = [image(64, 64), image(64, 64), b"no image", image(90, 64)]
+    with pytest.raises(vlmres.DecodeError, match=r"^image 2: "):
+        encoder.encode(items)
+    groups = list(encoder.stream(items))
+    assert [index for group in groups for index in group.indices] == [0, 1, 3]
+    assert [index for group in groups for index in group.errors] == [2]
+    assert sum(group.count for group in groups) == 4
+    outputs = [group.output for group in groups if group.output is not None]
+    assert len(EncoderOutput.join(outputs)) == 3
+    with pytest.raises(vlmres.DecodeError, match=r"^image 0: "):
+        encoder.encode(b"no image")
+    with pytest.raises(ValueError, match="images is empty"):
+        encoder.encode([])
+
+
+def test_preprocessing_runs_beside_the_encoder(encoder: VisionEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second group is being prepared before the first is encoded."""
+    encoder.max_patches = 1
+    second = threading.Event()
+    call = vlmres.Processor.__call__
+    calls: list[int] = []
+
+    def prepare(self: vlmres.Processor, *args: Any, **kwargs: Any) -> vlmres.Batch:
+        calls.append(1)
+        if len(calls) == 2:
+            second.set()
+        return call(self, *args, **kwargs)
+
+    forward = VisionModel.forward
+
+    def wait(self: VisionModel, *args: Any) -> Any:
+        assert second.wait(30)
+        return forward(self, *args)
+
+    monkeypatch.setattr(vlmres.Processor, "__call__", prepare)
+    monkeypatch.setattr(VisionModel, "forward", wait)
+    assert len(encoder.encode([image(64, 64), image(64, 64)])) == 2
+
+
+def test_batches_of_another_recipe_are_refused(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
+    other = recipe.replace(image_mean=[0.4, 0.5, 0.5])
+    with pytest.raises(ValueError, match=r"recipe qwen3-vl has image_mean \[0.4, 0.5, 0.5\], the encoder \(0.5"):
+        encoder(_batch(other))
+    with pytest.raises(ValueError, match="patch_size 14, the encoder 16"):
+        encoder(_batch(vlmres.Recipe.load("qwen2-vl", min_pixels=1024, max_pixels=16384)))
+    with pytest.raises(AttributeError, match='layout="packed"'):
+        encoder(vlmres.Processor(recipe, dtype="uint8")(image(64, 64)))
+    with pytest.raises(TypeError, match="normalisation is folded"):
+        encoder(_batch(recipe, "float32"))
+
+
+def test_unfolded(checkpoint: Checkpoint, recipe: vlmres.Recipe, encoder: VisionEncoder) -> None:
+    """Values normalised by the processor, and the reference's own first operation."""
+    plain = VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cpu", torch.float32, recipe=recipe, fold=False)
+    assert (plain.input_dtype, encoder.input_dtype) == ("float32", "uint8")
+    _same(plain(_batch(recipe, "float32")), encoder(_batch(recipe)), 1e-5)
+    _same(plain.encode([image(*size, seed=index) for index, size in enumerate(SIZES)]), encoder(_batch(recipe)), 1e-5)
+
+
+def test_without_a_recipe(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> None:
+    encoder = VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cpu", torch.float32)
+    assert encoder.recipe is None
+    with pytest.raises(ValueError, match="give VisionEncoder a recipe"):
+        encoder.encode(image(64, 64))
+    assert len(encoder(_batch(recipe))) == len(SIZES)
+    with pytest.raises(ValueError, match="max_patches must be at least 1, got 0"):
+        VisionEncoder(encoder.model, max_patches=0)
+
+
+def test_gradients_reach_the_weights(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
+    """The model is an ordinary module: it can be trained."""
+    from vlmres.encoder import build_layout
+
+    batch = _batch(recipe)
+    encoder.model.requires_grad_(True)
+    layout = build_layout(encoder.config, batch.grids, batch.positions)
+    out = encoder.model(torch.from_numpy(batch.patches), layout)
+    (out.tokens.square().sum() + sum(level.square().sum() for level in out.deepstack)).backward()
+    assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in encoder.model.parameters())
+
+
+def test_tables_are_kept_and_renewed(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
+    batch = _batch(recipe)
+    first = encoder(batch).tokens
+    assert torch.equal(encoder(batch).tokens, first)
+    with torch.no_grad():
+        dict(encoder.model.named_parameters())["towers.0.table.weight"].mul_(2)
+    assert not torch.equal(encoder(batch).tokens, first)
+
+
+def test_memory_of_a_batch_is_not_changed(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
+    batch = _batch(recipe)
+    before = batch.patches.copy()
+    encoder(batch)
+    np.testing.assert_array_equal(batch.patches, before)
+
+
+def test_siglip2_from_images(checkpoint: Checkpoint) -> None:
+    """A tower alone: the reference's padded batch, and our packed one, from the same images."""
+    recipe = vlmres.Recipe.load("siglip2-naflex", max_num_patches=64)
+    reference, folder = checkpoint("siglip2")
+    images = [image(*size, seed=index) for index, size in enumerate(SIZES)]
+    encoder = VisionEncoder.from_pretrained(folder, "cpu", torch.float32, recipe=recipe)
+    inputs = vlmres.Processor(recipe)(images).torch()
+    with torch.inference_mode():
+        states = reference(**inputs).last_hidden_state
+    for tokens, state in zip(encoder.encode(images).split(), states, strict=True):
+        assert relative_error(tokens, state[: len(tokens)]) <= 1e-5
