@@ -3,7 +3,7 @@
 
 use std::num::NonZeroUsize;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -31,17 +31,51 @@ impl Threads {
 /// limits included).
 pub fn default_threads() -> Threads {
     let asked = std::env::var("VLMRES_NUM_THREADS").ok().and_then(|text| text.trim().parse().ok());
-    Threads(asked.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN))
+    Threads(asked.unwrap_or_else(processors))
+}
+
+/// Processors that this process may use. Asking for the cgroup's limit reads files, a tenth of a small image's time, so it is
+/// asked for once, and again where the affinity has changed.
+fn processors() -> NonZeroUsize {
+    static KNOWN: AtomicU64 = AtomicU64::new(0);
+
+    let affinity = affinity();
+    let (known_affinity, known) = {
+        let known = KNOWN.load(Ordering::Relaxed);
+        (known >> 32, known & u64::from(u32::MAX))
+    };
+    if known_affinity == u64::from(affinity)
+        && let Some(known) = NonZeroUsize::new(known as usize)
+    {
+        return known;
+    }
+    let count = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    KNOWN.store(u64::from(affinity) << 32 | count.get().min(u32::MAX as usize) as u64, Ordering::Relaxed);
+    count
+}
+
+/// How many processors the affinity allows, where that is quickly known.
+fn affinity() -> u32 {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the set is ours, and all zeros is a valid one.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) == 0 {
+            return libc::CPU_COUNT(&set) as u32;
+        }
+    }
+    0
 }
 
 /// More threads than this only wait for each other.
 fn most_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).saturating_mul(4).max(16)
+    processors().get().saturating_mul(4).max(16)
 }
 
 /// Runs `run` on every job on at most `threads` threads, the caller's among them; results come in the jobs' order.
 pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J) -> R + Sync) -> Vec<R> {
-    let threads = threads.get().min(most_threads());
+    let threads = if jobs.len() < 2 { 1 } else { threads.get() };
+    let threads = if threads == 1 { 1 } else { threads.min(most_threads()) };
     let workers = threads.min(jobs.len());
     let pool = if workers > 1 { pool(threads - 1) } else { None };
     let Some(pool) = pool else {
