@@ -58,16 +58,24 @@ def outcome(processor: Any, images: Any, **kwargs: Any) -> Any:
         return f"{type(error)}: {error}"
 
 
-@pytest.mark.parametrize("arithmetic", ARITHMETICS)
-@pytest.mark.parametrize("recipe", sorted(hf.REFERENCES))
+# Recipes whose processors are left to transformers: their images stay nested, or come with other arguments, or their values
+# are bfloat16.
+LEFT = ("granite-docling", "idefics2", "idefics3", "llama4", "llava-onevision", "mllama", "smolvlm")
+
+
+@pytest.mark.parametrize(("recipe", "arithmetic"), hf.cases(sorted(hf.REFERENCES)))
 def test_settings_of_checkpoints(recipe: str, arithmetic: str, reasons: Reasons, runs: list[int]) -> None:
     original = hf.processor(recipe, arithmetic)
     both((original, accelerate(original)), [image(300, 200), image(800, 900)], return_tensors="pt")
-    assert (reasons(), runs) == ([], [2])
+    if recipe in LEFT:
+        assert len(reasons()) == 1
+        assert runs == []
+    else:
+        assert (reasons(), runs) == ([], [2])
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)
-@pytest.mark.parametrize("recipe", hf.DISTINCT)
+@pytest.mark.parametrize("recipe", hf.CORE)
 def test_results(recipe: str, arithmetic: str, reasons: Reasons, runs: list[int]) -> None:
     processors = pair(recipe, arithmetic)
     batches = [
@@ -84,7 +92,7 @@ def test_results(recipe: str, arithmetic: str, reasons: Reasons, runs: list[int]
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)
-@pytest.mark.parametrize("recipe", hf.DISTINCT)
+@pytest.mark.parametrize("recipe", hf.CORE)
 def test_arrays_and_tensors(recipe: str, arithmetic: str, reasons: Reasons, runs: list[int]) -> None:
     processors = pair(recipe, arithmetic)
     last = pixels(120, 90)
@@ -122,7 +130,7 @@ def test_modes(recipe: str, arithmetic: str) -> None:
 CALLS: list[tuple[str, dict[str, Any]]] = [
     *[
         (recipe, kwargs)
-        for recipe in hf.DISTINCT
+        for recipe in hf.CORE
         for kwargs in (
             {"do_normalize": False},
             {"do_rescale": False},
@@ -200,7 +208,6 @@ FALLBACKS: list[tuple[str, str, Any, dict[str, Any], str]] = [
     ("no crop", "llava-1.5", image(60, 60), {"do_center_crop": False}, "do_center_crop=false"),
     ("a step set to None", "llava-1.5", image(60, 60), {"do_center_crop": None}, "do_center_crop=false"),
     ("padding", "llava-1.5", image(60, 50), {"do_pad": True, "pad_size": {"height": 350, "width": 350}}, "sample"),
-    ("no tiles", "internvl2", image(60, 50), {"crop_to_patches": False}, "no recipe follows"),
     ("ragged tiles", "llava-next", image(60, 50), {"do_pad": False}, "do_pad=false"),
     ("two edges", "llava-1.5", image(60, 50), {"size": {"shortest_edge": 50, "longest_edge": 60}}, "longest_edge"),
     ("a gray image where colours stay", "siglip2-naflex", image(60, 50).convert("L"), {}, "mode L"),
@@ -293,7 +300,7 @@ def test_a_class_that_reads_images_in_its_own_way_is_returned(reasons: Reasons) 
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)
-@pytest.mark.parametrize("recipe", hf.DISTINCT)
+@pytest.mark.parametrize("recipe", hf.CORE)
 def test_it_is_what_it_was(recipe: str, arithmetic: str, tmp_path: Path) -> None:
     original, accelerated = pair(recipe, arithmetic)
     cls = type(original)
