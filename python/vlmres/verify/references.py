@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vlmres.processor import DType
+
 CLIP = {
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
     "image_std": [0.26862954, 0.26130258, 0.27577711],
@@ -27,7 +29,7 @@ class Reference:
     settings: dict[str, Any] = field(default_factory=dict)
     backends: tuple[Literal["torch", "pillow"], ...] = ("torch", "pillow")
     """Arithmetics that it exists in."""
-    dtype: str = "float32"
+    dtype: DType = "float32"
     """Type of its pixel values."""
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from vlmres._core import PlanError, Recipe, VlmresError, plan
 from vlmres.integrations.transformers.decline import DeclinedError
 from vlmres.integrations.transformers.route import make_processor
-from vlmres.processor import Processor
+from vlmres.processor import DType, Processor
 from vlmres.verify import references, tokens
 from vlmres.verify.cases import Case, draw
 
@@ -36,6 +36,7 @@ class Subject:
         reference: An image processor from an arithmetic and settings to change.
         counter: Makes the processor of transformers that counts tokens, or None.
         arithmetics: Those for which transformers has a backend.
+        dtype: Type of the reference's normalised values.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Subject:
         reference: Callable[..., Any],
         counter: Callable[[], Any | None],
         arithmetics: tuple[Arithmetic, ...] = ARITHMETICS,
+        dtype: DType = "float32",
     ) -> None:
         self.name = name
         self.option = option
@@ -53,14 +55,14 @@ class Subject:
         self.reference = reference
         self._counter = counter
         self.arithmetics = arithmetics
+        self.dtype: DType = dtype
 
     @staticmethod
     def of_recipe(name: str) -> Subject:
         """A built-in recipe with a reference in transformers."""
+        of, counter = references.REFERENCES[name], partial(tokens.processor_of, name)
         reference = partial(references.processor, name)
-        arithmetics = references.REFERENCES[name].backends
-        counter = partial(tokens.processor_of, name)
-        return Subject(name, f"--recipe {name}", Recipe.load(name), reference, counter, arithmetics)
+        return Subject(name, f"--recipe {name}", Recipe.load(name), reference, counter, of.backends, of.dtype)
 
     @staticmethod
     def of_checkpoint(directory: Path) -> Subject:
@@ -171,6 +173,8 @@ def compare(subject: Subject, arithmetic: Arithmetic, case: Case, reference: Any
         processor = make_processor(reference, vars(reference))
     else:
         processor = Processor(subject.recipe, arithmetic=arithmetic)
+    if processor.dtype != "uint8":  # not the pixels as they are
+        processor.dtype = subject.dtype
     expected, got = _outcome(reference, case.images, return_tensors="pt"), _outcome(processor, case.images)
     if isinstance(expected, Exception) or isinstance(got, Exception):
         if not isinstance(expected, Exception):
@@ -208,8 +212,10 @@ def _outcome(processor: Any, images: list[Any], **kwargs: Any) -> Any:
 def _compare(got: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     if list(got) != list(expected):
         raise MismatchError(f"keys {', '.join(got)}; transformers gives {', '.join(expected)}")
+    import torch
+
     for key, tensor in got.items():
-        wanted = expected[key]
+        wanted = torch.as_tensor(expected[key])  # some classes leave numbers in lists
         if tensor.dtype != wanted.dtype or tensor.shape != wanted.shape:
             ours, theirs = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, wanted))
             raise MismatchError(f"{key} is {ours}; transformers gives {theirs}")
