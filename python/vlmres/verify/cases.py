@@ -54,8 +54,11 @@ class Case:
         return images + settings
 
 
-def draw(seed: int, number: int, reference: Any) -> Case:
-    """The case of this number for an image processor of transformers; the same whenever it is drawn."""
+def draw(seed: int, number: int, reference: Any, fixed: tuple[str, ...] = ()) -> Case:
+    """The case of this number for an image processor of transformers; the same whenever it is drawn.
+
+    Settings named in `fixed` stay those of the image processor.
+    """
     rng = np.random.default_rng((seed, number))
     count = int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15]))
     forms = FORMS if reference.do_convert_rgb else PLAIN_FORMS
@@ -63,7 +66,8 @@ def draw(seed: int, number: int, reference: Any) -> Case:
     chosen = [str(rng.choice(forms, p=chances)) for _ in range(count)]
     sizes = [_size(rng) for _ in range(count)]
     images = [_image(rng, size, form) for size, form in zip(sizes, chosen, strict=True)]
-    return Case(number, _settings(rng, reference), images, sizes, chosen)
+    settings = {name: value for name, value in _settings(rng, reference).items() if name not in fixed}
+    return Case(number, settings, images, sizes, chosen)
 
 
 def _size(rng: np.random.Generator) -> Size:

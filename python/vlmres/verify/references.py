@@ -30,7 +30,11 @@ class Reference:
     backends: tuple[Literal["torch", "pillow"], ...] = ("torch", "pillow")
     """Arithmetics that it exists in."""
     dtype: DType = "float32"
-    """Type of its pixel values."""
+    """Type of its pixel values where it normalises."""
+    fixed: tuple[str, ...] = ()
+    """Settings of which its recipe has one value: cases leave them as they are."""
+    unlike: dict[str, Any] = field(default_factory=dict)
+    """Settings that its torchvision class follows as no other does, and no recipe: cases with them are left out."""
 
 
 _LLAVA = {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}, "resample": 3, **CLIP}
@@ -120,7 +124,8 @@ REFERENCES: dict[str, Reference] = {
     "dots.ocr": Reference("qwen2_vl", "Qwen2VLImageProcessor", _smart(3136, 11289600, 14, 1)),
     "ernie-4.5-vl": Reference("ernie4_5_vl_moe", "Ernie4_5_VLMoeImageProcessor", _smart(3136, 4842768, 14, 1)),
     "gemma3": Reference("gemma3", "Gemma3ImageProcessor", {**_square(896), "resample": 2, **HALF}),
-    "gemma4": Reference("gemma4", "Gemma4ImageProcessor", {"max_soft_tokens": 280}),
+    # It gives the number 0 to torchvision, whose "nearest" that is; to other classes it means "nearest-exact".
+    "gemma4": Reference("gemma4", "Gemma4ImageProcessor", {"max_soft_tokens": 280}, unlike={"resample": 0}),
     "glm-4.6v": Reference("glm46v", "Glm46VImageProcessor", _GLM),
     "glm-4v": Reference("glm4v", "Glm4vImageProcessor", _GLM),
     "glm-5-next": Reference("glm5_next", "Glm5NextImageProcessor", {"resample": 3, **CLIP}),
@@ -136,7 +141,7 @@ REFERENCES: dict[str, Reference] = {
         {"size": {"longest_edge": 1456}, "max_image_size": {"longest_edge": 364}, "resample": 1, **HALF},
     ),
     "kimi-k2.5": Reference("kimi_k25", "Kimi_K25ImageProcessor", {**HALF}, _TORCH_ONLY),
-    "lfm2-vl": Reference("lfm2_vl", "Lfm2VlImageProcessor", {**HALF}, _TORCH_ONLY),
+    "lfm2-vl": Reference("lfm2_vl", "Lfm2VlImageProcessor", {**HALF}, _TORCH_ONLY, fixed=("tile_size",)),
     "lighton-ocr": Reference(
         "pixtral",
         "PixtralImageProcessor",
