@@ -64,10 +64,12 @@ def test_every_reference(recipe: str, arithmetic: Arithmetic) -> None:
 
 
 def test_settings_that_no_recipe_follows_are_left_out() -> None:
-    tally = Tally(OF_RECIPE("gemma4"), "torch")
-    cases = list(verify(tally, 0, range(30)))
-    assert tally.left_out == sum(case.settings.get("resample") == 0 for case in cases) > 0
-    assert tally.failures == []
+    for recipe, setting, value, number in (("gemma4", "resample", 0, 6), ("llama4", "do_rescale", False, 11)):
+        tally = Tally(OF_RECIPE(recipe), "torch")
+        cases = list(verify(tally, 0, range(number, number + 3)))
+        assert [case.settings.get(setting) == value for case in cases] == [True, False, False]
+        assert tally.left_out == 1
+        assert tally.failures == []
     for name, settings in (("lfm2-vl", {"tile_size"}), ("deepseek-ocr-2", set())):
         subject = OF_RECIPE(name)
         drawn = [draw(0, number, subject.reference("torch"), subject.known.fixed).settings for number in range(30)]
@@ -108,9 +110,12 @@ def test_a_checkpoint(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_a_class_with_one_backend_and_another_type(tmp_path: Path) -> None:
     hf.processor("llama4", "torch", size={"height": 56, "width": 56}).save_pretrained(tmp_path / "llama")
-    result = run("verify", "--checkpoint", tmp_path / "llama", "--cases", "3")
-    (row,) = rows(result.stdout)
-    assert row[:7] == ["llama (llama4)", "torch", "3", "0", "0", "0", "-"]
+    subject = Subject.of_checkpoint(tmp_path / "llama")
+    assert (subject.name, subject.arithmetics) == ("llama (llama4)", ("torch",))
+    tally = Tally(subject, "torch")
+    list(verify(tally, 0, range(20, 23)))
+    assert tally.failures == []
+    assert (tally.cases, tally.left_out, tally.counted) == (3, 0, 0)
 
 
 USAGE: list[tuple[list[str], str]] = [

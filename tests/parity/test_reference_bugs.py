@@ -160,6 +160,8 @@ def test_llama4_normalises_in_bfloat16() -> None:
     got = vlmres.Processor("llama4")(picture).torch()["pixel_values"]
     assert got.dtype == torch.float32
     assert torch.equal(got, reference.float())
+    with pytest.raises(TypeError, match="float tensor"):
+        hf.processor("llama4", "torch", do_rescale=False)(picture)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,19 @@ PLAIN_FORMS = ("RGB", "array", "tensor")
 KINDS = ("noise", "binary", "checker", "gradient")
 
 # Settings that are lengths or counts, which a case makes smaller together: less work, and other numbers.
-SCALED = ("size", "crop_size", "tile_size", "image_grid_pinpoints", "max_num_patches")
+SCALED = (
+    "size",
+    "crop_size",
+    "tile_size",
+    "image_grid_pinpoints",
+    "max_num_patches",
+    "high_res_size",
+    "max_image_size",
+    "min_image_tokens",
+    "max_image_tokens",
+    "scale_resolution",
+    "max_patches",
+)
 FACTORS = (0.25, 0.5, 0.75)
 
 VALUES: tuple[dict[str, Any], ...] = (

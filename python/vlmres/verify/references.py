@@ -34,7 +34,7 @@ class Reference:
     fixed: tuple[str, ...] = ()
     """Settings of which its recipe has one value: cases leave them as they are."""
     unlike: dict[str, Any] = field(default_factory=dict)
-    """Settings that its torchvision class follows as no other does, and no recipe: cases with them are left out."""
+    """Settings that its torchvision class fails with, or follows as no other does: cases with them are left out."""
 
 
 _LLAVA = {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}, "resample": 3, **CLIP}
@@ -87,7 +87,12 @@ _ARIA_GRIDS = [(1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7), (1, 8), (2, 4), (
 _ARIA_GRIDS += [(4, 1), (4, 2), (5, 1), (6, 1), (7, 1), (8, 1)]
 
 REFERENCES: dict[str, Reference] = {
-    "aria": Reference("aria", "AriaImageProcessor", {"max_image_size": 980, "min_image_size": 336, **HALF}),
+    "aria": Reference(
+        "aria",
+        "AriaImageProcessor",
+        {"max_image_size": 980, "min_image_size": 336, **HALF},
+        fixed=("max_image_size",),
+    ),
     "aria-split": Reference(
         "aria",
         "AriaImageProcessor",
@@ -97,6 +102,7 @@ REFERENCES: dict[str, Reference] = {
             "split_resolutions": [[490 * rows, 490 * cols] for rows, cols in _ARIA_GRIDS],
             **HALF,
         },
+        fixed=("max_image_size",),
     ),
     "aya-vision": Reference(
         "got_ocr2", "GotOcr2ImageProcessor", {"crop_to_patches": True, "max_patches": 12, **_square(364), **HALF}
@@ -147,7 +153,15 @@ REFERENCES: dict[str, Reference] = {
         "PixtralImageProcessor",
         {"patch_size": {"height": 28, "width": 28}, "size": {"longest_edge": 1540}, **CLIP},
     ),
-    "llama4": Reference("llama4", "Llama4ImageProcessor", {**_square(336), **HALF}, _TORCH_ONLY, "bfloat16"),
+    # It normalises what it does not rescale as bytes, which torchvision refuses.
+    "llama4": Reference(
+        "llama4",
+        "Llama4ImageProcessor",
+        {**_square(336), **HALF},
+        _TORCH_ONLY,
+        "bfloat16",
+        unlike={"do_rescale": False},
+    ),
     "llava-onevision": Reference("llava_onevision", "LlavaOnevisionImageProcessor", {**_square(384), **HALF}),
     "minicpm-v-4.6": Reference("minicpmv4_6", "MiniCPMV4_6ImageProcessor", {**HALF}),
     "minimax-m3-vl": Reference("minimax_m3_vl", "MiniMaxM3VLImageProcessor", _smart(3136, 451584, 14, 2), _TORCH_ONLY),

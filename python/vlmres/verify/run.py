@@ -181,7 +181,7 @@ def compare(subject: Subject, arithmetic: Arithmetic, case: Case, reference: Any
     """
     unlike = subject.known.unlike.items() & case.settings.items() if arithmetic == "torch" else None
     if unlike:
-        raise DeclinedError("recipe", f"this class follows {dict(unlike)} as no recipe does")
+        raise DeclinedError("recipe", f"no recipe follows {dict(unlike)} as this class does")
     if case.settings:
         reference = subject.reference(arithmetic, **case.settings)
         processor = make_processor(reference, vars(reference))
