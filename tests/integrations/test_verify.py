@@ -14,7 +14,8 @@ from vlmres.cli.app import app
 from vlmres.verify import references as hf
 from vlmres.verify import tokens
 from vlmres.verify.cases import FORMS, PLAIN_FORMS, draw
-from vlmres.verify.run import Subject, Tally, verify
+from vlmres.verify.report import row
+from vlmres.verify.run import Arithmetic, Subject, Tally, verify
 
 OF_RECIPE = Subject.of_recipe
 
@@ -51,6 +52,52 @@ def test_a_recipe_and_its_report(tmp_path: Path) -> None:
     assert "Failures" not in text
 
 
+@pytest.mark.parametrize(("recipe", "arithmetic"), hf.cases(sorted(hf.REFERENCES)))
+def test_every_reference(recipe: str, arithmetic: Arithmetic) -> None:
+    tally = Tally(OF_RECIPE(recipe), arithmetic)
+    cases = list(verify(tally, 0, range(20, 23)))
+    assert any(not case.settings for case in cases)
+    assert any(case.settings for case in cases)
+    assert tally.failures == []
+    assert tally.left_out < tally.cases == 3
+    assert (tally.counted > 0) == (recipe in tokens.TOKEN_REFERENCES)
+
+
+def test_settings_that_no_recipe_follows_are_left_out() -> None:
+    for recipe, setting, value, number in (("gemma4", "resample", 0, 6), ("llama4", "do_rescale", False, 11)):
+        tally = Tally(OF_RECIPE(recipe), "torch")
+        cases = list(verify(tally, 0, range(number, number + 3)))
+        assert [case.settings.get(setting) == value for case in cases] == [True, False, False]
+        assert tally.left_out == 1
+        assert tally.failures == []
+    for name, settings in (("lfm2-vl", {"tile_size"}), ("deepseek-ocr-2", set())):
+        subject = OF_RECIPE(name)
+        drawn = [draw(0, number, subject.reference("torch"), subject.known.fixed).settings for number in range(30)]
+        assert any(drawn)
+        assert settings == {"tile_size"} - {key for case in drawn for key in case}
+
+
+def test_tokens_that_transformers_miscounts_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pixtral", "lighton-ocr"):
+        tally = Tally(OF_RECIPE(name), "torch")
+        cases = list(verify(tally, 0, range(30)))
+        heights = [height for case in cases for _, height in case.sizes]
+        assert tally.not_counted == sum(height in (1, 3) for height in heights) > 0
+        assert tally.counted + tally.not_counted == len(heights)
+        assert not tally.failed
+        assert row(tally)[6] == f"0 of {tally.counted} ({tally.not_counted} left out)"
+    idefics = tokens.light_processor(
+        tokens.TOKEN_REFERENCES["idefics3"], hf.processor("idefics3", "torch", size={"longest_edge": 1000})
+    )
+    assert not tokens.reliable(idefics, (500, 366))
+    assert tokens.reliable(tokens.processor_of("idefics3"), (500, 366))
+    monkeypatch.setattr(tokens, "MISCOUNTED", {})
+    tally = Tally(OF_RECIPE("pixtral"), "torch")
+    list(verify(tally, 0, range(30)))
+    assert tally.not_counted == 0
+    assert tally.miscounted > 0
+
+
 def test_a_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoint"
     original = hf.processor("qwen2-vl", "torch", size={"shortest_edge": 3136, "longest_edge": 100352})
@@ -59,6 +106,16 @@ def test_a_checkpoint(tmp_path: Path) -> None:
     (row,) = rows(result.stdout)
     assert row[:6] == ["checkpoint (qwen2-vl)", "torch", "5", "0", "0", "0"]
     assert row[6].startswith("0 of ")
+
+
+def test_a_checkpoint_of_a_class_with_one_backend_and_another_type(tmp_path: Path) -> None:
+    hf.processor("llama4", "torch", size={"height": 56, "width": 56}).save_pretrained(tmp_path / "llama")
+    subject = Subject.of_checkpoint(tmp_path / "llama")
+    assert (subject.name, subject.arithmetics) == ("llama (llama4)", ("torch",))
+    tally = Tally(subject, "torch")
+    list(verify(tally, 0, range(20, 23)))
+    assert tally.failures == []
+    assert (tally.cases, tally.left_out, tally.counted) == (3, 0, 0)
 
 
 USAGE: list[tuple[list[str], str]] = [

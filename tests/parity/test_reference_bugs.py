@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2 as torchvision
 
 import vlmres
 from tests.compare import assert_equal_batches
@@ -108,6 +109,25 @@ def test_pixtral_counts_single_rows() -> None:
     assert vlmres.plan((40, 1), "pixtral").views[0].canvas == (48, 16)
 
 
+def test_pixtral_counts_three_rows_for_channels() -> None:
+    module = importlib.import_module("transformers.models.pixtral.image_processing_pixtral")
+    assert module.get_resize_output_image_size(np.zeros((3, 58, 3)), size=1024, patch_size=16) == (64, 16)
+    assert vlmres.plan((58, 3), "pixtral").views[0].canvas == (64, 16)
+
+
+def test_gemma4_s_torch_class_has_the_other_nearest() -> None:
+    """It gives 0 to torchvision, whose "nearest" that is; other classes, and recipes, have "nearest-exact"."""
+    picture = image(100, 90)
+    recipe = vlmres.Recipe.load("gemma4", filter="nearest")
+    for arithmetic, equal in (("torch", False), ("pillow", True)):
+        expected = hf.processor("gemma4", arithmetic, resample=0)(picture, return_tensors="pt")["pixel_values"]
+        got = vlmres.Processor(recipe, arithmetic=arithmetic)(picture).torch()["pixel_values"]  # type: ignore[arg-type]
+        assert torch.equal(got, expected) == equal
+        if not equal:
+            exact = hf.processor("gemma4", arithmetic, resample=torchvision.InterpolationMode.NEAREST_EXACT)
+            assert torch.equal(got, exact(picture, return_tensors="pt")["pixel_values"])
+
+
 def test_aria_tells_one_number_of_crops() -> None:
     """As transformers does, the most of the batch; plans have each image's own."""
     images = [image(490, 980), image(1900, 900)]
@@ -140,6 +160,8 @@ def test_llama4_normalises_in_bfloat16() -> None:
     got = vlmres.Processor("llama4")(picture).torch()["pixel_values"]
     assert got.dtype == torch.float32
     assert torch.equal(got, reference.float())
+    with pytest.raises(TypeError, match="float tensor"):
+        hf.processor("llama4", "torch", do_rescale=False)(picture)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,19 @@ PLAIN_FORMS = ("RGB", "array", "tensor")
 KINDS = ("noise", "binary", "checker", "gradient")
 
 # Settings that are lengths or counts, which a case makes smaller together: less work, and other numbers.
-SCALED = ("size", "crop_size", "tile_size", "image_grid_pinpoints", "max_num_patches")
+SCALED = (
+    "size",
+    "crop_size",
+    "tile_size",
+    "image_grid_pinpoints",
+    "max_num_patches",
+    "high_res_size",
+    "max_image_size",
+    "min_image_tokens",
+    "max_image_tokens",
+    "scale_resolution",
+    "max_patches",
+)
 FACTORS = (0.25, 0.5, 0.75)
 
 VALUES: tuple[dict[str, Any], ...] = (
@@ -54,8 +66,11 @@ class Case:
         return images + settings
 
 
-def draw(seed: int, number: int, reference: Any) -> Case:
-    """The case of this number for an image processor of transformers; the same whenever it is drawn."""
+def draw(seed: int, number: int, reference: Any, fixed: tuple[str, ...] = ()) -> Case:
+    """The case of this number for an image processor of transformers; the same whenever it is drawn.
+
+    Settings named in `fixed` stay those of the image processor.
+    """
     rng = np.random.default_rng((seed, number))
     count = int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15]))
     forms = FORMS if reference.do_convert_rgb else PLAIN_FORMS
@@ -63,7 +78,8 @@ def draw(seed: int, number: int, reference: Any) -> Case:
     chosen = [str(rng.choice(forms, p=chances)) for _ in range(count)]
     sizes = [_size(rng) for _ in range(count)]
     images = [_image(rng, size, form) for size, form in zip(sizes, chosen, strict=True)]
-    return Case(number, _settings(rng, reference), images, sizes, chosen)
+    settings = {name: value for name, value in _settings(rng, reference).items() if name not in fixed}
+    return Case(number, settings, images, sizes, chosen)
 
 
 def _size(rng: np.random.Generator) -> Size:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vlmres.processor import DType
+
 CLIP = {
     "image_mean": [0.48145466, 0.4578275, 0.40821073],
     "image_std": [0.26862954, 0.26130258, 0.27577711],
@@ -27,8 +29,12 @@ class Reference:
     settings: dict[str, Any] = field(default_factory=dict)
     backends: tuple[Literal["torch", "pillow"], ...] = ("torch", "pillow")
     """Arithmetics that it exists in."""
-    dtype: str = "float32"
-    """Type of its pixel values."""
+    dtype: DType = "float32"
+    """Type of its pixel values where it normalises."""
+    fixed: tuple[str, ...] = ()
+    """Settings of which its recipe has one value: cases leave them as they are."""
+    unlike: dict[str, Any] = field(default_factory=dict)
+    """Settings that its torchvision class fails with, or follows as no other does: cases with them are left out."""
 
 
 _LLAVA = {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}, "resample": 3, **CLIP}
@@ -81,7 +87,12 @@ _ARIA_GRIDS = [(1, 2), (1, 3), (1, 4), (1, 5), (1, 6), (1, 7), (1, 8), (2, 4), (
 _ARIA_GRIDS += [(4, 1), (4, 2), (5, 1), (6, 1), (7, 1), (8, 1)]
 
 REFERENCES: dict[str, Reference] = {
-    "aria": Reference("aria", "AriaImageProcessor", {"max_image_size": 980, "min_image_size": 336, **HALF}),
+    "aria": Reference(
+        "aria",
+        "AriaImageProcessor",
+        {"max_image_size": 980, "min_image_size": 336, **HALF},
+        fixed=("max_image_size",),
+    ),
     "aria-split": Reference(
         "aria",
         "AriaImageProcessor",
@@ -91,6 +102,7 @@ REFERENCES: dict[str, Reference] = {
             "split_resolutions": [[490 * rows, 490 * cols] for rows, cols in _ARIA_GRIDS],
             **HALF,
         },
+        fixed=("max_image_size",),
     ),
     "aya-vision": Reference(
         "got_ocr2", "GotOcr2ImageProcessor", {"crop_to_patches": True, "max_patches": 12, **_square(364), **HALF}
@@ -118,7 +130,8 @@ REFERENCES: dict[str, Reference] = {
     "dots.ocr": Reference("qwen2_vl", "Qwen2VLImageProcessor", _smart(3136, 11289600, 14, 1)),
     "ernie-4.5-vl": Reference("ernie4_5_vl_moe", "Ernie4_5_VLMoeImageProcessor", _smart(3136, 4842768, 14, 1)),
     "gemma3": Reference("gemma3", "Gemma3ImageProcessor", {**_square(896), "resample": 2, **HALF}),
-    "gemma4": Reference("gemma4", "Gemma4ImageProcessor", {"max_soft_tokens": 280}),
+    # It gives the number 0 to torchvision, whose "nearest" that is; to other classes it means "nearest-exact".
+    "gemma4": Reference("gemma4", "Gemma4ImageProcessor", {"max_soft_tokens": 280}, unlike={"resample": 0}),
     "glm-4.6v": Reference("glm46v", "Glm46VImageProcessor", _GLM),
     "glm-4v": Reference("glm4v", "Glm4vImageProcessor", _GLM),
     "glm-5-next": Reference("glm5_next", "Glm5NextImageProcessor", {"resample": 3, **CLIP}),
@@ -134,13 +147,21 @@ REFERENCES: dict[str, Reference] = {
         {"size": {"longest_edge": 1456}, "max_image_size": {"longest_edge": 364}, "resample": 1, **HALF},
     ),
     "kimi-k2.5": Reference("kimi_k25", "Kimi_K25ImageProcessor", {**HALF}, _TORCH_ONLY),
-    "lfm2-vl": Reference("lfm2_vl", "Lfm2VlImageProcessor", {**HALF}, _TORCH_ONLY),
+    "lfm2-vl": Reference("lfm2_vl", "Lfm2VlImageProcessor", {**HALF}, _TORCH_ONLY, fixed=("tile_size",)),
     "lighton-ocr": Reference(
         "pixtral",
         "PixtralImageProcessor",
         {"patch_size": {"height": 28, "width": 28}, "size": {"longest_edge": 1540}, **CLIP},
     ),
-    "llama4": Reference("llama4", "Llama4ImageProcessor", {**_square(336), **HALF}, _TORCH_ONLY, "bfloat16"),
+    # It normalises what it does not rescale as bytes, which torchvision refuses.
+    "llama4": Reference(
+        "llama4",
+        "Llama4ImageProcessor",
+        {**_square(336), **HALF},
+        _TORCH_ONLY,
+        "bfloat16",
+        unlike={"do_rescale": False},
+    ),
     "llava-onevision": Reference("llava_onevision", "LlavaOnevisionImageProcessor", {**_square(384), **HALF}),
     "minicpm-v-4.6": Reference("minicpmv4_6", "MiniCPMV4_6ImageProcessor", {**HALF}),
     "minimax-m3-vl": Reference("minimax_m3_vl", "MiniMaxM3VLImageProcessor", _smart(3136, 451584, 14, 2), _TORCH_ONLY),

@@ -29,9 +29,16 @@ def row(tally: Tally) -> list[str]:
         str(tally.left_out),
         f"{tally.difference:g}" if compared else "-",
         str(tally.differing),
-        f"{tally.miscounted} of {tally.counted}" if tally.counted else "-",
+        _tokens(tally),
         f"{tally.seconds:.1f}",
     ]
+
+
+def _tokens(tally: Tally) -> str:
+    if not tally.counted:
+        return "-"
+    left_out = f" ({tally.not_counted} left out)" if tally.not_counted else ""
+    return f"{tally.miscounted} of {tally.counted}{left_out}"
 
 
 def versions() -> str:
@@ -59,7 +66,8 @@ def markdown(tallies: Sequence[Tally], command: str) -> str:
         "",
         "A case is a call with one to three images of random or extreme sizes and modes, with the settings of the "
         "checkpoint or others; keys, shapes, types and every bit of the values are compared. Left out are cases whose "
-        "settings no recipe follows.",
+        "settings no recipe follows, and the tokens of images for which transformers is known to count others than it "
+        "makes.",
         "",
         f"| {' | '.join(COLUMNS)} |".replace("max|Δ|", "max\\|Δ\\|"),
         "|---|---" + "|--:" * len(NUMBERS) + "|",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vlmres.verify import references
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,31 @@ def processor_of(recipe: str) -> Any | None:
     """What counts the tokens of a recipe, or None where nothing in transformers does."""
     reference = TOKEN_REFERENCES.get(recipe)
     return None if reference is None else light_processor(reference, references.processor(recipe, "torch"))
+
+
+def _takes_rows_for_channels(_: Any, size: tuple[int, int]) -> bool:
+    return size[1] in (1, 3)
+
+
+def _splits_a_part_of_a_tile(processor: Any, _: tuple[int, int]) -> bool:
+    images = processor.image_processor
+    return bool(images.size["longest_edge"] % images.max_image_size["longest_edge"])
+
+
+# Classes that do not count what they make, and of which images (`tests/parity/test_reference_bugs.py` shows it).
+MISCOUNTED: dict[str, Callable[[Any, tuple[int, int]], bool]] = {
+    # From an array's shape, of which one or three rows are taken for channels.
+    "PixtralProcessor": _takes_rows_for_channels,
+    "LightOnOcrProcessor": _takes_rows_for_channels,
+    # Without the second resize, where the longest edge is not whole tiles.
+    "Idefics3Processor": _splits_a_part_of_a_tile,
+}
+
+
+def reliable(processor: Any, size: tuple[int, int]) -> bool:
+    """Whether a processor of transformers makes as many tokens of an image of `size` (width, height) as it counts."""
+    miscounted = MISCOUNTED.get(type(processor).__name__)
+    return miscounted is None or not miscounted(processor, size)
 
 
 def count(processor: Any, sizes: Sequence[tuple[int, int]]) -> list[int]:
