@@ -58,8 +58,8 @@ def outcome(processor: Any, images: Any, **kwargs: Any) -> Any:
         return f"{type(error)}: {error}"
 
 
-# Recipes whose processors are left to transformers: their images stay nested, or come with other arguments, or their values
-# are bfloat16.
+# Recipes whose processors are left to transformers: their images stay nested, or come with other arguments, or their
+# values are bfloat16.
 LEFT = ("granite-docling", "idefics2", "idefics3", "llama4", "llava-onevision", "mllama", "smolvlm")
 
 
