@@ -11,7 +11,6 @@ import typer
 import vlmres
 from vlmres.cli import output
 from vlmres.cli.files import find_images
-from vlmres.cli.job import OtherContentError
 from vlmres.cli.options import Overrides, Paths, complete_recipe, load_recipe
 from vlmres.cli.process import run_job
 
@@ -87,21 +86,4 @@ def encode(
         raise typer.BadParameter(str(error), param_hint="--checkpoint") from None
     except (RuntimeError, AssertionError) as error:  # a device that is not there, or torch was not built for
         raise typer.BadParameter(str(error).splitlines()[0], param_hint="--device") from None
-    job = EncodeJob(find_images(paths), out, encoder, checkpoint, shard_size, threads)
-    try:
-        job.prepare(force=force)
-    except OtherContentError as error:
-        message = f"{output.show(out)} holds {error}. Choose another folder, or replace it with --force"
-        raise typer.BadParameter(message, param_hint="--out") from None
-    except OSError as error:
-        raise typer.BadParameter(f"{output.show(out)}: {output.reason(error)}", param_hint="--out") from None
-    try:
-        counts = run_job(job, "encode")
-    except KeyboardInterrupt:
-        output.console(stderr=True).print("vlmres: interrupted; the same command goes on where it stopped")
-        raise typer.Exit(130) from None
-    except OSError as error:
-        output.complain(error.filename or out, error)
-        raise typer.Exit(1) from None
-    if counts["failed"]:
-        raise typer.Exit(1)
+    run_job(EncodeJob(find_images(paths), out, encoder, checkpoint, shard_size, threads), "encode", force=force)

@@ -57,27 +57,31 @@ def process(
         processor = vlmres.Processor(chosen, layout, dtype, arithmetic, threads, decode=decode)
     except vlmres.RecipeError as error:
         raise typer.BadParameter(str(error)) from None
-    job = Job(find_images(paths), out, processor, shard_size)
+    run_job(Job(find_images(paths), out, processor, shard_size), "process", force=force)
+
+
+def run_job(job: Job, name: str, *, force: bool) -> None:
+    """Runs a job under a command's name, from its folder's preparation to its exit code."""
     try:
         job.prepare(force=force)
     except OtherContentError as error:
-        message = f"{output.show(out)} holds {error}. Choose another folder, or replace it with --force"
+        message = f"{output.show(job.folder)} holds {error}. Choose another folder, or replace it with --force"
         raise typer.BadParameter(message, param_hint="--out") from None
     except OSError as error:
-        raise typer.BadParameter(f"{output.show(out)}: {output.reason(error)}", param_hint="--out") from None
+        raise typer.BadParameter(f"{output.show(job.folder)}: {output.reason(error)}", param_hint="--out") from None
     try:
-        counts = run_job(job, "process")
+        counts = _run(job, name)
     except KeyboardInterrupt:
         output.console(stderr=True).print("vlmres: interrupted; the same command goes on where it stopped")
         raise typer.Exit(130) from None
     except OSError as error:
-        output.complain(error.filename or out, error)
+        output.complain(error.filename or job.folder, error)
         raise typer.Exit(1) from None
     if counts["failed"]:
         raise typer.Exit(1)
 
 
-def run_job(job: Job, name: str) -> dict[str, int]:
+def _run(job: Job, name: str) -> dict[str, int]:
     """Runs a job with a bar of progress on the standard error, and says what became of it."""
     counts = {"made": 0, "kept": 0, "images": 0, "failed": 0, "processed": 0}
     start = time.perf_counter()

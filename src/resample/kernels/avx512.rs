@@ -76,6 +76,8 @@ pub(in crate::resample) struct Horizontal {
     loads: usize,
     three_planes: bool,
     bits: u32,
+    /// Bytes of a row that is read, and of one that is made.
+    lens: (usize, usize),
 }
 
 impl Horizontal {
@@ -131,7 +133,7 @@ impl Horizontal {
             ends.push(taps.len() as u32);
         }
         let three_planes = taps.iter().any(|taps| taps.planes[2].iter().any(|&byte| byte != 0));
-        Some(Self { taps, ends, loads, three_planes, bits: axis.bits() })
+        Some(Self { taps, ends, loads, three_planes, bits: axis.bits(), lens: (row_len, bytes) })
     }
 
     /// As [`super::Horizontal::rows`].
@@ -172,6 +174,7 @@ impl Horizontal {
     /// The machine must have the features; a target must be what its kind says.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     unsafe fn run<T: Target>(&self, input: &[&[u8]], targets: &[*mut u8; BLOCK], len: usize) {
+        assert!((input[0].len(), len) == self.lens, "rows of {} and {len} bytes for {:?}", input[0].len(), self.lens);
         // Loads of a row that is shorter than one would leave it.
         let mut short = [[0; LOAD]; BLOCK];
         let mut sources = [std::ptr::null(); BLOCK];
