@@ -1,5 +1,7 @@
 //! Where a canvas row's pixels go: tiles, merged patches or flat patches.
 
+use std::ops::Range;
+
 use crate::geometry::{Grid, Size};
 use crate::recipe::PatchOrder;
 
@@ -62,6 +64,14 @@ impl Layout {
         Self::Planar { row, plane: row * size as usize, fold: size, step: (patches.cols * size) as usize }
     }
 
+    /// Rows that hold whole runs of memory: a row of merged patches, because their patches follow each other across its rows.
+    pub(super) fn lines(self) -> u32 {
+        match self {
+            Self::Planar { .. } => 1,
+            Self::Merged { size, merge, order, .. } | Self::Flat { size, merge, order } => size * order.rows(merge),
+        }
+    }
+
     /// Values of one patch; of a planar layout there are none.
     pub fn patch_len(self) -> usize {
         match self {
@@ -90,13 +100,8 @@ pub struct Placement {
 impl Placement {
     /// Rows that are written together: bands begin and end at multiples of this many.
     pub fn unit(&self) -> u32 {
-        match self.layout {
-            Layout::Planar { .. } => 1,
-            Layout::Merged { size, .. } | Layout::Flat { size, .. } if self.cells.tile.height.is_multiple_of(size) => {
-                size
-            }
-            Layout::Merged { .. } | Layout::Flat { .. } => self.cells.tile.height,
-        }
+        let unit = self.layout.lines();
+        if self.cells.tile.height.is_multiple_of(unit) { unit } else { self.cells.tile.height }
     }
 
     /// Index of the first value of every tile in a row of tiles.
@@ -106,26 +111,34 @@ impl Placement {
         (0..cols).map(move |tile| first + tile * stride)
     }
 
-    /// Of every patch in a row of patches: its first byte in a line of the canvas, and the index of its first value.
+    /// Of every patch in some rows of patches, those of a row of merged ones, in the order of the output: its first byte in
+    /// lines of `stride` bytes, and the index of its first value.
     pub(super) fn patches(
         &self,
         tile_row: u32,
-        patch_row: u32,
+        rows: Range<u32>,
         size: u32,
         order: PatchOrder,
         merge: u32,
+        stride: usize,
     ) -> Vec<(usize, usize)> {
-        let order = Order::new(order, merge, self.cells.patches, patch_row);
+        let merge = order.rows(merge);
+        let Grid { cols, .. } = self.cells.patches;
         let (patch_len, width) = (self.layout.patch_len(), self.cells.tile.width as usize);
-        let cols = 0..self.cells.patches.cols;
-        self.tiles(tile_row)
-            .enumerate()
-            .flat_map(|(tile, base)| {
-                let order = &order;
-                cols.clone()
-                    .map(move |col| ((tile * width + (col * size) as usize) * 3, base + order.index(col) * patch_len))
-            })
-            .collect()
+        let orders: Vec<_> = rows.map(|row| Order::new(merge, self.cells.patches, row)).collect();
+        let mut patches = Vec::with_capacity((self.cells.tiles.cols * cols) as usize * orders.len());
+        for (tile, base) in self.tiles(tile_row).enumerate() {
+            for first in (0..cols).step_by(merge as usize) {
+                for (row, order) in orders.iter().enumerate() {
+                    let line = row * size as usize * stride;
+                    patches.extend((first..cols.min(first + merge)).map(|col| {
+                        let from = line + (tile * width + (col * size) as usize) * 3;
+                        (from, base + order.index(col) * patch_len)
+                    }));
+                }
+            }
+        }
+        patches
     }
 }
 
@@ -139,8 +152,7 @@ struct Order {
 }
 
 impl Order {
-    fn new(order: PatchOrder, merge: u32, patches: Grid, row: u32) -> Self {
-        let merge = if order == PatchOrder::Merge { merge } else { 1 };
+    fn new(merge: u32, patches: Grid, row: u32) -> Self {
         Self { merge, start: row / merge * merge * patches.cols, dy: row % merge }
     }
 
@@ -154,7 +166,7 @@ impl Order {
 pub(super) fn positions(order: PatchOrder, merge: u32, patches: Grid) -> Vec<[i32; 2]> {
     let mut positions = vec![[0; 2]; patches.cells() as usize];
     for row in 0..patches.rows {
-        let order = Order::new(order, merge, patches, row);
+        let order = Order::new(order.rows(merge), patches, row);
         for col in 0..patches.cols {
             positions[order.index(col)] = [row as i32, col as i32];
         }

@@ -9,7 +9,7 @@ const TILE_ROWS: usize = 8;
 
 /// Writes a band of rows of one view.
 ///
-/// Rows are kept until there is a row of patches, or some rows of tiles, because then each patch or plane is one run of memory,
+/// Rows are kept until there is a row of merged patches, or some rows of tiles, because then each of them is one run of memory,
 /// filled from first to last byte.
 pub struct Writer<'a, T> {
     placement: &'a Placement,
@@ -33,18 +33,19 @@ impl<'a, T: Element> Writer<'a, T> {
     pub fn row(&mut self, y: u32, row: &[u8]) {
         let cells = self.placement.cells;
         let line = y % cells.tile.height;
-        let most = match self.placement.layout {
+        let (most, end) = match self.placement.layout {
             // Rows that do not follow each other in memory are written one by one.
             Layout::Planar { row: stride, fold, .. } => {
                 let contiguous = stride == cells.tile.width as usize && fold > cells.tile.height;
-                if contiguous { TILE_ROWS } else { 1 }
+                (if contiguous { TILE_ROWS } else { 1 }, cells.tile.height)
             }
             Layout::Merged { size, .. } | Layout::Flat { size, .. } => {
                 // What a tile has beyond its last whole patch is not encoded.
-                if line / size >= cells.patches.rows {
+                let end = cells.patches.rows * size;
+                if line >= end {
                     return;
                 }
-                size as usize
+                (self.placement.layout.lines() as usize, end)
             }
         };
         if self.count == 0 {
@@ -53,7 +54,7 @@ impl<'a, T: Element> Writer<'a, T> {
         }
         self.lines[self.count * row.len()..][..row.len()].copy_from_slice(row);
         self.count += 1;
-        if self.count == most || line + 1 == cells.tile.height {
+        if self.count == most || line + 1 == end {
             self.flush(row.len());
         }
     }
@@ -69,6 +70,7 @@ impl<'a, T: Element> Writer<'a, T> {
         let (tile_row, line) = (first / cells.tile.height, first % cells.tile.height);
         let count = std::mem::take(&mut self.count);
         let lines = &self.lines[..];
+        let rows = |size| line / size..(line + count as u32) / size;
         match placement.layout {
             _ if count == 0 => {}
             Layout::Planar { row, plane, fold, step } => {
@@ -79,12 +81,12 @@ impl<'a, T: Element> Writer<'a, T> {
                 T::planar(&TileRows { lines, stride, count, width, plane, tiles: &tiles }, values, sink);
             }
             Layout::Merged { size, merge, temporal, order } => {
-                let patches = placement.patches(tile_row, line / size, size, order, merge);
+                let patches = placement.patches(tile_row, rows(size), size, order, merge, stride);
                 let row = PatchRow { lines, stride, size: size as usize, patches: &patches };
                 T::merged(&row, temporal as usize, values, sink);
             }
             Layout::Flat { size, merge, order } => {
-                let patches = placement.patches(tile_row, line / size, size, order, merge);
+                let patches = placement.patches(tile_row, rows(size), size, order, merge, stride);
                 T::flat(&PatchRow { lines, stride, size: size as usize, patches: &patches }, values, sink);
             }
         }

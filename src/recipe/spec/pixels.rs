@@ -103,6 +103,16 @@ pub enum PatchOrder {
     Merge,
 }
 
+impl PatchOrder {
+    /// Rows of patches among which this order goes back and forth, where tokens are of `merge` patches a side.
+    pub fn rows(self, merge: u32) -> u32 {
+        match self {
+            Self::Raster => 1,
+            Self::Merge => merge,
+        }
+    }
+}
+
 /// Patches of the vision encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

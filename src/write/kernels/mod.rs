@@ -26,14 +26,14 @@ pub(super) fn reproduces(level: Level, form: Form, exact: &[[f32; 256]; 3]) -> b
     }
 }
 
-/// A row of patches about to be written: its lines of packed RGB, and where each patch is read and written.
+/// A row of patches, or of merged ones, about to be written: its lines of packed RGB, and where each patch is read and written.
 pub struct PatchRow<'a> {
-    /// `size` lines of `stride` bytes, and [`SLACK`] bytes more.
+    /// Lines of `stride` bytes, and [`SLACK`] bytes more.
     pub(super) lines: &'a [u8],
     pub(super) stride: usize,
     /// Patch side.
     pub(super) size: usize,
-    /// First byte of each patch in a line, and index of its first value.
+    /// First byte of each patch in the lines, and index of its first value.
     pub(super) patches: &'a [(usize, usize)],
 }
 
