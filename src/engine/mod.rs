@@ -12,11 +12,11 @@ use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::plan::{Plan, Stage, View};
 use crate::recipe::{Filter, Pixels};
-use crate::resample::Arithmetic;
+use crate::resample::{self, Arithmetic, RowSink};
 use crate::source::{OwnedImage, PixelView};
 use crate::write::{BatchLayout, Element, Placement, Sink, Values, Writer};
 pub use view::reserve;
-use view::{Buffers, StageJob, earlier_stages};
+use view::{StageJob, earlier_stages};
 
 /// Below this many output bytes a call runs on the caller's thread alone.
 const SERIAL_BYTES: usize = 512 << 10;
@@ -26,7 +26,7 @@ const BANDS_PER_THREAD: usize = 4;
 /// A thread's buffers. They stay with it, bounded by a band's few rows, so that a call touches no fresh memory of its own.
 #[derive(Default)]
 struct Scratch {
-    buffers: Buffers,
+    resample: resample::Scratch,
     lines: Vec<u8>,
 }
 
@@ -86,9 +86,9 @@ pub fn execute<T: Element>(
     let bands: Vec<(usize, Range<u32>)> = views.iter().enumerate().flat_map(cut).collect();
     parallel(&bands, threads, |(index, band)| {
         let to = views[*index].2;
-        with_scratch(|Scratch { buffers, lines }| {
+        with_scratch(|Scratch { resample, lines }| {
             let mut writer = Writer::new(to, &values, &sinks[to.tensor], lines);
-            jobs[*index].rows(band.clone(), buffers, |y, row| writer.row(y, row));
+            jobs[*index].rows(band.clone(), resample, &mut writer);
             writer.finish();
         });
     });
@@ -129,11 +129,25 @@ pub fn resize_into(
     let threads = if sink.len() < SERIAL_BYTES { Threads::ONE } else { threads };
     let bands: Vec<_> = cut(to.height, 1, to.height as usize, threads).collect();
     parallel(&bands, threads, |band| {
-        with_scratch(|scratch| {
-            job.rows(band.clone(), &mut scratch.buffers, |y, row| sink.copy(y as usize * row_bytes, row));
+        with_scratch(|Scratch { resample, lines }| {
+            lines.resize(row_bytes, 0);
+            job.rows(band.clone(), resample, &mut Copied { line: lines, sink });
         });
     });
     Ok(())
+}
+
+/// Rows that are made in cache and copied to memory that may hold no values yet.
+struct Copied<'a> {
+    line: &'a mut [u8],
+    sink: &'a Sink<'a, u8>,
+}
+
+impl RowSink for Copied<'_> {
+    fn row(&mut self, y: u32, make: impl FnOnce(&mut [u8])) {
+        make(self.line);
+        self.sink.copy(y as usize * self.line.len(), self.line);
+    }
 }
 
 fn check<T: Element>(items: &[Item<'_>], layout: &BatchLayout, sinks: &[Sink<'_, T>]) -> Result<()> {

@@ -6,15 +6,8 @@ use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::plan::Stage;
 use crate::recipe::{Backend, Filter};
-use crate::resample::{Arithmetic, Resampler, Scratch, Window};
+use crate::resample::{Arithmetic, Resampler, RowSink, Scratch, Window};
 use crate::source::{OwnedImage, PixelView};
-
-/// A worker's buffers.
-#[derive(Default)]
-pub(super) struct Buffers {
-    resample: Scratch,
-    line: Vec<u8>,
-}
 
 /// A stage, set up over its source.
 pub(super) struct StageJob<'a> {
@@ -37,48 +30,74 @@ impl<'a> StageJob<'a> {
         Ok(Self { resampler, stage, window })
     }
 
-    /// Makes the canvas rows of `band` in order and hands each to `emit` as packed RGB.
-    pub(super) fn rows(&self, band: Range<u32>, buffers: &mut Buffers, mut emit: impl FnMut(u32, &[u8])) {
-        let Buffers { resample, line } = buffers;
-        let Stage { canvas, offset, fill, .. } = self.stage;
+    /// Makes the canvas rows of `band` in order, as packed RGB.
+    pub(super) fn rows(&self, band: Range<u32>, scratch: &mut Scratch, sink: &mut impl RowSink) {
+        let Stage { offset, fill, .. } = self.stage;
         let on_canvas = |row: u32| (i64::from(row) + i64::from(offset.y)) as u32;
         let content = on_canvas(self.window.rows.start)..on_canvas(self.window.rows.end);
-
-        line.clear();
-        line.extend(fill.iter().cycle().take(canvas.width as usize * 3));
         for y in band.start..band.end.min(content.start) {
-            emit(y, line);
+            sink.row(y, |out| paint(out, fill));
         }
         let inside = band.start.max(content.start)..band.end.min(content.end);
         if !inside.is_empty() {
             let source = |y: u32| (i64::from(y) - i64::from(offset.y)) as u32;
             let left = offset.x.max(0) as usize * 3;
-            let whole = self.window.columns.len() == canvas.width as usize;
-            self.resampler.rows(source(inside.start)..source(inside.end), resample, |y, row| {
-                if whole {
-                    emit(on_canvas(y), row);
-                } else {
-                    line[left..left + row.len()].copy_from_slice(row);
-                    emit(on_canvas(y), line);
-                }
-            });
+            let columns = left..left + self.window.columns.len() * 3;
+            let mut sink = OnCanvas { sink, columns, offset: offset.y, fill };
+            self.resampler.rows(source(inside.start)..source(inside.end), scratch, &mut sink);
         }
-        if band.end > content.end {
-            line.clear();
-            line.extend(fill.iter().cycle().take(canvas.width as usize * 3));
-            for y in band.start.max(content.end)..band.end {
-                emit(y, line);
-            }
+        for y in band.start.max(content.end)..band.end {
+            sink.row(y, |out| paint(out, fill));
         }
     }
 
     /// The whole canvas.
     fn canvas(&self) -> Result<OwnedImage> {
         let canvas = self.stage.canvas;
-        let mut data = reserve(canvas)?;
-        self.rows(0..canvas.height, &mut Buffers::default(), |_, row| data.extend_from_slice(row));
-        OwnedImage::new(canvas, data)
+        let mut rows = Rows { data: reserve(canvas)?, len: canvas.width as usize * 3 };
+        self.rows(0..canvas.height, &mut Scratch::default(), &mut rows);
+        OwnedImage::new(canvas, rows.data)
     }
+}
+
+/// Rows of an image within those of its canvas.
+struct OnCanvas<'s, S> {
+    sink: &'s mut S,
+    /// Bytes of a canvas row that are the image's.
+    columns: Range<usize>,
+    /// The canvas row of the image's first.
+    offset: i32,
+    fill: [u8; 3],
+}
+
+impl<S: RowSink> RowSink for OnCanvas<'_, S> {
+    fn row(&mut self, y: u32, make: impl FnOnce(&mut [u8])) {
+        let Self { columns, fill, .. } = self;
+        self.sink.row((i64::from(y) + i64::from(self.offset)) as u32, |out| {
+            paint(&mut out[..columns.start], *fill);
+            paint(&mut out[columns.end..], *fill);
+            make(&mut out[columns.clone()]);
+        });
+    }
+}
+
+/// Rows of an image, one after the other.
+struct Rows {
+    data: Vec<u8>,
+    len: usize,
+}
+
+impl RowSink for Rows {
+    fn row(&mut self, _: u32, make: impl FnOnce(&mut [u8])) {
+        let at = self.data.len();
+        self.data.resize(at + self.len, 0);
+        make(&mut self.data[at..]);
+    }
+}
+
+/// Pixels of one colour.
+fn paint(pixels: &mut [u8], colour: [u8; 3]) {
+    pixels.as_chunks_mut().0.fill(colour);
 }
 
 /// Room for an image's bytes, or an error where the system has none.

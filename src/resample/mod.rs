@@ -13,7 +13,7 @@ mod weights;
 use std::str::FromStr;
 
 pub use kernels::Level;
-pub use resampler::{Resampler, Scratch, Window};
+pub use resampler::{Resampler, RowSink, Scratch, Window};
 pub use weights::AxisWeights;
 
 use crate::error::{Error, Result};

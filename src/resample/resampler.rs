@@ -20,6 +20,12 @@ pub struct Window {
     pub rows: Range<u32>,
 }
 
+/// Takes rows of pixels in their order, so that each is made where it is to lie.
+pub trait RowSink {
+    /// Row `y`: `make` writes all of its bytes.
+    fn row(&mut self, y: u32, make: impl FnOnce(&mut [u8]));
+}
+
 /// Buffers that a worker keeps from band to band.
 #[derive(Debug, Default)]
 pub struct Scratch {
@@ -27,9 +33,9 @@ pub struct Scratch {
     source: Vec<u8>,
     /// The ring.
     ring: Vec<u8>,
-    /// A block of rows between the passes, where columns go first.
+    /// A block of rows between the passes, where rows go first.
     block: Vec<u8>,
-    /// Rows on their way out.
+    /// A block of rows that are made at once.
     output: Vec<u8>,
     kernel: KernelScratch,
 }
@@ -103,8 +109,8 @@ impl<'a> Resampler<'a> {
         Ok(Self { source, from, window, passes })
     }
 
-    /// Makes the rows `band` (absolute rows within the window) in order and hands each to `emit`: packed RGB of the window's columns.
-    pub fn rows(&self, band: Range<u32>, scratch: &mut Scratch, mut emit: impl FnMut(u32, &[u8])) {
+    /// Makes the rows `band` (absolute rows within the window) in order, as packed RGB of the window's columns.
+    pub fn rows(&self, band: Range<u32>, scratch: &mut Scratch, sink: &mut impl RowSink) {
         debug_assert!(band.start >= self.window.rows.start && band.end <= self.window.rows.end);
         if band.is_empty() {
             return;
@@ -116,58 +122,57 @@ impl<'a> Resampler<'a> {
         let index = |y: u32| (y - first_row) as usize;
         let Scratch { source, ring, block, output, kernel } = scratch;
         let blocks = band.clone().step_by(BLOCK).map(|y| y..band.end.min(y + BLOCK as u32));
-        output.resize(len * BLOCK, 0);
         match &self.passes {
             Passes::Copy => {
                 for y in band {
-                    self.pack(y, columns.clone(), source, |row| emit(y, row));
+                    sink.row(y, |out| self.pack(y, columns.clone(), source, |row| out.copy_from_slice(row)));
                 }
             }
             Passes::Nearest { columns, rows } => {
-                let output = &mut output[..len];
                 for y in band {
-                    self.pack(rows[index(y)], width.clone(), source, |row| {
+                    let pick = |out: &mut [u8], row: &[u8]| {
                         let (pixels, _) = row.as_chunks::<3>();
-                        for (out, &x) in output.as_chunks_mut::<3>().0.iter_mut().zip(columns) {
+                        for (out, &x) in out.as_chunks_mut::<3>().0.iter_mut().zip(columns) {
                             *out = pixels[x as usize];
                         }
-                    });
-                    emit(y, output);
+                    };
+                    sink.row(y, |out| self.pack(rows[index(y)], width.clone(), source, |row| pick(out, row)));
                 }
             }
             Passes::Horizontal(horizontal) => {
+                output.resize(len * BLOCK, 0);
                 for rows in blocks {
                     let input = self.input(rows.clone(), width.clone(), source);
                     horizontal.rows(&input, &mut first_rows(output, len, rows.len()), kernel);
-                    rows.zip(output.chunks_exact(len)).for_each(|(y, row)| emit(y, row));
+                    rows.zip(output.chunks_exact(len)).for_each(|(y, row)| sink.row(y, |out| out.copy_from_slice(row)));
                 }
             }
             Passes::Vertical(vertical) => {
                 block.resize(self.from.bytes(columns.clone()).len(), 0);
                 for y in band {
                     let input = self.input(vertical.window(index(y)), columns.clone(), source);
-                    vertical.row(index(y), &input, block, kernel);
-                    if self.from == Interleaving::RGB {
-                        emit(y, block);
-                    } else {
-                        self.from.pack(block, &mut output[..len]);
-                        emit(y, &output[..len]);
-                    }
+                    sink.row(y, |out| {
+                        if self.from == Interleaving::RGB {
+                            vertical.row(index(y), &input, out, kernel);
+                        } else {
+                            vertical.row(index(y), &input, block, kernel);
+                            self.from.pack(block, out);
+                        }
+                    });
                 }
             }
             Passes::HorizontalVertical(horizontal, vertical) => {
-                let output = &mut output[..len];
                 let mut ring = Ring::new(ring, vertical, len);
                 let last = vertical.window(index(band.end - 1)).end;
                 for y in band {
                     ring.advance(&vertical.window(index(y)), last, |rows, block| {
                         block.fill(horizontal, &self.input(rows, width.clone(), source), kernel);
                     });
-                    ring.row(index(y), vertical, output, kernel);
-                    emit(y, output);
+                    sink.row(y, |out| ring.row(index(y), vertical, out, kernel));
                 }
             }
             Passes::VerticalHorizontal(horizontal, vertical) => {
+                output.resize(len * BLOCK, 0);
                 let inner = self.from.bytes(width.clone()).len();
                 block.resize(inner * BLOCK, 0);
                 for rows in blocks {
@@ -177,7 +182,7 @@ impl<'a> Resampler<'a> {
                     }
                     let input: Vec<_> = block.chunks_exact(inner).take(rows.len()).collect();
                     horizontal.rows(&input, &mut first_rows(output, len, rows.len()), kernel);
-                    rows.zip(output.chunks_exact(len)).for_each(|(y, row)| emit(y, row));
+                    rows.zip(output.chunks_exact(len)).for_each(|(y, row)| sink.row(y, |out| out.copy_from_slice(row)));
                 }
             }
         }
@@ -245,16 +250,27 @@ mod tests {
             .collect()
     }
 
+    /// Rows of so many bytes, one after the other.
+    struct Collected(usize, Vec<u8>);
+
+    impl RowSink for Collected {
+        fn row(&mut self, _: u32, make: impl FnOnce(&mut [u8])) {
+            let at = self.1.len();
+            self.1.resize(at + self.0, 77);
+            make(&mut self.1[at..]);
+        }
+    }
+
     fn run(resampler: &Resampler<'_>, rows: Range<u32>, band: u32) -> Vec<u8> {
         let mut scratch = Scratch::default();
-        let mut out = Vec::new();
+        let mut out = Collected(resampler.window.columns.len() * 3, Vec::new());
         let mut y = rows.start;
         while y < rows.end {
             let end = (y + band).min(rows.end);
-            resampler.rows(y..end, &mut scratch, |_, row| out.extend_from_slice(row));
+            resampler.rows(y..end, &mut scratch, &mut out);
             y = end;
         }
-        out
+        out.1
     }
 
     fn whole(to: Size) -> Window {
@@ -304,10 +320,11 @@ mod tests {
             }
             let window = Window { columns: to.width / 3..to.width, rows: to.height / 4..to.height };
             let part = Resampler::at_level(level, source, to, window.clone(), filter, rule).unwrap();
-            part.rows(window.rows.clone(), &mut Scratch::default(), |y, row| {
+            let got = run(&part, window.rows.clone(), to.height);
+            for (y, row) in window.rows.zip(got.chunks(window.columns.len() * 3)) {
                 let start = ((y * to.width + window.columns.start) * 3) as usize;
                 assert_eq!(row, &expected[start..start + row.len()], "{level:?} window of {from:?} -> {to:?}");
-            });
+            }
         }
     }
 

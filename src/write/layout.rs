@@ -177,6 +177,7 @@ pub(super) fn positions(order: PatchOrder, merge: u32, patches: Grid) -> Vec<[i3
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resample::RowSink;
     use crate::write::{Sink, Values, Writer};
 
     fn write(layout: Layout, cells: Cells) -> Vec<u8> {
@@ -193,7 +194,7 @@ mod tests {
         let mut writer = Writer::new(&placement, &values, &sink, &mut lines);
         for y in 0..canvas.height {
             let row: Vec<u8> = (0..canvas.width * 3).map(|i| (y * canvas.width * 3 + i) as u8).collect();
-            writer.row(y, &row);
+            writer.row(y, |out| out.copy_from_slice(&row));
         }
         writer.finish();
         out

@@ -3,6 +3,7 @@
 use super::kernels::{PatchRow, SLACK, TileRows};
 use super::layout::{Layout, Placement};
 use super::{Element, Sink, Values};
+use crate::resample::RowSink;
 
 /// Rows of tiles that are written at once: enough for runs of whole pages.
 const TILE_ROWS: usize = 8;
@@ -17,6 +18,8 @@ pub struct Writer<'a, T> {
     sink: &'a Sink<'a, T>,
     /// Rows that wait.
     lines: &'a mut Vec<u8>,
+    /// Bytes of each.
+    len: usize,
     /// Canvas row of the first of them.
     first: u32,
     /// How many they are.
@@ -26,46 +29,17 @@ pub struct Writer<'a, T> {
 impl<'a, T: Element> Writer<'a, T> {
     /// A writer of the view placed by `placement` into its tensor's memory; `lines` is scratch.
     pub fn new(placement: &'a Placement, values: &'a Values<T>, sink: &'a Sink<'a, T>, lines: &'a mut Vec<u8>) -> Self {
-        Self { placement, values, sink, lines, first: 0, count: 0 }
-    }
-
-    /// Takes canvas row `y`, packed RGB over all tiles. Rows come in order, from a multiple of [`Placement::unit`] on.
-    pub fn row(&mut self, y: u32, row: &[u8]) {
-        let cells = self.placement.cells;
-        let line = y % cells.tile.height;
-        let (most, end) = match self.placement.layout {
-            // Rows that do not follow each other in memory are written one by one.
-            Layout::Planar { row: stride, fold, .. } => {
-                let contiguous = stride == cells.tile.width as usize && fold > cells.tile.height;
-                (if contiguous { TILE_ROWS } else { 1 }, cells.tile.height)
-            }
-            Layout::Merged { size, .. } | Layout::Flat { size, .. } => {
-                // What a tile has beyond its last whole patch is not encoded.
-                let end = cells.patches.rows * size;
-                if line >= end {
-                    return;
-                }
-                (self.placement.layout.lines() as usize, end)
-            }
-        };
-        if self.count == 0 {
-            self.first = y;
-            self.lines.resize(row.len() * most + SLACK, 0);
-        }
-        self.lines[self.count * row.len()..][..row.len()].copy_from_slice(row);
-        self.count += 1;
-        if self.count == most || line + 1 == end {
-            self.flush(row.len());
-        }
+        let len = placement.cells.tiles.canvas(placement.cells.tile).width as usize * 3;
+        Self { placement, values, sink, lines, len, first: 0, count: 0 }
     }
 
     /// Writes what waits.
     pub fn finish(mut self) {
-        self.flush(self.placement.cells.tiles.canvas(self.placement.cells.tile).width as usize * 3);
+        self.flush();
     }
 
-    fn flush(&mut self, stride: usize) {
-        let Self { placement, values, sink, first, .. } = *self;
+    fn flush(&mut self) {
+        let Self { placement, values, sink, first, len: stride, .. } = *self;
         let cells = placement.cells;
         let (tile_row, line) = (first / cells.tile.height, first % cells.tile.height);
         let count = std::mem::take(&mut self.count);
@@ -89,6 +63,36 @@ impl<'a, T: Element> Writer<'a, T> {
                 let patches = placement.patches(tile_row, rows(size), size, order, merge, stride);
                 T::flat(&PatchRow { lines, stride, size: size as usize, patches: &patches }, values, sink);
             }
+        }
+    }
+}
+
+impl<T: Element> RowSink for Writer<'_, T> {
+    /// Canvas row `y`, packed RGB over all tiles. Rows come in order, from a multiple of [`Placement::unit`] on.
+    fn row(&mut self, y: u32, make: impl FnOnce(&mut [u8])) {
+        let cells = self.placement.cells;
+        let line = y % cells.tile.height;
+        let (most, end) = match self.placement.layout {
+            // Rows that do not follow each other in memory are written one by one.
+            Layout::Planar { row: stride, fold, .. } => {
+                let contiguous = stride == cells.tile.width as usize && fold > cells.tile.height;
+                (if contiguous { TILE_ROWS } else { 1 }, cells.tile.height)
+            }
+            // What a tile has beyond its last whole patch is not encoded.
+            Layout::Merged { size, .. } | Layout::Flat { size, .. } => {
+                (self.placement.layout.lines() as usize, cells.patches.rows * size)
+            }
+        };
+        if self.count == 0 {
+            self.first = y;
+            self.lines.resize(self.len * most + SLACK, 0);
+        }
+        make(&mut self.lines[self.count * self.len..][..self.len]);
+        if line < end {
+            self.count += 1;
+        }
+        if self.count == most || line + 1 == end {
+            self.flush();
         }
     }
 }

@@ -239,28 +239,41 @@ pub(super) unsafe fn flat<I: Values<T>, T: Copy>(row: &PatchRow<'_>, form: Form,
     if total < step {
         return false;
     }
-    let mut bytes = vec![0u8; total * GROUP + REACH];
-    // SAFETY: the caller has the features; the bytes have REACH after them.
+    // Two, so that what is read was not written just before.
+    let mut joined = [0, 1].map(|_| vec![0u8; total * GROUP + REACH]);
+    let starts = joined.each_mut().map(Vec::as_mut_ptr);
+    // SAFETY: the caller has the features; joined lines have REACH after them, and a line of pixels SLACK, which is as much.
     unsafe {
         let phases = [0, 1, 2].map(|phase| I::operands(form, |lane| (lane + phase) % 3));
         let past = sink.is_past_caches();
-        for group in row.groups(total, GROUP) {
-            let total = group.len() * total;
-            let to = Target { out: sink.run(group[0].1, total), past };
-            to.prefetch::<I>(total);
-            for (&(from, _), bytes) in group.iter().zip(bytes.chunks_exact_mut(width * row.size)) {
-                for (line, bytes) in bytes.chunks_exact_mut(width).enumerate() {
-                    bytes.copy_from_slice(row.line(from, line));
+        let target = |to: usize, total: usize| Target { out: sink.run(to, total), past };
+        let mut waiting: Option<(usize, usize)> = None;
+        for (index, group) in row.groups(total, GROUP).map(Some).chain([None]).enumerate() {
+            for (patch, &(from, _)) in group.iter().flat_map(|group| group.iter().enumerate()) {
+                for line in 0..row.size {
+                    for done in (0..width).step_by(REACH) {
+                        // Whole vectors: what they spill beyond the line is overwritten by the next line, or not read.
+                        let from = row.lines.as_ptr().add(line * row.stride + from + done);
+                        let to = starts[index % 2].add((patch * row.size + line) * width + done);
+                        to.copy_from_nonoverlapping(from, REACH);
+                    }
                 }
             }
-            let bytes = bytes.as_ptr();
-            let mut at = to.head::<I>(total);
-            to.store_first::<I>(0, I::line(bytes, &phases[0]), at);
-            while at + step <= total {
-                to.store::<I>(at, I::line(bytes.add(at), &phases[at % 3]));
-                at += step;
+            if let Some((to, total)) = waiting {
+                let to = target(to, total);
+                let bytes = starts[1 - index % 2].cast_const();
+                let mut at = to.head::<I>(total);
+                to.store_first::<I>(0, I::line(bytes, &phases[0]), at);
+                while at + step <= total {
+                    to.store::<I>(at, I::line(bytes.add(at), &phases[at % 3]));
+                    at += step;
+                }
+                to.store_first::<I>(at, I::line(bytes.add(at), &phases[at % 3]), total - at);
             }
-            to.store_first::<I>(at, I::line(bytes.add(at), &phases[at % 3]), total - at);
+            waiting = group.map(|group| (group[0].1, group.len() * total));
+            if let Some((to, total)) = waiting {
+                target(to, total).prefetch::<I>(total);
+            }
         }
         if past {
             I::fence();
