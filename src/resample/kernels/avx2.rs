@@ -1,8 +1,8 @@
 //! AVX2: `pmaddwd` adds the products of two pairs of 16-bit numbers to a 32-bit lane.
 //!
 //! A 22-bit weight is split into two signed 16-bit halves, `w = high * 2^12 + low`, with an accumulator for each, put
-//! together modulo 2^32; 16-bit weights need one. The horizontal pass works on 8 rows at once, a row to a lane, twice for a
-//! block of 16, in the layout that `avx512` draws.
+//! together modulo 2^32; 16-bit weights need one. The horizontal pass works on a block of 16 rows at once, a row to a lane of
+//! two vectors.
 
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm_setr_epi8, _mm_storeh_pd, _mm_storel_epi64,
@@ -19,8 +19,10 @@ use crate::source::Interleaving;
 
 /// Rows in a vector.
 const LANES: usize = 8;
-/// Bytes of one gathered quad: three channels of two pairs of pixels of 8 rows, 16 bits each.
-const QUAD: usize = 3 * 64;
+/// Vectors of a block's rows.
+const PARTS: usize = BLOCK / LANES;
+/// Bytes of one gathered pair of pixels: per part of the rows three channels of 8 rows, 16 bits each.
+const PAIR: usize = PARTS * 3 * 32;
 /// Bits of the low half of a weight.
 const LOW_BITS: u32 = 12;
 
@@ -41,14 +43,14 @@ fn needs_two_planes(axis: &AxisWeights) -> bool {
 }
 
 /// Output pixels that are made at once, so that what lies between the steps stays in the first-level cache.
-const STRIP: usize = 64;
+const STRIP: usize = 32;
 
-/// The horizontal pass: weights in whole quads of source pixels.
+/// The horizontal pass: weights in whole pairs of source pixels.
 pub(in crate::resample) struct Horizontal {
-    /// Per output pixel: its first quad, and where its weights end in `weights`.
+    /// Per output pixel: its first pair, and where its weights end in `weights`.
     spans: Vec<(u32, u32)>,
-    /// Per quad of an output pixel, its two pairs of weights.
-    weights: Vec<[[i32; 2]; 2]>,
+    /// Per pair of an output pixel, its weights.
+    weights: Vec<[i32; 2]>,
     from: Interleaving,
     two_planes: bool,
     bits: u32,
@@ -61,12 +63,12 @@ impl Horizontal {
         let mut packed = Vec::new();
         for index in 0..axis.len() {
             let (start, weights) = axis.of(index);
-            let (first, lead) = (start / 4, start % 4);
-            let count = (lead + weights.len()).div_ceil(4).max(1);
-            for quad in 0..count {
-                let weight = |at: usize| (quad * 4 + at).checked_sub(lead).and_then(|at| weights.get(at)).copied();
+            let (first, lead) = (start / 2, start % 2);
+            let count = (lead + weights.len()).div_ceil(2).max(1);
+            for index in 0..count {
+                let weight = |at: usize| (index * 2 + at).checked_sub(lead).and_then(|at| weights.get(at)).copied();
                 let weight = |at: usize| weight(at).unwrap_or(0);
-                packed.push([pair(weight(0), weight(1), two_planes), pair(weight(2), weight(3), two_planes)]);
+                packed.push(pair(weight(0), weight(1), two_planes));
             }
             spans.push((first as u32, packed.len() as u32));
         }
@@ -89,15 +91,18 @@ impl Horizontal {
                 |index: usize| spans[index].1 as usize - if index == 0 { from } else { spans[index - 1].1 as usize };
             let first = spans.iter().map(|span| span.0 as usize).min().unwrap_or(0);
             let last = (0..spans.len()).map(|index| spans[index].0 as usize + count(index)).max().unwrap_or(0);
-            gathered.resize((last - first) * QUAD, 0);
-            for half in 0..input.len().div_ceil(LANES) {
-                gather(input, half * LANES, first..last, self.from, gathered);
-                let part = Part { spans, weights, from, first, bits: self.bits };
-                if self.two_planes {
-                    part.multiply::<2>(gathered, columns, half * LANES);
-                } else {
-                    part.multiply::<1>(gathered, columns, half * LANES);
-                }
+            // Pixels are gathered four at a time.
+            let quads = first / 2..last.div_ceil(2);
+            gathered.resize(quads.len() * 2 * PAIR, 0);
+            for part in 0..input.len().div_ceil(LANES) {
+                gather(input, part, quads.clone(), self.from, gathered);
+            }
+            let strip_of = Strip { spans, weights, from, first: quads.start * 2, bits: self.bits };
+            match (input.len() > LANES, self.two_planes) {
+                (true, true) => strip_of.multiply::<2, 2>(gathered, columns),
+                (true, false) => strip_of.multiply::<2, 1>(gathered, columns),
+                (false, true) => strip_of.multiply::<1, 2>(gathered, columns),
+                (false, false) => strip_of.multiply::<1, 1>(gathered, columns),
             }
             transpose(columns, output, strip * STRIP * 3, spans.len() * 3);
             from += weights.len();
@@ -106,57 +111,57 @@ impl Horizontal {
 }
 
 /// A strip of the output.
-struct Part<'a> {
+struct Strip<'a> {
     spans: &'a [(u32, u32)],
-    weights: &'a [[[i32; 2]; 2]],
+    weights: &'a [[i32; 2]],
     /// Where the strip's weights begin among all.
     from: usize,
-    /// First quad that was gathered.
+    /// First pair that was gathered.
     first: usize,
     bits: u32,
 }
 
-impl Part<'_> {
-    /// From gathered quads to 8 of a column's 16 rows, from `row` on.
+impl Strip<'_> {
+    /// From gathered pairs to columns of 16 rows, of which those of so many parts are made.
     #[target_feature(enable = "avx2")]
-    fn multiply<const PLANES: usize>(&self, gathered: &[u8], columns: &mut [u8], row: usize) {
+    fn multiply<const ROW_PARTS: usize, const PLANES: usize>(&self, gathered: &[u8], columns: &mut [u8]) {
         let half = _mm256_set1_epi32(1 << (self.bits - 1));
         let shift = _mm_cvtsi32_si128(self.bits as i32);
         let zero = _mm256_setzero_si256();
         // Lanes [R03 G03 B03 –][R47 G47 B47 –] to R03 R47 G03 G47 B03 B47.
         let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
         let mut done = 0;
-        for (&(quad, end), out) in self.spans.iter().zip(columns.chunks_exact_mut(3 * BLOCK)) {
+        for (&(pair, end), out) in self.spans.iter().zip(columns.chunks_exact_mut(3 * BLOCK)) {
             let end = end as usize - self.from;
             let weights = &self.weights[done..end];
             done = end;
-            let start = (quad as usize - self.first) * QUAD;
-            let pixels = gathered[start..start + weights.len() * QUAD].chunks_exact(QUAD);
-            let mut sums = [[zero; PLANES]; 3];
-            for channel in &mut sums {
+            let start = (pair as usize - self.first) * PAIR;
+            let pixels = gathered[start..start + weights.len() * PAIR].as_chunks::<PAIR>().0;
+            let mut sums = [[[zero; PLANES]; 3]; ROW_PARTS];
+            for channel in sums.as_flattened_mut() {
                 channel[0] = half;
             }
             for (weights, pixels) in weights.iter().zip(pixels) {
-                for (sums, pixels) in sums.iter_mut().zip(pixels.chunks_exact(64)) {
-                    for (weights, pixels) in weights.iter().zip(pixels.chunks_exact(32)) {
-                        let pixels = load(pixels);
-                        for (plane, sum) in sums.iter_mut().enumerate() {
-                            let product = _mm256_madd_epi16(pixels, _mm256_set1_epi32(weights[plane]));
-                            *sum = _mm256_add_epi32(*sum, product);
-                        }
+                let weights: [__m256i; PLANES] = std::array::from_fn(|plane| _mm256_set1_epi32(weights[plane]));
+                for (sums, pixels) in sums.as_flattened_mut().iter_mut().zip(pixels.as_chunks::<32>().0) {
+                    let pixels = load(pixels);
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pixels, weights));
                     }
                 }
             }
-            let [red, green, blue] = sums.map(|sums| _mm256_sra_epi32(join(sums), shift));
-            let words = (_mm256_packs_epi32(red, green), _mm256_packs_epi32(blue, blue));
-            let bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(words.0, words.1), order);
-            let (low, high) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
-            let at = out[row..2 * BLOCK + row + LANES].as_mut_ptr();
-            // SAFETY: `at` is followed by two more columns of 16 bytes, of each of which 8 are written.
-            unsafe {
-                _mm_storel_epi64(at.cast(), low);
-                _mm_storeh_pd(at.add(BLOCK).cast(), _mm256_castpd256_pd128(_mm256_castsi256_pd(bytes)));
-                _mm_storel_epi64(at.add(2 * BLOCK).cast(), high);
+            for (part, sums) in sums.into_iter().enumerate() {
+                let [red, green, blue] = sums.map(|sums| _mm256_sra_epi32(join(sums), shift));
+                let words = (_mm256_packs_epi32(red, green), _mm256_packs_epi32(blue, blue));
+                let bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(words.0, words.1), order);
+                let (low, high) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+                let at = out[part * LANES..][..2 * BLOCK + LANES].as_mut_ptr();
+                // SAFETY: `at` is followed by two more columns of 16 bytes, of each of which 8 are written.
+                unsafe {
+                    _mm_storel_epi64(at.cast(), low);
+                    _mm_storeh_pd(at.add(BLOCK).cast(), _mm256_castpd256_pd128(_mm256_castsi256_pd(bytes)));
+                    _mm_storel_epi64(at.add(2 * BLOCK).cast(), high);
+                }
             }
         }
     }
@@ -182,9 +187,9 @@ fn store(bytes: &mut [u8], vector: __m256i) {
     unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), vector) }
 }
 
-/// From rows to quads of 8 rows from `row` on; missing rows repeat the last.
+/// From rows to a part's pairs of pixels, four pixels at a time; missing rows repeat the last.
 #[target_feature(enable = "avx2")]
-fn gather(input: &[&[u8]], row: usize, quads: std::ops::Range<usize>, from: Interleaving, gathered: &mut [u8]) {
+fn gather(input: &[&[u8]], part: usize, quads: std::ops::Range<usize>, from: Interleaving, gathered: &mut [u8]) {
     // R0 G0 B0 R1 … -> R0 R1 R2 R3 G0 G1 G2 G3 B0 B1 B2 B3 in each 128-bit lane.
     let order: [i8; 16] = std::array::from_fn(|at| if at < 12 { from.at(at % 4, at / 4) as i8 } else { -1 });
     // SAFETY: the array holds 16 bytes.
@@ -193,7 +198,7 @@ fn gather(input: &[&[u8]], row: usize, quads: std::ops::Range<usize>, from: Inte
         _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1)),
         _mm256_broadcastsi128_si256(_mm_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1)),
     ];
-    let rows: [&[u8]; LANES] = std::array::from_fn(|lane| input[(row + lane).min(input.len() - 1)]);
+    let rows: [&[u8]; LANES] = std::array::from_fn(|lane| input[(part * LANES + lane).min(input.len() - 1)]);
     let (step, len) = (from.at(4, 0) - from.at(0, 0), rows[0].len());
     // Whole 16-byte loads stay within a row up to here.
     let whole = (len + step).saturating_sub(16) / step;
@@ -208,9 +213,9 @@ fn gather(input: &[&[u8]], row: usize, quads: std::ops::Range<usize>, from: Inte
             _mm256_unpackhi_epi64(low01, low23),
             _mm256_unpacklo_epi64(high01, high23),
         ];
-        let out = &mut gathered[(quad - first) * QUAD..][..QUAD];
-        for (channel, out) in channels.into_iter().zip(out.chunks_exact_mut(64)) {
-            for (pair, out) in pairs.into_iter().zip(out.chunks_exact_mut(32)) {
+        let out = &mut gathered[(quad - first) * 2 * PAIR..][..2 * PAIR];
+        for (pair, out) in pairs.into_iter().zip(out.chunks_exact_mut(PAIR)) {
+            for (channel, out) in channels.into_iter().zip(out[part * 3 * 32..].chunks_exact_mut(32)) {
                 store(out, _mm256_shuffle_epi8(channel, pair));
             }
         }
