@@ -121,7 +121,7 @@ def _names(table: Table, peers: list[str] | None) -> set[str]:
     """Contestants to time: those asked for, and vlmres."""
     if not peers:
         return set(table.rows)
-    return {name for name in table.rows if name in peers or CONTESTANTS[name].process == "vlmres"}
+    return {name for name in table.rows if name in peers or CONTESTANTS[name].ours}
 
 
 def _fail(message: str) -> None:

@@ -26,6 +26,11 @@ class Contestant:
     part: bool = False
     """A part of the work alone, to see where the time goes: its output is not compared."""
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is vlmres itself."""
+        return self.process.startswith("vlmres")
+
 
 def _vlmres(arithmetic: Arithmetic, **options: Any) -> Contestant:
     return Contestant("vlmres", "with_vlmres:process", {"arithmetic": arithmetic, **options}, arithmetic, None)
@@ -44,8 +49,12 @@ def _resize(process: str, module: str, equals: Arithmetic | None = None, **optio
     return Contestant(process, f"{module}:resize", options, equals, versus)
 
 
-def _exact_resize(arithmetic: Arithmetic) -> Contestant:
-    return Contestant("vlmres", "with_vlmres:resize", {"arithmetic": arithmetic}, arithmetic, None)
+def _exact_resize(arithmetic: Arithmetic, process: str = "vlmres") -> Contestant:
+    return Contestant(process, "with_vlmres:resize", {"arithmetic": arithmetic}, arithmetic, None)
+
+
+def _part(process: str, function: str, **options: Any) -> Contestant:
+    return Contestant(process, function, options, versus=None, part=True)
 
 
 CONTESTANTS: Mapping[str, Contestant] = {
@@ -65,14 +74,15 @@ CONTESTANTS: Mapping[str, Contestant] = {
     "Pillow-SIMD + numpy": Contestant("pillow-simd", "with_pillow:process", {"simd": True}),
     "authors' code, torchvision's resize": _authors("torch", "vlmres"),
     "authors' code, Pillow": _authors("pillow", "vlmres, Pillow's arithmetic"),
-    "the resize alone, exact": Contestant(
-        "vlmres", "with_vlmres:resize", {"arithmetic": "torch"}, versus=None, part=True
-    ),
-    "memcpy of the output": Contestant("vlmres", "with_vlmres:memcpy", versus=None, part=True),
-    "JPEG decode alone, Pillow": Contestant("pillow", "with_pillow:decode", versus=None, part=True),
+    "the resize alone, exact": _part("vlmres", "with_vlmres:resize", arithmetic="torch"),
+    "memcpy of the output": _part("vlmres", "with_vlmres:memcpy"),
+    "JPEG decode alone, vlmres": _part("vlmres", "with_vlmres:decode"),
+    "JPEG decode alone, libjpeg-turbo": _part("libjpeg-turbo", "with_turbo:decode"),
+    "JPEG decode alone, Pillow": _part("pillow", "with_pillow:decode"),
     # The resize alone.
     "vlmres.resize": _exact_resize("pillow"),
     "vlmres.resize, torch's arithmetic": _exact_resize("torch"),
+    "vlmres.resize, AVX2": _exact_resize("pillow", "vlmres, AVX2"),
     "Pillow": _resize("pillow", "with_pillow", "pillow", simd=False),
     "Pillow-SIMD": _resize("pillow-simd", "with_pillow", simd=True),
     "torch uint8, planes": _resize("torch", "with_torch", "torch", layout="planes"),

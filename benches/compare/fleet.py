@@ -18,6 +18,7 @@ PILLOW_SIMD = Path(os.environ.get("VLMRES_BENCH_PILLOW_SIMD", Path(sys.prefix) /
 # Environments of the processes beside the common one. THP_MEM_ALLOC_ENABLE: torch's allocator asks for huge pages.
 PROCESSES: Mapping[str, Mapping[str, str]] = {
     "vlmres": {},
+    "vlmres, AVX2": {"VLMRES_FORCE_LEVEL": "avx2"},
     "transformers": {},
     "transformers, huge pages": {"THP_MEM_ALLOC_ENABLE": "1"},
     "hf-processors-rs": {},
@@ -25,6 +26,7 @@ PROCESSES: Mapping[str, Mapping[str, str]] = {
     "torch, huge pages": {"THP_MEM_ALLOC_ENABLE": "1"},
     "opencv": {},
     "kornia-rs": {},
+    "libjpeg-turbo": {},
     "pillow": {},
     "pillow-simd": {"PYTHONPATH": str(PILLOW_SIMD)},
 }

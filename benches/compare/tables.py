@@ -26,11 +26,7 @@ class Table:
 
     def reference(self, arithmetic: Arithmetic) -> str:
         """The contestant that is no part of vlmres and whose output is the truth of an arithmetic."""
-        return next(
-            name
-            for name in self.rows
-            if CONTESTANTS[name].equals == arithmetic and CONTESTANTS[name].process != "vlmres"
-        )
+        return next(name for name in self.rows if CONTESTANTS[name].equals == arithmetic and not CONTESTANTS[name].ours)
 
 
 SMALL, SQUARE, HD, PHONE, PHOTO = (640, 480), (1024, 1024), (1920, 1080), (1500, 4500), (4032, 3024)
@@ -50,6 +46,7 @@ _HAND = (
     "Pillow-SIMD + numpy",
 )
 _PARTS = ("the resize alone, exact", "memcpy of the output")
+_DECODES = ("JPEG decode alone, vlmres", "JPEG decode alone, libjpeg-turbo", "JPEG decode alone, Pillow")
 
 
 def _columns(
@@ -109,7 +106,12 @@ TABLES: Mapping[str, Table] = {
     "qwen2-vl-jpeg": Table(
         f"{_QWEN}, from JPEG files in memory (4:2:0, quality 90), float32",
         _columns("qwen2-vl", FEW, "jpeg", overrides=CAP),
-        (*_BOTH, *_HAND, "JPEG decode alone, Pillow"),
+        (*_BOTH, *_HAND, *_DECODES),
+    ),
+    "qwen2-vl-jpeg-uint8": Table(
+        f"{_QWEN}, from JPEG files in memory, uint8 (vlmres: packed)",
+        _columns("qwen2-vl", SIZES, "jpeg", "uint8", overrides=CAP),
+        (*_OURS, "transformers torchvision", *_DECODES),
     ),
     "qwen2-vl-bfloat16": Table(
         f"{_QWEN}, from arrays, bfloat16",
@@ -118,7 +120,7 @@ TABLES: Mapping[str, Table] = {
     ),
     "qwen2-vl-uint8": Table(
         f"{_QWEN}, from arrays, uint8 (vlmres and torch tuned: packed; others: twice, as the model's layout has it)",
-        _columns("qwen2-vl", FEW, output="uint8", overrides=CAP),
+        _columns("qwen2-vl", SIZES, output="uint8", overrides=CAP),
         (
             *_OURS,
             "transformers torchvision",
@@ -171,6 +173,7 @@ TABLES: Mapping[str, Table] = {
         (
             "vlmres.resize",
             "vlmres.resize, torch's arithmetic",
+            "vlmres.resize, AVX2",
             "Pillow",
             "Pillow-SIMD",
             "torch uint8, planes",

@@ -53,3 +53,8 @@ def memcpy(work: Work, images: list[Any]) -> Callable[[], Any]:
         return memory
 
     return run
+
+
+def decode(work: Work, images: list[Any]) -> Callable[[], Any]:
+    """The decoding of a JPEG file alone."""
+    return lambda: vlmres._core.decode_many(images, None, work.threads)
