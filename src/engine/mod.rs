@@ -1,5 +1,6 @@
 //! Plans and pixels to tensors. It never looks at a recipe's family.
 
+mod earlier;
 mod pool;
 mod view;
 
@@ -15,8 +16,9 @@ use crate::recipe::{Filter, Pixels};
 use crate::resample::{self, Arithmetic, RowSink};
 use crate::source::{OwnedImage, PixelView};
 use crate::write::{BatchLayout, Element, Placement, Sink, Values, Writer};
+use earlier::Group;
+use view::StageJob;
 pub use view::reserve;
-use view::{StageJob, earlier_stages};
 
 /// Below this many output bytes a call runs on the caller's thread alone.
 const SERIAL_BYTES: usize = 512 << 10;
@@ -62,37 +64,62 @@ pub fn execute<T: Element>(
             sink.fill(range.start, range.len(), T::zero());
         }
     }
-    let views: Vec<_> = items
-        .iter()
-        .zip(&layout.placements)
-        .flat_map(|(item, placements)| item.plan.views.iter().zip(placements).map(|(view, to)| (item.source, view, to)))
-        .collect();
     let bytes: usize = layout.tensors.iter().map(|tensor| tensor.len() * size_of::<T>()).sum();
     let threads = if bytes < SERIAL_BYTES { Threads::ONE } else { threads };
-
-    let earlier =
-        parallel(&views, threads, |(source, view, _)| earlier_stages(*source, &view.stages, pixels.filter, arithmetic));
-    let earlier = earlier.into_iter().collect::<Result<Vec<_>>>()?;
-    let mut jobs = Vec::with_capacity(views.len());
-    for ((source, view, _), earlier) in views.iter().zip(&earlier) {
-        let input = earlier.as_ref().map_or(Ok(*source), OwnedImage::view)?;
-        jobs.push(StageJob::new(input, view.stages[view.stages.len() - 1], pixels.filter, arithmetic)?);
+    let views: Vec<Placed<'_>> = items
+        .iter()
+        .zip(&layout.placements)
+        .enumerate()
+        .flat_map(|(index, (item, placements))| {
+            let placed = move |(view, to)| Placed { item: index, source: item.source, view, to };
+            item.plan.views.iter().zip(placements).map(placed)
+        })
+        .collect();
+    let stages = views.iter().map(|placed| (placed.item, placed.source, &placed.view.stages[..]));
+    for group in Group::all(stages) {
+        let made = group.make(pixels.filter, arithmetic, threads)?;
+        let views = &views[group.views.clone()];
+        let mut jobs = Vec::with_capacity(views.len());
+        for (index, placed) in views.iter().enumerate() {
+            let input = group.input(index, placed.source, &made)?;
+            let stages = &placed.view.stages;
+            jobs.push(StageJob::new(input, stages[stages.len() - 1], pixels.filter, arithmetic)?);
+        }
+        write(views, &jobs, &values, sinks, threads);
     }
+    Ok(())
+}
 
-    let rows = views.iter().map(|(_, view, _)| view.canvas().height as usize).sum();
-    let cut = |(index, (_, view, to)): (usize, &(_, &View, &Placement))| {
-        cut(view.canvas().height, to.unit(), rows, threads).map(move |band| (index, band))
+/// A view of an image, and where it goes.
+struct Placed<'a> {
+    /// Which image's.
+    item: usize,
+    source: PixelView<'a>,
+    view: &'a View,
+    to: &'a Placement,
+}
+
+/// Runs the last stages of views, in bands, into their places.
+fn write<T: Element>(
+    views: &[Placed<'_>],
+    jobs: &[StageJob<'_>],
+    values: &Values<T>,
+    sinks: &[Sink<'_, T>],
+    threads: Threads,
+) {
+    let rows = views.iter().map(|placed| placed.view.canvas().height as usize).sum();
+    let cut = |(index, placed): (usize, &Placed<'_>)| {
+        cut(placed.view.canvas().height, placed.to.unit(), rows, threads).map(move |band| (index, band))
     };
     let bands: Vec<(usize, Range<u32>)> = views.iter().enumerate().flat_map(cut).collect();
     parallel(&bands, threads, |(index, band)| {
-        let to = views[*index].2;
+        let to = views[*index].to;
         with_scratch(|Scratch { resample, lines }| {
-            let mut writer = Writer::new(to, &values, &sinks[to.tensor], lines);
+            let mut writer = Writer::new(to, values, &sinks[to.tensor], lines);
             jobs[*index].rows(band.clone(), resample, &mut writer);
             writer.finish();
         });
     });
-    Ok(())
 }
 
 /// Resizes one image, bytes to bytes.

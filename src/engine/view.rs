@@ -52,7 +52,7 @@ impl<'a> StageJob<'a> {
     }
 
     /// The whole canvas.
-    fn canvas(&self) -> Result<OwnedImage> {
+    pub(super) fn canvas(&self) -> Result<OwnedImage> {
         let canvas = self.stage.canvas;
         let mut rows = Rows { data: reserve(canvas)?, len: canvas.width as usize * 3 };
         self.rows(0..canvas.height, &mut Scratch::default(), &mut rows);
@@ -106,24 +106,6 @@ pub fn reserve(size: Size) -> Result<Vec<u8>> {
     let mut data = Vec::new();
     data.try_reserve_exact(bytes).map_err(|_| Error::Memory { bytes })?;
     Ok(data)
-}
-
-/// What the last of these stages reads, where that is not the image itself.
-pub(super) fn earlier_stages(
-    source: PixelView<'_>,
-    stages: &[Stage],
-    filter: Filter,
-    arithmetic: Arithmetic,
-) -> Result<Option<OwnedImage>> {
-    let mut made: Option<OwnedImage> = None;
-    for &stage in &stages[..stages.len() - 1] {
-        let input = match &made {
-            Some(image) => image.view()?,
-            None => source,
-        };
-        made = Some(StageJob::new(input, stage, filter, arithmetic)?.canvas()?);
-    }
-    Ok(made)
 }
 
 /// Which of `inner` pixels, the first lying at `offset`, are on a canvas of `outer`.
