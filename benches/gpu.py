@@ -8,7 +8,7 @@ A model of transformers is made with random weights and saved; vlmres reads that
 function, and the last column is how far apart their tokens are for the same pixels. Attention of transformers is
 flash-attn where it is installed and the model allows it, else SDPA. Rounds are interleaved; numbers are medians.
 
-tokens/s and MFU are of the encoder alone, with its input on the device; FLOPs are those of `vlmres.encoder.cost` for
+tokens/s and MFU are of the encoder alone, with its input on the device; FLOPs are those of `Plan.cost` for
 both. Copied is what goes to the device: uint8 patches, or transformers' float32 pixel_values. Pages/s are end to end,
 from JPEG bytes: decoding, preprocessing, copies, encoder.
 """
@@ -36,7 +36,7 @@ import torch
 from PIL import Image
 
 import vlmres
-from vlmres.encoder import VisionEncoder, build_layout, cost
+from vlmres.encoder import VisionEncoder, build_layout
 from vlmres.encoder.attention import choose_backend
 from vlmres.encoder.parts import Part
 
@@ -295,7 +295,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     seconds = rounds({"vlmres": ours, "transformers": theirs}, args)
     pages = rounds({"vlmres": ours_end_to_end, "transformers": theirs_end_to_end}, args)
     plans = [plan for plan in batch.plans if plan is not None]
-    flops = cost(plans, encoder.config, value_bytes=args.torch_dtype.itemsize).flops
+    flops = sum(plan.cost(encoder.config).flops for plan in plans)
     return {
         "model": name,
         "images": len(files),

@@ -11,7 +11,7 @@ import torch
 
 from vlmres.encoder.arrange import EXTRA_TOKENS, ImageTokens, ViewTokens, arrange
 from vlmres.encoder.attention import QuerySegments, Segments
-from vlmres.encoder.grids import choose_queries, output_grids, runs_of_equal
+from vlmres.encoder.grids import check_grids, choose_queries, output_grids, runs_of_equal
 from vlmres.encoder.windows import GridOrder, grid_order, padded_windows, window_lengths
 
 if TYPE_CHECKING:
@@ -69,13 +69,13 @@ class Layout:
     """int32 [images + 1], of the output tokens; stays on the host."""
     num_patches: int
 
-    def to(self, device: torch.device, *, pin: bool = False) -> Layout:
+    def to(self, device: torch.device | str, *, pin: bool = False) -> Layout:
         """The same with its tensors on a device, copied without waiting where they are pinned."""
         moved: Layout = _move(self, device, pin)
         return dataclasses.replace(moved, cu_seqlens=self.cu_seqlens)
 
 
-def _move(value: Any, device: torch.device, pin: bool) -> Any:
+def _move(value: Any, device: torch.device | str, pin: bool) -> Any:
     if isinstance(value, torch.Tensor):
         return (value.pin_memory() if pin else value).to(device, non_blocking=pin)
     if isinstance(value, tuple):
@@ -108,8 +108,10 @@ def build_layout(
         ValueError: Grids and positions do not fit each other, the images, or the encoder.
     """
     grids = np.asarray(grids, dtype=np.int64)
-    _check_grids(config, grids)
+    if grids.ndim != 2 or grids.shape[1] != 2 or len(grids) == 0:
+        raise ValueError(f"grids must have shape [segments, 2] with at least one segment, got {list(grids.shape)}")
     tokens: tuple[tuple[int, int], ...] = tuple(map(tuple, grids.tolist()))
+    check_grids(config, tokens)
     total = int((grids[:, 0] * grids[:, 1]).sum())
     window = _cut_window(config)
     orders = [grid_order(rows, cols, config.merge, window) for rows, cols in tokens]
@@ -138,17 +140,6 @@ def build_layout(
         cu_seqlens=torch.from_numpy(bounds.astype(np.int32)),
         num_patches=total,
     )
-
-
-def _check_grids(config: EncoderConfig, grids: Integers) -> None:
-    if grids.ndim != 2 or grids.shape[1] != 2 or len(grids) == 0:
-        raise ValueError(f"grids must have shape [segments, 2] with at least one segment, got {list(grids.shape)}")
-    bad = np.flatnonzero((grids < 1).any(axis=1) | (grids % config.merge != 0).any(axis=1))
-    if len(bad):
-        rows, cols = grids[bad[0]].tolist()
-        raise ValueError(
-            f"segment {bad[0]} has {rows}x{cols} patches; {config.name} needs multiples of {config.merge}, at least one"
-        )
 
 
 def _cut_window(config: EncoderConfig) -> int | None:

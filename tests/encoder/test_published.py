@@ -1,0 +1,84 @@
+"""Published checkpoints at their real sizes, without values: every parameter of transformers' class has a place."""
+
+from __future__ import annotations
+
+import logging
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.encoder.published import PUBLISHED, Published
+from vlmres.encoder import VisionModel
+from vlmres.encoder.architectures import architecture
+from vlmres.encoder.weights import Reader
+
+MODELS: dict[str, dict[str, torch.Size]] = {}
+# transformers' names before its version 4.52, and before its version 5 for CLIP inside LLaVA.
+WHOLE = ((r"^model\.(vision_tower|multi_modal_projector|image_newline|visual)", r"\1"),)
+CLIP = (
+    *WHOLE,
+    (r"^vision_tower\.(embeddings|encoder|post_layernorm|pre_layrnorm)\.", r"vision_tower.vision_model.\1."),
+)
+TOWER = ((r"^", "vision_model."),)
+MOONVIT = ((r"^model\.vision_tower\.", ""),)
+
+
+def layouts(name: str) -> list[tuple[tuple[str, str], ...]]:
+    """How names of tensors differ from the class's, in each layout that there is of a checkpoint."""
+    kind = PUBLISHED[name].config["model_type"]
+    if kind.startswith("intern_vit") or kind == "internvl_chat":
+        return []  # The authors' fused projections: see test_weights.
+    if PUBLISHED[name].own == ("",):
+        return [TOWER]
+    if kind == "moonvit":
+        return [MOONVIT]
+    if kind.startswith("llava"):
+        return [(), WHOLE, CLIP]
+    return [(), WHOLE] if kind.startswith(("internvl", "qwen", "mistral3")) else [()]
+
+
+def parameters(name: str) -> dict[str, torch.Size]:
+    """The encoder's parameters in transformers' class."""
+    if name not in MODELS:
+        found: Published = PUBLISHED[name]
+        with torch.device("meta"):
+            model = found.build()
+        MODELS[name] = {
+            key: parameter.shape
+            for key, parameter in model.named_parameters()
+            if key.startswith(found.own) and not any(part in key for part in found.without)
+        }
+    return MODELS[name]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_as_many_parameters(name: str) -> None:
+    with torch.device("meta"):
+        model = VisionModel(architecture(PUBLISHED[name].config).config, fold=False)
+    wanted = sum(shape.numel() for shape in parameters(name).values())
+    assert sum(parameter.numel() for parameter in model.parameters()) == wanted
+
+
+@pytest.mark.parametrize(("name", "rules"), [(name, rules) for name in PUBLISHED for rules in layouts(name)])
+def test_names(name: str, rules: tuple[tuple[str, str], ...], caplog: pytest.LogCaptureFixture) -> None:
+    """Tensors under the names and in the shapes of a checkpoint, but of no values."""
+    stored: dict[str, torch.Size] = {}
+    for key, shape in parameters(name).items():
+        for pattern, replacement in rules:
+            key = re.sub(pattern, replacement, key)
+        stored[key] = shape
+    if PUBLISHED[name].own != ("",) and rules != MOONVIT:
+        stored |= dict.fromkeys(["lm_head.weight", "model.language_model.norm.weight"], torch.Size([8]))
+    found = architecture(PUBLISHED[name].config)
+    with torch.device("meta"):
+        model = VisionModel(found.config, fold=False)
+    shards = SimpleNamespace(
+        files=stored, get=lambda key: torch.empty(stored[key], dtype=torch.bfloat16, device="meta")
+    )
+    wanted = {key: parameter.shape for key, parameter in model.named_parameters()}
+    with caplog.at_level(logging.WARNING, "vlmres.encoder"):
+        tensors = Reader(shards, found, None, None).read(wanted, fold=False)  # type: ignore[arg-type]
+    assert {key: tensor.shape for key, tensor in tensors.items()} == wanted
+    assert not caplog.records
