@@ -271,7 +271,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     copied = copied * 4 // args.torch_dtype.itemsize
     batch = vlmres.Processor(encoder.recipe, "packed", "uint8", arithmetic="torch")(pillow)
     part = Part.of(batch)
-    group = choose_backend(torch.device(device).type, args.torch_dtype) == "sdpa"
+    group = choose_backend(torch.device(device), args.torch_dtype) == "sdpa"
     layout = build_layout(encoder.config, part.grids, part.positions, part.images, group=group)
     placed, patches = layout.to(torch.device(device)), part.patches.to(device)
 
@@ -303,7 +303,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
         "tokens": len(tokens),
         "difference": float((tokens - wanted).norm() / wanted.norm()),
         "attention": {
-            "vlmres": choose_backend(torch.device(device).type, args.torch_dtype),
+            "vlmres": choose_backend(torch.device(device), args.torch_dtype),
             "transformers": model.config._attn_implementation,
         },
         "flops": flops,

@@ -97,6 +97,9 @@ class VisionEncoder:
             if device == "cpu":
                 log.warning("no CUDA device: the encoder runs on the CPU")
         device = torch.device(device)
+        if device == torch.device("cuda"):
+            # Readers of files take "cuda" for the first device.
+            device = torch.device("cuda", torch.cuda.current_device())
         model = load_model(path, device, dtype, fold=fold)
         return cls(model, recipe or read_recipe(path), max_patches=max_patches, graphs=graphs)
 
@@ -221,7 +224,7 @@ class VisionEncoder:
         return [output for half in part.halves() for output in self._run(half)]
 
     def _layout(self, part: Part) -> Layout:
-        group = choose_backend(self.device.type, self.dtype) == "sdpa"
+        group = choose_backend(self.device, self.dtype) == "sdpa"
         return build_layout(self.config, part.grids, part.positions, part.images, group=group)
 
     def _encode(self, part: Part) -> EncoderOutput:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
@@ -12,8 +11,8 @@ from vlmres.encoder.checkpoint import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import ExitStack
     from pathlib import Path
-    from types import TracebackType
 
     import torch
 
@@ -24,24 +23,20 @@ _INDEX = "model.safetensors.index.json"
 class Shards:
     """Tensors by name, each read straight to a device. Files are opened when one of their tensors is asked for.
 
+    Args:
+        directory: The checkpoint's.
+        device: Where to.
+        stack: Closes the files.
+
     Raises:
         CheckpointError: There are none, or the index or the one file is damaged.
     """
 
-    def __init__(self, directory: Path, device: torch.device) -> None:
-        self._directory, self._device = directory, str(device)
+    def __init__(self, directory: Path, device: torch.device, stack: ExitStack) -> None:
+        self._directory, self._device, self._stack = directory, str(device), stack
         self._open: dict[str, Any] = {}
-        self._stack = contextlib.ExitStack()
         self.files = self._index()
         """The file of each tensor."""
-
-    def __enter__(self) -> Shards:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
 
     def get(self, name: str) -> torch.Tensor:
         """A tensor, on the device.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,8 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype | None,
     with torch.device("meta"):
         model = VisionModel(found.config, fold=fold)
     wanted = {name: parameter.shape for name, parameter in model.named_parameters()}
-    with Shards(directory, device) as shards:
+    with contextlib.ExitStack() as stack:
+        shards = Shards(directory, device, stack)
         reader = Reader(shards, found, dtype or _dtype(config), _quantisation(config))
         for name, tensor in reader.read(wanted, fold=fold).items():
             module, _, leaf = name.rpartition(".")
