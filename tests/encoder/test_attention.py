@@ -63,7 +63,8 @@ def _varlen(q: Any, k: Any, v: Any, *bounds: Any, **options: Any) -> Any:
     scale, window = options.pop("scale"), options.pop("window_size")
     assert not options
     assert window in ((-1, -1), (-1, 0))
-    return _loop(q, k, v, *bounds, scale, window == (-1, 0))
+    cu_q, cu_k, max_q, max_k = bounds
+    return _loop(q, k, v, cu_q, cu_k, max_q, max_k, scale, window == (-1, 0))
 
 
 def _flash(

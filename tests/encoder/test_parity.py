@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import Packed, canvases, pack, relative_error
-from tests.encoder.tiny import CASES
+from tests.encoder.tiny import CASES, Draw, plain, randomize
 from vlmres.encoder import VisionEncoder, VisionModel, build_layout
 from vlmres.encoder.config import Table
 from vlmres.encoder.positions import PositionTable
@@ -24,10 +24,11 @@ def encode(model: VisionModel, packed: Packed) -> list[torch.Tensor]:
     return list(tokens.split(torch.diff(layout.cu_seqlens).tolist()))
 
 
+@pytest.mark.parametrize("draw", [randomize, plain], ids=["scaled", "plain"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("name", CASES)
-def test_equals_transformers(name: str, dtype: torch.dtype, checkpoint: Checkpoint) -> None:
-    reference, folder = checkpoint(name)
+def test_equals_transformers(name: str, dtype: torch.dtype, draw: Draw, checkpoint: Checkpoint) -> None:
+    reference, folder = checkpoint(name, draw)
     encoder = VisionEncoder.from_pretrained(folder, "cpu", dtype)
     images = canvases(CASES[name].sizes)
     packed = pack(images, encoder.config.patch.size, encoder.config.merge)

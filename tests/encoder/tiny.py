@@ -16,6 +16,7 @@ from vlmres.encoder.config import EncoderConfig
 
 Tokens = list[torch.Tensor]
 Reference = Callable[[Any, Sequence[Pixels], EncoderConfig], Tokens]
+Draw = Callable[[torch.nn.Module], None]
 
 TEXT: dict[str, Any] = {
     "hidden_size": 32,
@@ -72,6 +73,14 @@ def randomize(model: torch.nn.Module, seed: int = 0) -> None:
                 parameter.normal_(1, 0.3, generator=generator)
             else:
                 parameter.normal_(0, 0.8 * parameter[0].numel() ** -0.5, generator=generator)
+
+
+def plain(model: torch.nn.Module, seed: int = 0) -> None:
+    """Overwrites every parameter with N(0, 0.05), norms' weights too."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.05, generator=generator)
 
 
 def _dtype(model: Any) -> torch.dtype:
