@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import save_torch_state_dict
 from safetensors.torch import load_file, save_file
 
 from tests.encoder.conftest import Checkpoint
@@ -25,6 +26,21 @@ from vlmres.encoder.model import VisionModel
 from vlmres.encoder.weights import Reader
 
 Edit = Callable[[dict[str, torch.Tensor]], None]
+
+
+# The names of SAM in DeepSeek-OCR, from transformers' to the authors'.
+SAM = [
+    (r"^sam_encoder\.layers\.(\d+)\.layer_norm(\d)", r"model.sam_model.blocks.\1.norm\2"),
+    (r"^sam_encoder\.layers\.", "model.sam_model.blocks."),
+    (r"^sam_encoder\.patch_embed\.projection", "model.sam_model.patch_embed.proj"),
+    (r"^sam_encoder\.neck\.conv1", "model.sam_model.neck.0"),
+    (r"^sam_encoder\.neck\.layer_norm1", "model.sam_model.neck.1"),
+    (r"^sam_encoder\.neck\.conv2", "model.sam_model.neck.2"),
+    (r"^sam_encoder\.neck\.layer_norm2", "model.sam_model.neck.3"),
+    (r"^sam_encoder\.proj\.conv1", "model.sam_model.net_2"),
+    (r"^sam_encoder\.proj\.conv2", "model.sam_model.net_3"),
+    (r"^sam_encoder\.", "model.sam_model."),
+]
 
 
 def edited(source: Path, folder: Path, edit: Edit, config: Callable[[dict[str, Any]], None] | None = None) -> Path:
@@ -172,6 +188,16 @@ def test_tensors_of_nothing_known_are_named(
     assert "1 tensors are of neither Qwen2-VL's encoder nor a language model, and not read: gate.weight" in caplog.text
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if not name.endswith("-raw")])
+def test_names_old_and_new(name: str, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """Shards under transformers' present names; those of `save_pretrained` are the older ones, or the authors'."""
+    model, folder = checkpoint(name)
+    model.config.save_pretrained(tmp_path)
+    save_torch_state_dict(model.state_dict(), tmp_path, max_shard_size=20_000)
+    assert (tmp_path / "model.safetensors.index.json").exists()
+    same_tokens(name, folder, tmp_path)
+
+
 def test_a_tower_alone(checkpoint: Checkpoint, tmp_path: Path) -> None:
     model, folder = checkpoint("qwen2.5-vl")
     model.model.visual.save_pretrained(tmp_path / "tower")
@@ -218,7 +244,25 @@ def test_authors_names_of_kimi(checkpoint: Checkpoint, tmp_path: Path) -> None:
         vision["init_pos_emb_width"] = vision.pop("pos_emb_width")
 
     folder = checkpoint("kimi")[1]
-    same_tokens("kimi", folder, edited(folder, tmp_path / "authors", edit, config))
+    authors = edited(folder, tmp_path / "authors", edit, config)
+    same_tokens("kimi", folder, authors)
+
+    def alone(tensors: dict[str, torch.Tensor]) -> None:
+        renamed([(r"^vision_tower\.", "")])(tensors)
+        for name in [name for name in tensors if name.startswith(("multi_modal", "model.", "lm_head"))]:
+            tensors.pop(name)
+
+    def moonvit(found: dict[str, Any]) -> None:
+        found["model_type"] = "moonvit"
+        found.update(found.pop("vision_config"), model_type="moonvit")
+
+    tower = VisionEncoder.from_pretrained(edited(authors, tmp_path / "tower", alone, moonvit), "cpu", torch.float32)
+    whole = VisionEncoder.from_pretrained(folder, "cpu", torch.float32)
+    packed = pack(canvases(CASES["kimi"].sizes), 14, 2)
+    projector = whole.model.projector
+    assert projector is not None
+    for cells, wanted in zip(encode(tower.model, packed), encode(whole.model, packed), strict=True):
+        torch.testing.assert_close(projector(cells.reshape(-1, 48)), wanted)
 
 
 def test_authors_names_of_internvl(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -267,6 +311,23 @@ def test_authors_names_of_internvl(checkpoint: Checkpoint, tmp_path: Path) -> No
     with pytest.raises(CheckpointError, match="unknown ps_version 'v3'; known are v1 and v2"):
         architecture({**found, "ps_version": "v3"})
 
+    def alone(tensors: dict[str, torch.Tensor]) -> None:
+        renamed([(r"^vision_model\.", "")])(tensors)
+        for name in [name for name in tensors if name.startswith(("mlp1", "model.", "language", "lm_head"))]:
+            tensors.pop(name)
+
+    def tower(found: dict[str, Any]) -> None:
+        found.update(found.pop("vision_config"), model_type="intern_vit_6b")
+
+    vit = VisionEncoder.from_pretrained(edited(authors, tmp_path / "tower", alone, tower), "cpu", torch.float32)
+    whole = VisionEncoder.from_pretrained(folder, "cpu", torch.float32)
+    packed = pack(canvases([(56, 56)] * 5), 14, 2)
+    projector = whole.model.projector
+    assert projector is not None
+    # In raster order, of which cells are put together here.
+    states = torch.stack(encode(vit.model, packed)).view(5, 2, 2, 2, 2, 48).transpose(2, 3).reshape(-1, 48)
+    torch.testing.assert_close(projector(states), torch.cat(encode(whole.model, packed)))
+
 
 def test_authors_names_of_deepseek_ocr(checkpoint: Checkpoint, tmp_path: Path) -> None:
     def edit(tensors: dict[str, torch.Tensor]) -> None:
@@ -278,16 +339,7 @@ def test_authors_names_of_deepseek_ocr(checkpoint: Checkpoint, tmp_path: Path) -
         tensors["model.vision_model.embeddings.patch_embedding.weight"] = torch.zeros(48, 3, 14, 14)
         renamed(
             [
-                (r"^sam_encoder\.layers\.(\d+)\.layer_norm(\d)", r"model.sam_model.blocks.\1.norm\2"),
-                (r"^sam_encoder\.layers\.", "model.sam_model.blocks."),
-                (r"^sam_encoder\.patch_embed\.projection", "model.sam_model.patch_embed.proj"),
-                (r"^sam_encoder\.neck\.conv1", "model.sam_model.neck.0"),
-                (r"^sam_encoder\.neck\.layer_norm1", "model.sam_model.neck.1"),
-                (r"^sam_encoder\.neck\.conv2", "model.sam_model.neck.2"),
-                (r"^sam_encoder\.neck\.layer_norm2", "model.sam_model.neck.3"),
-                (r"^sam_encoder\.proj\.conv1", "model.sam_model.net_2"),
-                (r"^sam_encoder\.proj\.conv2", "model.sam_model.net_3"),
-                (r"^sam_encoder\.", "model.sam_model."),
+                *SAM,
                 (r"^vision_encoder\.encoder\.", "model.vision_model.transformer."),
                 (r"^vision_encoder\.", "model.vision_model."),
             ]
@@ -295,6 +347,23 @@ def test_authors_names_of_deepseek_ocr(checkpoint: Checkpoint, tmp_path: Path) -
 
     folder = checkpoint("deepseek-ocr-raw")[1]
     same_tokens("deepseek-ocr-raw", folder, edited(folder, tmp_path / "authors", edit))
+
+
+def test_authors_names_of_deepseek_ocr2(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    rules = [
+        *SAM,
+        (r"^vision_encoder\.", "model.qwen2_model.model.model."),
+        (r"^query_(\d+)(?:_resolution)?\.", r"model.qwen2_model.query_\1."),
+    ]
+    model, folder = checkpoint("deepseek-ocr-2")
+    shutil.copytree(folder, tmp_path / "new")
+    save_file({name: tensor.clone() for name, tensor in model.state_dict().items()}, tmp_path / "new/model.safetensors")
+    authors = edited(tmp_path / "new", tmp_path / "authors", renamed(rules))
+    names = load_file(authors / "model.safetensors").keys()
+    assert {"model.sam_model.net_2.weight", "model.qwen2_model.model.model.norm.weight"} <= names
+    assert {"model.qwen2_model.query_768.weight", "model.qwen2_model.query_1024.weight"} <= names
+    assert all(name.startswith(("model.sam_model.", "model.qwen2_model.")) for name in names)
+    same_tokens("deepseek-ocr-2", folder, authors)
 
 
 def test_nativeres_llava(checkpoint: Checkpoint, tmp_path: Path) -> None:
