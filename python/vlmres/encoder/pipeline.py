@@ -16,7 +16,7 @@ from vlmres.encoder.checkpoint import read_recipe
 from vlmres.encoder.config import EncoderConfig
 from vlmres.encoder.graphs import GraphRunner
 from vlmres.encoder.layout import Layout, build_layout
-from vlmres.encoder.model import VisionModel
+from vlmres.encoder.model import Tokens, VisionModel
 from vlmres.encoder.parts import EncoderOutput, Part
 from vlmres.encoder.stream import EncodedGroup, cut, encode_groups
 from vlmres.encoder.weights import load_model
@@ -25,7 +25,7 @@ from vlmres.processor import with_index
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vlmres._core import Recipe
 
@@ -60,7 +60,8 @@ class VisionEncoder:
         self.model = model
         self.recipe = recipe
         self.max_patches = max_patches
-        self._forward = GraphRunner(model, graphs) if graphs else model
+        self.forward: Callable[[torch.Tensor, Layout], Tokens] = GraphRunner(model, graphs) if graphs else model
+        """Patches and a layout on the device to tokens: the model, or its graphs."""
         self._checked: set[Recipe] = set()
 
     @classmethod
@@ -236,5 +237,5 @@ class VisionEncoder:
             patches = part.patches
             if patches.device != device:
                 patches = (patches.pin_memory() if pin else patches).to(device, non_blocking=pin)
-            result = self._forward(patches, placed)
+            result = self.forward(patches, placed)
         return EncoderOutput(result.tokens, layout.cu_seqlens, result.deepstack)
