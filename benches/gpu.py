@@ -64,10 +64,12 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
 
 
-def peak_products(device: torch.device) -> float | None:
-    """Of a device whose name is known."""
+def peak_products(device: torch.device, dtype: str) -> float | None:
+    """Of a device whose name is known, in 16 bits."""
+    if device.type != "cuda" or dtype == "float32":
+        return None
     words = device_name(device).replace("-", " ").split()
-    return next((peak for word, peak in PEAKS.items() if word in words), None) if device.type == "cuda" else None
+    return next((peak for word, peak in PEAKS.items() if word in words), None)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,7 +107,7 @@ def main() -> None:
         threads=args.threads,
         graphs=args.graphs,
         tiny=args.tiny,
-        peak=args.peak_tflops * 1e12 if args.peak_tflops else peak_products(args.device),
+        peak=args.peak_tflops * 1e12 if args.peak_tflops else peak_products(args.device, args.dtype),
     )
     warnings.filterwarnings("ignore")
     results = []

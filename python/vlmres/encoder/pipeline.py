@@ -12,7 +12,7 @@ import torch
 
 from vlmres.batch import Batch
 from vlmres.encoder.attention import choose_backend
-from vlmres.encoder.checkpoint import read_recipe
+from vlmres.encoder.checkpoint import normalised, read_recipe
 from vlmres.encoder.config import EncoderConfig
 from vlmres.encoder.graphs import GraphRunner
 from vlmres.encoder.layout import Layout, build_layout
@@ -202,15 +202,15 @@ class VisionEncoder:
         """Refuses patches that the weights were not made for."""
         if recipe in self._checked:
             return
-        params, patch = recipe.params, self.config.patch
-        wanted: dict[str, Any] = {"patch_size": patch.size}
+        patch = self.config.patch
+        values: dict[str, tuple[Any, Any]] = {"patch_size": (recipe.patch_size, patch.size)}
         if self.model.patch_embed.fold:
-            wanted |= {"image_mean": patch.mean, "image_std": patch.std}
-        for name, value in wanted.items():
-            found = params.get(name, value)
-            same = np.allclose(found, value, rtol=1e-6, atol=0) if name != "patch_size" else found == value
-            if not same:
-                raise ValueError(f"the batch's recipe {recipe.name} has {name} {found}, the encoder {value}")
+            found = normalised(patch, recipe.params)
+            values |= {"image_mean": (found.mean, patch.mean), "image_std": (found.std, patch.std)}
+            values |= {"rescale_factor": (found.rescale, patch.rescale)}
+        for name, (own, wanted) in values.items():
+            if not np.allclose(own, wanted, rtol=1e-6, atol=0):
+                raise ValueError(f"the batch's recipe {recipe.name} has {name} {own}, the encoder {wanted}")
         self._checked.add(recipe)
 
     def _run(self, part: Part) -> list[EncoderOutput]:
