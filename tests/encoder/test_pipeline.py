@@ -188,6 +188,15 @@ def test_gradients_reach_the_weights(encoder: VisionEncoder, recipe: vlmres.Reci
     assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in encoder.model.parameters())
 
 
+def test_what_follows_can_be_trained(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
+    """A language model's gradients need the tokens of an encoder that stays as it is."""
+    out = encoder(_batch(recipe))
+    weight = torch.ones(out.tokens.shape[1], 1, requires_grad=True)
+    (out.tokens @ weight).sum().backward()
+    assert weight.grad is not None
+    torch.testing.assert_close(weight.grad[:, 0], out.tokens.sum(0))
+
+
 def test_tables_are_kept_and_renewed(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
     batch = _batch(recipe)
     first = encoder(batch).tokens

@@ -12,7 +12,7 @@ import torch
 from tests.encoder.published import PUBLISHED, Published
 from vlmres.encoder import VisionModel
 from vlmres.encoder.architectures import architecture
-from vlmres.encoder.weights import Reader
+from vlmres.encoder.reader import Reader
 
 MODELS: dict[str, dict[str, torch.Size]] = {}
 # transformers' names before its version 4.52, and before its version 5 for CLIP inside LLaVA.

@@ -23,7 +23,7 @@ from tests.encoder.tiny import CASES, VIT
 from vlmres.encoder import CheckpointError, VisionEncoder, load_config
 from vlmres.encoder.architectures import ARCHITECTURES, architecture
 from vlmres.encoder.model import VisionModel
-from vlmres.encoder.weights import Reader
+from vlmres.encoder.reader import Reader
 
 Edit = Callable[[dict[str, torch.Tensor]], None]
 

@@ -70,7 +70,7 @@ class GraphRunner:
         self._buffers: dict[int, Buffers] = {}
 
     def __call__(self, patches: torch.Tensor, layout: Layout) -> Tokens:
-        """As `VisionModel.forward`, in inference alone."""
+        """As `VisionModel.forward`, without gradients."""
         plan, merge = layout.towers[0], self.model.config.merge
         x = self.tower.embed(self.model.embed(patches, layout), plan, merge)
         full, windowed = self.tower.scopes(plan, x.dtype)

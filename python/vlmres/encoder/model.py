@@ -15,7 +15,8 @@ from vlmres.encoder.positions import PositionTable, RotaryEmbedding, one_hot_pla
 if TYPE_CHECKING:
     from vlmres.encoder.config import EncoderConfig
     from vlmres.encoder.config import Tower as TowerConfig
-    from vlmres.encoder.layout import Layout, TowerLayout
+    from vlmres.encoder.layout import Layout
+    from vlmres.encoder.tower_layout import TowerLayout
 
 
 class Tokens(NamedTuple):

@@ -232,7 +232,8 @@ class VisionEncoder:
         device = self.device
         pin = device.type == "cuda"
         layout = part.layout or self._layout(part)
-        with torch.inference_mode():
+        # Not in inference mode: what follows the encoder may be trained on its tokens.
+        with torch.no_grad():
             placed = layout.to(device, pin=pin)
             patches = part.patches
             if patches.device != device:
