@@ -43,6 +43,18 @@ def test_equals_transformers(name: str, dtype: torch.dtype, draw: Draw, checkpoi
         assert relative_error(tokens, expected.reshape(tokens.shape)) <= bound
 
 
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+@pytest.mark.parametrize("name", ["clip", "internvl-6b", "qwen2.5-vl", "kimi", "deepseek-ocr", "deepseek-ocr-2"])
+def test_autocast(name: str, checkpoint: Checkpoint) -> None:
+    """Weights in float32, products in bfloat16, as in training."""
+    encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32)
+    packed = pack(canvases(CASES[name].sizes), encoder.config.patch.size, encoder.config.merge)
+    wanted = torch.cat(encode(encoder.model, packed))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.cat(encode(encoder.model, packed))
+    assert 1e-5 < relative_error(found, wanted) <= 2e-2
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_segments_do_not_leak(name: str, checkpoint: Checkpoint) -> None:
     encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32)

@@ -6,12 +6,16 @@ import logging
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+import vlmres
 from tests.encoder.published import PUBLISHED, Published
-from vlmres.encoder import VisionModel
+from vlmres.encoder import VisionModel, build_layout
 from vlmres.encoder.architectures import architecture
+from vlmres.encoder.arrange import ImageTokens
 from vlmres.encoder.reader import Reader
 
 MODELS: dict[str, dict[str, torch.Size]] = {}
@@ -82,3 +86,48 @@ def test_names(name: str, rules: tuple[tuple[str, str], ...], caplog: pytest.Log
         tensors = Reader(shards, found, None, None).read(wanted, fold=False)  # type: ignore[arg-type]
     assert {key: tensor.shape for key, tensor in tensors.items()} == wanted
     assert not caplog.records
+
+
+RECIPES: dict[str, tuple[str, dict[str, int]]] = {
+    "openai/clip-vit-large-patch14-336": ("llava-1.5", {}),
+    "google/siglip-so400m-patch14-384": ("siglip", {"image_width": 384, "image_height": 384, "patch_size": 14}),
+    "google/siglip2-base-patch16-naflex": ("siglip2-naflex", {}),
+    "llava-hf/llava-1.5-7b-hf": ("llava-1.5", {}),
+    "llava-hf/llava-v1.6-mistral-7b-hf": ("llava-next", {}),
+    "OpenGVLab/InternVL3-1B-hf": ("internvl3", {}),
+    "OpenGVLab/InternVL2-26B": ("internvl2", {}),
+    "Qwen/Qwen2-VL-2B-Instruct": ("qwen2-vl", {}),
+    "Qwen/Qwen2.5-VL-7B-Instruct": ("qwen2.5-vl", {}),
+    "Qwen/Qwen3-VL-4B-Instruct": ("qwen3-vl", {}),
+    "mistral-community/pixtral-12b": ("pixtral", {}),
+    "mistralai/Mistral-Small-3.1-24B-Instruct-2503": ("mistral-small-3", {}),
+    "moonshotai/Kimi-VL-A3B-Instruct": ("kimi-vl", {}),
+    "moonshotai/Kimi-K2.5": ("kimi-k2.5", {}),
+    "deepseek-ai/DeepSeek-OCR": ("deepseek-ocr-gundam", {}),
+    "deepseek-ai/DeepSeek-OCR-2": ("deepseek-ocr-2", {}),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_cost_of_a_page(name: str) -> None:
+    """A model without values does the products that the page's size alone says."""
+    recipe, overrides = RECIPES[name]
+    plan = vlmres.plan((1240, 1754), vlmres.Recipe.load(recipe, **overrides))
+    config = architecture(PUBLISHED[name].config).config
+    grids = [view.patches for view in plan.views for _ in range(view.tiles.rows * view.tiles.cols)]
+    layout = build_layout(config, np.array(grids), images=[ImageTokens.of(plan)])
+    with torch.device("meta"):
+        model = VisionModel(config).requires_grad_(False)
+        patches = torch.empty(plan.num_patches, config.patch.dim, dtype=torch.uint8)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        tokens = model.to("meta")(patches, layout.to("meta")).tokens
+    cost = plan.cost(config)
+    if recipe != "llava-next":
+        assert cost.tokens == plan.num_visual_tokens
+    assert len(tokens) in (plan.num_tokens, plan.num_visual_tokens)
+    counted = counter.get_total_flops()
+    if any(tower.relative for tower in config.towers):
+        # The dimensions that carry relative positions through the kernel are no part of the cost.
+        assert cost.flops < counted < 1.5 * cost.flops
+    else:
+        assert cost.flops == counted

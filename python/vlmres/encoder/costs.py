@@ -34,7 +34,7 @@ class Cost:
     activation_bytes: int
     """Estimated peak beside weights and input, in inference with a fused attention kernel."""
     tokens: int
-    """Visual tokens before newlines and separators."""
+    """Of all segments: before those over padding are dropped (LLaVA-NeXT), and without newlines and separators."""
 
     @property
     def bytes(self) -> int:

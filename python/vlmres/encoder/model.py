@@ -60,9 +60,10 @@ class Tower(nn.Module):
             sequence = x.new_empty(len(layout.token_index) + len(layout.extra_index), config.width)
             sequence[layout.token_index] = x
             if config.cls:
-                sequence[layout.extra_index] = self.cls + self.table.weight[0] if config.table else self.cls
+                extra = self.cls + self.table.weight[0] if config.table else self.cls
             else:
-                sequence[layout.extra_index] = self.queries[layout.query_index]
+                extra = self.queries[layout.query_index]
+            sequence[layout.extra_index] = extra.to(x.dtype)  # which autocast may have chosen
             x = sequence
         normed: torch.Tensor = self.pre_norm(x)
         return normed
