@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vlmres._types import Grid, Size
+from vlmres.encoder import Cost, EncoderConfig
 
 __all__ = [
     "BatchLayout",
@@ -185,6 +186,12 @@ class Plan:
         tile: int | None = None,
     ) -> NDArray[np.float64]:
         """The model's coordinates to source pixels; the inverse of `to_model`."""
+    def cost(self, config: EncoderConfig, *, value_bytes: int = 2) -> Cost:
+        """What encoding the image takes: FLOPs, bytes and activation memory. Needs neither pixels nor torch.
+
+        `config` is of `vlmres.encoder.load_config` or of an encoder; `value_bytes` are those of a weight and of an
+        activation, 2 for bfloat16. Raises ValueError where the plan's patches are not the encoder's.
+        """
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: Final = None  # type: ignore[assignment]
 

@@ -202,6 +202,13 @@ impl Plan {
         transform(&boxes, |axis, value| map.invert(axis, value))
     }
 
+    /// FLOPs, bytes and activation memory of encoding the image with an `EncoderConfig`: a `vlmres.encoder.Cost`.
+    #[pyo3(signature = (config, *, value_bytes = 2))]
+    fn cost<'py>(slf: &Bound<'py, Self>, config: Bound<'py, PyAny>, value_bytes: u32) -> PyResult<Bound<'py, PyAny>> {
+        // Late, because the encoder stands above this module.
+        slf.py().import("vlmres.encoder.costs")?.call_method1("cost", (slf, config, value_bytes))
+    }
+
     fn __repr__(&self) -> String {
         let plan = &self.plan;
         format!(

@@ -8,9 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.encoder.tiny import CASES, randomize
+from tests.encoder.tiny import CASES, Draw, randomize
 
-Checkpoint = Callable[[str], tuple[Any, Path]]
+Checkpoint = Callable[..., tuple[Any, Path]]
+"""By a case's name, and how its parameters are drawn, a model and its folder."""
 
 
 @pytest.fixture(autouse=True)
@@ -24,13 +25,13 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """By a case's name its model and the folder that it was saved to."""
-    made: dict[str, tuple[Any, Path]] = {}
+    """By a case's name its model, drawn by `draw`, and the folder that it was saved to."""
+    made: dict[tuple[str, Draw], tuple[Any, Path]] = {}
 
-    def make(name: str) -> tuple[Any, Path]:
-        if name not in made:
+    def make(name: str, draw: Draw = randomize) -> tuple[Any, Path]:
+        if (name, draw) not in made:
             model = CASES[name].build().eval().requires_grad_(False)
-            randomize(model)
+            draw(model)
             folder = tmp_path_factory.mktemp(name)
             if CASES[name].raw:
                 model.config.save_pretrained(folder)
@@ -39,7 +40,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
                 )
             else:
                 model.save_pretrained(folder)
-            made[name] = model, folder
-        return made[name]
+            made[name, draw] = model, folder
+        return made[name, draw]
 
     return make

@@ -6,7 +6,10 @@ they are given is tested: bounds, padded head dims, and where causal queries are
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
@@ -47,20 +50,26 @@ def _loop(q: Any, k: Any, v: Any, cu_q: Any, cu_k: Any, max_q: int, max_k: int, 
     return out
 
 
-def _varlen(
-    q: Any, k: Any, v: Any, cu_q: Any, cu_k: Any, max_q: int, max_k: int, *, scale: float, **options: Any
-) -> Any:
-    assert options.pop("enable_gqa", False) == (q.shape[1] != k.shape[1])
-    causal = options.pop("window_size", (-1, -1)) == (-1, 0)
+TORCHS = varlen.varlen_attn
+
+
+@functools.wraps(TORCHS)
+def _varlen(q: Any, k: Any, v: Any, *bounds: Any, **options: Any) -> Any:
+    assert list(inspect.signature(TORCHS).bind(q, k, v, *bounds, **options).arguments)[:7] == [
+        "query", "key", "value", "cu_seq_q", "cu_seq_k", "max_q", "max_k"
+    ]  # fmt: skip
+    assert options.pop("enable_gqa") or q.shape[1] == k.shape[1]
+    assert options.pop("num_splits") == 1
+    scale, window = options.pop("scale"), options.pop("window_size")
     assert not options
-    return _loop(q, k, v, cu_q, cu_k, max_q, max_k, scale, causal)
+    assert window in ((-1, -1), (-1, 0))
+    cu_q, cu_k, max_q, max_k = bounds
+    return _loop(q, k, v, cu_q, cu_k, max_q, max_k, scale, window == (-1, 0))
 
 
 def _flash(
-    q: Any, k: Any, v: Any, cu_q: Any, cu_k: Any, max_q: int, max_k: int, *, softmax_scale: float, **options: Any
+    q: Any, k: Any, v: Any, cu_q: Any, cu_k: Any, max_q: int, max_k: int, *, softmax_scale: float, causal: bool
 ) -> Any:
-    causal = options.pop("window_size", (-1, -1)) == (-1, 0)
-    assert not options
     return _loop(q, k, v, cu_q, cu_k, max_q, max_k, softmax_scale, causal)
 
 
@@ -86,11 +95,32 @@ def test_kernels_are_given_the_same_attention(
         assert relative_error(tokens, expected) <= 1e-6
 
 
-def test_backends() -> None:
+def test_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     attention.choose_backend.cache_clear()
-    assert attention.choose_backend("cpu", torch.bfloat16) == "sdpa"
-    assert attention.choose_backend("cuda", torch.float32) == "sdpa"
-    assert attention.choose_backend("cuda", torch.bfloat16) == "varlen"
+    cpu, cuda = torch.device("cpu"), torch.device("cuda", 0)
+    assert attention.choose_backend(cpu, torch.bfloat16) == "sdpa"
+    assert attention.choose_backend(cuda, torch.float32) == "sdpa"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for capability, backend in (((7, 5), "sdpa"), ((8, 0), "varlen"), ((9, 0), "varlen")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        attention.choose_backend.cache_clear()
+        assert attention.choose_backend(cuda, torch.float16) == backend
+    attention.choose_backend.cache_clear()
+
+
+def test_options_of_other_versions() -> None:
+    """What torch 2.11's kernel does not know is not passed; of 2.12 and later it is."""
+
+    def older(*, scale: float, window_size: tuple[int, int]) -> None: ...
+
+    assert attention._extras(older) == {}
+    assert attention._extras(varlen.varlen_attn) == {"enable_gqa": True, "num_splits": 1}
+
+
+def test_no_copies_for_dims_that_fit() -> None:
+    x = torch.zeros(3, 2, 16)
+    assert attention._widened(x, 16) is x
+    assert tuple(attention._widened(x, 24).shape) == (3, 2, 24)
 
 
 @pytest.mark.parametrize("lengths", [[5], [4, 4, 4], [3, 1, 3, 7, 1, 3], [2, 2, 9, 9], [1, 1]])
@@ -127,16 +157,22 @@ FULL: dict[str, Any] = {
 }
 
 
+@pytest.fixture
+def without_cudnn() -> Iterator[None]:
+    """torch asks for the device's generation before it looks at the options that rule cuDNN's kernel out."""
+    enabled = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    yield
+    torch.backends.cuda.enable_cudnn_sdp(enabled)
+
+
+@pytest.mark.usefixtures("without_cudnn")
 @pytest.mark.parametrize("kind", FULL)
-def test_nothing_waits_for_the_device(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tensors without values, as if on CUDA: reading one on the host would be an error. Sizes are the real ones."""
+def test_nothing_waits_for_the_device(kind: str) -> None:
+    """Tensors without values, as if on CUDA, through torch's own kernel: to read one on the host would be an error.
 
-    def shape_only(q: Any, *_: Any, scale: float, **__: Any) -> Any:
-        assert q.device.type == "cuda"
-        assert scale > 0
-        return torch.empty_like(q)
-
-    monkeypatch.setattr(varlen, "varlen_attn", shape_only)
+    Sizes are the real ones.
+    """
     config = architecture({"model_type": kind, **FULL[kind]}).config
     grids = np.array([(40, 40), (64, 64)] if "ocr" in kind else [(32, 32), (32, 32)])
     layout = build_layout(config, grids, group=False)

@@ -19,3 +19,12 @@ def test_tiny_models_on_the_cpu(tmp_path: Path) -> None:
     for result in results:
         assert result["difference"] < 1e-5
         assert result["encoder"]["vlmres"]["copied_bytes"] * 4 <= result["encoder"]["transformers"]["copied_bytes"]
+
+
+def test_help() -> None:
+    command = [sys.executable, "-m", "benches.gpu", "--help"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert "python -m benches.gpu --tiny --device cpu" in done.stdout
+    wrong = subprocess.run([*command[:-1], "--model", "abacus"], capture_output=True, text=True, cwd=ROOT)
+    assert wrong.returncode == 2
+    assert "invalid choice: 'abacus'" in wrong.stderr

@@ -7,6 +7,7 @@ import sys
 import weakref
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,7 +18,7 @@ import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import canvases, pack
 from tests.encoder.tiny import CASES
-from vlmres.encoder import Cost, VisionEncoder, VisionModel, build_layout, cost
+from vlmres.encoder import Cost, VisionEncoder, VisionModel, build_layout
 from vlmres.encoder.architectures import architecture
 from vlmres.encoder.config import EncoderConfig
 from vlmres.encoder.costs import grid_cost
@@ -35,7 +36,7 @@ def test_flops_and_weights_are_exact(name: str, checkpoint: Checkpoint) -> None:
         # Ours carries relative positions through the kernel in more dimensions; they are no part of the cost.
         with torch.inference_mode(), FlopCounterMode(display=False) as counter:
             CASES[name].reference(checkpoint(name)[0], canvases(CASES[name].sizes), config)
-    found = grid_cost([tuple(grid) for grid in packed.grids.tolist()], config, value_bytes=4)
+    found = grid_cost([tuple(grid) for grid in packed.grids.tolist()], config, 4)
     assert found.flops == counter.get_total_flops() - _masked(config, found.tokens, tokens)
     assert found.tokens == len(tokens)
     assert found.input_bytes == packed.patches.nbytes
@@ -89,33 +90,49 @@ def test_activations_are_near_the_peak(kind: str) -> None:
     patches = torch.zeros(grid[0] * grid[1], found.patch.dim, dtype=torch.uint8)
     with torch.inference_mode(), _Peak() as measured:
         model(patches, layout)
-    assert 0.7 <= grid_cost([grid], found).activation_bytes / measured.peak <= 1.4
+    assert 0.7 <= grid_cost([grid], found, 2).activation_bytes / measured.peak <= 1.4
 
 
 def test_plans() -> None:
     config = architecture({"model_type": "qwen2_vl"}).config
     plan = vlmres.plan((280, 560), "qwen2-vl")
-    found = cost(plan, config)
+    found = plan.cost(config)
     assert isinstance(found, Cost)
     assert found.tokens == plan.num_visual_tokens == 200
     assert found.input_bytes == plan.num_patches * 14 * 14 * 3
-    twice = cost([plan, plan], config)
-    assert twice.flops == 2 * found.flops
-    assert twice.weight_bytes == found.weight_bytes
+    twice = plan.cost(config, value_bytes=4)
+    assert (twice.flops, twice.weight_bytes) == (found.flops, 2 * found.weight_bytes)
     assert found.bytes == found.input_bytes + found.weight_bytes + found.activation_bytes
     # By hand: 800 patches, 32 blocks of 1280 with 16 heads of 80, MLP of 5120, merger 5120 to 3584.
     block = 2 * 800 * 1280 * (3 * 1280 + 1280 + 2 * 5120) + 4 * 16 * 800 * 800 * 80
     assert found.flops == 2 * 800 * 588 * 1280 + 32 * block + 2 * 200 * 5120 * (5120 + 3584)
-    with pytest.raises(ValueError, match="3x4 patches; Qwen2-VL needs multiples of 2"):
-        grid_cost([(3, 4)], config)
+    # What the size alone says is what the model does.
+    model = VisionModel(config).requires_grad_(False).to_empty(device="meta")
+    layout = build_layout(config, np.array([plan.grid]))
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model(torch.empty(plan.num_patches, config.patch.dim, dtype=torch.uint8, device="meta"), layout.to("meta"))
+    assert found.flops == counter.get_total_flops()
+
+
+def test_plans_of_other_encoders() -> None:
+    config = architecture({"model_type": "qwen2_vl"}).config
+    with pytest.raises(ValueError, match="segment 1 has 3x4 patches; Qwen2-VL needs multiples of 2, at least one"):
+        grid_cost([(2, 2), (3, 4)], config, 2)
+    plan = vlmres.plan((280, 560), "qwen3-vl")
+    with pytest.raises(ValueError, match="qwen3-vl has patches of 16 pixels, Qwen2-VL of 14"):
+        plan.cost(config)
+    with pytest.raises(TypeError, match="config must be an EncoderConfig, as load_config gives it, got dict"):
+        plan.cost({"model_type": "qwen2_vl"})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="value_bytes must be at least 1, got 0"):
+        vlmres.plan((280, 560), "qwen2-vl").cost(config, value_bytes=0)
 
 
 def test_tiles() -> None:
     config = architecture({"model_type": "internvl", "vision_config": {}}).config
     plan = vlmres.plan((640, 480), "internvl2")
-    found = cost(plan, config)
+    found = plan.cost(config)
     assert found.tokens == plan.num_visual_tokens == 3328
-    assert found.flops == plan.num_tiles * cost(vlmres.plan((448, 448), "internvl2"), config).flops
+    assert found.flops == plan.num_tiles * vlmres.plan((448, 448), "internvl2").cost(config).flops
 
 
 def test_without_torch() -> None:
@@ -123,11 +140,12 @@ def test_without_torch() -> None:
     code = """
 import sys
 sys.modules["torch"] = None
-import vlmres, vlmres.encoder
-config = vlmres.encoder.load_config({"model_type": "unlimited_ocr"})
-print(vlmres.encoder.cost(vlmres.plan((1240, 1754), "deepseek-ocr-gundam"), config).tokens)
+import vlmres
+assert "vlmres.encoder" not in sys.modules
+from vlmres.encoder import load_config
+print(vlmres.plan((1240, 1754), "deepseek-ocr-gundam").cost(load_config({"model_type": "unlimited_ocr"})).tokens)
 try:
-    vlmres.encoder.VisionEncoder
+    from vlmres.encoder import VisionEncoder
 except ImportError as error:
     print(error)
 """

@@ -31,8 +31,8 @@ class Whole:
     recipe: str
     overrides: dict[str, Any]
     inputs: Callable[[vlmres.Batch], dict[str, Any]]
-    extra: int = 0
-    """Tokens that the processor adds around an image's, and the model does not make."""
+    visual: bool = False
+    """Whether the text's own tokens stand beside the model's: starts, ends, breaks of rows."""
 
 
 def _tensors(batch: vlmres.Batch) -> dict[str, Any]:
@@ -63,10 +63,15 @@ def _llava_next() -> Any:
     return transformers.LlavaNextForConditionalGeneration(config)
 
 
-def _llava() -> Any:
-    model = CASES["llava"].build()
-    model.config.image_token_id = IMAGE
-    return model
+def _named(name: str) -> Callable[[], Any]:
+    """A case's model, with this file's id of an image's tokens."""
+
+    def build() -> Any:
+        model = CASES[name].build()
+        model.config.image_token_id = IMAGE
+        return model
+
+    return build
 
 
 def _ocr(module: Any, name: str, vision: dict[str, Any]) -> Any:
@@ -94,8 +99,20 @@ MODELS = {
     "qwen2-vl": Whole(CASES["qwen2-vl"].build, "qwen2-vl", SMALL, _tensors),
     "qwen2.5-vl": Whole(CASES["qwen2.5-vl"].build, "qwen2.5-vl", SMALL, _tensors),
     "qwen3-vl": Whole(CASES["qwen3-vl"].build, "qwen3-vl", SMALL, _tensors),
-    "internvl": Whole(CASES["internvl"].build, "internvl2", {"image_size": 56, "max_tiles": 6}, _tensors, extra=2),
-    "llava": Whole(_llava, "llava-1.5", {"shortest_edge": 56, "crop_width": 56, "crop_height": 56}, _tensors),
+    "qwen3.5": Whole(CASES["qwen3.5"].build, "qwen3.5-vl", SMALL, _tensors),
+    "internvl": Whole(CASES["internvl"].build, "internvl2", {"image_size": 56, "max_tiles": 6}, _tensors, visual=True),
+    "internvl-6b": Whole(
+        CASES["internvl-6b"].build, "internvl2", {"image_size": 56, "max_tiles": 6}, _tensors, visual=True
+    ),
+    "llava": Whole(_named("llava"), "llava-1.5", {"shortest_edge": 56, "crop_width": 56, "crop_height": 56}, _tensors),
+    "llava-siglip": Whole(
+        _named("llava-siglip"), "siglip", {"image_width": 56, "image_height": 56, "patch_size": 14}, _tensors
+    ),
+    "pixtral": Whole(
+        _named("llava-pixtral"), "pixtral", {"longest_edge": 112, "patch_size": 14}, _tensors, visual=True
+    ),
+    "mistral3": Whole(_named("mistral3"), "mistral-small-3", {"longest_edge": 112}, _tensors, visual=True),
+    "kimi": Whole(CASES["kimi"].build, "kimi-k2.5", {}, _tensors),
     "llava-next": Whole(_llava_next, "llava-next", {"image_size": 56, "image_grid_pinpoints": PINPOINTS}, _tensors),
     "deepseek-ocr": Whole(_unlimited_ocr, "deepseek-ocr-gundam", DEEPSEEK, _deepseek),
     "deepseek-ocr-whole": Whole(_unlimited_ocr, "deepseek-ocr-base", {"base_size": 128}, _deepseek),
@@ -127,7 +144,8 @@ def test_logits(whole: tuple[Whole, Any, Path]) -> None:
     batch = vlmres.Processor(recipe, layout="packed", dtype="uint8", arithmetic="pillow-13")(images)
     out = encoder(batch)
     counts = torch.diff(out.cu_seqlens).tolist()
-    assert counts == [plan.num_tokens - found.extra for plan in batch.plans if plan is not None]
+    plans = [plan for plan in batch.plans if plan is not None]
+    assert counts == [plan.num_visual_tokens if found.visual else plan.num_tokens for plan in plans]
     hf = vlmres.Processor(recipe, arithmetic="pillow-13")(images)
     inputs = _prompt(counts)
     with torch.inference_mode():
@@ -135,8 +153,11 @@ def test_logits(whole: tuple[Whole, Any, Path]) -> None:
         wanted = model(**inputs, **kwargs).logits
         grids = {key: value for key, value in kwargs.items() if key == "image_grid_thw"}
         tokens = model(**inputs, **grids, mm_encoder_outputs={"image": _as_output(model, out)}).logits
+        out.tokens.neg_()
+        others = model(**inputs, **grids, mm_encoder_outputs={"image": _as_output(model, out)}).logits
     assert float((tokens - wanted).abs().max()) <= 1e-4
-    assert float(wanted.std()) > 1e-3
+    # The tokens are what the logits depend on.
+    assert float((others - wanted).abs().max()) > 1e-2
 
 
 def _prompt(counts: list[int]) -> dict[str, torch.Tensor]:

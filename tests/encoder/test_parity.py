@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import Packed, canvases, pack, relative_error
-from tests.encoder.tiny import CASES
+from tests.encoder.tiny import CASES, Draw, plain, randomize
 from vlmres.encoder import VisionEncoder, VisionModel, build_layout
 from vlmres.encoder.config import Table
 from vlmres.encoder.positions import PositionTable
@@ -24,10 +24,11 @@ def encode(model: VisionModel, packed: Packed) -> list[torch.Tensor]:
     return list(tokens.split(torch.diff(layout.cu_seqlens).tolist()))
 
 
+@pytest.mark.parametrize("draw", [randomize, plain], ids=["scaled", "plain"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("name", CASES)
-def test_equals_transformers(name: str, dtype: torch.dtype, checkpoint: Checkpoint) -> None:
-    reference, folder = checkpoint(name)
+def test_equals_transformers(name: str, dtype: torch.dtype, draw: Draw, checkpoint: Checkpoint) -> None:
+    reference, folder = checkpoint(name, draw)
     encoder = VisionEncoder.from_pretrained(folder, "cpu", dtype)
     images = canvases(CASES[name].sizes)
     packed = pack(images, encoder.config.patch.size, encoder.config.merge)
@@ -40,6 +41,18 @@ def test_equals_transformers(name: str, dtype: torch.dtype, checkpoint: Checkpoi
     for tokens, expected in zip(found, wanted, strict=True):
         assert tokens.dtype == dtype
         assert relative_error(tokens, expected.reshape(tokens.shape)) <= bound
+
+
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+@pytest.mark.parametrize("name", ["clip", "internvl-6b", "qwen2.5-vl", "kimi", "deepseek-ocr", "deepseek-ocr-2"])
+def test_autocast(name: str, checkpoint: Checkpoint) -> None:
+    """Weights in float32, products in bfloat16, as in training."""
+    encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32)
+    packed = pack(canvases(CASES[name].sizes), encoder.config.patch.size, encoder.config.merge)
+    wanted = torch.cat(encode(encoder.model, packed))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.cat(encode(encoder.model, packed))
+    assert 1e-5 < relative_error(found, wanted) <= 2e-2
 
 
 @pytest.mark.parametrize("name", CASES)

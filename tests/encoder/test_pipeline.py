@@ -14,7 +14,7 @@ import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import relative_error
 from tests.images import image, pixels
-from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel
+from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, positions
 from vlmres.encoder.stream import cut, estimate_patches
 
 SIZES = [(100, 60), (64, 200), (90, 90), (33, 160), (128, 128), (70, 40)]
@@ -144,8 +144,12 @@ def test_preprocessing_runs_beside_the_encoder(encoder: VisionEncoder, monkeypat
 
 def test_batches_of_another_recipe_are_refused(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
     other = recipe.replace(image_mean=[0.4, 0.5, 0.5])
-    with pytest.raises(ValueError, match=r"recipe qwen3-vl has image_mean \[0.4, 0.5, 0.5\], the encoder \(0.5"):
+    with pytest.raises(ValueError, match=r"recipe qwen3-vl has image_mean \(0.4, 0.5, 0.5\), the encoder \(0.5"):
         encoder(_batch(other))
+    with pytest.raises(ValueError, match=r"has rescale_factor 0\.5, the encoder 0\.0039"):
+        encoder(_batch(recipe.replace(rescale_factor=0.5)))
+    with pytest.raises(ValueError, match=r"has image_mean \(0\.0, 0\.0, 0\.0\), the encoder"):
+        encoder(_batch(recipe.replace(do_normalize=False)))
     with pytest.raises(ValueError, match="patch_size 14, the encoder 16"):
         encoder(_batch(vlmres.Recipe.load("qwen2-vl", min_pixels=1024, max_pixels=16384)))
     with pytest.raises(AttributeError, match='layout="packed"'):
@@ -184,6 +188,15 @@ def test_gradients_reach_the_weights(encoder: VisionEncoder, recipe: vlmres.Reci
     assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in encoder.model.parameters())
 
 
+def test_what_follows_can_be_trained(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
+    """A language model's gradients need the tokens of an encoder that stays as it is."""
+    out = encoder(_batch(recipe))
+    weight = torch.ones(out.tokens.shape[1], 1, requires_grad=True)
+    (out.tokens @ weight).sum().backward()
+    assert weight.grad is not None
+    torch.testing.assert_close(weight.grad[:, 0], out.tokens.sum(0))
+
+
 def test_tables_are_kept_and_renewed(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
     batch = _batch(recipe)
     first = encoder(batch).tokens
@@ -191,6 +204,17 @@ def test_tables_are_kept_and_renewed(encoder: VisionEncoder, recipe: vlmres.Reci
     with torch.no_grad():
         dict(encoder.model.named_parameters())["towers.0.table.weight"].mul_(2)
     assert not torch.equal(encoder(batch).tokens, first)
+
+
+def test_few_tables_are_kept(encoder: VisionEncoder, recipe: vlmres.Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, most = _batch(recipe), 20_000
+    wanted = encoder(batch).tokens
+    monkeypatch.setattr(positions, "_CACHE_BYTES", most)
+    table = encoder.model.towers[0].table
+    assert isinstance(table, positions.PositionTable)
+    table._cache.clear()
+    assert torch.equal(encoder(batch).tokens, wanted)
+    assert 0 < sum(kept.nbytes for kept in table._cache.values()) <= most
 
 
 def test_memory_of_a_batch_is_not_changed(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import save_torch_state_dict
 from safetensors.torch import load_file, save_file
 
 from tests.encoder.conftest import Checkpoint
@@ -20,8 +23,24 @@ from tests.encoder.tiny import CASES, VIT
 from vlmres.encoder import CheckpointError, VisionEncoder, load_config
 from vlmres.encoder.architectures import ARCHITECTURES, architecture
 from vlmres.encoder.model import VisionModel
+from vlmres.encoder.reader import Reader
 
 Edit = Callable[[dict[str, torch.Tensor]], None]
+
+
+# The names of SAM in DeepSeek-OCR, from transformers' to the authors'.
+SAM = [
+    (r"^sam_encoder\.layers\.(\d+)\.layer_norm(\d)", r"model.sam_model.blocks.\1.norm\2"),
+    (r"^sam_encoder\.layers\.", "model.sam_model.blocks."),
+    (r"^sam_encoder\.patch_embed\.projection", "model.sam_model.patch_embed.proj"),
+    (r"^sam_encoder\.neck\.conv1", "model.sam_model.neck.0"),
+    (r"^sam_encoder\.neck\.layer_norm1", "model.sam_model.neck.1"),
+    (r"^sam_encoder\.neck\.conv2", "model.sam_model.neck.2"),
+    (r"^sam_encoder\.neck\.layer_norm2", "model.sam_model.neck.3"),
+    (r"^sam_encoder\.proj\.conv1", "model.sam_model.net_2"),
+    (r"^sam_encoder\.proj\.conv2", "model.sam_model.net_3"),
+    (r"^sam_encoder\.", "model.sam_model."),
+]
 
 
 def edited(source: Path, folder: Path, edit: Edit, config: Callable[[dict[str, Any]], None] | None = None) -> Path:
@@ -97,16 +116,86 @@ def test_folders_that_are_no_checkpoint(checkpoint: Checkpoint, tmp_path: Path) 
     shutil.copy(checkpoint("clip")[1] / "config.json", tmp_path)
     with pytest.raises(CheckpointError, match=r"has no model\.safetensors"):
         VisionEncoder.from_pretrained(tmp_path, "cpu")
+    (tmp_path / "pytorch_model.bin").touch()
+    with pytest.raises(
+        CheckpointError, match=r"has no model\.safetensors; pytorch_model\.bin is of a format that is not"
+    ):
+        VisionEncoder.from_pretrained(tmp_path, "cpu")
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text('{"weight_map": ["model.safetensors"]}')
+    with pytest.raises(CheckpointError, match=r"index\.json has no weight_map of names to files"):
+        VisionEncoder.from_pretrained(tmp_path, "cpu")
+    index.unlink()
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match=r"model\.safetensors: "):
         VisionEncoder.from_pretrained(tmp_path, "cpu")
 
 
 def test_shards_with_an_index(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """Only files with the encoder's tensors need to be there."""
     model, folder = checkpoint("qwen3-vl")
-    model.save_pretrained(tmp_path / "shards", max_shard_size="60KB")
-    assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 3
-    same_tokens("qwen3-vl", folder, tmp_path / "shards")
+    shards = tmp_path / "shards"
+    model.save_pretrained(shards, max_shard_size="60KB")
+    files: dict[str, set[str]] = {}
+    for name, file in json.loads((shards / "model.safetensors.index.json").read_text())["weight_map"].items():
+        files.setdefault(file, set()).add(name)
+    needed = {file for file, names in files.items() if any("visual." in name for name in names)}
+    assert len(needed) > 3
+    for file in files.keys() - needed:
+        (shards / file).unlink()
+    assert len(needed) < len(files)
+    same_tokens("qwen3-vl", folder, shards)
+    lost = sorted(needed)[0]
+    (shards / lost).rename(shards / "elsewhere")
+    with pytest.raises(CheckpointError, match=f"shards has no {lost}"):
+        VisionEncoder.from_pretrained(shards, "cpu")
+    shutil.copy(shards / sorted(needed)[1], shards / lost)
+    with pytest.raises(CheckpointError, match=f"{lost}: .*visual.*: "):
+        VisionEncoder.from_pretrained(shards, "cpu")
+
+
+def test_quantised_checkpoints(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """A language model may be quantised, the encoder not."""
+
+    def config(found: dict[str, Any]) -> None:
+        found["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+
+    def packed(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["visual.blocks.1.attn.qkv.qweight"] = tensors.pop("visual.blocks.1.attn.qkv.weight").int()
+
+    def eight_bits(tensors: dict[str, torch.Tensor]) -> None:
+        name = "visual.blocks.1.attn.qkv.weight"
+        tensors[name] = tensors[name].to(torch.float8_e4m3fn)
+
+    folder = checkpoint("qwen2-vl")[1]
+    same_tokens("qwen2-vl", folder, edited(folder, tmp_path / "language", unchanged, config))
+    with pytest.raises(CheckpointError, match=r"qkv\.qweight; weights are quantised \(gptq\), which only the language"):
+        VisionEncoder.from_pretrained(edited(folder, tmp_path / "packed", packed, config), "cpu")
+    with pytest.raises(CheckpointError, match=r"blocks\.1\.attn\.qkv\.weight is torch\.float8_e4m3fn: an encoder with"):
+        VisionEncoder.from_pretrained(edited(folder, tmp_path / "eight", eight_bits), "cpu")
+
+
+def test_tensors_of_nothing_known_are_named(
+    checkpoint: Checkpoint, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = checkpoint("qwen2-vl")[1]
+    with caplog.at_level(logging.WARNING, "vlmres.encoder"):
+        same_tokens("qwen2-vl", folder, folder)
+    assert not caplog.records
+    other = edited(folder, tmp_path / "other", lambda tensors: tensors.update({"gate.weight": torch.zeros(1)}))
+    with caplog.at_level(logging.WARNING, "vlmres.encoder"):
+        same_tokens("qwen2-vl", folder, other)
+    assert "1 tensors are of neither Qwen2-VL's encoder nor a language model, and not read: gate.weight" in caplog.text
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not name.endswith("-raw")])
+def test_names_old_and_new(name: str, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """Shards under transformers' present names; those of `save_pretrained` are the older ones, or the authors'."""
+    model, folder = checkpoint(name)
+    model.config.save_pretrained(tmp_path)
+    save_torch_state_dict(model.state_dict(), tmp_path, max_shard_size=20_000)
+    assert (tmp_path / "model.safetensors.index.json").exists()
+    same_tokens(name, folder, tmp_path)
 
 
 def test_a_tower_alone(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -155,7 +244,25 @@ def test_authors_names_of_kimi(checkpoint: Checkpoint, tmp_path: Path) -> None:
         vision["init_pos_emb_width"] = vision.pop("pos_emb_width")
 
     folder = checkpoint("kimi")[1]
-    same_tokens("kimi", folder, edited(folder, tmp_path / "authors", edit, config))
+    authors = edited(folder, tmp_path / "authors", edit, config)
+    same_tokens("kimi", folder, authors)
+
+    def alone(tensors: dict[str, torch.Tensor]) -> None:
+        renamed([(r"^vision_tower\.", "")])(tensors)
+        for name in [name for name in tensors if name.startswith(("multi_modal", "model.", "lm_head"))]:
+            tensors.pop(name)
+
+    def moonvit(found: dict[str, Any]) -> None:
+        found["model_type"] = "moonvit"
+        found.update(found.pop("vision_config"), model_type="moonvit")
+
+    tower = VisionEncoder.from_pretrained(edited(authors, tmp_path / "tower", alone, moonvit), "cpu", torch.float32)
+    whole = VisionEncoder.from_pretrained(folder, "cpu", torch.float32)
+    packed = pack(canvases(CASES["kimi"].sizes), 14, 2)
+    projector = whole.model.projector
+    assert projector is not None
+    for cells, wanted in zip(encode(tower.model, packed), encode(whole.model, packed), strict=True):
+        torch.testing.assert_close(projector(cells.reshape(-1, 48)), wanted)
 
 
 def test_authors_names_of_internvl(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -191,9 +298,35 @@ def test_authors_names_of_internvl(checkpoint: Checkpoint, tmp_path: Path) -> No
     folder = checkpoint("internvl")[1]
     authors = edited(folder, tmp_path / "authors", edit, config)
     same_tokens("internvl", folder, authors)
-    found = json.loads((authors / "config.json").read_text())
-    with pytest.raises(CheckpointError, match="ps_version v1"):
-        architecture({**found, "ps_version": "v1"})
+    # Before version 2, each tile's tokens run down its columns.
+    first = shutil.copytree(authors, tmp_path / "first")
+    found = json.loads((first / "config.json").read_text())
+    (first / "config.json").write_text(json.dumps({**found, "ps_version": "v1"}))
+    packed = pack(canvases([(56, 56), (56, 56)]), 14, 2)
+    old, new = (
+        encode(VisionEncoder.from_pretrained(path, "cpu", torch.float32).model, packed) for path in (first, authors)
+    )
+    for one, two in zip(old, new, strict=True):
+        assert torch.equal(one, two.view(2, 2, -1).transpose(0, 1).flatten(0, 1))
+    with pytest.raises(CheckpointError, match="unknown ps_version 'v3'; known are v1 and v2"):
+        architecture({**found, "ps_version": "v3"})
+
+    def alone(tensors: dict[str, torch.Tensor]) -> None:
+        renamed([(r"^vision_model\.", "")])(tensors)
+        for name in [name for name in tensors if name.startswith(("mlp1", "model.", "language", "lm_head"))]:
+            tensors.pop(name)
+
+    def tower(found: dict[str, Any]) -> None:
+        found.update(found.pop("vision_config"), model_type="intern_vit_6b")
+
+    vit = VisionEncoder.from_pretrained(edited(authors, tmp_path / "tower", alone, tower), "cpu", torch.float32)
+    whole = VisionEncoder.from_pretrained(folder, "cpu", torch.float32)
+    packed = pack(canvases([(56, 56)] * 5), 14, 2)
+    projector = whole.model.projector
+    assert projector is not None
+    # In raster order, of which cells are put together here.
+    states = torch.stack(encode(vit.model, packed)).view(5, 2, 2, 2, 2, 48).transpose(2, 3).reshape(-1, 48)
+    torch.testing.assert_close(projector(states), torch.cat(encode(whole.model, packed)))
 
 
 def test_authors_names_of_deepseek_ocr(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -206,16 +339,7 @@ def test_authors_names_of_deepseek_ocr(checkpoint: Checkpoint, tmp_path: Path) -
         tensors["model.vision_model.embeddings.patch_embedding.weight"] = torch.zeros(48, 3, 14, 14)
         renamed(
             [
-                (r"^sam_encoder\.layers\.(\d+)\.layer_norm(\d)", r"model.sam_model.blocks.\1.norm\2"),
-                (r"^sam_encoder\.layers\.", "model.sam_model.blocks."),
-                (r"^sam_encoder\.patch_embed\.projection", "model.sam_model.patch_embed.proj"),
-                (r"^sam_encoder\.neck\.conv1", "model.sam_model.neck.0"),
-                (r"^sam_encoder\.neck\.layer_norm1", "model.sam_model.neck.1"),
-                (r"^sam_encoder\.neck\.conv2", "model.sam_model.neck.2"),
-                (r"^sam_encoder\.neck\.layer_norm2", "model.sam_model.neck.3"),
-                (r"^sam_encoder\.proj\.conv1", "model.sam_model.net_2"),
-                (r"^sam_encoder\.proj\.conv2", "model.sam_model.net_3"),
-                (r"^sam_encoder\.", "model.sam_model."),
+                *SAM,
                 (r"^vision_encoder\.encoder\.", "model.vision_model.transformer."),
                 (r"^vision_encoder\.", "model.vision_model."),
             ]
@@ -223,6 +347,23 @@ def test_authors_names_of_deepseek_ocr(checkpoint: Checkpoint, tmp_path: Path) -
 
     folder = checkpoint("deepseek-ocr-raw")[1]
     same_tokens("deepseek-ocr-raw", folder, edited(folder, tmp_path / "authors", edit))
+
+
+def test_authors_names_of_deepseek_ocr2(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    rules = [
+        *SAM,
+        (r"^vision_encoder\.", "model.qwen2_model.model.model."),
+        (r"^query_(\d+)(?:_resolution)?\.", r"model.qwen2_model.query_\1."),
+    ]
+    model, folder = checkpoint("deepseek-ocr-2")
+    shutil.copytree(folder, tmp_path / "new")
+    save_file({name: tensor.clone() for name, tensor in model.state_dict().items()}, tmp_path / "new/model.safetensors")
+    authors = edited(tmp_path / "new", tmp_path / "authors", renamed(rules))
+    names = load_file(authors / "model.safetensors").keys()
+    assert {"model.sam_model.net_2.weight", "model.qwen2_model.model.model.norm.weight"} <= names
+    assert {"model.qwen2_model.query_768.weight", "model.qwen2_model.query_1024.weight"} <= names
+    assert all(name.startswith(("model.sam_model.", "model.qwen2_model.")) for name in names)
+    same_tokens("deepseek-ocr-2", folder, authors)
 
 
 def test_nativeres_llava(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -255,6 +396,16 @@ def test_the_dtype_is_the_checkpoints(checkpoint: Checkpoint, tmp_path: Path) ->
     assert VisionEncoder.from_pretrained(folder, "cpu").dtype is torch.bfloat16
     encoder = VisionEncoder.from_pretrained(folder, "cpu", torch.float32)
     assert {parameter.dtype for parameter in encoder.model.parameters()} == {torch.float32}
+
+    def mixed(tensors: dict[str, torch.Tensor]) -> None:
+        for name, tensor in tensors.items():
+            tensors[name] = tensor if "norm" in name else tensor.bfloat16()
+
+    def silent(found: dict[str, Any]) -> None:
+        found.pop("dtype")
+
+    found = VisionEncoder.from_pretrained(edited(folder, tmp_path / "mixed", mixed, silent), "cpu")
+    assert {parameter.dtype for parameter in found.model.parameters()} == {torch.bfloat16}
     assert not any(parameter.requires_grad for parameter in encoder.model.parameters())
 
 
@@ -287,8 +438,6 @@ def test_every_parameter_has_a_source(kind: str) -> None:
     found = architecture({"model_type": kind})
     with torch.device("meta"):
         model = VisionModel(found.config)
-    from vlmres.encoder.weights import Reader
-
-    reader = Reader({}, found, torch.device("cpu"), None)
+    reader = Reader(SimpleNamespace(files={}), found, None, None)  # type: ignore[arg-type]
     for name, _ in model.named_parameters():
-        assert reader._take(name if found.config.patch.bias else name.replace("patch_embed.bias", "patch_embed.weight"))
+        assert reader.take(name if found.config.patch.bias else name.replace("patch_embed.bias", "patch_embed.weight"))

@@ -16,6 +16,7 @@ from vlmres.encoder.config import EncoderConfig
 
 Tokens = list[torch.Tensor]
 Reference = Callable[[Any, Sequence[Pixels], EncoderConfig], Tokens]
+Draw = Callable[[torch.nn.Module], None]
 
 TEXT: dict[str, Any] = {
     "hidden_size": 32,
@@ -72,6 +73,14 @@ def randomize(model: torch.nn.Module, seed: int = 0) -> None:
                 parameter.normal_(1, 0.3, generator=generator)
             else:
                 parameter.normal_(0, 0.8 * parameter[0].numel() ** -0.5, generator=generator)
+
+
+def plain(model: torch.nn.Module, seed: int = 0) -> None:
+    """Overwrites every parameter with N(0, 0.05), norms' weights too."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.05, generator=generator)
 
 
 def _dtype(model: Any) -> torch.dtype:
@@ -165,42 +174,23 @@ def _internvl(**changes: Any) -> Any:
     return transformers.InternVLForConditionalGeneration(config)
 
 
-def _qwen2_vl() -> Any:
-    vision = {"depth": 3, "embed_dim": 48, "num_heads": 3, "hidden_size": 32}
-    config = transformers.Qwen2VLConfig(
-        vision_config=vision, text_config={**TEXT, "rope_parameters": MROPE}, **QWEN_TOKENS
-    )
-    return transformers.Qwen2VLForConditionalGeneration(config)
+def _qwen_vl(name: str, vision: dict[str, Any], **text: Any) -> Callable[[], Any]:
+    def build() -> Any:
+        language = {**TEXT, "rope_parameters": MROPE, **text}
+        config = getattr(transformers, f"{name}Config")(vision_config=vision, text_config=language, **QWEN_TOKENS)
+        return getattr(transformers, f"{name}ForConditionalGeneration")(config)
+
+    return build
 
 
-def _qwen2_5_vl() -> Any:
-    vision = {
-        "depth": 3,
-        "hidden_size": 48,
-        "intermediate_size": 80,
-        "num_heads": 3,
-        "out_hidden_size": 32,
-        "fullatt_block_indexes": [1],
-    }
-    config = transformers.Qwen2_5_VLConfig(
-        vision_config=vision, text_config={**TEXT, "rope_parameters": MROPE}, **QWEN_TOKENS
-    )
-    return transformers.Qwen2_5_VLForConditionalGeneration(config)
-
-
-def _qwen3_vl() -> Any:
-    vision = {
-        "depth": 4,
-        "hidden_size": 48,
-        "intermediate_size": 80,
-        "num_heads": 3,
-        "out_hidden_size": 32,
-        "num_position_embeddings": 25,
-        "deepstack_visual_indexes": [0, 2],
-    }
-    text = {**TEXT, "head_dim": 16, "rope_parameters": MROPE}
-    config = transformers.Qwen3VLConfig(vision_config=vision, text_config=text, **QWEN_TOKENS)
-    return transformers.Qwen3VLForConditionalGeneration(config)
+QWEN: dict[str, Any] = {
+    "depth": 3,
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "num_heads": 3,
+    "out_hidden_size": 32,
+}
+QWEN3 = {**QWEN, "depth": 4, "num_position_embeddings": 25}
 
 
 def _mistral3() -> Any:
@@ -292,9 +282,14 @@ CASES: dict[str, Case] = {
     ),
     "internvl": Case(lambda: _internvl(attention_bias=True), _features, _FIXED),
     "internvl-6b": Case(lambda: _internvl(use_qk_norm=True, norm_type="rms_norm"), _features, _FIXED),
-    "qwen2-vl": Case(_qwen2_vl, _qwen, _NATIVE14),
-    "qwen2.5-vl": Case(_qwen2_5_vl, _qwen, [*_NATIVE14, (308, 252), (224, 224)]),
-    "qwen3-vl": Case(_qwen3_vl, _qwen, _NATIVE16),
+    "qwen2-vl": Case(
+        _qwen_vl("Qwen2VL", {"depth": 3, "embed_dim": 48, "num_heads": 3, "hidden_size": 32}), _qwen, _NATIVE14
+    ),
+    "qwen2.5-vl": Case(
+        _qwen_vl("Qwen2_5_VL", {**QWEN, "fullatt_block_indexes": [1]}), _qwen, [*_NATIVE14, (308, 252), (224, 224)]
+    ),
+    "qwen3-vl": Case(_qwen_vl("Qwen3VL", {**QWEN3, "deepstack_visual_indexes": [0, 2]}, head_dim=16), _qwen, _NATIVE16),
+    "qwen3.5": Case(_qwen_vl("Qwen3_5", QWEN3, head_dim=16, layer_types=["full_attention"] * 2), _qwen, _NATIVE16),
     "pixtral": Case(
         lambda: models.pixtral.PixtralVisionModel(models.pixtral.PixtralVisionConfig(**VIT)), _sized_features, _ANY14
     ),

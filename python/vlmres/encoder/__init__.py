@@ -1,6 +1,6 @@
 """Vision encoders: packed patches of any strategy to the tokens that a language model receives.
 
-Costs and configurations need numpy alone, models and `VisionEncoder` need torch.
+Configurations and costs (`Plan.cost`) need numpy alone, models and `VisionEncoder` need torch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vlmres.encoder.architectures import CheckpointError
 from vlmres.encoder.checkpoint import load_config
 from vlmres.encoder.config import EncoderConfig
-from vlmres.encoder.costs import Cost, cost
+from vlmres.encoder.costs import Cost
 
 if TYPE_CHECKING:
     from vlmres.encoder.layout import Layout, build_layout
@@ -28,7 +28,6 @@ __all__ = [
     "VisionEncoder",
     "VisionModel",
     "build_layout",
-    "cost",
     "load_config",
 ]
 

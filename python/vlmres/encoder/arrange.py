@@ -90,6 +90,8 @@ def arrange(
 def _view(
     config: Arrangement, image: ImageTokens, view: ViewTokens, tiles: list[Integers], newline: int
 ) -> list[Integers]:
+    if config.transpose:
+        tiles = [tile.T for tile in tiles]
     if view.role in config.stitch:
         rows = [np.concatenate(tiles[row * view.cols : (row + 1) * view.cols], axis=1) for row in range(view.rows)]
         tiles = [np.concatenate(rows)]

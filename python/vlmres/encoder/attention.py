@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,8 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 Backend = Literal["varlen", "flash", "sdpa"]
@@ -22,18 +25,23 @@ _FLASH_DTYPES = (torch.bfloat16, torch.float16)
 
 
 @functools.cache
-def choose_backend(device: str, dtype: torch.dtype) -> Backend:
-    """The kernel for a device type and a dtype.
+def choose_backend(device: torch.device, dtype: torch.dtype) -> Backend:
+    """The kernel for a device and a dtype.
 
-    "varlen" is torch's own (2.10 and later, CUDA), "flash" the flash-attn package; both take bfloat16 and float16.
+    "varlen" is torch's own, "flash" the flash-attn package; both take bfloat16 and float16 on CUDA, from Ampere on.
     "sdpa" is `scaled_dot_product_attention` on each group of equal segments, on any device, in any dtype.
     """
-    if device == "cuda" and dtype in _FLASH_DTYPES:
+    if device.type == "cuda" and dtype in _FLASH_DTYPES and _is_ampere(device):
         if importlib.util.find_spec("torch.nn.attention.varlen") is not None:
             return "varlen"
         if importlib.util.find_spec("flash_attn") is not None:
             return "flash"
     return "sdpa"
+
+
+def _is_ampere(device: torch.device) -> bool:
+    # Without CUDA there are only tensors without values, which stand for any device.
+    return not torch.cuda.is_available() or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 @dataclass
@@ -114,7 +122,7 @@ def attend(
 
 
 def _full(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments, scale: float) -> torch.Tensor:
-    backend = choose_backend(q.device.type, q.dtype)
+    backend = choose_backend(q.device, q.dtype)
     if backend == "sdpa" or q.shape[2] > _MAX_HEAD_DIM:
         return _sdpa(q, k, v, segments, scale)
     return _varlen(backend, q, k, v, segments, segments, scale, causal=False)
@@ -123,7 +131,7 @@ def _full(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments,
 def _sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments, scale: float) -> torch.Tensor:
     value_dim = v.shape[2]
     # Fused kernels want one head dim for all three.
-    v = functional.pad(v, (0, q.shape[2] - value_dim))
+    v = _widened(v, q.shape[2])
     if segments.permutation is not None:
         q, k, v = (tensor[segments.permutation] for tensor in (q, k, v))
     outputs, start = [], 0
@@ -142,7 +150,7 @@ def _sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments,
 
 def _causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: QuerySegments, scale: float) -> torch.Tensor:
     """Queries at the end of each segment, aligned to its last token."""
-    backend = choose_backend(q.device.type, q.dtype)
+    backend = choose_backend(q.device, q.dtype)
     if backend != "sdpa":
         return _varlen(backend, q, k, v, segments.queries, segments.whole, scale, causal=True)
     outputs, start, first = [], 0, 0
@@ -178,19 +186,36 @@ def _varlen(
     value_dim = v.shape[2]
     # The kernels want head dims that are multiples of 8, and one for all three.
     wanted = -(-q.shape[2] // 8) * 8
-    q, k, v = (functional.pad(tensor, (0, wanted - tensor.shape[2])) for tensor in (q, k, v))
+    q, k, v = (_widened(tensor, wanted) for tensor in (q, k, v))
     bounds: tuple[Any, ...] = (queries.cu_seqlens, keys.cu_seqlens, queries.max_seqlen, keys.max_seqlen)
-    # Aligned to the last key, as flash kernels do it.
-    options: dict[str, Any] = {"window_size": (-1, 0)} if causal else {}
     if backend == "varlen":
         from torch.nn.attention.varlen import varlen_attn
 
-        if q.shape[1] != k.shape[1]:
-            options["enable_gqa"] = True
-        out = varlen_attn(q, k, v, *bounds, scale=scale, **options)
+        # Causal is aligned to the last key, as of flash-attn.
+        window = (-1, 0 if causal else -1)
+        out = varlen_attn(q, k, v, *bounds, scale=scale, window_size=window, **_extras(varlen_attn))
     else:
         from flash_attn import flash_attn_varlen_func
 
-        out = flash_attn_varlen_func(q, k, v, *bounds, softmax_scale=scale, **options)
+        out = flash_attn_varlen_func(q, k, v, *bounds, softmax_scale=scale, causal=causal)
     result: torch.Tensor = out  # type: ignore[assignment]
     return result[..., :value_dim]
+
+
+def _widened(x: torch.Tensor, dim: int) -> torch.Tensor:
+    """With zeros behind each head's values; `pad` by nothing would copy."""
+    return x if x.shape[2] == dim else functional.pad(x, (0, dim - x.shape[2]))
+
+
+@functools.cache
+def _extras(varlen_attn: Callable[..., Any]) -> dict[str, Any]:
+    """Options that not every version of torch's kernel has.
+
+    One split of the keys makes a segment's result independent of the others in the batch. It also keeps torch from
+    cuDNN's kernel, which builds a plan for every new number of tokens and segments, and so for nearly every batch.
+    """
+    known = inspect.signature(varlen_attn).parameters
+    extras: dict[str, Any] = {"enable_gqa": True, "num_splits": 1}
+    if torch.version.hip is not None:
+        del extras["num_splits"]
+    return {name: value for name, value in extras.items() if name in known}

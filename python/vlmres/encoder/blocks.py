@@ -81,7 +81,7 @@ class Attention(nn.Module):
         if self.relative is not None and scope.relative is not None:
             extra = self.relative(q, scope.relative.grids, scope.relative.dims)
             q = torch.cat([q * scale, extra], dim=-1)
-            k = torch.cat([k, scope.relative.codes.expand(-1, config.kv_heads, -1)], dim=-1)
+            k = torch.cat([k, scope.relative.codes.to(k.dtype).expand(-1, config.kv_heads, -1)], dim=-1)
             scale = 1.0
         out: torch.Tensor = self.out(attend(q, k, v, scope.segments, scale).flatten(1))
         return out

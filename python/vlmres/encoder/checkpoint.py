@@ -49,7 +49,9 @@ def read_architecture(directory: Path) -> Architecture:
         CheckpointError: It is none that is known.
     """
     found = architecture(read_json(directory / "config.json"))
-    return replace(found, config=replace(found.config, patch=_normalised(found.config.patch, directory)))
+    recipe = read_recipe(directory)
+    patch = normalised(found.config.patch, _processor(directory) if recipe is None else recipe.params)
+    return replace(found, config=replace(found.config, patch=patch))
 
 
 def load_config(checkpoint: str | os.PathLike[str] | Mapping[str, Any]) -> EncoderConfig:
@@ -66,9 +68,8 @@ def load_config(checkpoint: str | os.PathLike[str] | Mapping[str, Any]) -> Encod
     return read_architecture(Path(checkpoint)).config
 
 
-def _normalised(patch: Patch, directory: Path) -> Patch:
-    recipe = read_recipe(directory)
-    settings: Mapping[str, Any] = recipe.params if recipe is not None else _processor(directory)
+def normalised(patch: Patch, settings: Mapping[str, Any]) -> Patch:
+    """A patch embedding for values that an image processor's settings make of bytes."""
     mean, std = settings.get("image_mean", patch.mean), settings.get("image_std", patch.std)
     if not settings.get("do_normalize", True):
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)

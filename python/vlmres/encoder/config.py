@@ -153,6 +153,10 @@ class Tower:
         """Blocks that are run."""
         return max(self.features) if self.features else self.depth
 
+    def windows_of(self, block: int) -> Windows | None:
+        """The windows that a block attends in; None where it attends to whole segments."""
+        return None if self.windows is None or block in self.windows.full else self.windows
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -177,6 +181,8 @@ class Projector:
 class Arrangement:
     """In what order the language model receives an image's tokens. Roles are those of `View.role`."""
 
+    transpose: bool = False
+    """Whether each tile's tokens follow each other down its columns."""
     stitch: tuple[str, ...] = ()
     """Roles whose tiles are put together to one grid of tokens."""
     newline: tuple[str, ...] = ()

@@ -6,8 +6,8 @@ shapes, so sequences are filled up to the next captured length by a segment of p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
@@ -26,6 +26,9 @@ MAX_SEGMENTS = 64
 
 _WARM_UPS = 3
 
+Outputs: TypeAlias = tuple[torch.Tensor, tuple[torch.Tensor, ...]]
+"""Hidden states, and the tapped ones."""
+
 
 @dataclass
 class Buffers:
@@ -35,8 +38,8 @@ class Buffers:
     """[length, width]."""
     full: Scope
     windowed: Scope
-    graph: torch.cuda.CUDAGraph | None = None
-    outputs: tuple[torch.Tensor, tuple[torch.Tensor, ...]] | None = field(default=None)
+    captured: tuple[torch.cuda.CUDAGraph, Outputs] | None = None
+    """The graph, and the memory that it writes its results to."""
 
 
 class GraphRunner:
@@ -56,10 +59,10 @@ class GraphRunner:
         config = model.config.towers[0]
         if others or config.queries or config.relative or config.neck:
             raise ValueError(f"{model.config.name} has several towers, queries or relative positions: no graphs")
-        if choose_backend(model.device.type, model.dtype) == "sdpa":
+        if choose_backend(model.device, model.dtype) == "sdpa":
             raise ValueError(f"graphs need bfloat16 or float16 on CUDA, got {model.dtype} on {model.device}")
-        if min(lengths) < 1:
-            raise ValueError(f"lengths must be at least 1, got {min(lengths)}")
+        if not lengths or min(lengths) < 1:
+            raise ValueError(f"lengths must be at least 1, got {list(lengths)}")
         self.model = model
         self.tower: Tower = tower  # type: ignore[assignment]
         self.lengths = sorted(lengths)
@@ -67,7 +70,7 @@ class GraphRunner:
         self._buffers: dict[int, Buffers] = {}
 
     def __call__(self, patches: torch.Tensor, layout: Layout) -> Tokens:
-        """As `VisionModel.forward`, in inference alone."""
+        """As `VisionModel.forward`, without gradients."""
         plan, merge = layout.towers[0], self.model.config.merge
         x = self.tower.embed(self.model.embed(patches, layout), plan, merge)
         full, windowed = self.tower.scopes(plan, x.dtype)
@@ -82,9 +85,7 @@ class GraphRunner:
         """Windows of a captured sequence: most are whole, those at edges are smaller."""
         return MAX_SEGMENTS if self.tower.config.windows is None else max(MAX_SEGMENTS, length // 16)
 
-    def _replay(
-        self, length: int, x: torch.Tensor, full: Scope, windowed: Scope
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    def _replay(self, length: int, x: torch.Tensor, full: Scope, windowed: Scope) -> Outputs:
         buffers = self._buffers.get(length)
         if buffers is None:
             buffers = self._buffers[length] = self._allocate(length, x, full, windowed)
@@ -99,20 +100,26 @@ class GraphRunner:
         # Copies, because the next replay writes to the same memory.
         return out[: len(x)].clone(), tuple(tap[: len(x)].clone() for tap in taps)
 
-    def _captured(self, buffers: Buffers) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        if buffers.graph is None:
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(_WARM_UPS):
-                    self.tower.run_blocks(buffers.x, buffers.full, buffers.windowed)
-            torch.cuda.current_stream().wait_stream(side)
-            buffers.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(buffers.graph):
-                buffers.outputs = self.tower.run_blocks(buffers.x, buffers.full, buffers.windowed)
-        buffers.graph.replay()
-        assert buffers.outputs is not None
-        return buffers.outputs
+    def _captured(self, buffers: Buffers) -> Outputs:
+        if buffers.captured is None:
+            with torch.cuda.device(buffers.x.device):
+                buffers.captured = self._capture(buffers)
+        graph, outputs = buffers.captured
+        graph.replay()
+        return outputs
+
+    def _capture(self, buffers: Buffers) -> tuple[torch.cuda.CUDAGraph, Outputs]:
+        current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UPS):
+                self.tower.run_blocks(buffers.x, buffers.full, buffers.windowed)
+        current.wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        # Meanwhile another thread may allocate page-locked memory for the next batch, which is no part of the graph.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            outputs = self.tower.run_blocks(buffers.x, buffers.full, buffers.windowed)
+        return graph, outputs
 
     def _allocate(self, length: int, x: torch.Tensor, full: Scope, windowed: Scope) -> Buffers:
         angles = None

@@ -8,10 +8,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from vlmres.encoder.config import Tower
+    from vlmres.encoder.config import EncoderConfig, Tower
 
 Grid = tuple[int, int]
 """Rows and columns."""
+
+
+def check_grids(config: EncoderConfig, grids: Sequence[Grid]) -> None:
+    """Refuses grids of patches that the encoder cannot take.
+
+    Raises:
+        ValueError: One has no patches, or not whole cells of merge² patches.
+    """
+    for index, (rows, cols) in enumerate(grids):
+        if rows < 1 or cols < 1 or rows % config.merge or cols % config.merge:
+            wanted = f"{config.name} needs multiples of {config.merge}, at least one"
+            raise ValueError(f"segment {index} has {rows}x{cols} patches; {wanted}")
 
 
 def runs_of_equal(grids: Iterable[Grid]) -> list[tuple[int, int, int]]:
@@ -29,6 +41,11 @@ def choose_queries(tower: Tower, tokens: int) -> int:
         if tokens <= count:
             return index
     raise ValueError(f"a segment of {tokens} tokens is larger than all sets of queries: {tower.queries}")
+
+
+def extra_tokens(tower: Tower, tokens: int) -> int:
+    """What a segment of so many tokens gets more: a class token, or queries."""
+    return tower.queries[choose_queries(tower, tokens)] if tower.queries else int(tower.cls)
 
 
 def halved(grid: Grid) -> Grid:

@@ -4,56 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from vlmres.encoder.arrange import EXTRA_TOKENS, ImageTokens, ViewTokens, arrange
-from vlmres.encoder.attention import QuerySegments, Segments
-from vlmres.encoder.grids import choose_queries, output_grids, runs_of_equal
-from vlmres.encoder.windows import GridOrder, grid_order, padded_windows, window_lengths
+from vlmres.encoder.grids import check_grids, output_grids
+from vlmres.encoder.tower_layout import TowerLayout, tower_layout
+from vlmres.encoder.windows import GridOrder, grid_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from vlmres.encoder.config import EncoderConfig, Tower
+    from vlmres.encoder.config import EncoderConfig
 
     Integers = NDArray[np.int64]
-
-T = TypeVar("T")
-
-
-@dataclass
-class TowerLayout:
-    """What one tower needs to know. Tensors are on the model's device, numbers on the host."""
-
-    grids: tuple[tuple[int, int], ...]
-    """(rows, cols) of segments."""
-    segments: Segments | QuerySegments
-    """Of the sequence with class tokens or queries."""
-    windows: Segments | None = None
-    gather: torch.Tensor | None = None
-    """int64, of padded windows: see `Scope`."""
-    scatter: torch.Tensor | None = None
-    positions: torch.Tensor | None = None
-    """int32 [tokens, 2], for rotary positions."""
-    places: torch.Tensor | None = None
-    """int32 [tokens, 2]: row and column, for relative positions."""
-    window_places: torch.Tensor | None = None
-    token_index: torch.Tensor | None = None
-    """int64: where the tokens are in the sequence with class tokens or queries."""
-    extra_index: torch.Tensor | None = None
-    """int64: where the class tokens or queries are."""
-    query_index: torch.Tensor | None = None
-    """int64: which learned query each is."""
-
-    @property
-    def runs(self) -> list[tuple[int, int, int]]:
-        """(count, rows, cols) of runs of equal segments."""
-        return runs_of_equal(self.grids)
 
 
 @dataclass
@@ -69,13 +37,13 @@ class Layout:
     """int32 [images + 1], of the output tokens; stays on the host."""
     num_patches: int
 
-    def to(self, device: torch.device, *, pin: bool = False) -> Layout:
+    def to(self, device: torch.device | str, *, pin: bool = False) -> Layout:
         """The same with its tensors on a device, copied without waiting where they are pinned."""
         moved: Layout = _move(self, device, pin)
         return dataclasses.replace(moved, cu_seqlens=self.cu_seqlens)
 
 
-def _move(value: Any, device: torch.device, pin: bool) -> Any:
+def _move(value: Any, device: torch.device | str, pin: bool) -> Any:
     if isinstance(value, torch.Tensor):
         return (value.pin_memory() if pin else value).to(device, non_blocking=pin)
     if isinstance(value, tuple):
@@ -108,8 +76,10 @@ def build_layout(
         ValueError: Grids and positions do not fit each other, the images, or the encoder.
     """
     grids = np.asarray(grids, dtype=np.int64)
-    _check_grids(config, grids)
+    if grids.ndim != 2 or grids.shape[1] != 2 or len(grids) == 0:
+        raise ValueError(f"grids must have shape [segments, 2] with at least one segment, got {list(grids.shape)}")
     tokens: tuple[tuple[int, int], ...] = tuple(map(tuple, grids.tolist()))
+    check_grids(config, tokens)
     total = int((grids[:, 0] * grids[:, 1]).sum())
     window = _cut_window(config)
     orders = [grid_order(rows, cols, config.merge, window) for rows, cols in tokens]
@@ -118,7 +88,7 @@ def build_layout(
     for index, tower in enumerate(config.towers):
         if index:
             orders = [grid_order(rows, cols, 1, None) for rows, cols in tokens]
-        towers.append(_tower(tower, 1 if index else config.merge, tokens, orders, group=group))
+        towers.append(tower_layout(tower, 1 if index else config.merge, tokens, orders, group=group))
         tokens = output_grids(tower, tokens)
     merged = tuple((rows // config.merge, cols // config.merge) for rows, cols in tokens)
     if images is None:
@@ -138,17 +108,6 @@ def build_layout(
         cu_seqlens=torch.from_numpy(bounds.astype(np.int32)),
         num_patches=total,
     )
-
-
-def _check_grids(config: EncoderConfig, grids: Integers) -> None:
-    if grids.ndim != 2 or grids.shape[1] != 2 or len(grids) == 0:
-        raise ValueError(f"grids must have shape [segments, 2] with at least one segment, got {list(grids.shape)}")
-    bad = np.flatnonzero((grids < 1).any(axis=1) | (grids % config.merge != 0).any(axis=1))
-    if len(bad):
-        rows, cols = grids[bad[0]].tolist()
-        raise ValueError(
-            f"segment {bad[0]} has {rows}x{cols} patches; {config.name} needs multiples of {config.merge}, at least one"
-        )
 
 
 def _cut_window(config: EncoderConfig) -> int | None:
@@ -187,67 +146,3 @@ def _order(
 
 def _is_identity(index: Integers) -> bool:
     return bool((index == np.arange(len(index))).all())
-
-
-def _tower(
-    tower: Tower, merge: int, grids: tuple[tuple[int, int], ...], orders: Sequence[GridOrder], *, group: bool
-) -> TowerLayout:
-    lengths = np.array([rows * cols for rows, cols in grids])
-    extras = np.zeros(len(lengths), dtype=np.int64)
-    sets = np.array([choose_queries(tower, int(length)) if tower.queries else 0 for length in lengths])
-    if tower.cls:
-        extras += 1
-    if tower.queries:
-        extras = np.array(tower.queries)[sets]
-    layout = TowerLayout(grids=grids, segments=Segments.of(lengths + extras, group=group))
-    if extras.any():
-        _insert(layout, tower, lengths, extras, sets, group=group)
-    if tower.rotary is not None and tower.rotary.kind == "sequence":
-        steps = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths + extras])
-        layout.positions = torch.from_numpy(np.stack([steps, steps], axis=1))
-    elif tower.rotary is not None:
-        layout.positions = torch.from_numpy(np.concatenate([order.positions for order in orders]))
-    windows = tower.windows
-    if windows is not None and windows.kind == "cut":
-        layout.windows = Segments.of(window_lengths(grids, merge, windows.size), group=group)
-    if windows is not None and windows.kind == "pad":
-        gather, scatter = padded_windows(grids, windows.size)
-        count = len(gather) // windows.size**2
-        layout.windows = Segments.of(np.full(count, windows.size**2), group=group)
-        layout.gather, layout.scatter = torch.from_numpy(gather), torch.from_numpy(scatter)
-        if tower.relative:
-            one = grid_order(windows.size, windows.size, 1, None).positions
-            layout.window_places = torch.from_numpy(np.tile(one, (count, 1)))
-    if tower.relative:
-        layout.places = torch.from_numpy(np.concatenate([order.positions for order in orders]))
-    return layout
-
-
-def _insert(
-    layout: TowerLayout, tower: Tower, lengths: Integers, extras: Integers, sets: Integers, *, group: bool
-) -> None:
-    """A class token before each segment's tokens, or queries after them."""
-    ends = np.cumsum(lengths + extras)
-    starts = ends - lengths - extras
-    first = starts + (extras if tower.cls else 0)
-    layout.token_index = torch.from_numpy(_ranges(first, lengths))
-    layout.extra_index = torch.from_numpy(_ranges(starts if tower.cls else ends - extras, extras))
-    if tower.queries:
-        offsets = np.cumsum([0, *tower.queries])[sets]
-        layout.query_index = torch.from_numpy(_ranges(offsets, extras))
-        assert isinstance(layout.segments, Segments)
-        layout.segments = QuerySegments(
-            whole=layout.segments,
-            tokens=Segments.of(lengths, group=group),
-            queries=Segments.of(extras, group=group),
-            token_index=layout.token_index,
-            query_index=layout.extra_index,
-            pairs=tuple(zip(lengths.tolist(), extras.tolist(), strict=True)),
-        )
-
-
-def _ranges(starts: Integers, lengths: Integers) -> Integers:
-    """starts[i], starts[i] + 1, … for each i, `lengths[i]` of them."""
-    before = np.cumsum(lengths) - lengths
-    ranges: Integers = np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
-    return ranges

@@ -15,7 +15,8 @@ from vlmres.encoder.positions import PositionTable, RotaryEmbedding, one_hot_pla
 if TYPE_CHECKING:
     from vlmres.encoder.config import EncoderConfig
     from vlmres.encoder.config import Tower as TowerConfig
-    from vlmres.encoder.layout import Layout, TowerLayout
+    from vlmres.encoder.layout import Layout
+    from vlmres.encoder.tower_layout import TowerLayout
 
 
 class Tokens(NamedTuple):
@@ -33,7 +34,7 @@ class Tower(nn.Module):
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         self.config = config
-        width, windows = config.width, config.windows
+        width = config.width
         if config.table is not None:
             self.table = PositionTable(config.table, width, prefix=int(config.cls))
         if config.cls:
@@ -44,14 +45,11 @@ class Tower(nn.Module):
             self.rotary = RotaryEmbedding(config.rotary, config.attention.head_dim)
         self.pre_norm = make_norm(config.pre_norm, width)
         self.blocks = nn.ModuleList(
-            Block(config, windows.size if config.relative and self._is_windowed(index) and windows else config.relative)
-            for index in range(config.blocks)
+            Block(config, windows.size if config.relative and windows is not None else config.relative)
+            for windows in map(config.windows_of, range(config.blocks))
         )
         self.final_norm = make_norm(None if config.features else config.final_norm, width)
         self.neck = Neck(config.neck, width) if config.neck is not None else None
-
-    def _is_windowed(self, block: int) -> bool:
-        return self.config.windows is not None and block not in self.config.windows.full
 
     def embed(self, x: torch.Tensor, layout: TowerLayout, merge: int) -> torch.Tensor:
         """Adds learned positions, class tokens and queries: [tokens, width] to a sequence of those that blocks see."""
@@ -62,9 +60,10 @@ class Tower(nn.Module):
             sequence = x.new_empty(len(layout.token_index) + len(layout.extra_index), config.width)
             sequence[layout.token_index] = x
             if config.cls:
-                sequence[layout.extra_index] = self.cls + self.table.weight[0] if config.table else self.cls
+                extra = self.cls + self.table.weight[0] if config.table else self.cls
             else:
-                sequence[layout.extra_index] = self.queries[layout.query_index]
+                extra = self.queries[layout.query_index]
+            sequence[layout.extra_index] = extra.to(x.dtype)  # which autocast may have chosen
             x = sequence
         normed: torch.Tensor = self.pre_norm(x)
         return normed
@@ -94,7 +93,7 @@ class Tower(nn.Module):
         kept = {0: x} if 0 in config.features else {}
         tapped: dict[int, torch.Tensor] = {}
         for index, block in enumerate(self.blocks):
-            x = block(x, windowed if self._is_windowed(index) else full)
+            x = block(x, full if config.windows_of(index) is None else windowed)
             if index + 1 in config.features:
                 kept[index + 1] = x
             if index in config.taps:

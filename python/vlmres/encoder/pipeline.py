@@ -12,11 +12,11 @@ import torch
 
 from vlmres.batch import Batch
 from vlmres.encoder.attention import choose_backend
-from vlmres.encoder.checkpoint import read_recipe
+from vlmres.encoder.checkpoint import normalised, read_recipe
 from vlmres.encoder.config import EncoderConfig
 from vlmres.encoder.graphs import GraphRunner
 from vlmres.encoder.layout import Layout, build_layout
-from vlmres.encoder.model import VisionModel
+from vlmres.encoder.model import Tokens, VisionModel
 from vlmres.encoder.parts import EncoderOutput, Part
 from vlmres.encoder.stream import EncodedGroup, cut, encode_groups
 from vlmres.encoder.weights import load_model
@@ -25,7 +25,7 @@ from vlmres.processor import with_index
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vlmres._core import Recipe
 
@@ -60,7 +60,8 @@ class VisionEncoder:
         self.model = model
         self.recipe = recipe
         self.max_patches = max_patches
-        self._forward = GraphRunner(model, graphs) if graphs else model
+        self.forward: Callable[[torch.Tensor, Layout], Tokens] = GraphRunner(model, graphs) if graphs else model
+        """Patches and a layout on the device to tokens: the model, or its graphs."""
         self._checked: set[Recipe] = set()
 
     @classmethod
@@ -97,6 +98,9 @@ class VisionEncoder:
             if device == "cpu":
                 log.warning("no CUDA device: the encoder runs on the CPU")
         device = torch.device(device)
+        if device == torch.device("cuda"):
+            # Readers of files take "cuda" for the first device.
+            device = torch.device("cuda", torch.cuda.current_device())
         model = load_model(path, device, dtype, fold=fold)
         return cls(model, recipe or read_recipe(path), max_patches=max_patches, graphs=graphs)
 
@@ -198,15 +202,15 @@ class VisionEncoder:
         """Refuses patches that the weights were not made for."""
         if recipe in self._checked:
             return
-        params, patch = recipe.params, self.config.patch
-        wanted: dict[str, Any] = {"patch_size": patch.size}
+        patch = self.config.patch
+        values: dict[str, tuple[Any, Any]] = {"patch_size": (recipe.patch_size, patch.size)}
         if self.model.patch_embed.fold:
-            wanted |= {"image_mean": patch.mean, "image_std": patch.std}
-        for name, value in wanted.items():
-            found = params.get(name, value)
-            same = np.allclose(found, value, rtol=1e-6, atol=0) if name != "patch_size" else found == value
-            if not same:
-                raise ValueError(f"the batch's recipe {recipe.name} has {name} {found}, the encoder {value}")
+            found = normalised(patch, recipe.params)
+            values |= {"image_mean": (found.mean, patch.mean), "image_std": (found.std, patch.std)}
+            values |= {"rescale_factor": (found.rescale, patch.rescale)}
+        for name, (own, wanted) in values.items():
+            if not np.allclose(own, wanted, rtol=1e-6, atol=0):
+                raise ValueError(f"the batch's recipe {recipe.name} has {name} {own}, the encoder {wanted}")
         self._checked.add(recipe)
 
     def _run(self, part: Part) -> list[EncoderOutput]:
@@ -221,17 +225,18 @@ class VisionEncoder:
         return [output for half in part.halves() for output in self._run(half)]
 
     def _layout(self, part: Part) -> Layout:
-        group = choose_backend(self.device.type, self.dtype) == "sdpa"
+        group = choose_backend(self.device, self.dtype) == "sdpa"
         return build_layout(self.config, part.grids, part.positions, part.images, group=group)
 
     def _encode(self, part: Part) -> EncoderOutput:
         device = self.device
         pin = device.type == "cuda"
         layout = part.layout or self._layout(part)
-        with torch.inference_mode():
+        # Not in inference mode: what follows the encoder may be trained on its tokens.
+        with torch.no_grad():
             placed = layout.to(device, pin=pin)
             patches = part.patches
             if patches.device != device:
                 patches = (patches.pin_memory() if pin else patches).to(device, non_blocking=pin)
-            result = self._forward(patches, placed)
+            result = self.forward(patches, placed)
         return EncoderOutput(result.tokens, layout.cu_seqlens, result.deepstack)

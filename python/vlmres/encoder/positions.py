@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import torch
@@ -85,7 +84,7 @@ class PositionTable(nn.Module):
         self.prefix = prefix
         """Rows for tokens that are no patches, before the grid's."""
         self.weight = nn.Parameter(torch.empty(prefix + config.rows * config.cols, width).normal_(std=0.02))
-        self._cache: OrderedDict[tuple[int, ...], torch.Tensor] = OrderedDict()
+        self._cache: dict[tuple[int, ...], torch.Tensor] = {}
         self._cached = 0
 
     def forward(self, grids: Sequence[tuple[int, int]], merge: int) -> torch.Tensor:
@@ -98,14 +97,13 @@ class PositionTable(nn.Module):
             return self._resample(rows, cols, merge)
         version = 0 if weight.is_inference() else weight._version
         key = (rows, cols, merge, version, weight.data_ptr())
-        if key in self._cache:
-            self._cache.move_to_end(key)
-            return self._cache[key]
-        table = self._resample(rows, cols, merge)
-        self._cache[key] = table
-        self._cached += table.nbytes
-        while self._cached > _CACHE_BYTES and len(self._cache) > 1:
-            self._cached -= self._cache.popitem(last=False)[1].nbytes
+        table = self._cache.get(key)
+        if table is None:
+            table = self._resample(rows, cols, merge)
+            if self._cached + table.nbytes > _CACHE_BYTES:
+                self._cache, self._cached = {}, 0
+            self._cache[key] = table
+            self._cached += table.nbytes
         return table
 
     def _resample(self, rows: int, cols: int, merge: int) -> torch.Tensor:

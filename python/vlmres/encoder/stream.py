@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from vlmres._core import Recipe
     from vlmres.batch import Batch
     from vlmres.encoder.parts import EncoderOutput, Part
     from vlmres.encoder.pipeline import VisionEncoder
@@ -72,13 +73,59 @@ class _StagedProcessor(Processor):
         return {key: self.staging.array(shape, self.dtype) for key, shape in tensors}
 
 
+class _Lane:
+    """Every other group's: its processor, and on CUDA its memory and how far the device is with its last group."""
+
+    def __init__(self, encoder: VisionEncoder, recipe: Recipe, num_threads: int | None, copies: Any) -> None:
+        settings: dict[str, Any] = {"layout": "packed", "dtype": encoder.input_dtype, "num_threads": num_threads}
+        self.encoder, self.copies = encoder, copies
+        self.staging = Staging()
+        self.encoded: torch.cuda.Event | None = None
+        if copies is None:
+            self.processor = Processor(recipe, **settings)
+        else:
+            staged = _StagedProcessor(recipe, **settings)
+            staged.staging = self.staging
+            self.processor = staged
+
+    def prepare(self, items: Sequence[Any]) -> tuple[Batch, list[Part]]:
+        """The host's share of a group; on a thread of its own."""
+        batch = self.processor(list(items), errors="return")
+        return batch, self.encoder.prepare(batch) if batch.indices else []
+
+    def run(self, batch: Batch, parts: Sequence[Part]) -> EncoderOutput:
+        """The device's share of a group, which is not waited for."""
+        if self.copies is None:
+            return self.encoder.run(parts)
+        if self.encoded is not None:
+            # Else a fast host would fill the device with groups that wait.
+            self.encoded.synchronize()
+        output = self.encoder.run(parts, self._copied(batch))
+        self.encoded = torch.cuda.Event()
+        self.encoded.record(torch.cuda.current_stream(self.encoder.device))
+        return output
+
+    def _copied(self, batch: Batch) -> torch.Tensor:
+        """The patches on the device, copied on a stream that the current one waits for."""
+        device, done = self.encoder.device, torch.cuda.Event()
+        with torch.cuda.stream(self.copies):
+            patches = torch.from_numpy(batch.patches).to(device, non_blocking=True)
+            done.record(self.copies)
+        self.staging.copied = done
+        current = torch.cuda.current_stream(device)
+        current.wait_event(done)
+        # Their memory is the copying stream's: it must not be used again before the current one is done with it.
+        patches.record_stream(current)
+        return patches
+
+
 def encode_groups(
     encoder: VisionEncoder, items: Sequence[Any], *, num_threads: int | None = None
 ) -> Iterator[EncodedGroup]:
     """Encodes images in groups of at most `encoder.max_patches`.
 
     While the device encodes a group, one thread prepares the next; on CUDA its patches go from page-locked memory over
-    a stream of their own.
+    a stream of their own, and at most two groups are on the device.
 
     Args:
         encoder: With a recipe.
@@ -90,49 +137,25 @@ def encode_groups(
     """
     if encoder.recipe is None:
         raise ValueError("the checkpoint has no known image processor: give VisionEncoder a recipe")
-    cuda = encoder.device.type == "cuda"
-    settings: dict[str, Any] = {"layout": "packed", "dtype": encoder.input_dtype, "num_threads": num_threads}
-    processors = [(_StagedProcessor if cuda else Processor)(encoder.recipe, **settings) for _ in range(2)]
-    for processor in processors:
-        if isinstance(processor, _StagedProcessor):
-            processor.staging = Staging()
-    copies = torch.cuda.Stream(encoder.device) if cuda else None
-    counts = [estimate_patches(item, processors[0]) for item in items]
-    groups = cut(counts, encoder.max_patches)
-
-    def prepare(number: int) -> tuple[Batch, list[Part]]:
-        first, last = groups[number]
-        batch = processors[number % 2](list(items[first:last]), errors="return")
-        return batch, encoder.prepare(batch) if batch.indices else []
+    copies = torch.cuda.Stream(encoder.device) if encoder.device.type == "cuda" else None
+    lanes = [_Lane(encoder, encoder.recipe, num_threads, copies) for _ in range(2)]
+    groups = cut([estimate_patches(item, lanes[0].processor) for item in items], encoder.max_patches)
 
     with ThreadPoolExecutor(1, thread_name_prefix="vlmres-prepare") as pool:
-        pending = pool.submit(prepare, 0)
+
+        def prepare(number: int) -> Future[tuple[Batch, list[Part]]]:
+            return pool.submit(lanes[number % 2].prepare, items[slice(*groups[number])])
+
+        pending = prepare(0)
         for number, (first, last) in enumerate(groups):
             batch, parts = pending.result()
             if number + 1 < len(groups):
-                pending = pool.submit(prepare, number + 1)
+                pending = prepare(number + 1)
             group = EncodedGroup(first, last - first, [first + index for index in batch.indices])
             group.errors = {first + index: error for index, error in batch.errors.items()}
             if batch.indices:
-                processor = processors[number % 2]
-                staging = processor.staging if isinstance(processor, _StagedProcessor) else None
-                patches = None if copies is None else _copied(encoder.device, batch, staging, copies)
-                group.output = encoder.run(parts, patches)
+                group.output = lanes[number % 2].run(batch, parts)
             yield group
-
-
-def _copied(device: torch.device, batch: Batch, staging: Staging | None, copies: torch.cuda.Stream) -> torch.Tensor:
-    """A batch's patches on the device, copied on a stream that the current one waits for."""
-    with torch.cuda.stream(copies):
-        patches = torch.from_numpy(batch.patches).to(device, non_blocking=True)
-        done = torch.cuda.Event()
-        done.record(copies)
-    if staging is not None:
-        staging.copied = done
-    current = torch.cuda.current_stream(device)
-    current.wait_event(done)
-    patches.record_stream(current)
-    return patches
 
 
 def estimate_patches(item: Any, processor: Processor) -> int:

@@ -1,36 +1,20 @@
-"""Checkpoints to models: names, shapes, and tensors straight to their device."""
+"""Checkpoints to models."""
 
 from __future__ import annotations
 
 import contextlib
-import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
-from vlmres.encoder.architectures import Architecture, CheckpointError, Take
 from vlmres.encoder.checkpoint import read_architecture, read_json
 from vlmres.encoder.model import VisionModel
-from vlmres.encoder.patch_embed import PatchEmbed, fold_weights
+from vlmres.encoder.reader import Reader
+from vlmres.encoder.shards import Shards
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
-
-    from vlmres.encoder.config import EncoderConfig
-
-# Names in an error message.
-_SHOWN = 8
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """A tensor of a checkpoint."""
-
-    file: Path
-    name: str
 
 
 def load_model(directory: Path, device: torch.device, dtype: torch.dtype | None, *, fold: bool) -> VisionModel:
@@ -39,192 +23,44 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype | None,
     Args:
         directory: With `config.json` and safetensors files, of a whole model or of a vision tower.
         device: Where tensors are read to.
-        dtype: Of the weights; by default that of `config.json`, else of its tensors.
+        dtype: Of the weights; by default that of `config.json`, else of the stored patch embedding.
         fold: As of `PatchEmbed`.
 
     Raises:
-        CheckpointError: Tensors are missing, unexpected or of another shape; the message names them.
+        CheckpointError: Tensors are missing, unexpected, quantised or of another shape; the message names them.
     """
-    found = read_architecture(directory)
-    if dtype is None:
-        dtype = _dtype(read_json(directory / "config.json"))
+    found, config = read_architecture(directory), read_json(directory / "config.json")
     with torch.device("meta"):
         model = VisionModel(found.config, fold=fold)
-    tensors = Reader(_index(directory), found, device, dtype)
     wanted = {name: parameter.shape for name, parameter in model.named_parameters()}
-    for name, tensor in tensors.read(wanted, fold=fold).items():
-        module, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(module), leaf, torch.nn.Parameter(tensor, requires_grad=False))
+    with contextlib.ExitStack() as stack:
+        shards = Shards(directory, device, stack)
+        reader = Reader(shards, found, dtype or _dtype(config), _quantisation(config))
+        for name, tensor in reader.read(wanted, fold=fold).items():
+            module, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(module), leaf, torch.nn.Parameter(tensor, requires_grad=False))
     # What is no parameter: frequencies of rotary positions.
     return model.to(device).eval()
 
 
+def _places(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Where a configuration speaks of tensors."""
+    found = (config, config.get("vision_config"), config.get("text_config"))
+    return [place for place in found if isinstance(place, dict)]
+
+
 def _dtype(config: Mapping[str, Any]) -> torch.dtype | None:
-    for place in (config, config.get("vision_config"), config.get("text_config")):
-        name = (place.get("dtype") or place.get("torch_dtype")) if isinstance(place, dict) else None
+    for place in _places(config):
+        name = place.get("dtype") or place.get("torch_dtype")
         found = getattr(torch, name, None) if isinstance(name, str) else None
         if isinstance(found, torch.dtype):
             return found
     return None
 
 
-def _index(directory: Path) -> dict[str, _Stored]:
-    """Every tensor of a checkpoint by name."""
-    index = directory / "model.safetensors.index.json"
-    names = ["model.safetensors"]
-    if index.is_file():
-        names = sorted(set(read_json(index).get("weight_map", {}).values()))
-    stored: dict[str, _Stored] = {}
-    for name in names:
-        path = directory / name
-        if not path.is_file():
-            raise CheckpointError(f"{directory} has no {name}")
-        try:
-            with safe_open(path, "pt") as file:
-                stored.update({key: _Stored(path, key) for key in file.keys()})  # noqa: SIM118
-        except SafetensorError as error:
-            raise CheckpointError(f"{path}: {error}") from None
-    return stored
-
-
-class Reader:
-    """Reads an encoder's tensors from a checkpoint."""
-
-    def __init__(
-        self,
-        stored: Mapping[str, _Stored],
-        found: Architecture,
-        device: torch.device,
-        dtype: torch.dtype | None,
-    ) -> None:
-        self.found, self.device, self.dtype = found, device, dtype
-        self.stored = self._renamed(stored)
-        self.templates = {
-            re.compile(re.escape(ours).replace(r"\{\}", r"(\d+)") + r"(?:\.(weight|bias))?$"): sources
-            for ours, sources in found.tensors.items()
-        }
-
-    def read(self, wanted: Mapping[str, Sequence[int]], *, fold: bool) -> dict[str, torch.Tensor]:
-        """The tensors for parameters of the given names and shapes.
-
-        Raises:
-            CheckpointError: Tensors are missing, unexpected or of another shape.
-        """
-        # The patch embedding's own parameters depend on `fold`; it takes the reference's.
-        names = [name for name in wanted if not name.startswith("patch_embed.")]
-        patch = ["patch_embed.weight", "patch_embed.bias"] if self.found.config.patch.bias else ["patch_embed.weight"]
-        takes = {name: self._take(name) for name in (*names, *patch)}
-        self._check({source for take in takes.values() for source in take.sources})
-        with contextlib.ExitStack() as stack:
-            self._open(stack)
-            tensors = {name: self._get(name, takes[name], wanted[name]) for name in names}
-            return tensors | self._patch_embed(takes, fold=fold)
-
-    def _renamed(self, stored: Mapping[str, _Stored]) -> dict[str, _Stored]:
-        renamed: dict[str, _Stored] = {}
-        for name, item in stored.items():
-            for pattern, replacement in self.found.renames:
-                name = re.sub(pattern, replacement, name)
-            if name.split(".")[0] not in self.found.namespaces:
-                continue
-            if name in renamed:
-                raise CheckpointError(f"{item.name} and {renamed[name].name} are the same tensor")
-            renamed[name] = item
-        return renamed
-
-    def _take(self, name: str) -> Take:
-        for pattern, alternatives in self.templates.items():
-            match = pattern.match(name)
-            if match is None:
-                continue
-            *numbers, leaf = match.groups()
-            takes = [
-                _filled(item, numbers, leaf)
-                for item in (alternatives if isinstance(alternatives, list) else [alternatives])
-            ]
-            there = [take for take in takes if all(source in self.stored for source in take.sources)]
-            return (there or takes)[0]
-        raise AssertionError(f"{self.found.config.name} does not say where {name} comes from")
-
-    def _check(self, used: set[str]) -> None:
-        missing = sorted(used - self.stored.keys())
-        known = re.compile("|".join(self.found.unused) or r"(?!)")
-        unexpected = sorted(self.stored[name].name for name in self.stored.keys() - used if not known.match(name))
-        problems = []
-        if missing:
-            problems.append(f"{len(missing)} missing: {_listed(missing)}")
-        if unexpected:
-            problems.append(f"{len(unexpected)} unexpected: {_listed(unexpected)}")
-        if problems:
-            raise CheckpointError(f"tensors do not fit {self.found.config.name}'s encoder: {'; '.join(problems)}")
-
-    def _open(self, stack: contextlib.ExitStack) -> None:
-        files = {item.file for item in self.stored.values()}
-        self.files = {path: stack.enter_context(safe_open(path, "pt", device=str(self.device))) for path in files}
-
-    def _raw(self, name: str) -> torch.Tensor:
-        item = self.stored[name]
-        tensor: torch.Tensor = self.files[item.file].get_tensor(item.name)
-        return tensor
-
-    def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor if self.dtype is None else tensor.to(self.dtype)
-
-    def _get(self, name: str, take: Take, shape: Sequence[int]) -> torch.Tensor:
-        parts = [self._cast(self._raw(source)) for source in take.sources]
-        tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
-        if take.transform == "pairs":
-            tensor = _halves(tensor, _heads(self.found.config, name))
-        if take.transform == "unfold":
-            tensor = tensor.unflatten(1, (-1, self.found.config.merge**2)).transpose(1, 2).flatten(1)
-        flat = tensor
-        if name.endswith((".table.weight", ".cls")) and tensor.ndim > len(shape):
-            # Some checkpoints keep leading axes of one, or the grid's.
-            flat = tensor.reshape(-1, tensor.shape[-1]) if len(shape) == 2 else tensor.flatten()
-        if tuple(flat.shape) != tuple(shape):
-            names = " and ".join(self.stored[source].name for source in take.sources)
-            raise CheckpointError(f"{names}: the shape is {list(tensor.shape)}, config.json asks for {list(shape)}")
-        return flat.contiguous()
-
-    def _patch_embed(self, takes: Mapping[str, Take], *, fold: bool) -> dict[str, torch.Tensor]:
-        config = self.found.config
-        shape = PatchEmbed.reference_shape(config.patch, config.towers[0].width)
-        weight = self._get("patch_embed.weight", takes["patch_embed.weight"], shape)
-        bias = None
-        if config.patch.bias:
-            bias = self._get("patch_embed.bias", takes["patch_embed.bias"], (shape[0],))
-        if fold:
-            # On the CPU: not every device has float64, and all give the same weights.
-            folded, offset = fold_weights(weight.cpu(), None if bias is None else bias.cpu(), config.patch)
-            return {"patch_embed.weight": folded.to(weight), "patch_embed.bias": offset.to(weight)}
-        return {"patch_embed.weight": weight} | ({} if bias is None else {"patch_embed.bias": bias})
-
-
-def _filled(item: str | tuple[str, ...] | Take, numbers: Sequence[str], leaf: str | None) -> Take:
-    take = item if isinstance(item, Take) else Take((item,) if isinstance(item, str) else item)
-    ending = "" if leaf is None else f".{leaf}"
-
-    def fill(source: str) -> str:
-        whole = source.format(*numbers)
-        # A source that names a tensor is a module's parameter of another name.
-        return whole if re.search(r"\.weight$", whole) or leaf is None else whole + ending
-
-    return Take(tuple(fill(source) for source in take.sources), take.transform)
-
-
-def _heads(config: EncoderConfig, name: str) -> tuple[int, int, int]:
-    attention = config.towers[int(name.split(".")[1])].attention
-    return attention.heads, attention.kv_heads, attention.head_dim
-
-
-def _halves(tensor: torch.Tensor, heads: tuple[int, int, int]) -> torch.Tensor:
-    """Rows of q and k of fused projections from adjacent rotary pairs to halves."""
-    queries, keys, dim = heads
-    turned = (queries + keys) * dim
-    pairs = tensor[:turned].unflatten(0, (queries + keys, dim // 2, 2)).transpose(1, 2).flatten(0, 2)
-    return torch.cat([pairs, tensor[turned:]])
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+def _quantisation(config: Mapping[str, Any]) -> str | None:
+    """The method by which a checkpoint is quantised, perhaps in its language model alone."""
+    for place in _places(config):
+        if isinstance(place.get("quantization_config"), dict):
+            return str(place["quantization_config"].get("quant_method", "unknown"))
+    return None

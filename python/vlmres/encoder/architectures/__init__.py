@@ -15,7 +15,8 @@ ARCHITECTURES: dict[str, Callable[[Mapping[str, Any]], Architecture]] = {
     "clip_vision_model": llava.tower_alone,
     "deepseek_ocr2": deepseek.deepseek_ocr2,
     "deepseek_ocr2_vision": deepseek.deepseek_ocr2,
-    "deepseek_vl_v2": deepseek.deepseek_ocr,
+    "deepseek_vl_v2": deepseek.authors,
+    "intern_vit_6b": internvl.intern_vit,
     "internvl": internvl.internvl,
     "internvl_chat": internvl.internvl_chat,
     "internvl_vision": internvl.internvl_tower,
@@ -26,11 +27,16 @@ ARCHITECTURES: dict[str, Callable[[Mapping[str, Any]], Architecture]] = {
     "llava_next": llava.llava_next,
     "llava_qwen": qwen.nativeres_llava,
     "mistral3": llava.mistral3,
+    "moonvit": kimi.kimi_tower,
     "pixtral": llava.tower_alone,
     "qwen2_5_vl": qwen.qwen2_5_vl,
     "qwen2_5_vl_vision": qwen.qwen2_5_vl,
     "qwen2_vl": qwen.qwen2_vl,
     "qwen2_vl_vision": qwen.qwen2_vl,
+    "qwen3_5": qwen.qwen3_5,
+    "qwen3_5_moe": qwen.qwen3_5,
+    "qwen3_5_moe_vision": qwen.qwen3_5,
+    "qwen3_5_vision": qwen.qwen3_5,
     "qwen3_vl": qwen.qwen3_vl,
     "qwen3_vl_moe": qwen.qwen3_vl,
     "qwen3_vl_moe_vision": qwen.qwen3_vl,
@@ -57,9 +63,7 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
         CheckpointError: It is none that is known, or its configuration asks for what the encoder cannot do.
     """
     kind = config.get("model_type")
-    # DeepSeek-OCR took over its predecessor's type.
-    names = config.get("architectures") or []
-    if kind not in ARCHITECTURES or (kind == "deepseek_vl_v2" and "DeepseekOCRForCausalLM" not in names):
+    if kind not in ARCHITECTURES:
         raise CheckpointError(f"no encoder for model_type {kind!r}; known are {', '.join(sorted(ARCHITECTURES))}")
     if kind == "llava_qwen" and "mm_max_image_token" not in config and "vision_config" not in config:
         raise CheckpointError("a llava_qwen checkpoint without mm_max_image_token is not NativeRes-LLaVA")

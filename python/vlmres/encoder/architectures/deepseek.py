@@ -7,34 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmres.encoder.architectures.base import (
-    HALF,
-    Architecture,
-    Tensors,
-    activation,
-    block_tensors,
-    section,
-    side,
-    theta,
-)
-from vlmres.encoder.config import (
-    MLP,
-    Arrangement,
-    Attention,
-    EncoderConfig,
-    Layer,
-    Neck,
-    Norm,
-    Patch,
-    Projector,
-    Rotary,
-    Table,
-    Tower,
-    Windows,
-)
+from vlmres.encoder.architectures.base import Architecture, CheckpointError, Tensors, block_tensors
+from vlmres.encoder.architectures.fields import HALF, Sizes, grid_side, patch, section, theta, tower
+from vlmres.encoder.config import Arrangement, EncoderConfig, Layer, Neck, Norm, Projector, Rotary, Table, Windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from vlmres.encoder.config import Tower
 
 _SAM = {
     "norm1": "layer_norm1",
@@ -116,67 +96,59 @@ _NAMESPACES = ("sam", "second", "query_768", "query_1024", "projector", "newline
 _UNUSED = (r"second\.embeddings\.(?:patch_embedding\.|position_ids$)", r"second\.embed_tokens\.")
 
 
+# What the authors' configuration leaves to their code: the paper's sizes, and Qwen2 0.5B's.
+_QWEN2_0_5B = {
+    "hidden_size": 896,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "intermediate_size": 4864,
+    "rope_theta": 1e6,
+}
+
+
 def unlimited_ocr(config: Mapping[str, Any]) -> Architecture:
     """Checkpoints of transformers, of whole models or of the encoder alone."""
-    alone = config.get("model_type") == "unlimited_ocr_vision"
-    vision = config if alone else section(config, "vision_config")
-    out = None if alone else section(config, "text_config", "language_config").get("hidden_size", 1280)
-    return _deepseek_ocr(section(vision, "sam_config"), section(vision, "encoder_config"), out, _CLIP_TENSORS)
-
-
-def deepseek_ocr(config: Mapping[str, Any]) -> Architecture:
-    """The authors' checkpoints, whose `config.json` says little: sizes are those of the paper."""
-    out = section(config, "projector_config").get(
-        "n_embed", section(config, "language_config").get("hidden_size", 1280)
-    )
-    return _deepseek_ocr({}, {}, out, _CLIP_TENSORS)
+    vision, out = _sections(config, 1280)
+    return _with_clip(section(vision, "sam_config"), section(vision, "encoder_config"), out)
 
 
 def deepseek_ocr2(config: Mapping[str, Any]) -> Architecture:
-    """DeepSeek-OCR 2: learned queries, as many as the compressor's tokens, are what the language model receives."""
-    alone = config.get("model_type") == "deepseek_ocr2_vision"
-    vision = config if alone else section(config, "vision_config")
-    sam = _sam(section(vision, "sam_config"), (512, 896))
-    second = section(vision, "encoder_config")
-    width, heads = second.get("hidden_size", 4096), second.get("num_attention_heads", 32)
-    norm = Norm("rms", second.get("rms_norm_eps", 1e-6))
-    dim = second.get("head_dim") or width // heads
-    tower = Tower(
-        width=width,
-        depth=second.get("num_hidden_layers", 32),
-        norm=norm,
-        attention=Attention(heads, dim, second.get("num_key_value_heads") or heads, bias=True, out_bias=False),
-        mlp=MLP(
-            second.get("intermediate_size", 22016),
-            activation(second.get("hidden_act", "silu")),
-            gated=True,
-            bias=False,
-        ),
-        queries=(144, 256),
-        rotary=Rotary("sequence", theta(second)),
-        final_norm=norm,
-    )
-    out = None if alone else section(config, "text_config").get("hidden_size", 4096)
-    encoder = EncoderConfig(
-        name="DeepSeek-OCR 2",
-        patch=_patch(section(vision, "sam_config")),
-        towers=(sam, tower),
-        projector=None if out is None else Projector((Layer(out),)),
-        arrangement=Arrangement() if out is None else Arrangement(separator=True),
-    )
-    return Architecture(encoder, _QUERY_TENSORS, _RENAMES, _NAMESPACES, _UNUSED)
+    """Checkpoints of transformers of DeepSeek-OCR 2, of whole models or of the encoder alone."""
+    vision, out = _sections(config, 4096)
+    return _with_queries(section(vision, "sam_config"), section(vision, "encoder_config"), out)
 
 
-def _deepseek_ocr(sam: Mapping[str, Any], clip: Mapping[str, Any], out: int | None, tensors: Tensors) -> Architecture:
-    width, heads = clip.get("hidden_size", 1024), clip.get("num_attention_heads", 16)
-    grid = side(clip.get("image_size", 224)) // side(clip.get("patch_size", 14))
+def authors(config: Mapping[str, Any]) -> Architecture:
+    """The authors' checkpoints of DeepSeek-OCR and DeepSeek-OCR 2.
+
+    Raises:
+        CheckpointError: It is DeepSeek-VL2, whose type both took over.
+    """
+    out = section(config, "projector_config").get("n_embed") or section(config, "language_config").get("hidden_size")
+    names = config.get("architectures") or []
+    if "DeepseekOCRForCausalLM" in names:
+        return _with_clip({}, {}, out or 1280)
+    if "DeepseekOCR2ForCausalLM" in names:
+        return _with_queries({}, _QWEN2_0_5B, out or 1280)
+    raise CheckpointError(f"no encoder for a deepseek_vl_v2 of architectures {names}; known are those of DeepSeek-OCR")
+
+
+def _sections(config: Mapping[str, Any], out: int) -> tuple[Mapping[str, Any], int | None]:
+    """The encoder's configuration, and the width of the language model where there is one."""
+    if str(config.get("model_type", "")).endswith("_vision"):
+        return config, None
+    text = section(config, "text_config", "language_config")
+    return section(config, "vision_config"), text.get("hidden_size", out)
+
+
+def _with_clip(sam: Mapping[str, Any], clip: Mapping[str, Any], out: int | None) -> Architecture:
+    grid = grid_side(clip, 224, 14)
     norm = Norm("layer", clip.get("layer_norm_eps", 1e-5))
-    tower = Tower(
-        width=width,
-        depth=clip.get("num_hidden_layers", 24),
-        norm=norm,
-        attention=Attention(heads, width // heads, heads, bias=True, out_bias=True),
-        mlp=MLP(clip.get("intermediate_size", 4096), activation(clip.get("hidden_act", "quick_gelu"))),
+    second = tower(
+        clip,
+        Sizes(1024, 24, 16, 4096, "quick_gelu"),
+        norm,
         cls=True,
         table=Table(grid, grid, antialias=True),
         pre_norm=norm,
@@ -185,26 +157,46 @@ def _deepseek_ocr(sam: Mapping[str, Any], clip: Mapping[str, Any], out: int | No
     views = Arrangement(stitch=("tile",), newline=("tile", "global"), separator=True)
     encoder = EncoderConfig(
         name="DeepSeek-OCR",
-        patch=_patch(sam),
-        towers=(_sam(sam, (512, 1024)), tower),
+        patch=patch(sam, 16, HALF, bias=True),
+        towers=(_sam(sam, (512, 1024)), second),
         concat=True,
         projector=None if out is None else Projector((Layer(out),)),
         arrangement=Arrangement() if out is None else views,
     )
-    return Architecture(encoder, tensors, _RENAMES, _NAMESPACES, _UNUSED)
+    return Architecture(encoder, _CLIP_TENSORS, _RENAMES, _NAMESPACES, _UNUSED)
+
+
+def _with_queries(sam: Mapping[str, Any], second: Mapping[str, Any], out: int | None) -> Architecture:
+    """Learned queries, as many as the compressor's tokens, are what the language model receives."""
+    norm = Norm("rms", second.get("rms_norm_eps", 1e-6))
+    queries = tower(
+        second,
+        Sizes(4096, 32, 32, 22016, "silu"),
+        norm,
+        out_bias=False,
+        gated=True,
+        mlp_bias=False,
+        queries=(144, 256),
+        rotary=Rotary("sequence", theta(second)),
+        final_norm=norm,
+    )
+    encoder = EncoderConfig(
+        name="DeepSeek-OCR 2",
+        patch=patch(sam, 16, HALF, bias=True),
+        towers=(_sam(sam, (512, 896)), queries),
+        projector=None if out is None else Projector((Layer(out),)),
+        arrangement=Arrangement(separator=out is not None),
+    )
+    return Architecture(encoder, _QUERY_TENSORS, _RENAMES, _NAMESPACES, _UNUSED)
 
 
 def _sam(config: Mapping[str, Any], strided: tuple[int, ...]) -> Tower:
-    width, heads = config.get("hidden_size", 768), config.get("num_attention_heads", 12)
-    grid = side(config.get("image_size", 1024)) // side(config.get("patch_size", 16))
-    norm = Norm("layer", config.get("layer_norm_eps", 1e-6))
-    hidden = config.get("mlp_dim") or int(width * config.get("mlp_ratio", 4))
-    return Tower(
-        width=width,
-        depth=config.get("num_hidden_layers", 12),
-        norm=norm,
-        attention=Attention(heads, width // heads, heads, config.get("qkv_bias", True), out_bias=True),
-        mlp=MLP(hidden, activation(config.get("hidden_act", "gelu"))),
+    grid = grid_side(config, 1024, 16)
+    return tower(
+        config,
+        Sizes(768, 12, 12, None, "gelu"),
+        Norm("layer", config.get("layer_norm_eps", 1e-6)),
+        bias=config.get("qkv_bias", True),
         table=Table(grid, grid, antialias=True) if config.get("use_abs_pos", True) else None,
         relative=grid if config.get("use_rel_pos", True) else None,
         windows=Windows("pad", config.get("window_size", 14), tuple(config.get("global_attn_indexes", (2, 5, 8, 11)))),
@@ -214,7 +206,3 @@ def _sam(config: Mapping[str, Any], strided: tuple[int, ...]) -> Tower:
             tuple(config.get("downsample_channels") or strided),
         ),
     )
-
-
-def _patch(sam: Mapping[str, Any]) -> Patch:
-    return Patch(side(sam.get("patch_size", 16)), bias=True, mean=HALF.mean, std=HALF.std)

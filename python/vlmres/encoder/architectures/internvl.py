@@ -5,24 +5,18 @@ Source: arXiv:2312.14238, 2404.16821; transformers' `modeling_internvl.py` and t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from vlmres.encoder.architectures.base import (
-    IMAGENET,
-    Architecture,
-    CheckpointError,
-    Tensors,
-    activation,
-    block_tensors,
-    section,
-    side,
-    skipped_blocks,
-)
+from vlmres.encoder.architectures.base import Architecture, CheckpointError, Tensors, block_tensors, skipped_blocks
+from vlmres.encoder.architectures.fields import IMAGENET, Sizes, activation, grid_side, patch, section, tower
 from vlmres.encoder.architectures.llava import feature_layer
-from vlmres.encoder.config import MLP, Attention, EncoderConfig, Layer, Norm, Patch, Projector, Table, Tower
+from vlmres.encoder.config import Arrangement, EncoderConfig, Layer, Norm, Projector, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from vlmres.encoder.config import Activation, Tower
 
 _BLOCK = {
     "norm1": "layernorm_before",
@@ -50,10 +44,10 @@ _RENAMES = (
     (r"^(?:model\.)?vision_tower\.", "tower."),
     (r"^(?:model\.)?multi_modal_projector\.", "projector."),
 )
+_NORMS: dict[str, Literal["layer", "rms"]] = {"layer_norm": "layer", "rms_norm": "rms"}
 _UNUSED = (r"tower\.embeddings\.mask_token$",)
 # The authors' names, brought to transformers'.
 _ORIGINAL_RENAMES = (
-    (r"^vision_model\.", "tower."),
     (r"^mlp1\.0\.", "projector.layer_norm."),
     (r"^mlp1\.1\.", "projector.linear_1."),
     (r"^mlp1\.3\.", "projector.linear_2."),
@@ -71,76 +65,94 @@ _ORIGINAL_RENAMES = (
 )
 
 
+_ORIGINAL_TENSORS: Tensors = {**_TENSORS, "towers.0.blocks.{}.attention.qkv": "tower.encoder.layer.{}.attention.qkv"}
+
+
 def internvl(config: Mapping[str, Any]) -> Architecture:
     """Checkpoints of transformers, of whole models."""
     vision = section(config, "vision_config")
-    tower = _tower(vision, config.get("vision_feature_layer", -1), vision.get("use_mean_pooling", True))
+    found = _tower(vision, config.get("vision_feature_layer", -1), no_norm=vision.get("use_mean_pooling", True))
     strategy = config.get("vision_feature_select_strategy", "default")
     if strategy != "default":
         raise CheckpointError(f"vision_feature_select_strategy is {strategy!r}, which would keep the class token")
     hidden = section(config, "text_config").get("hidden_size", 4096)
     act = activation(config.get("projector_hidden_act", "gelu"))
-    ratio = config.get("downsample_ratio", 0.5)
-    encoder = _encoder(vision, tower, ratio, hidden, act)
-    return Architecture(encoder, _TENSORS, _RENAMES, ("tower", "projector"), _unused(tower))
+    encoder = _encoder(vision, found, config.get("downsample_ratio", 0.5), hidden, act)
+    return Architecture(encoder, _TENSORS, _RENAMES, ("tower", "projector"), _unused(found))
 
 
 def internvl_tower(config: Mapping[str, Any]) -> Architecture:
     """Checkpoints of transformers, of the tower alone; tokens are its patches' hidden states."""
-    tower = _tower(config, -1, config.get("use_mean_pooling", True))
-    encoder = EncoderConfig(name="InternViT", patch=_patch(config), towers=(tower,))
-    return Architecture(encoder, _TENSORS, ((r"^", "tower."),), ("tower",), _unused(tower))
+    found = _tower(config, -1, no_norm=config.get("use_mean_pooling", True))
+    return Architecture(_alone(config, found), _TENSORS, ((r"^", "tower."),), ("tower",), _unused(found))
 
 
 def internvl_chat(config: Mapping[str, Any]) -> Architecture:
-    """The authors' checkpoints."""
-    vision = dict(section(config, "vision_config"))
-    if config.get("ps_version", "v1") != "v2":
-        raise CheckpointError("ps_version v1 leaves rows and columns of tokens transposed; only v2 is supported")
-    vision.setdefault("attention_bias", vision.get("qkv_bias", True))
-    vision.setdefault("use_qk_norm", vision.get("qk_normalization", False))
-    tower = _tower(vision, config.get("select_layer", -1), no_norm=True)
+    """The authors' checkpoints, of whole models."""
+    vision = _translated(section(config, "vision_config"))
+    found = _tower(vision, config.get("select_layer", -1), no_norm=True)
     hidden = section(config, "llm_config").get("hidden_size", 4096)
-    encoder = _encoder(vision, tower, config.get("downsample_ratio", 0.5), hidden, "gelu")
-    tensors: Tensors = {**_TENSORS, "towers.0.blocks.{}.attention.qkv": "tower.encoder.layer.{}.attention.qkv"}
-    return Architecture(encoder, tensors, _ORIGINAL_RENAMES, ("tower", "projector"), _unused(tower))
+    encoder = _encoder(vision, found, config.get("downsample_ratio", 0.5), hidden, "gelu")
+    version = config.get("ps_version", "v1")
+    if version not in ("v1", "v2"):
+        raise CheckpointError(f"unknown ps_version {version!r}; known are v1 and v2")
+    if version == "v1":
+        # Its pixel shuffle leaves rows and columns of tokens transposed, and its language models were trained so.
+        encoder = replace(encoder, arrangement=Arrangement(transpose=True))
+    renames = ((r"^vision_model\.", "tower."), *_ORIGINAL_RENAMES)
+    return Architecture(encoder, _ORIGINAL_TENSORS, renames, ("tower", "projector"), _unused(found))
 
 
-def _encoder(vision: Mapping[str, Any], tower: Tower, ratio: float, hidden: int, act: Any) -> EncoderConfig:
-    merge = round(1 / ratio)
+def intern_vit(config: Mapping[str, Any]) -> Architecture:
+    """The authors' checkpoints, of the tower alone."""
+    vision = _translated(config)
+    found = _tower(vision, -1, no_norm=True)
+    renames = ((r"^", "tower."), *_ORIGINAL_RENAMES)
+    return Architecture(_alone(vision, found), _ORIGINAL_TENSORS, renames, ("tower",), _unused(found))
+
+
+def _translated(vision: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The authors' settings under transformers' names."""
+    return {
+        **vision,
+        "attention_bias": vision.get("qkv_bias", False),
+        "use_qk_norm": vision.get("qk_normalization", True),
+        "norm_type": vision.get("norm_type", "rms_norm"),
+    }
+
+
+def _encoder(vision: Mapping[str, Any], found: Tower, ratio: float, hidden: int, act: Activation) -> EncoderConfig:
     # Pixel shuffle of cells in merge order is a view: (row, col, channel) is the order of its values.
     projector = Projector((Layer(hidden, activation=act), Layer(hidden)), Norm("layer", 1e-5), norm_merged=True)
-    return EncoderConfig(name="InternVL", patch=_patch(vision), towers=(tower,), merge=merge, projector=projector)
+    return replace(_alone(vision, found), name="InternVL", merge=round(1 / ratio), projector=projector)
 
 
-def _tower(vision: Mapping[str, Any], layer: int, no_norm: bool) -> Tower:
-    width, heads = vision.get("hidden_size", 1024), vision.get("num_attention_heads", 16)
-    depth = vision.get("num_hidden_layers", 24)
-    grid = side(vision.get("image_size", 448)) // side(vision.get("patch_size", 14))
-    kind: Any = {"layer_norm": "layer", "rms_norm": "rms"}[vision.get("norm_type", "layer_norm")]
-    norm = Norm(kind, vision.get("layer_norm_eps", 1e-6))
-    qk_norm = Norm("rms", 1e-6) if vision.get("use_qk_norm", False) else None
-    features = () if layer == -1 and not no_norm else (feature_layer(layer, depth),)
-    return Tower(
-        width=width,
-        depth=depth,
-        norm=norm,
-        attention=Attention(heads, width // heads, heads, vision.get("attention_bias", False), True, qk_norm),
-        mlp=MLP(vision.get("intermediate_size", 4096), activation(vision.get("hidden_act", "gelu"))),
+def _alone(vision: Mapping[str, Any], found: Tower) -> EncoderConfig:
+    return EncoderConfig(name="InternViT", patch=patch(vision, 14, IMAGENET, bias=True), towers=(found,))
+
+
+def _tower(vision: Mapping[str, Any], layer: int, *, no_norm: bool) -> Tower:
+    grid = grid_side(vision, 448, 14)
+    kind = vision.get("norm_type", "layer_norm")
+    if kind not in _NORMS:
+        raise CheckpointError(f"unknown norm_type {kind!r}; known are {', '.join(_NORMS)}")
+    norm = Norm(_NORMS[kind], vision.get("layer_norm_eps", 1e-6))
+    found = tower(
+        vision,
+        Sizes(1024, 24, 16, 4096, "gelu"),
+        norm,
+        bias=vision.get("attention_bias", False),
+        qk_norm=Norm("rms", 1e-6) if vision.get("use_qk_norm", False) else None,
         layer_scale=True,
         cls=True,
         table=Table(grid, grid),
-        final_norm=Norm("layer", norm.eps) if not features else None,
-        features=features,
     )
+    if layer == -1 and not no_norm:
+        return replace(found, final_norm=Norm("layer", norm.eps))
+    return replace(found, features=(feature_layer(layer, found.depth),))
 
 
-def _patch(vision: Mapping[str, Any]) -> Patch:
-    return Patch(side(vision.get("patch_size", 14)), bias=True, mean=IMAGENET.mean, std=IMAGENET.std)
-
-
-def _unused(tower: Tower) -> tuple[str, ...]:
-    skipped = skipped_blocks(r"tower\.encoder\.layer", tower.blocks, tower.depth)
+def _unused(found: Tower) -> tuple[str, ...]:
     # A norm after the last block matters only where its output is taken.
-    norm = (r"tower\.layernorm\.",) if tower.features and tower.blocks < tower.depth else ()
-    return (*_UNUSED, *skipped, *norm)
+    norm = (r"tower\.layernorm\.",) if found.features and found.blocks < found.depth else ()
+    return (*_UNUSED, *skipped_blocks(r"tower\.encoder\.layer", found), *norm)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vlmres.encoder.architectures.base import (
-    HALF,
-    Architecture,
-    Take,
-    Tensors,
-    activation,
-    block_tensors,
-    section,
-    side,
-    theta,
-)
-from vlmres.encoder.config import MLP, Attention, EncoderConfig, Layer, Norm, Patch, Projector, Rotary, Table, Tower
+from vlmres.encoder.architectures.base import Architecture, CheckpointError, Take, Tensors, block_tensors
+from vlmres.encoder.architectures.fields import HALF, Sizes, patch, pick, section, side, theta, tower
+from vlmres.encoder.config import EncoderConfig, Layer, Norm, Projector, Rotary, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,38 +53,38 @@ _RENAMES = (
 
 def kimi(config: Mapping[str, Any]) -> Architecture:
     """Whole models, by transformers or by the authors."""
-    return Architecture(_encoder(config), _TENSORS, _RENAMES, ("tower", "projector"))
+    vision = section(config, "vision_config")
+    alone = kimi_tower(vision).config
+    merged = alone.features * alone.merge**2
+    out = section(config, "text_config").get("hidden_size", 7168)
+    eps = config.get("projection_layer_norm_eps", vision.get("projector_ln_eps", 1e-5))
+    encoder = replace(
+        alone,
+        name="MoonViT with Kimi's projector",
+        projector=Projector((Layer(merged, activation="gelu"), Layer(out)), Norm("layer", eps)),
+    )
+    return Architecture(encoder, _TENSORS, _RENAMES, ("tower", "projector"))
 
 
 def kimi_tower(config: Mapping[str, Any]) -> Architecture:
-    """Checkpoints of transformers, of the tower alone; tokens are cells of patches, side by side."""
-    whole = _encoder({"vision_config": config})
-    encoder = EncoderConfig(name="MoonViT", patch=whole.patch, towers=whole.towers, merge=whole.merge)
-    return Architecture(encoder, _TENSORS, ((r"^", "tower."), *_RENAMES[2:]), ("tower",))
-
-
-def _encoder(config: Mapping[str, Any]) -> EncoderConfig:
-    vision = section(config, "vision_config")
-    width, heads = vision.get("hidden_size", 1152), vision.get("num_attention_heads", 16)
-    merge = side(vision.get("merge_kernel_size", 2))
-    rows = vision.get("pos_emb_height", vision.get("init_pos_emb_height", 64))
-    cols = vision.get("pos_emb_width", vision.get("init_pos_emb_width", 64))
-    tower = Tower(
-        width=width,
-        depth=vision.get("num_hidden_layers", 27),
-        norm=_NORM,
-        attention=Attention(heads, width // heads, heads, bias=True, out_bias=True),
-        mlp=MLP(vision.get("intermediate_size", 4304), activation(vision.get("hidden_act", "gelu_pytorch_tanh"))),
+    """MoonViT alone, by transformers or by the authors; tokens are cells of patches, side by side."""
+    merge_type = config.get("merge_type", "sd2_tpool")
+    if merge_type != "sd2_tpool":
+        raise CheckpointError(f"unknown merge_type {merge_type!r}; known is sd2_tpool")
+    rows = pick(config, ("pos_emb_height", "init_pos_emb_height"), 64)
+    cols = pick(config, ("pos_emb_width", "init_pos_emb_width"), 64)
+    found = tower(
+        config,
+        Sizes(1152, 27, 16, 4304, "gelu_pytorch_tanh"),
+        _NORM,
         table=Table(rows, cols),
-        rotary=Rotary("interleaved", theta(vision)),
+        rotary=Rotary("interleaved", theta(config)),
         final_norm=_NORM,
     )
-    merged, out = width * merge * merge, section(config, "text_config").get("hidden_size", 7168)
-    norm = Norm("layer", config.get("projection_layer_norm_eps", 1e-5))
-    return EncoderConfig(
-        name="MoonViT with Kimi's projector",
-        patch=Patch(side(vision.get("patch_size", 14)), bias=True, mean=HALF.mean, std=HALF.std),
-        towers=(tower,),
-        merge=merge,
-        projector=Projector((Layer(merged, activation="gelu"), Layer(out)), norm),
+    encoder = EncoderConfig(
+        name="MoonViT",
+        patch=patch(config, 14, HALF, bias=True),
+        towers=(found,),
+        merge=side(config.get("merge_kernel_size", 2)),
     )
+    return Architecture(encoder, _TENSORS, ((r"^", "tower."), *_RENAMES[2:]), ("tower",))

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmres.encoder.architectures.base import (
-    Architecture,
-    CheckpointError,
-    Part,
-    Take,
-    Tensors,
-    activation,
-    section,
-)
+from vlmres.encoder.architectures.base import Architecture, CheckpointError, Part, Take, Tensors
 from vlmres.encoder.architectures.clip import clip, siglip, siglip2
+from vlmres.encoder.architectures.fields import activation, section
 from vlmres.encoder.architectures.pixtral import pixtral
 from vlmres.encoder.config import Arrangement, EncoderConfig, Layer, Norm, Projector
 
@@ -107,6 +100,8 @@ def mistral3(config: Mapping[str, Any]) -> Architecture:
 
 
 def _part(config: Mapping[str, Any], default_layer: int) -> Part:
+    if "vision_config" not in config and "mm_vision_tower" in config:
+        raise CheckpointError("mm_vision_tower is of the authors' own LLaVA; only transformers' form of it can be read")
     vision = section(config, "vision_config")
     default = "pixtral" if default_layer == -1 else "clip_vision_model"
     kind = vision.get("model_type", default)

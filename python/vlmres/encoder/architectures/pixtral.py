@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vlmres.encoder.architectures.base import (
-    CLIP,
-    Part,
-    Tensors,
-    activation,
-    block_tensors,
-    side,
-    skipped_blocks,
-    theta,
-)
-from vlmres.encoder.config import MLP, Attention, Norm, Patch, Rotary, Tower
+from vlmres.encoder.architectures.base import Part, Tensors, block_tensors, skipped_blocks
+from vlmres.encoder.architectures.fields import CLIP, Sizes, patch, theta, tower
+from vlmres.encoder.config import Norm, Rotary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,23 +30,17 @@ _TENSORS: Tensors = {
 
 def pixtral(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part:
     """Native grids, rotary positions, gated MLP, no biases."""
-    width, heads = config.get("hidden_size", 1024), config.get("num_attention_heads", 16)
-    depth = config.get("num_hidden_layers", 24)
-    tower = Tower(
-        width=width,
-        depth=depth,
-        norm=_NORM,
-        attention=Attention(heads, width // heads, heads, bias=False, out_bias=False),
-        mlp=MLP(
-            config.get("intermediate_size", 4096),
-            activation(config.get("hidden_act", "gelu")),
-            gated=True,
-            bias=False,
-        ),
+    found = tower(
+        config,
+        Sizes(1024, 24, 16, 4096, "gelu"),
+        _NORM,
+        bias=False,
+        out_bias=False,
+        gated=True,
+        mlp_bias=False,
         rotary=Rotary("split", theta(config)),
         pre_norm=_NORM,
-        features=features or (depth,),
     )
-    patch = Patch(side(config.get("patch_size", 16)), bias=False, mean=CLIP.mean, std=CLIP.std)
-    unused = skipped_blocks(r"tower\.transformer\.layers", tower.blocks, depth)
-    return Part(patch, tower, _TENSORS, unused)
+    found = replace(found, features=features or (found.depth,))
+    unused = skipped_blocks(r"tower\.transformer\.layers", found)
+    return Part(patch(config, 16, CLIP, bias=False), found, _TENSORS, unused)

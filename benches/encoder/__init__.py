@@ -1,0 +1,1 @@
+"""The encoder beside transformers' modules: models, measurements, table. Run by `benches/gpu.py`."""

@@ -1,0 +1,125 @@
+"""What follows from grids for one tower."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from vlmres.encoder.attention import QuerySegments, Segments
+from vlmres.encoder.grids import choose_queries, runs_of_equal
+from vlmres.encoder.windows import GridOrder, grid_order, padded_windows, window_lengths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vlmres.encoder.config import Tower
+
+    Integers = NDArray[np.int64]
+
+
+@dataclass
+class TowerLayout:
+    """What one tower needs to know. Tensors are on the model's device, numbers on the host."""
+
+    grids: tuple[tuple[int, int], ...]
+    """(rows, cols) of segments."""
+    segments: Segments | QuerySegments
+    """Of the sequence with class tokens or queries."""
+    windows: Segments | None = None
+    gather: torch.Tensor | None = None
+    """int64, of padded windows: see `Scope`."""
+    scatter: torch.Tensor | None = None
+    positions: torch.Tensor | None = None
+    """int32 [tokens, 2], for rotary positions."""
+    places: torch.Tensor | None = None
+    """int32 [tokens, 2]: row and column, for relative positions."""
+    window_places: torch.Tensor | None = None
+    token_index: torch.Tensor | None = None
+    """int64: where the tokens are in the sequence with class tokens or queries."""
+    extra_index: torch.Tensor | None = None
+    """int64: where the class tokens or queries are."""
+    query_index: torch.Tensor | None = None
+    """int64: which learned query each is."""
+
+    @property
+    def runs(self) -> list[tuple[int, int, int]]:
+        """(count, rows, cols) of runs of equal segments."""
+        return runs_of_equal(self.grids)
+
+
+def tower_layout(
+    tower: Tower, merge: int, grids: tuple[tuple[int, int], ...], orders: Sequence[GridOrder], *, group: bool
+) -> TowerLayout:
+    """What a tower needs to know of segments.
+
+    Args:
+        tower: The tower.
+        merge: Patches per side of a cell, of which windows are.
+        grids: (rows, cols) of the segments that it receives.
+        orders: Of each grid, the order of its tokens.
+        group: Whether attention runs by SDPA.
+    """
+    lengths = np.array([rows * cols for rows, cols in grids])
+    extras = np.zeros(len(lengths), dtype=np.int64)
+    sets = np.array([choose_queries(tower, int(length)) if tower.queries else 0 for length in lengths])
+    if tower.cls:
+        extras += 1
+    if tower.queries:
+        extras = np.array(tower.queries)[sets]
+    layout = TowerLayout(grids=grids, segments=Segments.of(lengths + extras, group=group))
+    if extras.any():
+        _insert(layout, tower, lengths, extras, sets, group=group)
+    if tower.rotary is not None and tower.rotary.kind == "sequence":
+        steps = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths + extras])
+        layout.positions = torch.from_numpy(np.stack([steps, steps], axis=1))
+    elif tower.rotary is not None:
+        layout.positions = torch.from_numpy(np.concatenate([order.positions for order in orders]))
+    windows = tower.windows
+    if windows is not None and windows.kind == "cut":
+        layout.windows = Segments.of(window_lengths(grids, merge, windows.size), group=group)
+    if windows is not None and windows.kind == "pad":
+        gather, scatter = padded_windows(grids, windows.size)
+        count = len(gather) // windows.size**2
+        layout.windows = Segments.of(np.full(count, windows.size**2), group=group)
+        layout.gather, layout.scatter = torch.from_numpy(gather), torch.from_numpy(scatter)
+        if tower.relative:
+            one = grid_order(windows.size, windows.size, 1, None).positions
+            layout.window_places = torch.from_numpy(np.tile(one, (count, 1)))
+    if tower.relative:
+        layout.places = torch.from_numpy(np.concatenate([order.positions for order in orders]))
+    return layout
+
+
+def _insert(
+    layout: TowerLayout, tower: Tower, lengths: Integers, extras: Integers, sets: Integers, *, group: bool
+) -> None:
+    """A class token before each segment's tokens, or queries after them."""
+    ends = np.cumsum(lengths + extras)
+    starts = ends - lengths - extras
+    first = starts + (extras if tower.cls else 0)
+    layout.token_index = torch.from_numpy(_ranges(first, lengths))
+    layout.extra_index = torch.from_numpy(_ranges(starts if tower.cls else ends - extras, extras))
+    if tower.queries:
+        offsets = np.cumsum([0, *tower.queries])[sets]
+        layout.query_index = torch.from_numpy(_ranges(offsets, extras))
+        assert isinstance(layout.segments, Segments)
+        layout.segments = QuerySegments(
+            whole=layout.segments,
+            tokens=Segments.of(lengths, group=group),
+            queries=Segments.of(extras, group=group),
+            token_index=layout.token_index,
+            query_index=layout.extra_index,
+            pairs=tuple(zip(lengths.tolist(), extras.tolist(), strict=True)),
+        )
+
+
+def _ranges(starts: Integers, lengths: Integers) -> Integers:
+    """starts[i], starts[i] + 1, … for each i, `lengths[i]` of them."""
+    before = np.cumsum(lengths) - lengths
+    ranges: Integers = np.arange(int(lengths.sum())) + np.repeat(starts - before, lengths)
+    return ranges

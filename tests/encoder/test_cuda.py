@@ -1,0 +1,95 @@
+"""What only a GPU can show; skipped where there is none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import vlmres
+from tests.encoder.conftest import Checkpoint
+from tests.encoder.packing import canvases, pack, relative_error
+from tests.encoder.tiny import CASES
+from tests.images import image
+from vlmres.encoder import VisionEncoder, attention, build_layout
+from vlmres.encoder.model import Tokens
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+SIZES = [(100, 60), (64, 200), (90, 90), (33, 160), (128, 128), (70, 40)]
+NAMES = [name for name in CASES if not name.endswith("-raw")]
+
+
+@pytest.fixture
+def recipe() -> vlmres.Recipe:
+    return vlmres.Recipe.load("qwen3-vl", min_pixels=1024, max_pixels=16384)
+
+
+def run(encoder: VisionEncoder, name: str, backend: str | None = None) -> Tokens:
+    """Tokens of a case's batch, after a first run that fills caches."""
+    packed = pack(canvases(CASES[name].sizes), encoder.config.patch.size, encoder.config.merge)
+    group = (backend or attention.choose_backend(encoder.device, encoder.dtype)) == "sdpa"
+    layout = build_layout(encoder.config, packed.grids, packed.positions, group=group).to(encoder.device)
+    patches = packed.patches.to(encoder.device)
+    with torch.inference_mode():
+        encoder.forward(patches, layout)
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            return encoder.forward(patches, layout)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("name", NAMES)
+def test_equals_the_cpu_and_waits_for_nothing(name: str, dtype: torch.dtype, checkpoint: Checkpoint) -> None:
+    folder = checkpoint(name)[1]
+    wanted = run_on_cpu(VisionEncoder.from_pretrained(folder, "cpu", torch.float32), name)
+    found = run(VisionEncoder.from_pretrained(folder, "cuda", dtype), name)
+    bound = 1e-4 if dtype is torch.float32 else 3e-2  # TF32 is off by default
+    assert relative_error(found.tokens.cpu(), wanted.tokens) <= bound
+
+
+def run_on_cpu(encoder: VisionEncoder, name: str) -> Tokens:
+    """Tokens of a case's batch."""
+    packed = pack(canvases(CASES[name].sizes), encoder.config.patch.size, encoder.config.merge)
+    with torch.inference_mode():
+        found: Tokens = encoder.model(packed.patches, build_layout(encoder.config, packed.grids, packed.positions))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kernels_agree(name: str, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's kernel for sequences of different lengths against SDPA, segment after segment."""
+    encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], "cuda", torch.bfloat16)
+    if attention.choose_backend(encoder.device, torch.bfloat16) == "sdpa":
+        pytest.skip("no such kernel for this device")
+    found = run(encoder, name)
+    monkeypatch.setattr(attention, "choose_backend", lambda *_: "sdpa")
+    assert relative_error(found.tokens, run(encoder, name, "sdpa").tokens) <= 2e-2
+
+
+def test_encode_equals_one_batch(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> None:
+    """Many small groups, whose memory is used again and again."""
+    encoder = VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cuda", torch.float32, recipe=recipe)
+    images = [image(*SIZES[index % len(SIZES)], seed=index) for index in range(60)]
+    wanted = encoder(vlmres.Processor(recipe, layout="packed", dtype="uint8")(images))
+    encoder.max_patches = 64
+    found = encoder.encode(images)
+    assert torch.equal(found.cu_seqlens, wanted.cu_seqlens)
+    assert relative_error(found.tokens, wanted.tokens) <= 1e-5
+
+
+def test_graphs(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> None:
+    """Captured while images are prepared beside, and replayed for other batches."""
+    folder = checkpoint("qwen3-vl")[1]
+    images = [image(*SIZES[index % len(SIZES)], seed=index) for index in range(30)]
+    plain, graphs = (
+        VisionEncoder.from_pretrained(folder, "cuda", torch.bfloat16, recipe=recipe, max_patches=200, graphs=lengths)
+        for lengths in ([], [128, 256])
+    )
+    found, wanted = graphs.encode(images), plain.encode(images)
+    assert torch.equal(found.cu_seqlens, wanted.cu_seqlens)
+    assert relative_error(found.tokens, wanted.tokens) <= 1e-2
+    for level, expected in zip(found.deepstack, wanted.deepstack, strict=True):
+        assert relative_error(level, expected) <= 1e-2
