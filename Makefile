@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 PILLOW12 := $(VENV)/pillow-12.3
 # Pillow-SIMD, which has Pillow's name: benches/compare/fleet.py looks for it here.
 PILLOW_SIMD := $(VENV)/pillow-simd
+ARM := aarch64-unknown-linux-gnu
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
@@ -18,10 +19,10 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lint-rust lint-python test-rust test-python build build-demo bench compare fmt clean prerequisites
+.PHONY: help demo test lint lint-rust lint-python test-rust test-python test-aarch64 build build-demo bench compare fmt clean prerequisites
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: build-demo ## Run the main job on the sample images and draw what each strategy sees
 	$(BIN)/python examples/demo.py
@@ -48,6 +49,17 @@ test-rust: prerequisites
 
 test-python: build $(PILLOW12)/.installed
 	VLMRES_TEST_PILLOW12=$(abspath $(PILLOW12)) $(BIN)/python -m pytest
+
+test-aarch64: prerequisites ## Rust tests for AArch64, emulated: what an x86-64 machine cannot run of `make test`
+	@[ -d "$$($${RUSTC:-rustc} --print target-libdir --target $(ARM))" ] || \
+		{ echo "make: Rust has no libraries for $(ARM); install them: rustup target add $(ARM)" >&2; exit 1; }
+	@command -v aarch64-linux-gnu-gcc >/dev/null 2>&1 || \
+		{ echo "make: a linker for AArch64 is missing (Debian: apt install gcc-aarch64-linux-gnu)" >&2; exit 1; }
+	@command -v qemu-aarch64 >/dev/null 2>&1 || \
+		{ echo "make: qemu-aarch64 is missing (Debian: apt install qemu-user)" >&2; exit 1; }
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib" \
+		cargo test --quiet --release --target $(ARM)
 
 build: $(VENV)/.test ## Install the package and all that its tests need into .venv
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --skip-install

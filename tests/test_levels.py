@@ -39,7 +39,7 @@ def run(level: str) -> tuple[str, str]:
 def test_forced_levels_give_the_same_tensors() -> None:
     best = vlmres.build_info()["simd"]
     results = {}
-    for level in ("scalar", "avx2", "avx512"):
+    for level in ("scalar", "avx2", "avx512", "neon"):
         name, result = run(level)
         if name == "error":
             assert "VLMRES_FORCE_LEVEL" in result

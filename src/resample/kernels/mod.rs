@@ -5,6 +5,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod ring;
 mod scalar;
 
@@ -32,11 +34,13 @@ pub enum Level {
     Avx2,
     /// AVX-512 F, BW, VL, VNNI and VBMI (x86-64).
     Avx512,
+    /// NEON (64-bit Arm).
+    Neon,
 }
 
 impl Level {
     /// All levels.
-    const ALL: [Self; 3] = [Self::Scalar, Self::Avx2, Self::Avx512];
+    const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx512, Self::Neon];
 
     /// The level's name, as in `VLMRES_FORCE_LEVEL`.
     pub fn name(self) -> &'static str {
@@ -44,6 +48,7 @@ impl Level {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Neon => "neon",
         }
     }
 
@@ -63,7 +68,9 @@ impl Level {
                     && is_x86_feature_detected!("avx512vnni")
                     && is_x86_feature_detected!("avx512vbmi")
             }
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            #[allow(unreachable_patterns)] // levels of other architectures, of which there may be none
             _ => false,
         }
     }
@@ -101,7 +108,9 @@ impl FromStr for Level {
 #[derive(Debug, Default)]
 pub(super) struct KernelScratch {
     sums: Vec<i32>,
+    #[cfg(target_arch = "x86_64")]
     gathered: Vec<u8>,
+    #[cfg(target_arch = "x86_64")]
     columns: Vec<u8>,
 }
 
@@ -112,6 +121,8 @@ pub(super) enum Horizontal {
     Avx2(avx2::Horizontal),
     #[cfg(target_arch = "x86_64")]
     Avx512(avx512::Horizontal),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Horizontal),
 }
 
 impl Horizontal {
@@ -122,6 +133,8 @@ impl Horizontal {
             Level::Avx2 => Self::Avx2(avx2::Horizontal::new(&axis, from)),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => Self::Avx512(avx512::Horizontal::new(&axis, from)),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => Self::Neon(neon::Horizontal::new(&axis, from)),
             _ => Self::Scalar(axis, from),
         }
     }
@@ -133,6 +146,7 @@ impl Horizontal {
             are_equal(input.iter().map(|row| row.len())) && are_equal(output.iter().map(|row| row.len())),
             "ragged"
         );
+        let _ = &scratch;
         match self {
             Self::Scalar(axis, from) => {
                 for (input, output) in input.iter().zip(output) {
@@ -145,6 +159,9 @@ impl Horizontal {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(horizontal) => unsafe { horizontal.rows(input, output) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(horizontal) => unsafe { horizontal.rows(input, output) },
         }
     }
 }
@@ -172,6 +189,8 @@ enum VerticalKernel {
     Avx2(avx2::Vertical),
     #[cfg(target_arch = "x86_64")]
     Avx512(avx512::Vertical),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Vertical),
 }
 
 impl Vertical {
@@ -181,6 +200,8 @@ impl Vertical {
             Level::Avx2 => VerticalKernel::Avx2(avx2::Vertical::new(&axis)),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => VerticalKernel::Avx512(avx512::Vertical::new(&axis)),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => VerticalKernel::Neon(neon::Vertical::new(&axis)),
             _ => VerticalKernel::Scalar,
         };
         Self { axis, kernel }
@@ -218,6 +239,9 @@ impl Vertical {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             VerticalKernel::Avx512(vertical) => unsafe { vertical.row(index, rows, output) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            VerticalKernel::Neon(vertical) => unsafe { vertical.row(rows, weights, output) },
         }
     }
 }

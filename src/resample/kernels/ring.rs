@@ -73,6 +73,7 @@ impl<'s> Ring<'s> {
 pub(in crate::resample) struct Block<'r> {
     memory: &'r mut [u8],
     stride: usize,
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // told by the stride where rows are stored alone
     len: usize,
 }
 

@@ -4,7 +4,11 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod floats;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod runs;
 mod scalar;
 
@@ -22,6 +26,9 @@ pub(super) fn reproduces(level: Level, form: Form, exact: &[[f32; 256]; 3]) -> b
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => unsafe { avx512::reproduces(form, exact) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => unsafe { neon::reproduces(form, exact) },
         _ => false,
     }
 }
@@ -90,6 +97,9 @@ macro_rules! dispatch {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Some((Level::Avx512, form)) => unsafe { avx512::$name($($argument,)* form, $sink) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Some((Level::Neon, form)) => unsafe { neon::$name($($argument,)* form, $sink) },
             _ => false,
         };
         if !done {

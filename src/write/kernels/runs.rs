@@ -24,6 +24,9 @@ pub(super) trait Lines: Copy {
     /// Its bytes.
     const BYTES: usize;
 
+    /// Reads a line at any address.
+    unsafe fn load(bytes: *const u8) -> Self::Line;
+
     /// Stores at an address that is a multiple of [`Self::BYTES`]; past the caches if so.
     unsafe fn store<const PAST: bool>(out: *mut u8, line: Self::Line);
 
@@ -325,6 +328,16 @@ pub(super) unsafe fn planar<I: Values<T>, T: Copy>(rows: &TileRows<'_>, form: Fo
 /// The functions of an instruction set that the rest calls, with its features.
 macro_rules! entries {
     ($isa:ty, $features:literal) => {
+        /// As [`super::reproduces`].
+        ///
+        /// # Safety
+        /// The machine must have the features.
+        #[target_feature(enable = $features)]
+        pub(super) unsafe fn reproduces(form: Form, exact: &[[f32; 256]; 3]) -> bool {
+            // SAFETY: as the caller promises.
+            unsafe { floats::reproduces::<$isa>(form, exact) }
+        }
+
         /// As [`super::Kernels::merged`]; false where patches are too small.
         ///
         /// # Safety

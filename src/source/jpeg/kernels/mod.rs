@@ -2,7 +2,11 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
+
+use std::sync::OnceLock;
 
 /// A row's neighbour in the other direction and how the sums round: how chroma of half the width is made whole.
 #[derive(Clone, Copy, Debug)]
@@ -29,16 +33,24 @@ pub(super) struct Kernels {
 impl Kernels {
     /// The machine's best; those of `VLMRES_FORCE_LEVEL=scalar` where it is set.
     pub(super) fn best() -> Self {
+        static BEST: OnceLock<Kernels> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            let forced = std::env::var("VLMRES_FORCE_LEVEL").is_ok_and(|name| name == "scalar");
+            if forced { scalar::KERNELS } else { Self::vectors().unwrap_or(scalar::KERNELS) }
+        })
+    }
+
+    /// Those in vectors, where the machine has any.
+    fn vectors() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        {
-            use std::sync::OnceLock;
-            static AVX2: OnceLock<bool> = OnceLock::new();
-            let forced = || std::env::var("VLMRES_FORCE_LEVEL").is_ok_and(|name| name == "scalar");
-            if *AVX2.get_or_init(|| is_x86_feature_detected!("avx2") && !forced()) {
-                return avx2::kernels();
-            }
+        if is_x86_feature_detected!("avx2") {
+            return Some(avx2::kernels());
         }
-        scalar::KERNELS
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            return Some(neon::kernels());
+        }
+        None
     }
 }
 
@@ -46,13 +58,10 @@ impl Kernels {
 mod tests {
     use super::*;
 
-    #[cfg(target_arch = "x86_64")]
     #[test]
-    fn avx2_gives_the_scalar_bits() {
-        if !is_x86_feature_detected!("avx2") {
-            return;
-        }
-        let (fast, slow) = (avx2::kernels(), scalar::KERNELS);
+    fn vectors_give_the_scalar_bits() {
+        let Some(fast) = Kernels::vectors() else { return };
+        let slow = scalar::KERNELS;
         let mut seed = 1u64;
         let mut random = move || {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
