@@ -133,8 +133,10 @@ unsafe fn write<I: Values<T>, T>(segments: &[Segment<'_, I::Operands>], to: &Tar
         while at < total {
             let segment = &segments[index];
             let end = start + segment.len;
+            // In registers: what a reference points to would be read again after every store.
+            let (bytes, operands) = (segment.bytes, *segment.operands);
             while at + step <= end {
-                to.store::<I>(at, segment.line::<I, T>((at - start) as isize));
+                to.store::<I>(at, I::line(bytes.add(at - start), &operands));
                 at += step;
             }
             if at < end {
