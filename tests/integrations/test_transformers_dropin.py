@@ -58,20 +58,11 @@ def outcome(processor: Any, images: Any, **kwargs: Any) -> Any:
         return f"{type(error)}: {error}"
 
 
-# Recipes whose processors are left to transformers: their images stay nested, or come with other arguments, or their
-# values are bfloat16.
-LEFT = ("granite-docling", "idefics2", "idefics3", "llama4", "llava-onevision", "mllama", "smolvlm")
-
-
 @pytest.mark.parametrize(("recipe", "arithmetic"), hf.cases(sorted(hf.REFERENCES)))
 def test_settings_of_checkpoints(recipe: str, arithmetic: str, reasons: Reasons, runs: list[int]) -> None:
     original = hf.processor(recipe, arithmetic)
     both((original, accelerate(original)), [image(300, 200), image(800, 900)], return_tensors="pt")
-    if recipe in LEFT:
-        assert len(reasons()) == 1
-        assert runs == []
-    else:
-        assert (reasons(), runs) == ([], [2])
+    assert (reasons(), runs) == ([], [2])
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)

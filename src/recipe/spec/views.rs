@@ -41,6 +41,10 @@ pub enum When {
     Always,
     /// Where an earlier view has more than one tile.
     Tiled,
+    /// Where the image is the only one of its sample.
+    Alone,
+    /// Where its sample has more images.
+    Several,
     /// Where the image's longer side is over this many pixels.
     LongestOver(u32),
     /// Where the image's area is over that of a square of this side.
@@ -199,6 +203,9 @@ pub struct ViewSpec {
     /// Whether it is made at all.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// Whether it is not, although it is enabled.
+    #[serde(default)]
+    pub disabled: bool,
     /// For which images it is made.
     #[serde(default)]
     pub when: When,

@@ -14,6 +14,7 @@ from transformers.video_processing_utils import BaseVideoProcessor
 from vlmres.integrations.transformers.decline import DeclinedError, log_once
 from vlmres.integrations.transformers.inputs import check_images
 from vlmres.integrations.transformers.route import find_route
+from vlmres.integrations.transformers.samples import Call
 
 T = TypeVar("T")
 
@@ -32,14 +33,13 @@ class Accelerated:
         # Addresses are fetched and lists flattened once, by transformers, whoever goes on.
         images = self._prepare_images_structure(images)  # type: ignore[attr-defined]
         try:
-            if args:
-                raise DeclinedError("arguments", f"positional arguments {args!r}")
-            check_images(images, kwargs)
-            route = find_route(self, original, kwargs)
-            return route.run(images, kwargs.get("input_data_format"))
+            call = Call.of(images, args)
+            check_images(call.images, self.backend, kwargs)  # type: ignore[attr-defined]
+            route = find_route(self, original, call.form, kwargs)
+            return route.run(call, kwargs.get("input_data_format"))
         except DeclinedError as declined:
             log_once(self._vlmres_original.__name__, declined)
-        return original(images, **kwargs) if not args else original(images, *args, **kwargs)
+        return original(images, *args, **kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _restore, (self._vlmres_original,), self.__dict__

@@ -11,8 +11,8 @@ from vlmres.inputs import CHANNELS
 from vlmres.integrations.transformers.decline import DeclinedError
 
 
-def check_images(images: Any, kwargs: dict[str, Any]) -> None:
-    """Declines a flat list of images of which one is not uint8 on the CPU, or may be read in two ways.
+def check_images(images: list[Any], backend: str, kwargs: dict[str, Any]) -> None:
+    """Declines a list of images of which one is not uint8 on the CPU, or may be read in two ways, or not by `backend`.
 
     Raises:
         DeclinedError: With the first reason.
@@ -24,13 +24,13 @@ def check_images(images: Any, kwargs: dict[str, Any]) -> None:
         raise DeclinedError("empty", "there are no images")
     torch = sys.modules.get("torch")
     for image in images:
-        if isinstance(image, (list, tuple)):
-            raise DeclinedError("nested", "images stay nested in lists")
         if torch is not None and isinstance(image, torch.Tensor):
             if image.device.type != "cpu":
                 raise DeclinedError("device", f"a tensor is on device {image.device}")
             _check_array(image, str(image.dtype).removeprefix("torch."), kwargs)
         elif isinstance(image, np.ndarray):
+            if backend == "torchvision" and min(image.strides, default=0) < 0:
+                raise DeclinedError("strides", f"an array has negative strides, {image.strides}")
             _check_array(image, str(image.dtype), kwargs)
 
 
