@@ -30,10 +30,10 @@ class Accelerated:
 
     def _preprocess_image_like_inputs(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         original = functools.partial(self._vlmres_original._preprocess_image_like_inputs, self)
-        # Addresses are fetched and lists flattened once, by transformers, whoever goes on.
-        images = self._prepare_images_structure(images)  # type: ignore[attr-defined]
+        # Addresses are fetched once, whoever goes on.
+        images = self.fetch_images(images)  # type: ignore[attr-defined]
         try:
-            call = Call.of(images, args)
+            call = Call.of(self._prepare_images_structure(images), args)  # type: ignore[attr-defined]
             check_images(call.images, self.backend, kwargs)  # type: ignore[attr-defined]
             route = find_route(self, original, call.form, kwargs)
             return route.run(call, kwargs.get("input_data_format"))

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import numpy as np
+from transformers.image_utils import ChannelDimension
 
 from vlmres.inputs import CHANNELS
 from vlmres.integrations.transformers.decline import DeclinedError
@@ -20,6 +21,9 @@ def check_images(images: list[Any], backend: str, kwargs: dict[str, Any]) -> Non
     device = kwargs.get("device")
     if device is not None and str(device) != "cpu":
         raise DeclinedError("device", f"device={str(device)!r} is not the CPU")
+    data_format = kwargs.get("input_data_format")
+    if data_format is not None and data_format not in tuple(ChannelDimension):
+        raise DeclinedError("input_data_format", f"input_data_format={data_format!r} is unknown")
     if len(images) == 0:
         raise DeclinedError("empty", "there are no images")
     torch = sys.modules.get("torch")

@@ -33,9 +33,11 @@ class Form:
     counted: bool = False
     """One list, and the number of images of each sample as another argument."""
     starts_empty: bool = False
-    """The first sample has no image; what it would have said of its images, classes may ask the next, or fail."""
+    """The first sample has no image. Classes may ask the next what it would have said, or fail."""
     has_empty: bool = False
-    """Another has none."""
+    """One between others has none."""
+    ends_empty: bool = False
+    """The last has none. Classes may forget it in some of their outputs."""
 
     def trial(self) -> Call:
         """A call of this form with the small images."""
@@ -44,7 +46,7 @@ class Form:
             return Call(self, list(pictures), None)
         groups = _NESTED if self.nested else _COUNTED
         counts = [len(group) for group in groups]
-        counts = [0] * self.starts_empty + counts[:1] + [0] * self.has_empty + counts[1:]
+        counts = [0] * self.starts_empty + counts[:1] + [0] * self.has_empty + counts[1:] + [0] * self.ends_empty
         return Call(self, [pictures[index] for group in groups for index in group], counts)
 
 
@@ -67,8 +69,12 @@ class Call:
         """
         if len(images) and isinstance(images[0], (list, tuple)) and not args:
             counts = [len(sample) for sample in images]
-            empty = [count == 0 for count in counts]
-            form = Form(nested=True, starts_empty=empty[0], has_empty=any(empty[1:]))
+            form = Form(
+                nested=True,
+                starts_empty=counts[0] == 0,
+                has_empty=0 in _stripped(counts),
+                ends_empty=counts[-1] == 0,
+            )
             return Call(form, [image for sample in images for image in sample], counts)
         if not args:
             return Call(Form(), list(images), None)
@@ -89,6 +95,12 @@ class Call:
     def arguments(self) -> tuple[Any, ...]:
         """The call's positional arguments."""
         return (self.images, list(self.counts)) if self.form.counted and self.counts is not None else (self.samples,)
+
+
+def _stripped(counts: list[int]) -> list[int]:
+    """Without empty samples at either end."""
+    filled = [index for index, count in enumerate(counts) if count]
+    return counts[filled[0] : filled[-1]] if filled else []
 
 
 @functools.cache
