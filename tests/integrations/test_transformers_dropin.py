@@ -211,8 +211,6 @@ FALLBACKS: list[tuple[str, str, Any, dict[str, Any], str]] = [
     ("three and four channels", "llava-1.5", pixels(60, 50), {"image_mean": [0.5] * 4, "image_std": [0.5] * 4}, "4"),
     ("no padding", "idefics3", [[image(60, 50)]], {"do_pad": False}, "do_pad=false"),
     ("pages on a fine route", "granite-docling", image(60, 50), {"fine_route": True}, "fine_route=true"),
-    ("a sample without images at the end", "mllama", [[image(60, 50)], []], {}, "other"),
-    ("a sample without images at the start", "mllama", [[], [image(60, 50)]], {}, "transformers itself fails"),
     ("no images in samples", "idefics2", [[], []], {}, "no images"),
 ]
 

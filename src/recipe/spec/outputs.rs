@@ -9,6 +9,7 @@ use crate::geometry::Size;
 /// One entry of the reference processor's output.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // words of the language, each on its own
 pub struct OutputSpec {
     /// Its key.
     pub key: String,

@@ -197,6 +197,7 @@ pub enum ViewOrder {
 /// One view of the image.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // words of the language, each on its own
 pub struct ViewSpec {
     /// Its role.
     pub role: Role,

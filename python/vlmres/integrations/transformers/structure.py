@@ -41,7 +41,9 @@ class Structure:
             if array.ndim == 0:
                 return None
             cut = _cut(example, array, lengths)
-            items = {Structure.of(*pair, lengths) for pair in zip(example, _parts(array, cut, lengths), strict=False)}
+            pairs = zip(example, _parts(array, cut, lengths), strict=False)
+            # An empty list is as those beside it.
+            items = {Structure.of(*pair, lengths) for pair in pairs if not isinstance(pair[0], list) or pair[0]}
             item = items.pop() if len(items) == 1 else None
             return None if item is None else Structure(type(example), item, cut)
         if isinstance(example, (np.ndarray, np.generic, int, float)) or is_tensor(example):
