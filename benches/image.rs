@@ -33,7 +33,7 @@ fn run<T: Element>(
     arithmetic: Arithmetic,
 ) {
     let plan = Plan::new(recipe, image.size()).expect("the size can be planned");
-    let layout = BatchLayout::new(recipe, &[&plan], kind).expect("one image makes a batch");
+    let layout = BatchLayout::new(recipe, &[&plan], kind, None).expect("one image makes a batch");
     let mut memory: Vec<Vec<T>> = layout.tensors.iter().map(|tensor| vec![T::zero(); tensor.len()]).collect();
     let items = [Item { source: image.view().expect("a decoded image is whole"), plan: &plan }];
     let mut group = criterion.benchmark_group(group);

@@ -21,7 +21,7 @@ FLAT = {"siglip2-naflex", "lfm2-vl", "gemma4"}
 STRIP = {"minicpm-v-4.6"}
 # Tiles of a sample or of an image in a row.
 SAMPLE = {"granite-docling", "idefics2", "idefics3", "smolvlm"}
-NESTED = {"llava-next", "llava-onevision", "llava-onevision-multi", "mllama"}
+NESTED = {"llava-next", "llava-onevision", "mllama"}
 # Tiles apart from the whole image.
 LOCAL = {name for name in RECIPES if name.startswith(("deepseek-ocr", "unlimited", "step3"))}
 VALUES = ("patches", "pixel_values", "images_crop", "pixel_values_local", "images", "high_res_pixel_values")

@@ -234,7 +234,9 @@ class Memory:
 class BatchLayout:
     """The tensors of a batch. Private: `Processor` makes it."""
 
-    def __new__(cls, recipe: Recipe, plans: list[Plan], kind: Literal["hf", "packed"]) -> BatchLayout: ...
+    def __new__(
+        cls, recipe: Recipe, plans: list[Plan], kind: Literal["hf", "packed"], samples: list[int] | None = None
+    ) -> BatchLayout: ...
     @property
     def keys(self) -> list[str]:
         """Keys of all outputs in the reference's order."""
@@ -274,8 +276,11 @@ def execute(
 def image_size(path_or_bytes: str | os.PathLike[str] | bytes, *, exif: bool = False) -> Size:
     """(width, height) of an encoded image from its header: as stored, or with `exif` as it is to be seen."""
 
-def plan(size: tuple[int, int], recipe: Recipe | str) -> Plan:
-    """The plan of an image of `size` (width, height) by a recipe or its name."""
+def plan(size: tuple[int, int], recipe: Recipe | str, images: int = 1) -> Plan:
+    """The plan of an image of `size` (width, height) by a recipe or its name, in a sample of so many `images`.
+
+    LLaVA-OneVision alone gives one of several images another plan.
+    """
 
 def plan_columns(
     sizes: NDArray[np.int64], recipe: Recipe | str

@@ -28,13 +28,26 @@ AlphaRule = Literal["ignore", "white-numpy", "white-torch"]
 CHANNELS = (1, 3, 4)
 
 
-def as_list(images: Any) -> list[Any]:
-    """One image, a list of them, or a stack of arrays, as a list."""
+def as_list(images: Any) -> tuple[list[Any], list[int] | None]:
+    """One image, a list of them, a stack of arrays, or a list of lists, as a list; and the lengths of the inner lists.
+
+    Raises:
+        TypeError: Some of a list's items are lists and others are not.
+    """
     if isinstance(images, (list, tuple)):
-        return list(images)
+        nested = [isinstance(item, (list, tuple)) for item in images]
+        if not any(nested):
+            return list(images), None
+        if not all(nested):
+            index = nested.index(not nested[0])
+            kinds = " and ".join(type(images[at]).__qualname__ for at in (0, index))
+            raise TypeError(
+                f"images are a list of images or of lists of them, got both: items 0 and {index} are {kinds}"
+            )
+        return [image for sample in images for image in sample], [len(sample) for sample in images]
     if getattr(images, "ndim", None) == 4:
-        return list(images)
-    return [images]
+        return list(images), None
+    return [images], None
 
 
 class Loader:

@@ -136,7 +136,8 @@ class Processor:
 
         Args:
             images: PIL images, uint8 numpy arrays or CPU torch tensors (HWC, CHW or HW, any strides), paths, or bytes
-                of image files.
+                of image files. In a list of lists each holds the images of one sample: references that know samples
+                have a row for each, padded to the longest; to the others the images are one list.
             out: Memory to write the pixel values to: C-contiguous arrays of the exact shape and type by key, or one
                 array where there is one key (bfloat16 goes to uint16 or int16 arrays). Where one does not fit, nothing
                 is written.
@@ -144,12 +145,13 @@ class Processor:
             input_data_format: "channels_first" or "channels_last" for arrays whose shape fits both.
 
         Raises:
-            VlmresError: An image or `out` cannot be used; the message starts with the image's index.
+            VlmresError: An image or `out` cannot be used; the message starts with the image's index (over all lists).
             OSError: A file cannot be read.
+            TypeError: Images and lists of them are mixed.
         """
         if errors not in ("raise", "return"):
             raise ValueError(f'errors must be "raise" or "return", got {errors!r}')
-        items = as_list(images)
+        items, samples = as_list(images)
         if not items:
             raise ValueError("images is empty")
         threads = self.num_threads or _default_threads()
@@ -163,11 +165,12 @@ class Processor:
         sources: list[Source] = []
         plans: list[Plan | None] = []
         failures: dict[int, Exception] = {}
+        sample_of = [sample for sample, count in enumerate(samples or ()) for _ in range(count)]
         for index, source in enumerate(loader.load(items, input_data_format)):
             try:
                 if isinstance(source, Exception):
                     raise source
-                plans.append(plan(source.size, self.recipe))
+                plans.append(plan(source.size, self.recipe, samples[sample_of[index]] if samples else 1))
                 sources.append(source)
             except Exception as error:
                 if errors == "raise":
@@ -176,18 +179,22 @@ class Processor:
                 plans.append(None)
         if not sources:
             return Batch({}, plans, failures, values=frozenset(), dtype=self.dtype)
-        return self._run(sources, plans, failures, out, threads)
+        if samples:
+            for index in failures:
+                samples[sample_of[index]] -= 1
+        return self._run(sources, plans, samples, failures, out, threads)
 
     def _run(
         self,
         sources: list[Source],
         plans: list[Plan | None],
+        samples: list[int] | None,
         failures: dict[int, Exception],
         out: NDArray[Any] | Mapping[str, NDArray[Any]] | None,
         threads: int,
     ) -> Batch:
         planned = [item for item in plans if item is not None]
-        layout = BatchLayout(self.recipe, planned, self.layout)
+        layout = BatchLayout(self.recipe, planned, self.layout, samples)
         values = self._outputs(layout.tensors, out)
         arithmetic = resolve_arithmetic(self.arithmetic)
         execute(layout, sources, list(values.values()), self.dtype, arithmetic, threads)

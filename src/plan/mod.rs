@@ -77,11 +77,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of an image of this size.
+    /// The plan of an image of this size, alone in its sample.
     pub fn new(recipe: &Recipe, size: Size) -> Result<Self> {
+        Self::among(recipe, size, 1)
+    }
+
+    /// The plan of an image of this size in a sample of so many images.
+    pub fn among(recipe: &Recipe, size: Size, images: usize) -> Result<Self> {
         let mut views = Vec::with_capacity(recipe.views.len());
-        for spec in recipe.views.iter().filter(|spec| spec.enabled) {
-            if wanted(recipe, spec.when, size, &views) {
+        for spec in recipe.views.iter().filter(|spec| spec.enabled && !spec.disabled) {
+            if wanted(recipe, spec.when, size, images, &views) {
                 match spec.crops {
                     None => {
                         let at = if spec.order == ViewOrder::First { 0 } else { views.len() };
@@ -143,10 +148,12 @@ impl Plan {
     }
 }
 
-fn wanted(recipe: &Recipe, when: When, size: Size, earlier: &[View]) -> bool {
+fn wanted(recipe: &Recipe, when: When, size: Size, images: usize, earlier: &[View]) -> bool {
     match when {
         When::Always => true,
         When::Tiled => earlier.iter().any(|view| view.tiles.cells() > 1),
+        When::Alone => images == 1,
+        When::Several => images > 1,
         When::LongestOver(side) => size.longest() > side,
         When::AreaOver(side) => size.area() > u64::from(side) * u64::from(side),
         When::RoundedOver { tokens, tolerance } => {

@@ -27,12 +27,13 @@ pub(super) struct BatchLayout {
 
 #[pymethods]
 impl BatchLayout {
-    /// Lays out a batch of `plans` as "hf" or "packed".
+    /// Lays out a batch of `plans` as "hf" or "packed"; `samples` are the numbers of images of samples.
     #[new]
-    fn new(recipe: Recipe, plans: Vec<PyRef<'_, Plan>>, kind: &str) -> PyResult<Self> {
+    #[pyo3(signature = (recipe, plans, kind, samples=None))]
+    fn new(recipe: Recipe, plans: Vec<PyRef<'_, Plan>>, kind: &str, samples: Option<Vec<usize>>) -> PyResult<Self> {
         let plans: Vec<_> = plans.iter().map(|plan| Arc::clone(&plan.plan)).collect();
         let borrowed: Vec<&plan::Plan> = plans.iter().map(Arc::as_ref).collect();
-        let layout = write::BatchLayout::new(&recipe.0, &borrowed, kind.parse()?)?;
+        let layout = write::BatchLayout::new(&recipe.0, &borrowed, kind.parse()?, samples.as_deref())?;
         Ok(Self { layout, recipe, plans })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use numpy::{PyArray1, PyArrayDyn, PyArrayLikeDyn, PyArrayMethods, PyReadonlyArray2};
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -109,12 +109,20 @@ pub(super) struct Plan {
     recipe: Recipe,
 }
 
-/// The plan of an image of `size` (width, height) by a recipe or its name.
+/// The plan of an image of `size` (width, height) by a recipe or its name, in a sample of so many images.
 #[pyfunction]
-pub(super) fn plan(size: (Bound<'_, PyAny>, Bound<'_, PyAny>), recipe: &Bound<'_, PyAny>) -> PyResult<Plan> {
+#[pyo3(signature = (size, recipe, images=1))]
+pub(super) fn plan(
+    size: (Bound<'_, PyAny>, Bound<'_, PyAny>),
+    recipe: &Bound<'_, PyAny>,
+    images: usize,
+) -> PyResult<Plan> {
     let recipe = Recipe::of(recipe)?;
     let size = Size::of_image(convert::integer(&size.0)?, convert::integer(&size.1)?)?;
-    Ok(Plan { plan: Arc::new(core::Plan::new(&recipe.0, size)?), recipe })
+    if images == 0 {
+        return Err(PyValueError::new_err("images must be at least 1, got 0"));
+    }
+    Ok(Plan { plan: Arc::new(core::Plan::among(&recipe.0, size, images)?), recipe })
 }
 
 #[pymethods]

@@ -2,20 +2,23 @@
 
 use super::hf::Hf;
 use super::layout::{self, Layout};
+use super::samples::Samples;
 use super::tensors::{BatchLayout, LayoutKind, Segments, Tensor, placement};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::recipe::{OutputKind, Recipe};
 
 impl BatchLayout {
-    /// Lays out a batch.
-    pub fn new(recipe: &Recipe, plans: &[&Plan], kind: LayoutKind) -> Result<Self> {
+    /// Lays out a batch. `samples` says how many images each sample has; without it they are what the reference makes of
+    /// a list of images.
+    pub fn new(recipe: &Recipe, plans: &[&Plan], kind: LayoutKind, samples: Option<&[usize]>) -> Result<Self> {
         if plans.is_empty() {
             return Err(Error::Argument("a batch needs at least one image".into()));
         }
+        let samples = Samples::new(recipe, samples, plans.len())?;
         match kind {
             LayoutKind::Packed => Self::packed(recipe, plans),
-            LayoutKind::Hf => Self::hf(recipe, plans),
+            LayoutKind::Hf => Self::hf(recipe, plans, samples),
         }
     }
 
@@ -52,11 +55,12 @@ impl BatchLayout {
         })
     }
 
-    fn hf(recipe: &Recipe, plans: &[&Plan]) -> Result<Self> {
+    fn hf(recipe: &Recipe, plans: &[&Plan], samples: Samples) -> Result<Self> {
         count_patches(plans)?;
         let placements = plans.iter().map(|plan| vec![None; plan.views.len()]).collect();
-        let mut batch = Hf { recipe, plans, tensors: Vec::new(), arrays: Vec::new(), keys: Vec::new(), placements };
-        for spec in &recipe.outputs {
+        let (tensors, arrays, keys) = (Vec::new(), Vec::new(), Vec::new());
+        let mut batch = Hf { recipe, plans, samples, tensors, arrays, keys, placements };
+        for spec in recipe.outputs.iter().filter(|spec| spec.enabled) {
             match spec.kind {
                 OutputKind::Tiles => batch.tiles(spec)?,
                 OutputKind::ChannelPatches | OutputKind::PlanarPatches => batch.channels(spec),

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::layout::{Layout, Placement};
+use super::samples::Samples;
 use super::tensors::{IntArray, Tensor, num_tiles, placement, takes};
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Size};
@@ -13,33 +14,46 @@ use crate::recipe::{OutputKind, OutputSpec, Per, Recipe};
 struct TileLayout {
     /// Tiles of every image.
     counts: Vec<usize>,
-    /// Tiles that each image has room for, where they are nested.
-    most: usize,
+    /// Index of the first tile of every image, ascending.
+    starts: Vec<usize>,
+    /// Dimensions before those of a tile.
+    shape: Vec<usize>,
     /// Size of a tile, padding included.
     canvas: Size,
 }
 
 impl TileLayout {
-    /// Dimensions before those of a tile.
-    fn shape(&self, spec: &OutputSpec) -> Vec<usize> {
-        let mut shape = if spec.sample { vec![1] } else { Vec::new() };
-        if spec.nested {
-            shape.extend([self.counts.len(), self.most]);
-        } else {
-            shape.push(self.counts.iter().sum());
+    fn new(spec: &OutputSpec, samples: &Samples, counts: Vec<usize>, canvas: Size) -> Self {
+        let most = counts.iter().copied().max().unwrap_or(0).max(spec.length as usize);
+        let room = |count: usize| if spec.nested { most } else { count };
+        // Tiles from one sample to the next, where samples have a row each.
+        let row = samples.ranges().map(|images| counts[images].iter().copied().map(room).sum()).max().unwrap_or(0);
+        let mut starts = Vec::with_capacity(counts.len());
+        let mut next = 0;
+        for (sample, images) in samples.ranges().enumerate() {
+            if spec.sample {
+                next = sample * row;
+            }
+            for &count in &counts[images] {
+                starts.push(next);
+                next += room(count);
+            }
         }
-        shape
+        let shape = match (spec.sample, spec.nested) {
+            (true, true) => vec![samples.counts().len(), samples.most(), most],
+            (true, false) => vec![samples.counts().len(), row],
+            (false, true) => vec![counts.len(), most],
+            (false, false) => vec![next],
+        };
+        Self { counts, starts, shape, canvas }
     }
 
-    /// Index of the first tile of every image.
-    fn starts(&self, spec: &OutputSpec) -> Vec<usize> {
-        let mut next = 0;
-        let mut starts = Vec::with_capacity(self.counts.len());
-        for count in &self.counts {
-            starts.push(next);
-            next += if spec.nested { self.most } else { *count };
-        }
-        starts
+    /// Runs of tiles that no image has.
+    fn gaps(&self) -> Vec<Range<usize>> {
+        let ends = self.starts.iter().zip(&self.counts).map(|(start, count)| start + count);
+        let nexts = self.starts.iter().copied().chain([self.shape.iter().product()]);
+        let gaps = std::iter::once(0).chain(ends).zip(nexts).map(|(end, next)| end..next);
+        gaps.filter(|gap| !gap.is_empty()).collect()
     }
 }
 
@@ -47,6 +61,7 @@ impl TileLayout {
 pub(super) struct Hf<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) plans: &'a [&'a Plan],
+    pub(super) samples: Samples,
     pub(super) tensors: Vec<Tensor>,
     pub(super) arrays: Vec<IntArray>,
     pub(super) keys: Vec<String>,
@@ -86,11 +101,10 @@ impl Hf<'_> {
             canvas = Size::new(canvas.width.max(size.width), canvas.height.max(size.height));
         }
         let counts: Vec<usize> = self.plans.iter().map(|plan| num_tiles(spec, plan) as usize).collect();
-        let most = counts.iter().copied().max().unwrap_or(0).max(spec.length as usize);
-        Ok(Some(TileLayout { counts, most, canvas }))
+        Ok(Some(TileLayout::new(spec, &self.samples, counts, canvas)))
     }
 
-    /// `[tiles, 3, height, width]`, or `[images, most tiles, 3, height, width]`.
+    /// `[tiles, 3, height, width]`, or `[images, most tiles, 3, height, width]`; a row of these for each sample.
     pub(super) fn tiles(&mut self, spec: &OutputSpec) -> Result<()> {
         let Some(tiles) = self.tile_layout(spec)? else {
             if let Some(size) = spec.zeros_when_empty {
@@ -103,8 +117,8 @@ impl Hf<'_> {
         let stride = tiles.canvas.area() as usize * 3;
         let layout = Layout::planes(tiles.canvas);
         let tensor = self.tensors.len();
-        let mut zeros = Vec::new();
-        for (image, (start, count)) in tiles.starts(spec).into_iter().zip(&tiles.counts).enumerate() {
+        let mut zeros: Vec<_> = tiles.gaps().into_iter().map(|gap| gap.start * stride..gap.end * stride).collect();
+        for (image, &start) in tiles.starts.iter().enumerate() {
             let mut tile = start;
             for index in self.views(spec, image) {
                 let view = &self.plans[image].views[index];
@@ -115,11 +129,8 @@ impl Hf<'_> {
                     tile += 1;
                 }
             }
-            if spec.nested && *count < tiles.most {
-                zeros.push(tile * stride..(start + tiles.most) * stride);
-            }
         }
-        let mut shape = tiles.shape(spec);
+        let mut shape = tiles.shape;
         shape.extend([3, tiles.canvas.height as usize, tiles.canvas.width as usize]);
         self.push(Tensor { key: spec.key.clone(), shape, zeros });
         Ok(())
@@ -129,9 +140,9 @@ impl Hf<'_> {
     pub(super) fn pixel_mask(&mut self, spec: &OutputSpec) -> Result<()> {
         let Some(tiles) = self.tile_layout(spec)? else { return Ok(()) };
         let (width, area) = (tiles.canvas.width as usize, tiles.canvas.area() as usize);
-        let mut shape = tiles.shape(spec);
+        let mut shape = tiles.shape;
         let mut values = vec![0; shape.iter().product::<usize>() * area];
-        for (image, start) in tiles.starts(spec).into_iter().enumerate() {
+        for (image, start) in tiles.starts.into_iter().enumerate() {
             let views = self.views(spec, image).into_iter().map(|index| &self.plans[image].views[index]);
             let shown = views.flat_map(|view| std::iter::repeat_n(shown(view), view.tiles.cells() as usize));
             for (tile, shown) in shown.enumerate() {

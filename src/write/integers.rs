@@ -1,5 +1,7 @@
 //! Arrays of a batch that hold no pixel values: counts, sizes, grids and masks.
 
+use std::ops::Range;
+
 use super::hf::Hf;
 use super::tensors::{num_tiles, takes};
 use crate::error::{Error, Result};
@@ -24,47 +26,68 @@ impl Hf<'_> {
     /// One entry for each image, or for each tile.
     pub(super) fn integers(&mut self, spec: &OutputSpec) -> Result<()> {
         let length = self.recipe.length(spec) as usize;
-        let most = self.plans.iter().map(|plan| num_tiles(spec, plan) as usize).max().unwrap_or(0);
+        let tiles: Vec<usize> = self.plans.iter().map(|plan| num_tiles(spec, plan) as usize).collect();
+        let most = tiles.iter().copied().max().unwrap_or(0);
+        if spec.kind == OutputKind::MostTiles {
+            self.push_integers(spec, Vec::new(), vec![most as i64]);
+            return Ok(());
+        }
+        if spec.kind == OutputKind::NumImages {
+            let counts = self.samples.counts().iter().filter(|&&count| count > 0);
+            let values: Vec<i64> = counts.map(|&count| count as i64).collect();
+            self.push_integers(spec, vec![values.len()], values);
+            return Ok(());
+        }
+        let entries =
+            |images: Range<usize>| if spec.per == Per::Tile { tiles[images].iter().sum() } else { images.len() };
+        let row = self.samples.ranges().map(entries).max().unwrap_or(0);
+        let dimensions = dimensions(spec, length, most);
+        let width: usize = dimensions.iter().product();
         let mut values = Vec::new();
-        let mut entries = 0;
-        for plan in self.plans {
-            let taken: Vec<&View> = plan.views.iter().filter(|view| takes(spec, view)).collect();
-            if spec.per == Per::Tile {
-                for view in taken {
-                    for _ in 0..view.tiles.cells() {
-                        entry(spec, length, most, plan, Some(view), &mut values)?;
-                        entries += 1;
+        for (sample, images) in self.samples.ranges().enumerate() {
+            for plan in &self.plans[images] {
+                let mut taken = plan.views.iter().filter(|view| takes(spec, view));
+                if spec.per == Per::Tile {
+                    for view in taken {
+                        for _ in 0..view.tiles.cells() {
+                            entry(spec, length, most, plan, Some(view), &mut values)?;
+                        }
                     }
+                } else {
+                    entry(spec, length, most, plan, taken.next(), &mut values)?;
                 }
-            } else {
-                entry(spec, length, most, plan, taken.first().copied(), &mut values)?;
-                entries += 1;
+            }
+            while spec.sample && values.len() < (sample + 1) * row * width {
+                values.extend(mask(spec.absent.into(), width));
             }
         }
-        let mut shape = if spec.sample { vec![1] } else { Vec::new() };
-        match spec.kind {
-            OutputKind::NumImages if spec.sample => values = vec![entries as i64],
-            OutputKind::MostTiles => {
-                values = vec![most as i64];
-                shape.clear();
-            }
-            _ => shape.push(entries),
-        }
-        shape.extend(match spec.kind {
-            OutputKind::GridThw => vec![3],
-            OutputKind::ImageSizes
-            | OutputKind::CanvasSizes
-            | OutputKind::SpatialShapes
-            | OutputKind::TileGrid
-            | OutputKind::TileShape => vec![2],
-            OutputKind::PatchMask => vec![length],
-            OutputKind::PatchPositions => vec![length, 2],
-            OutputKind::TileMask if spec.per == Per::Image => vec![length.max(most)],
-            _ => Vec::new(),
-        });
+        let mut shape =
+            if spec.sample { vec![self.samples.counts().len(), row] } else { vec![values.len() / width.max(1)] };
+        shape.extend(dimensions);
         self.push_integers(spec, shape, values);
         Ok(())
     }
+}
+
+/// Dimensions of an entry.
+fn dimensions(spec: &OutputSpec, length: usize, most: usize) -> Vec<usize> {
+    match spec.kind {
+        OutputKind::GridThw => vec![3],
+        OutputKind::ImageSizes
+        | OutputKind::CanvasSizes
+        | OutputKind::SpatialShapes
+        | OutputKind::TileGrid
+        | OutputKind::TileShape => vec![2],
+        OutputKind::PatchMask => vec![length],
+        OutputKind::PatchPositions => vec![length, 2],
+        OutputKind::TileMask if spec.per == Per::Image => vec![length.max(most)],
+        _ => Vec::new(),
+    }
+}
+
+/// `used` ones and then zeros.
+fn mask(used: u64, length: usize) -> impl Iterator<Item = i64> {
+    (0..length as u64).map(move |index| i64::from(index < used))
 }
 
 /// What an array of integers says of an image, or of a tile of a view of it.
@@ -82,7 +105,6 @@ fn entry(
     let tiles = plan.views.iter().find(|view| view.role == Role::Tile).map(|view| view.tiles);
     let grid = tiles.unwrap_or(Grid::SINGLE);
     let pair = |rows: u32, cols: u32| [i64::from(rows), i64::from(cols)];
-    let mask = |used: u64, length: usize| (0..length as u64).map(move |index| i64::from(index < used));
     match spec.kind {
         OutputKind::GridThw => values.extend([1, rows, cols]),
         OutputKind::SpatialShapes => values.extend([rows, cols]),
@@ -91,6 +113,7 @@ fn entry(
         OutputKind::CanvasSizes => values.extend(pair(canvas.height, canvas.width)),
         OutputKind::TileGrid => values.extend(pair(grid.cols, grid.rows)),
         OutputKind::TileShape => values.extend(tiles.map_or([0; 2], |grid| pair(grid.rows, grid.cols))),
+        OutputKind::TileRows | OutputKind::TileCols if spec.only_tiled && grid == Grid::SINGLE => values.push(0),
         OutputKind::TileRows => values.push(grid.rows.into()),
         OutputKind::TileCols => values.push(grid.cols.into()),
         OutputKind::TileGridId => values.push(grid_id(grid, length as u32)),
@@ -103,15 +126,16 @@ fn entry(
             values.extend(used.chain(std::iter::repeat(-1)).take(length * 2));
         }
         OutputKind::NumVisualTokens => values.push(plan.num_visual_tokens as i64),
-        OutputKind::NumImages | OutputKind::MostTiles => values.push(1),
         OutputKind::Tiles
         | OutputKind::ChannelPatches
         | OutputKind::PlanarPatches
         | OutputKind::FlatPatches
         | OutputKind::StripPatches
         | OutputKind::RowEnds
+        | OutputKind::NumImages
+        | OutputKind::MostTiles
         | OutputKind::PixelMask => {
-            return Err(Error::Argument(format!("{:?} is not made of integers", spec.key)));
+            return Err(Error::Argument(format!("{:?} has no integers of each image", spec.key)));
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ mod integers;
 mod kernels;
 mod layout;
 mod normalize;
+mod samples;
 mod sink;
 mod tensors;
 mod writer;

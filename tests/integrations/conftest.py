@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vlmres.integrations.transformers import decline, route, uninstall
+from vlmres.integrations.transformers import decline, route, samples, uninstall
 
 LOGGER = "vlmres.integrations.transformers"
 
@@ -33,10 +33,10 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     run = route.Route.run
 
-    def counted(self: route.Route, images: Any, data_format: Any) -> Any:
-        outputs = run(self, images, data_format)
-        if [id(image) for image in images] != [id(image) for image in route._samples()]:
-            counts.append(len(images))
+    def counted(self: route.Route, call: samples.Call, data_format: Any) -> Any:
+        outputs = run(self, call, data_format)
+        if call.images[0] is not samples._pictures()[0]:
+            counts.append(len(call.images))
         return outputs
 
     monkeypatch.setattr(route.Route, "run", counted)

@@ -58,20 +58,11 @@ def outcome(processor: Any, images: Any, **kwargs: Any) -> Any:
         return f"{type(error)}: {error}"
 
 
-# Recipes whose processors are left to transformers: their images stay nested, or come with other arguments, or their
-# values are bfloat16.
-LEFT = ("granite-docling", "idefics2", "idefics3", "llama4", "llava-onevision", "mllama", "smolvlm")
-
-
 @pytest.mark.parametrize(("recipe", "arithmetic"), hf.cases(sorted(hf.REFERENCES)))
 def test_settings_of_checkpoints(recipe: str, arithmetic: str, reasons: Reasons, runs: list[int]) -> None:
     original = hf.processor(recipe, arithmetic)
     both((original, accelerate(original)), [image(300, 200), image(800, 900)], return_tensors="pt")
-    if recipe in LEFT:
-        assert len(reasons()) == 1
-        assert runs == []
-    else:
-        assert (reasons(), runs) == ([], [2])
+    assert (reasons(), runs) == ([], [2])
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)
@@ -215,6 +206,12 @@ FALLBACKS: list[tuple[str, str, Any, dict[str, Any], str]] = [
     ("a mean for all channels", "llava-1.5", image(60, 50), {"image_mean": 0.5, "image_std": 0.5}, "image_mean"),
     ("extreme ratio", "qwen2-vl", image(1, 300), {}, "ratio"),
     ("half a budget", "qwen2-vl", image(60, 50), {"size": {"shortest_edge": 3136}}, "transformers itself fails"),
+    ("flat arrays in lists", "llava-1.5", [[np.zeros((50, 60), np.uint8)]], {}, "shape (50, 60)"),
+    ("an unknown data format", "llava-1.5", pixels(60, 50), {"input_data_format": "planes"}, "'planes' is unknown"),
+    ("three and four channels", "llava-1.5", pixels(60, 50), {"image_mean": [0.5] * 4, "image_std": [0.5] * 4}, "4"),
+    ("no padding", "idefics3", [[image(60, 50)]], {"do_pad": False}, "do_pad=false"),
+    ("pages on a fine route", "granite-docling", image(60, 50), {"fine_route": True}, "fine_route=true"),
+    ("no images in samples", "idefics2", [[], []], {}, "no images"),
 ]
 
 
@@ -235,6 +232,14 @@ def test_fallback(
     assert reasons()[0].startswith(f"{type(processors[0]).__name__}: left to transformers: ")
     both(processors, image(60, 50), return_tensors="pt")
     assert runs == [1]
+
+
+def test_negative_strides(reasons: Reasons) -> None:
+    """torch refuses such arrays, Pillow reads them."""
+    for arithmetic in ARITHMETICS:
+        both(pair("llava-1.5", arithmetic), pixels(60, 50)[::-1], return_tensors="pt")
+    assert [reason.split(": ")[0] for reason in reasons()] == ["CLIPImageProcessor"]
+    assert "negative strides" in reasons()[0]
 
 
 def test_another_device(reasons: Reasons, runs: list[int]) -> None:

@@ -141,12 +141,6 @@ FAMILIES: dict[str, Family] = {
         {"image_size": 56, "image_grid_pinpoints": GRIDS},
         transformers("llava-onevision", size=sides(56), image_grid_pinpoints=GRIDS),
     ),
-    "llava-onevision-multi": Family(
-        {"image_size": 56},
-        lambda arithmetic: (
-            lambda images: hf.processor("llava-onevision", arithmetic, size=sides(56))([images], return_tensors="pt")
-        ),
-    ),
     "minicpm-v-4.6": Family({"scale_resolution": 112}, transformers("minicpm-v-4.6", scale_resolution=112)),
     "minimax-m3-vl": Family(
         {"min_pixels": 3136, "max_pixels": 100352},

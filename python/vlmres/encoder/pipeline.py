@@ -186,7 +186,7 @@ class VisionEncoder:
 
     def stream(self, images: Any, *, num_threads: int | None = None) -> Iterator[EncodedGroup]:
         """As `encode`, group by group, as soon as each is done; bad images are reported beside the others."""
-        items = as_list(images)
+        items, _ = as_list(images)
         if not items:
             raise ValueError("images is empty")
         return encode_groups(self, items, num_threads=num_threads)

@@ -3,11 +3,13 @@
 use serde::Deserialize;
 
 use super::views::Role;
+use super::yes;
 use crate::geometry::Size;
 
 /// One entry of the reference processor's output.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // words of the language, each on its own
 pub struct OutputSpec {
     /// Its key.
     pub key: String,
@@ -34,9 +36,19 @@ pub struct OutputSpec {
     /// What it has an entry for.
     #[serde(default)]
     pub per: Per,
-    /// Whether a dimension of one leads: the reference takes the images of a call for those of one sample.
+    /// Whether there is a row for each sample, padded with zeros to the longest: the reference takes lists of the images
+    /// of samples, and a list of images for one sample.
     #[serde(default)]
     pub sample: bool,
+    /// Tile mask: ones of an image that a sample has not, and a longer one has.
+    #[serde(default)]
+    pub absent: u32,
+    /// Tile rows and columns: whether they are zero where there is a single tile.
+    #[serde(default)]
+    pub only_tiled: bool,
+    /// Whether there is such an output at all.
+    #[serde(default = "yes")]
+    pub enabled: bool,
     /// Type of integers.
     #[serde(default)]
     pub dtype: IntType,
@@ -112,7 +124,7 @@ pub enum OutputKind {
     RowEnds,
     /// `[images]`: tokens that carry image features.
     NumVisualTokens,
-    /// `[samples]`: number of images.
+    /// `[samples]`: number of images; samples without one are left out.
     NumImages,
     /// One number: the most tiles that an image has.
     MostTiles,

@@ -41,6 +41,10 @@ pub enum When {
     Always,
     /// Where an earlier view has more than one tile.
     Tiled,
+    /// Where the image is the only one of its sample.
+    Alone,
+    /// Where its sample has more images.
+    Several,
     /// Where the image's longer side is over this many pixels.
     LongestOver(u32),
     /// Where the image's area is over that of a square of this side.
@@ -193,12 +197,16 @@ pub enum ViewOrder {
 /// One view of the image.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // words of the language, each on its own
 pub struct ViewSpec {
     /// Its role.
     pub role: Role,
     /// Whether it is made at all.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// Whether it is not, although it is enabled.
+    #[serde(default)]
+    pub disabled: bool,
     /// For which images it is made.
     #[serde(default)]
     pub when: When,

@@ -14,6 +14,7 @@ from transformers.video_processing_utils import BaseVideoProcessor
 from vlmres.integrations.transformers.decline import DeclinedError, log_once
 from vlmres.integrations.transformers.inputs import check_images
 from vlmres.integrations.transformers.route import find_route
+from vlmres.integrations.transformers.samples import Call
 
 T = TypeVar("T")
 
@@ -29,17 +30,16 @@ class Accelerated:
 
     def _preprocess_image_like_inputs(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         original = functools.partial(self._vlmres_original._preprocess_image_like_inputs, self)
-        # Addresses are fetched and lists flattened once, by transformers, whoever goes on.
-        images = self._prepare_images_structure(images)  # type: ignore[attr-defined]
+        # Addresses are fetched once, whoever goes on.
+        images = self.fetch_images(images)  # type: ignore[attr-defined]
         try:
-            if args:
-                raise DeclinedError("arguments", f"positional arguments {args!r}")
-            check_images(images, kwargs)
-            route = find_route(self, original, kwargs)
-            return route.run(images, kwargs.get("input_data_format"))
+            call = Call.of(self._prepare_images_structure(images), args)  # type: ignore[attr-defined]
+            check_images(call.images, self.backend, kwargs)  # type: ignore[attr-defined]
+            route = find_route(self, original, call.form, kwargs)
+            return route.run(call, kwargs.get("input_data_format"))
         except DeclinedError as declined:
             log_once(self._vlmres_original.__name__, declined)
-        return original(images, **kwargs) if not args else original(images, *args, **kwargs)
+        return original(images, *args, **kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _restore, (self._vlmres_original,), self.__dict__

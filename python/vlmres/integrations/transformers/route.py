@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import enum
-import functools
 import sys
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from transformers.image_utils import SizeDict
 
 from vlmres._core import Recipe
 from vlmres.integrations.transformers.decline import DeclinedError
-from vlmres.integrations.transformers.structure import Structure, same
+from vlmres.integrations.transformers.samples import Call, Form
+from vlmres.integrations.transformers.structure import Lengths, Structure, is_tensor, same
 from vlmres.processor import DType, Processor
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Original = Callable[..., Any]
 
 # How a call is made, not what becomes of the pixels.
 _MANNERS = frozenset({"return_tensors", "device", "data_format", "input_data_format", "disable_grouping"})
-
-# (width, height) of the images on which settings are tried: two alike, which a backend may process together, and
-# long ones in both directions, which are cut into tiles where a family does that.
-_SAMPLE_SIZES = ((61, 47), (61, 47), (900, 100), (100, 900))
 
 # More settings than any program uses at once; a program that draws its settings at random stays bounded.
 _MOST_ROUTES = 256
@@ -44,31 +37,33 @@ class Route:
     processor: Processor
     container: Callable[[dict[str, Any]], Any]
     """The class of transformers' result."""
+    attributes: dict[str, Any]
+    """What such a result holds besides values."""
     structures: dict[str, Structure]
 
-    def run(self, images: list[Any], data_format: Any) -> Any:
+    def run(self, call: Call, data_format: Any) -> Any:
         """The result that transformers would return.
 
         Raises:
             DeclinedError: vlmres does not read one of the images, or has an output that the sample images did not have.
         """
-        try:
-            batch = self.processor(images, input_data_format=getattr(data_format, "value", data_format))
-        except (ValueError, TypeError, OSError) as error:
-            raise DeclinedError(f"input {type(error).__name__}", str(error)) from error
-        if not batch.keys() <= self.structures.keys():
+        arrays, lengths = run(self.processor, call, data_format)
+        if not arrays.keys() <= self.structures.keys():
             raise DeclinedError(
-                "outputs", f"outputs {', '.join(batch)} where sample images gave {', '.join(self.structures)}"
+                "outputs", f"outputs {', '.join(arrays)} where sample images gave {', '.join(self.structures)}"
             )
-        return self.container({key: self.structures[key].build(array) for key, array in batch.items()})
+        result = self.container({key: self.structures[key].build(array, lengths) for key, array in arrays.items()})
+        vars(result).update(self.attributes)
+        return result
 
 
-def find_route(processor: Any, original: Original, kwargs: dict[str, Any]) -> Route:
+def find_route(processor: Any, original: Original, form: Form, kwargs: dict[str, Any]) -> Route:
     """The route of a processor called with the resolved settings `kwargs`; found once, then remembered.
 
     Args:
         processor: transformers' processor.
         original: Its own implementation, called with images and settings.
+        form: The form of the images.
         kwargs: Every setting, as transformers resolved it.
 
     Raises:
@@ -76,13 +71,13 @@ def find_route(processor: Any, original: Original, kwargs: dict[str, Any]) -> Ro
     """
     # A class may read its attributes as well as its settings, and makes tensors with torch's defaults.
     try:
-        key = (type(processor), processor.backend, frozen(vars(processor)), frozen(kwargs), _torch_defaults())
+        key = (type(processor), processor.backend, form, frozen(vars(processor)), frozen(kwargs), _torch_defaults())
         route = _routes.get(key)
     except TypeError as error:
         raise DeclinedError("settings", f"a setting has no fixed value: {error}") from error
     if route is None:
         try:
-            route = _make_route(processor, original, kwargs)
+            route = _make_route(processor, original, form, kwargs)
         except DeclinedError as declined:
             route = declined.with_traceback(None)
         if len(_routes) >= _MOST_ROUTES:
@@ -132,42 +127,59 @@ def settings_of(processor: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _make_route(processor: Any, original: Original, kwargs: dict[str, Any]) -> Route:
-    ours = make_processor(processor, kwargs)
-    images = list(_samples())
+def run(processor: Processor, call: Call, data_format: Any) -> tuple[Mapping[str, Any], Lengths]:
+    """What `processor` makes of a call's images, as arrays or, where numpy has not their type, tensors.
+
+    Raises:
+        DeclinedError: It does not read one of them.
+    """
     try:
-        expected = original(images, **kwargs)
+        batch = processor(call.samples, input_data_format=getattr(data_format, "value", data_format))
+    except (ValueError, TypeError, OSError) as error:
+        raise DeclinedError(f"input {type(error).__name__}", str(error)) from error
+    tiles = [plan.num_tiles for plan in batch.plans if plan is not None]
+    return batch.torch() if processor.dtype == "bfloat16" else batch, Lengths(call.counts or (), tiles)
+
+
+def _make_route(processor: Any, original: Original, form: Form, kwargs: dict[str, Any]) -> Route:
+    ours = make_processor(processor, kwargs)
+    call = form.trial()
+    try:
+        expected = original(*call.arguments, **kwargs)
     except Exception as error:
         raise DeclinedError("settings", f"with these settings transformers itself fails: {error}") from error
-    structures = {key: Structure.of(value) for key, value in expected.items()}
+    if ours.dtype == "float32" and _has_bfloat16(list(expected.values())):
+        ours.dtype = "bfloat16"
+    arrays, lengths = run(ours, call, kwargs.get("input_data_format"))
+    if list(arrays) != list(expected):
+        raise DeclinedError(
+            "outputs", f"recipe {ours.recipe.name!r} gives {', '.join(arrays)}, transformers {', '.join(expected)}"
+        )
+    structures = {key: Structure.of(value, arrays[key], lengths) for key, value in expected.items()}
     unknown = [key for key, structure in structures.items() if structure is None]
     if unknown:
         raise DeclinedError("outputs", f"no array could be put in place of {', '.join(unknown)}")
     known = {key: structure for key, structure in structures.items() if structure is not None}
-    route = Route(ours, type(expected), known)
-    got = route.run(images, kwargs.get("input_data_format"))
-    differing = [key for key in expected if key not in got or not same(got[key], expected[key])]
-    if differing or list(got) != list(expected):
+    attributes = {name: value for name, value in vars(expected).items() if name != "data"}
+    route = Route(ours, type(expected), attributes, known)
+    got = route.run(call, kwargs.get("input_data_format"))
+    differing = [key for key in expected if not same(got[key], expected[key])]
+    if differing:
         raise DeclinedError(
             "samples", f"recipe {ours.recipe.name!r} gives other values of {', '.join(differing)} for sample images"
         )
     return route
 
 
+def _has_bfloat16(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_bfloat16, value))
+    return is_tensor(value) and str(value.dtype) == "torch.bfloat16"
+
+
 def _torch_defaults() -> Hashable:
     torch = sys.modules.get("torch")
     return None if torch is None else (torch.get_default_dtype(), torch.get_default_device())
-
-
-@functools.cache
-def _samples() -> tuple[Image, ...]:
-    from PIL import Image
-
-    generator = np.random.default_rng(0)
-    return tuple(
-        Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8))
-        for width, height in _SAMPLE_SIZES
-    )
 
 
 def frozen(value: Any) -> Hashable:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
+
+# How a list's items lie in an array: as its first dimension, as so many of it (the tiles of each image, one image after
+# the other), or as the first part of each (the images of a sample whose row is padded).
+Cut = Literal["whole", "runs", "parts"]
+
+
+class Lengths(NamedTuple):
+    """What ragged lists of a batch are made of."""
+
+    images: Sequence[int]
+    """Number of images of each sample."""
+    tiles: Sequence[int]
+    """Number of tiles of each image."""
 
 
 @dataclass(frozen=True)
@@ -18,23 +32,29 @@ class Structure:
 
     kind: type
     item: Structure | None = None
+    cut: Cut = "whole"
 
     @staticmethod
-    def of(example: Any) -> Structure | None:
-        """The structure of `example`, or None where an array could not be put into it."""
+    def of(example: Any, array: Any, lengths: Lengths) -> Structure | None:
+        """The structure of `example`, which holds what `array` holds, or None where that could not be put into it."""
         if isinstance(example, (list, tuple)):
-            items = {Structure.of(item) for item in example}
+            if array.ndim == 0:
+                return None
+            cut = _cut(example, array, lengths)
+            pairs = zip(example, _parts(array, cut, lengths), strict=False)
+            # An empty list is as those beside it.
+            items = {Structure.of(*pair, lengths) for pair in pairs if not isinstance(pair[0], list) or pair[0]}
             item = items.pop() if len(items) == 1 else None
-            return None if item is None else Structure(type(example), item)
+            return None if item is None else Structure(type(example), item, cut)
         if isinstance(example, (np.ndarray, np.generic, int, float)) or is_tensor(example):
             return Structure(type(example))
         return None
 
-    def build(self, array: NDArray[Any]) -> Any:
-        """`array` in these containers; tensors and arrays share its memory."""
+    def build(self, array: Any, lengths: Lengths) -> Any:
+        """An array or tensor in these containers; the tensors and arrays in them share its memory."""
         if self.item is not None:
-            return self.kind(self.item.build(part) for part in array)
-        if self.kind is np.ndarray:
+            return self.kind(self.item.build(part, lengths) for part in _parts(array, self.cut, lengths))
+        if self.kind is np.ndarray or is_tensor(array):
             return array
         if issubclass(self.kind, (int, float)):
             return array.item()
@@ -43,6 +63,27 @@ class Structure:
         import torch
 
         return torch.from_numpy(array)
+
+
+def _cut(example: Sequence[Any], array: Any, lengths: Lengths) -> Cut:
+    """How the items of `example` lie in `array`."""
+    counts = [len(item) if np.ndim(item) or isinstance(item, (list, tuple)) else -1 for item in example]
+    if array.ndim > 1 and counts != [array.shape[1]] * len(array):
+        if counts == list(lengths.images):
+            return "parts"
+        if counts == list(lengths.tiles):
+            return "runs"
+    return "whole"
+
+
+def _parts(array: Any, cut: Cut, lengths: Lengths) -> Any:
+    """The items of a list that lies so in `array`."""
+    if cut == "runs":
+        ends = itertools.accumulate(lengths.tiles)
+        return (array[end - count : end] for count, end in zip(lengths.tiles, ends, strict=True))
+    if cut == "parts":
+        return (row[:count] for row, count in zip(array, lengths.images, strict=True))
+    return array
 
 
 def same(first: Any, second: Any) -> bool:

@@ -1,0 +1,113 @@
+"""How a call says which images belong to one sample, and the small images on which settings are tried."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmres.integrations.transformers.decline import DeclinedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL.Image import Image
+
+# (width, height) of the images on which settings are tried: two alike, which a backend may process together, and
+# long ones in both directions, which are cut into tiles where a family does that.
+_SIZES = ((61, 47), (61, 47), (900, 100), (100, 900))
+
+# Which of them make a sample: ragged lists show how they are padded, one of several images whether it is seen alone.
+_NESTED = ((0, 1, 2), (3,))
+_COUNTED = ((0,), (1,), (2,), (3,), (2, 3))
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of a call's images, for which a route was tried."""
+
+    nested: bool = False
+    """Lists of the images of each sample."""
+    counted: bool = False
+    """One list, and the number of images of each sample as another argument."""
+    starts_empty: bool = False
+    """The first sample has no image. Classes may ask the next what it would have said, or fail."""
+    has_empty: bool = False
+    """One between others has none."""
+    ends_empty: bool = False
+    """The last has none. Classes may forget it in some of their outputs."""
+
+    def trial(self) -> Call:
+        """A call of this form with the small images."""
+        pictures = _pictures()
+        if not self.nested and not self.counted:
+            return Call(self, list(pictures), None)
+        groups = _NESTED if self.nested else _COUNTED
+        counts = [len(group) for group in groups]
+        counts = [0] * self.starts_empty + counts[:1] + [0] * self.has_empty + counts[1:] + [0] * self.ends_empty
+        return Call(self, [pictures[index] for group in groups for index in group], counts)
+
+
+@dataclass(frozen=True)
+class Call:
+    """The images of a call."""
+
+    form: Form
+    images: list[Any]
+    """In order, without nesting."""
+    counts: Sequence[int] | None
+    """Of each sample; None where the class knows no samples."""
+
+    @staticmethod
+    def of(images: Any, args: tuple[Any, ...]) -> Call:
+        """The call of a class whose own method gets `images`, flat or nested, and further arguments.
+
+        Raises:
+            DeclinedError: Its arguments are not understood.
+        """
+        if len(images) and isinstance(images[0], (list, tuple)) and not args:
+            counts = [len(sample) for sample in images]
+            form = Form(
+                nested=True,
+                starts_empty=counts[0] == 0,
+                has_empty=0 in _stripped(counts),
+                ends_empty=counts[-1] == 0,
+            )
+            return Call(form, [image for sample in images for image in sample], counts)
+        if not args:
+            return Call(Form(), list(images), None)
+        counts = args[0] if len(args) == 1 and isinstance(args[0], list) else []
+        if not all(type(count) is int and count > 0 for count in counts) or sum(counts) != len(images):
+            raise DeclinedError("arguments", f"positional arguments {args!r}")
+        return Call(Form(counted=True), list(images), counts)
+
+    @property
+    def samples(self) -> list[Any]:
+        """The images in a list for each sample, or in one list where the class knows none."""
+        if self.counts is None:
+            return self.images
+        left = iter(self.images)
+        return [[next(left) for _ in range(count)] for count in self.counts]
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """The call's positional arguments."""
+        return (self.images, list(self.counts)) if self.form.counted and self.counts is not None else (self.samples,)
+
+
+def _stripped(counts: list[int]) -> list[int]:
+    """Without empty samples at either end."""
+    filled = [index for index, count in enumerate(counts) if count]
+    return counts[filled[0] : filled[-1]] if filled else []
+
+
+@functools.cache
+def _pictures() -> tuple[Image, ...]:
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    return tuple(
+        Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8)) for width, height in _SIZES
+    )
