@@ -53,6 +53,22 @@ pub enum Error {
         /// Height of the image.
         from_height: u32,
     },
+    /// A side of the planned image is shorter than the recipe's reference takes.
+    #[error(
+        "an image of {from_width}x{from_height} would be resized to {width}x{height}: no side may have fewer than {limit} pixels"
+    )]
+    ThinSize {
+        /// Planned width.
+        width: i64,
+        /// Planned height.
+        height: i64,
+        /// Width of the image.
+        from_width: u32,
+        /// Height of the image.
+        from_height: u32,
+        /// The fewest pixels.
+        limit: u32,
+    },
     /// A canvas on the way to a view is too large to make.
     #[error(
         "an image of {from_width}x{from_height} would need a canvas of {width}x{height} on the way, {pixels} pixels, over the limit of {limit}"

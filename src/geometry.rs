@@ -57,6 +57,12 @@ impl Size {
         u64::from(self.width) * u64::from(self.height)
     }
 
+    /// Width for height.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        Self { width: self.height, height: self.width }
+    }
+
     /// Width over height in f64.
     pub fn aspect(self) -> f64 {
         f64::from(self.width) / f64::from(self.height)
@@ -113,6 +119,11 @@ impl Grid {
     /// Number of cells.
     pub fn cells(self) -> u64 {
         u64::from(self.rows) * u64::from(self.cols)
+    }
+
+    /// The pixels that this grid of cells covers where neighbours share `overlap` pixels.
+    pub fn overlapping_canvas(self, cell: Size, overlap: u32) -> Size {
+        Size::new(self.cols * (cell.width - overlap) + overlap, self.rows * (cell.height - overlap) + overlap)
     }
 
     /// The pixels that this grid of cells of the given size covers.

@@ -15,19 +15,32 @@ from tests.images import image
 
 RECIPES = vlmres.recipes()
 # By the layout of their values; all others have tiles.
-MERGED = {name for name in RECIPES if name.startswith(("qwen", "glm", "ernie", "minimax", "dots", "nativeres"))}
-RASTER = {"hunyuan-vl", "kimi-k2.5", "kimi-vl", "paddleocr-vl"}
-FLAT = {"siglip2-naflex", "lfm2-vl", "gemma4"}
+MERGED = {
+    name for name in RECIPES if name.startswith(("qwen", "glm", "ernie", "minimax", "dots", "nativeres", "ovis2.5"))
+}
+RASTER = {"hunyuan-vl", "kimi-k2.5", "kimi-vl", "nemotron-omni", "paddleocr-vl"}
+FLAT = {"siglip2-naflex", "lfm2-vl", "gemma4", "molmo2"}
 STRIP = {"minicpm-v-4.6"}
 # Tiles of a sample or of an image in a row.
 SAMPLE = {"granite-docling", "idefics2", "idefics3", "smolvlm"}
-NESTED = {"llava-next", "llava-onevision", "mllama"}
+NESTED = {"llava-next", "llava-onevision", "mllama", "phi-3.5-vision", "phi-4"}
+# What is resized as floats is no table of bytes.
+FLOATS = {"nemotron-omni", "phi-3.5-vision", "phi-4"}
 # Tiles apart from the whole image.
 LOCAL = {name for name in RECIPES if name.startswith(("deepseek-ocr", "unlimited", "step3"))}
-VALUES = ("patches", "pixel_values", "images_crop", "pixel_values_local", "images", "high_res_pixel_values")
+VALUES = (
+    "patches",
+    "pixel_values",
+    "image_pixel_values",
+    "images_crop",
+    "pixel_values_local",
+    "images",
+    "high_res_pixel_values",
+)
 # One recipe of each way in which values lie.
 LAYOUTS = ["deepseek-ocr-2", "deepseek-ocr-gundam", "idefics2", "internvl2", "lfm2-vl", "llava-1.5", "llava-next"]
-LAYOUTS += ["minicpm-v-4.6", "mllama", "paddleocr-vl", "qwen2-vl", "siglip2-naflex"]
+LAYOUTS += ["minicpm-v-4.6", "mllama", "molmo2", "nemotron-omni", "paddleocr-vl", "phi-4", "qwen2-vl"]
+LAYOUTS += ["siglip2-naflex"]
 DTYPES = ("float32", "bfloat16", "float16", "uint8")
 
 IMAGES = [image(90, 61), image(701, 350, "smooth"), image(33, 260), image(900, 1300), image(701, 350)]
@@ -58,7 +71,7 @@ def reference_canvases(batch: vlmres.Batch, recipe: vlmres.Recipe) -> list[NDArr
     patch, name = recipe.params["patch_size"], recipe.name
     plans = [plan for plan in batch.plans if plan is not None]
     segments = [view for plan in plans for view in plan.views for _ in range(view.tiles.rows * view.tiles.cols)]
-    values = batch["images" if name == "deepseek-vl2" else "pixel_values"]
+    values = batch[next(key for key in ("images", "image_pixel_values", "pixel_values") if key in batch)]
     canvases: list[NDArray[Any]] = []
     if name in MERGED | RASTER:
         merge, frames, start = recipe.params["merge_size"], recipe.params.get("temporal_patch_size", 1), 0
@@ -192,7 +205,17 @@ def test_uint8_is_the_resized_image() -> None:
     np.testing.assert_array_equal(processor("deepseek-ocr-tiny", dtype="uint8")(picture)["pixel_values"][0], expected)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", sorted(FLOATS))
+def test_bytes_are_the_nearest_to_floats(name: str) -> None:
+    recipe = vlmres.Recipe.load(name)
+    raw = processor(recipe, dtype="uint8", layout="packed")(IMAGES[:3]).patches.reshape(-1, 3)
+    got = processor(recipe, layout="packed")(IMAGES[:3]).patches.reshape(-1, 3)
+    levels = (got * recipe.params["image_std"] + recipe.params["image_mean"]) / recipe.params["rescale_factor"]
+    assert np.abs(np.clip(levels, 0, 255) - raw).max() < 0.501
+    assert (levels.min() < -0.5 and levels.max() > 255.5) or name != "nemotron-omni"
+
+
+@pytest.mark.parametrize("name", sorted(set(RECIPES) - FLOATS))
 def test_floats_are_the_normalised_bytes(name: str) -> None:
     recipe = vlmres.Recipe.load(name)
     raw = processor(name, arithmetic="pillow", dtype="uint8", layout="packed")(IMAGES[:3]).patches.reshape(-1, 3)

@@ -358,7 +358,9 @@ def test_invariants(width: int, height: int, name: str) -> None:
     assert plan.num_patches == sum(view.num_patches for view in plan.views)
     assert plan.num_tiles == sum(view.tiles.rows * view.tiles.cols for view in plan.views)
     for view in plan.views:
-        assert view.canvas == (view.tile_size.width * view.tiles.cols, view.tile_size.height * view.tiles.rows)
+        across, down = ((count - 1) * view.overlap for count in (view.tiles.cols, view.tiles.rows))
+        covered = (view.tile_size.width * view.tiles.cols - across, view.tile_size.height * view.tiles.rows - down)
+        assert view.canvas == covered
         assert view.num_patches == view.tiles.rows * view.tiles.cols * view.patches.rows * view.patches.cols
     assert pickle.loads(pickle.dumps(plan)) == plan
     assert vlmres.plan((width, height), plan.recipe) == plan
@@ -386,6 +388,24 @@ def test_boxes_round_trip(width: int, height: int, name: str, rows: list[tuple[f
             assert model.dtype == np.float64
             back = plan.to_image(model, convention, **frame)  # type: ignore[arg-type]
             np.testing.assert_allclose(back, boxes, rtol=1e-9, atol=1e-6)
+
+
+def test_overlapping_tiles() -> None:
+    """Neighbours share 112 pixels: a box in the middle lies in both, each time at its own place."""
+    plan = vlmres.plan((644, 644), "molmo2")
+    (view,) = (view for view in plan.views if view.role == "tile")
+    assert (view.tiles, view.overlap, view.canvas, view.tile_size) == ((2, 2), 112, (644, 644), (378, 378))
+    box = np.array([[300, 0, 340, 644]])
+    left, right = (plan.to_model(box, "pixels", view=1, tile=tile) for tile in (0, 1))
+    np.testing.assert_allclose(left - right, [[266, 0, 266, 0]])
+    # The low resolution, and the patches of the canvas by fours, with their rows' ends and four marks.
+    assert plan.num_tokens == 14 * 15 + 23 * 24 + 4
+
+
+def test_thin_images_are_refused_where_the_reference_does() -> None:
+    assert vlmres.plan((440, 10), "phi-4").views[0].canvas == (448, 448)
+    with pytest.raises(vlmres.PlanError, match="448x9: no side may have fewer than 10 pixels"):
+        vlmres.plan((448, 9), "phi-4")
 
 
 def test_boxes_in_every_frame() -> None:

@@ -124,6 +124,9 @@ class View:
     def tile_size(self) -> Size:
         """(width, height) of a tile."""
     @property
+    def overlap(self) -> int:
+        """Pixels that neighbouring tiles share."""
+    @property
     def patches(self) -> Grid:
         """(rows, cols) of patches in a tile."""
     @property

@@ -123,8 +123,8 @@ def canvases(batch: Batch, image: int = 0) -> list[NDArray[np.uint8]]:
     segments = iter(np.flatnonzero(batch.image_index == image).tolist())
     result = []
     for view in plan.views:
-        width, height = view.tile_size
-        canvas = np.zeros((view.tiles.rows * height, view.tiles.cols * width, 3), dtype=np.uint8)
+        width, height = (side - view.overlap for side in view.tile_size)
+        canvas = np.zeros((*view.canvas[::-1], 3), dtype=np.uint8)
         for row in range(view.tiles.rows):
             for col in range(view.tiles.cols):
                 tile = _segment(batch, next(segments))
@@ -243,10 +243,9 @@ def _draw_view(canvas: NDArray[np.uint8], view: View, scale: float, stride: int)
     color = _TILE if rows * cols > 1 else _GLOBAL
     for row in range(rows):
         for col in range(cols):
-            corners = (col, row, col + 1, row + 1)
-            left, top, right, bottom = (
-                round(corner * side * scale) for corner, side in zip(corners, view.tile_size * 2, strict=True)
-            )
+            width, height = view.tile_size
+            left, top = col * (width - view.overlap), row * (height - view.overlap)
+            left, top, right, bottom = (round(at * scale) for at in (left, top, left + width, top + height))
             pen.rectangle((left, top, right - 1, bottom - 1), outline=color, width=2)
     return Image.alpha_composite(picture.convert("RGBA"), overlay).convert("RGB")
 

@@ -8,7 +8,7 @@ use super::{Threads, parallel};
 use crate::error::Result;
 use crate::plan::Stage;
 use crate::recipe::Filter;
-use crate::resample::Arithmetic;
+use crate::resample::{Arithmetic, identity};
 use crate::source::{OwnedImage, PixelView};
 
 /// Canvases of earlier stages that may be there together, in bytes; one may be larger.
@@ -25,9 +25,9 @@ struct Chain<'a> {
 impl Chain<'_> {
     fn make(&self, filter: Filter, arithmetic: Arithmetic) -> Result<OwnedImage> {
         let (first, rest) = (self.stages[0], &self.stages[1..]);
-        let mut made = StageJob::new(self.source, first, filter, arithmetic)?.canvas()?;
+        let mut made = StageJob::new(self.source, first, filter, arithmetic, identity)?.canvas()?;
         for &stage in rest {
-            made = StageJob::new(made.view()?, stage, filter, arithmetic)?.canvas()?;
+            made = StageJob::new(made.view()?, stage, filter, arithmetic, identity)?.canvas()?;
         }
         Ok(made)
     }

@@ -10,15 +10,15 @@ use std::ops::Range;
 pub use pool::{Threads, default_threads, parallel};
 
 use crate::error::{Error, Result};
-use crate::geometry::Size;
+use crate::geometry::{Grid, Point, Size};
 use crate::plan::{Plan, Stage, View};
-use crate::recipe::{Filter, Pixels};
-use crate::resample::{self, Arithmetic, RowSink};
+use crate::recipe::{Backend, Filter, Pixels, Sampled};
+use crate::resample::{Arithmetic, RowSink, identity};
 use crate::source::{OwnedImage, PixelView};
-use crate::write::{BatchLayout, Element, Placement, Sink, Values, Writer};
+use crate::write::{BatchLayout, Cells, DType, Element, FloatWriter, Placement, Sink, Values, Writer, normalised};
 use earlier::Group;
-use view::StageJob;
 pub use view::reserve;
+use view::{Buffers, StageJob};
 
 /// Below this many output bytes a call runs on the caller's thread alone.
 const SERIAL_BYTES: usize = 512 << 10;
@@ -28,7 +28,7 @@ const BANDS_PER_THREAD: usize = 4;
 /// A thread's buffers. They stay with it, bounded by a band's few rows, so that a call touches no fresh memory of its own.
 #[derive(Default)]
 struct Scratch {
-    resample: resample::Scratch,
+    buffers: Buffers,
     lines: Vec<u8>,
 }
 
@@ -75,6 +75,8 @@ pub fn execute<T: Element>(
             item.plan.views.iter().zip(placements).map(placed)
         })
         .collect();
+    // Pixels are not normalised: a resize of normalised values becomes one of bytes, and is rounded.
+    let table = || if T::DTYPE == DType::UInt8 { identity() } else { normalised(pixels, arithmetic.backend) };
     let stages = views.iter().map(|placed| (placed.item, placed.source, &placed.view.stages[..]));
     for group in Group::all(stages) {
         let made = group.make(pixels.filter, arithmetic, threads)?;
@@ -82,10 +84,13 @@ pub fn execute<T: Element>(
         let mut jobs = Vec::with_capacity(views.len());
         for (index, placed) in views.iter().enumerate() {
             let input = group.input(index, placed.source, &made)?;
-            let stages = &placed.view.stages;
-            jobs.push(StageJob::new(input, stages[stages.len() - 1], pixels.filter, arithmetic)?);
+            for (stage, to) in parts(placed.view, placed.to) {
+                let height = stage.canvas.height;
+                let stage = StageJob::new(input, stage, pixels.filter, arithmetic, table)?;
+                jobs.push(Job { stage, height, to });
+            }
         }
-        write(views, &jobs, &values, sinks, threads);
+        write(&jobs, &values, (pixels, arithmetic.backend), sinks, threads);
     }
     Ok(())
 }
@@ -99,24 +104,51 @@ struct Placed<'a> {
     to: &'a Placement,
 }
 
-/// Runs the last stages of views, in bands, into their places.
+/// A view's last stage and where it goes: all at once, or tile by tile where tiles share pixels.
+fn parts(view: &View, to: &Placement) -> Vec<(Stage, Placement)> {
+    let last = view.stages[view.stages.len() - 1];
+    if view.overlap == 0 {
+        return vec![(last, *to)];
+    }
+    let tile = |index: u64| {
+        let corner = view.tile_corner(index);
+        let offset = Point { x: last.offset.x - corner.x, y: last.offset.y - corner.y };
+        let cells = Cells { tiles: Grid::SINGLE, ..to.cells };
+        let to = Placement { base: to.base + index as usize * to.stride, cells, ..*to };
+        (Stage { canvas: view.tile, offset, ..last }, to)
+    };
+    (0..view.tiles.cells()).map(tile).collect()
+}
+
+/// A last stage, set up, and its place.
+struct Job<'a> {
+    stage: StageJob<'a>,
+    /// Rows of its canvas.
+    height: u32,
+    to: Placement,
+}
+
+/// Runs last stages, in bands, into their places. `order` is how floats are normalised that are not yet.
 fn write<T: Element>(
-    views: &[Placed<'_>],
-    jobs: &[StageJob<'_>],
+    jobs: &[Job<'_>],
     values: &Values<T>,
+    order: (&Pixels, Backend),
     sinks: &[Sink<'_, T>],
     threads: Threads,
 ) {
-    let rows = views.iter().map(|placed| placed.view.canvas().height as usize).sum();
-    let cut = |(index, placed): (usize, &Placed<'_>)| {
-        cut(placed.view.canvas().height, placed.to.unit(), rows, threads).map(move |band| (index, band))
-    };
-    let bands: Vec<(usize, Range<u32>)> = views.iter().enumerate().flat_map(cut).collect();
+    let rows = jobs.iter().map(|job| job.height as usize).sum();
+    let cut =
+        |(index, job): (usize, &Job<'_>)| cut(job.height, job.to.unit(), rows, threads).map(move |band| (index, band));
+    let bands: Vec<(usize, Range<u32>)> = jobs.iter().enumerate().flat_map(cut).collect();
     parallel(&bands, threads, |(index, band)| {
-        let to = views[*index].to;
-        with_scratch(|Scratch { resample, lines }| {
+        let Job { stage, to, .. } = &jobs[*index];
+        with_scratch(|Scratch { buffers, lines }| {
+            if let Some(of) = stage.floats().filter(|_| T::DTYPE != DType::UInt8) {
+                let writer = FloatWriter::new(to, (of == Sampled::Floats).then_some(order), &sinks[to.tensor]);
+                return stage.float_rows(band.clone(), buffers, |y, row| writer.row(y, row));
+            }
             let mut writer = Writer::new(to, values, &sinks[to.tensor], lines);
-            jobs[*index].rows(band.clone(), resample, &mut writer);
+            stage.rows(band.clone(), buffers, &mut writer);
             writer.finish();
         });
     });
@@ -152,13 +184,13 @@ pub fn resize_into(
     if sink.len() != to.area() as usize * 3 {
         return Err(Error::Argument(format!("{}x{} pixels do not fill {} bytes", to.width, to.height, sink.len())));
     }
-    let job = StageJob::new(source, Stage::resize(to, false), filter, arithmetic)?;
+    let job = StageJob::new(source, Stage::resize(to, false), filter, arithmetic, identity)?;
     let threads = if sink.len() < SERIAL_BYTES { Threads::ONE } else { threads };
     let bands: Vec<_> = cut(to.height, 1, to.height as usize, threads).collect();
     parallel(&bands, threads, |band| {
-        with_scratch(|Scratch { resample, lines }| {
+        with_scratch(|Scratch { buffers, lines }| {
             lines.resize(row_bytes, 0);
-            job.rows(band.clone(), resample, &mut Copied { line: lines, sink });
+            job.rows(band.clone(), buffers, &mut Copied { line: lines, sink });
         });
     });
     Ok(())

@@ -5,33 +5,58 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::plan::Stage;
-use crate::recipe::{Backend, Filter};
-use crate::resample::{Arithmetic, Resampler, RowSink, Scratch, Window};
+use crate::recipe::{Backend, Filter, Sampled};
+use crate::resample::{Arithmetic, FloatResampler, FloatScratch, Resampler, RowSink, Scratch, Table, Window, identity};
 use crate::source::{OwnedImage, PixelView};
+
+/// A worker's buffers.
+#[derive(Default)]
+pub(super) struct Buffers {
+    bytes: Scratch,
+    floats: FloatScratch,
+}
+
+enum Pass<'a> {
+    Bytes(Resampler<'a>),
+    Floats(Box<FloatResampler<'a>>),
+}
 
 /// A stage, set up over its source.
 pub(super) struct StageJob<'a> {
-    resampler: Resampler<'a>,
+    pass: Pass<'a>,
     stage: Stage,
     /// The part of the resized image that lies on the canvas.
     window: Window,
 }
 
 impl<'a> StageJob<'a> {
-    pub(super) fn new(source: PixelView<'a>, stage: Stage, filter: Filter, arithmetic: Arithmetic) -> Result<Self> {
-        let backend = if stage.always_pillow { Backend::Pillow } else { arithmetic.backend };
+    /// `table` are the normalised values of bytes, for a stage that resizes those.
+    pub(super) fn new(
+        source: PixelView<'a>,
+        stage: Stage,
+        filter: Filter,
+        arithmetic: Arithmetic,
+        table: impl Fn() -> Box<Table>,
+    ) -> Result<Self> {
         let window = Window {
             columns: visible(stage.offset.x, stage.resized.width, stage.canvas.width),
             rows: visible(stage.offset.y, stage.resized.height, stage.canvas.height),
         };
-        let arithmetic = Arithmetic { backend, ..arithmetic };
         let source = stage.cut.map_or(source, |cut| source.crop(cut));
-        let resampler = Resampler::new(source, stage.resized, window.clone(), filter, arithmetic)?;
-        Ok(Self { resampler, stage, window })
+        let pass = if let Some(sampling) = stage.sampling {
+            let table = if sampling.of == Sampled::Normalized { table() } else { identity() };
+            let resampler = FloatResampler::new(source, stage.resized, window.clone(), sampling, table)?;
+            Pass::Floats(Box::new(resampler))
+        } else {
+            let backend = if stage.always_pillow { Backend::Pillow } else { arithmetic.backend };
+            let arithmetic = Arithmetic { backend, transposed: stage.transposed, ..arithmetic };
+            Pass::Bytes(Resampler::new(source, stage.resized, window.clone(), filter, arithmetic)?)
+        };
+        Ok(Self { pass, stage, window })
     }
 
     /// Makes the canvas rows of `band` in order, as packed RGB.
-    pub(super) fn rows(&self, band: Range<u32>, scratch: &mut Scratch, sink: &mut impl RowSink) {
+    pub(super) fn rows(&self, band: Range<u32>, buffers: &mut Buffers, sink: &mut impl RowSink) {
         let Stage { offset, fill, .. } = self.stage;
         let on_canvas = |row: u32| (i64::from(row) + i64::from(offset.y)) as u32;
         let content = on_canvas(self.window.rows.start)..on_canvas(self.window.rows.end);
@@ -44,10 +69,29 @@ impl<'a> StageJob<'a> {
             let left = offset.x.max(0) as usize * 3;
             let columns = left..left + self.window.columns.len() * 3;
             let mut sink = OnCanvas { sink, columns, offset: offset.y, fill };
-            self.resampler.rows(source(inside.start)..source(inside.end), scratch, &mut sink);
+            let rows = source(inside.start)..source(inside.end);
+            match &self.pass {
+                Pass::Bytes(resampler) => resampler.rows(rows, &mut buffers.bytes, &mut sink),
+                Pass::Floats(resampler) => {
+                    resampler.rows(rows, &mut buffers.floats, |y, row| sink.row(y, |out| round(row, out)));
+                }
+            }
         }
         for y in band.start.max(content.end)..band.end {
             sink.row(y, |out| paint(out, fill));
+        }
+    }
+
+    /// What the stage resizes, where it leaves floats.
+    pub(super) fn floats(&self) -> Option<Sampled> {
+        self.stage.sampling.map(|sampling| sampling.of).filter(|of| *of != Sampled::Bytes)
+    }
+
+    /// As [`Self::rows`], before they are rounded, of a stage that leaves floats. Its canvas is the resized image.
+    pub(super) fn float_rows(&self, band: Range<u32>, buffers: &mut Buffers, emit: impl FnMut(u32, &[f32])) {
+        debug_assert!(!self.stage.places());
+        if let Pass::Floats(resampler) = &self.pass {
+            resampler.rows(band, &mut buffers.floats, emit);
         }
     }
 
@@ -55,7 +99,7 @@ impl<'a> StageJob<'a> {
     pub(super) fn canvas(&self) -> Result<OwnedImage> {
         let canvas = self.stage.canvas;
         let mut rows = Rows { data: reserve(canvas)?, len: canvas.width as usize * 3 };
-        self.rows(0..canvas.height, &mut Scratch::default(), &mut rows);
+        self.rows(0..canvas.height, &mut Buffers::default(), &mut rows);
         OwnedImage::new(canvas, rows.data)
     }
 }
@@ -92,6 +136,13 @@ impl RowSink for Rows {
         let at = self.data.len();
         self.data.resize(at + self.len, 0);
         make(&mut self.data[at..]);
+    }
+}
+
+/// The nearest bytes, halves to even.
+fn round(values: &[f32], out: &mut [u8]) {
+    for (byte, value) in out.iter_mut().zip(values) {
+        *byte = value.round_ties_even() as u8;
     }
 }
 

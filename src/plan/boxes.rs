@@ -40,10 +40,10 @@ impl Plan {
         let mut pixels = self.to_canvas(view);
         let mut canvas = view.canvas();
         if let Some(tile) = tile {
-            let (row, col) = (tile / u64::from(view.tiles.cols), tile % u64::from(view.tiles.cols));
+            let corner = view.tile_corner(tile);
             canvas = view.tile;
-            pixels.shift[0] -= (col * u64::from(canvas.width)) as f64;
-            pixels.shift[1] -= (row * u64::from(canvas.height)) as f64;
+            pixels.shift[0] -= f64::from(corner.x);
+            pixels.shift[1] -= f64::from(corner.y);
         }
         let relative = |of: Size, full: f64| Affine {
             scale: [full / f64::from(of.width), full / f64::from(of.height)],

@@ -6,7 +6,7 @@ use super::crops::Part;
 use super::{MAX_STAGES, View, grids, inside, native};
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Point, Rect, Size, py_round};
-use crate::recipe::{Align, Backend, Fill, NamedFill, NamedTarget, Recipe, Step, Target, Tiles, ViewSpec};
+use crate::recipe::{Align, Backend, Fill, NamedFill, NamedTarget, Recipe, Sampling, Step, Target, Tiles, ViewSpec};
 
 /// Most pixels of a canvas between two stages, which is made whole.
 const MAX_CANVAS: u64 = 1 << 28;
@@ -26,16 +26,39 @@ pub struct Stage {
     pub fill: [u8; 3],
     /// Whether the resize is Pillow's in every arithmetic.
     pub always_pillow: bool,
+    /// Whether the image lies on its side while it is resized.
+    pub transposed: bool,
+    /// How the resize goes in floating point, where it does.
+    pub sampling: Option<Sampling>,
 }
 
 impl Stage {
     /// A resize that is its own canvas.
     pub fn resize(to: Size, always_pillow: bool) -> Self {
-        Self { cut: None, resized: to, canvas: to, offset: Point::default(), fill: [0; 3], always_pillow }
+        Self {
+            cut: None,
+            resized: to,
+            canvas: to,
+            offset: Point::default(),
+            fill: [0; 3],
+            always_pillow,
+            transposed: false,
+            sampling: None,
+        }
     }
 
-    fn places(&self) -> bool {
+    /// Whether the canvas is not just the resized image.
+    pub fn places(&self) -> bool {
         self.canvas != self.resized || self.offset != Point::default()
+    }
+
+    /// Rows and columns of the canvas's patches that show some of the image, where its padding is right and below.
+    pub fn shown_patches(&self, patch: u32) -> Grid {
+        let begun = |side: u32, canvas: u32| side.div_ceil(patch).min(canvas / patch);
+        Grid {
+            rows: begun(self.resized.height, self.canvas.height),
+            cols: begun(self.resized.width, self.canvas.width),
+        }
     }
 
     /// Whether some of the canvas is fill.
@@ -47,13 +70,28 @@ impl Stage {
     }
 }
 
+/// How a canvas is cut.
+#[derive(Clone, Copy)]
+pub(super) struct Cut {
+    pub(super) tiles: Grid,
+    pub(super) tile: Size,
+    /// Pixels that neighbouring tiles share.
+    pub(super) overlap: u32,
+}
+
+impl Cut {
+    fn canvas(self) -> Size {
+        self.tiles.overlapping_canvas(self.tile, self.overlap)
+    }
+}
+
 /// Steps applied so far.
 #[derive(Clone)]
 pub(super) struct Chain<'a> {
     recipe: &'a Recipe,
     tiles: Option<&'a Tiles>,
-    /// The tile grid and the size of a tile: this view's own once a step has asked for it, before that an earlier view's.
-    grid: Option<(Grid, Size)>,
+    /// The tiles: this view's own once a step has asked for them, before that an earlier view's.
+    grid: Option<Cut>,
     searched: bool,
     /// The part of the image that the next stage reads.
     cut: Option<Rect>,
@@ -67,7 +105,7 @@ impl<'a> Chain<'a> {
         Self {
             recipe,
             tiles: spec.tiles.as_ref(),
-            grid: tiled.map(|view| (view.tiles, view.tile)),
+            grid: tiled.map(|view| Cut { tiles: view.tiles, tile: view.tile, overlap: view.overlap }),
             searched: false,
             cut: None,
             source,
@@ -75,14 +113,15 @@ impl<'a> Chain<'a> {
         }
     }
 
-    /// The stages, the tile grid and the size of a tile: the last canvas is exactly that grid.
-    pub(super) fn finish(mut self) -> Result<(ArrayVec<Stage, MAX_STAGES>, Grid, Size)> {
+    /// The stages and the tiles: the last canvas is exactly their grid.
+    pub(super) fn finish(mut self) -> Result<(ArrayVec<Stage, MAX_STAGES>, Cut)> {
         if self.stages.is_empty() || self.cut.is_some() {
             self.resize_to(self.size())?;
         }
         let canvas = self.size();
-        let (tiles, tile) = self.grid.filter(|_| self.searched).unwrap_or((Grid::SINGLE, canvas));
-        debug_assert_eq!(tiles.canvas(tile), canvas);
+        let whole = Cut { tiles: Grid::SINGLE, tile: canvas, overlap: 0 };
+        let tiles = self.grid.filter(|_| self.searched).unwrap_or(whole);
+        debug_assert_eq!(tiles.canvas(), canvas);
         // A stage that changes nothing is no stage, but a view has at least one.
         let mut size = self.source;
         let mut kept = ArrayVec::<Stage, MAX_STAGES>::new();
@@ -102,7 +141,14 @@ impl<'a> Chain<'a> {
             let Size { width: from_width, height: from_height } = self.source;
             return Err(Error::Canvas { width, height, pixels, limit: MAX_CANVAS, from_width, from_height });
         }
-        Ok((kept, tiles, tile))
+        Ok((kept, tiles))
+    }
+
+    /// Makes the last resize one in floating point.
+    pub(super) fn sample(&mut self, sampling: Option<Sampling>) {
+        if let Some(stage) = self.stages.last_mut() {
+            stage.sampling = sampling;
+        }
     }
 
     /// Size of what the next step sees.
@@ -145,7 +191,8 @@ impl<'a> Chain<'a> {
     fn search(&mut self) {
         if let Some(tiles) = self.tiles.filter(|_| !self.searched) {
             let grid = grids::search(tiles, self.size(), self.recipe.align());
-            self.grid = Some((grid, grids::tile(tiles.size, self.size(), grid, self.recipe.align())));
+            let tile = grids::tile(tiles.size, self.size(), grid, self.recipe.align());
+            self.grid = Some(Cut { tiles: grid, tile, overlap: tiles.overlap });
             self.searched = true;
         }
     }
@@ -161,7 +208,7 @@ impl<'a> Chain<'a> {
             }
             Target::Named(NamedTarget::Grid) => {
                 self.search();
-                self.grid.map_or(self.size(), |(grid, tile)| grid.canvas(tile))
+                self.grid.map_or(self.size(), Cut::canvas)
             }
         }
     }
@@ -179,10 +226,23 @@ impl<'a> Chain<'a> {
             Step::LongestEdge { edge, rounding, min, enlarge } => {
                 self.resize_pair(inside::longest_edge(size, edge, rounding, min, enlarge))
             }
-            Step::Inside { to, rounding, at_most_tile, precision } => {
+            Step::Inside { to, rounding, at_most_tile, at_least, precision } => {
                 let to = self.target(to);
-                let tile = self.grid.filter(|_| at_most_tile).map(|(_, tile)| tile);
-                self.resize_pair(inside::fit(size, to, rounding, tile, precision))
+                let tile = self.grid.filter(|_| at_most_tile).map(|cut| cut.tile);
+                let (width, height) = inside::fit(size, to, rounding, tile, precision);
+                if width.min(height) < i64::from(at_least) {
+                    let (from_width, from_height) = (size.width, size.height);
+                    return Err(Error::ThinSize { width, height, from_width, from_height, limit: at_least });
+                }
+                self.resize_pair((width, height))
+            }
+            Step::LongTiles { edge, max } => {
+                let (width, height) = inside::long_tiles(size, edge, max);
+                self.resize_pair((width, height))?;
+                if let Some(stage) = self.stages.last_mut() {
+                    stage.transposed = size.width < size.height;
+                }
+                Ok(())
             }
             Step::Smart {
                 clamp,
@@ -209,6 +269,10 @@ impl<'a> Chain<'a> {
             Step::FloorPatches { max_tokens } => {
                 let to = native::floor_patches(size, patch, self.recipe.patches.merge, max_tokens)?;
                 self.resize_pair(to)
+            }
+            Step::BegunPatches { min_patches, max_patches } => {
+                let merge = self.recipe.patches.merge;
+                self.resize_pair(native::begun_patches(size, patch, merge, min_patches, max_patches))
             }
             Step::CeilCanvas { min_tokens, max_tokens } => {
                 let frames = self.recipe.patches.temporal;

@@ -12,13 +12,16 @@ pub(super) fn search(tiles: &Tiles, size: Size, align: u32) -> Grid {
         TileSize::SquareArea { .. } => Size::new(align, align),
     };
     match &tiles.search {
-        Search::Ratio { grids, .. } => closest_ratio(grids, size, tile),
+        Search::Ratio { grids, max, hold, .. } => {
+            let held = Grid { rows: size.height.div_ceil(tile.height), cols: size.width.div_ceil(tile.width) };
+            if *hold && held.cells() <= u64::from(*max) { held } else { closest_ratio(grids, size, tile) }
+        }
         Search::Pinpoints { candidates, .. } => {
             let best = best_pinpoint(candidates, size);
             Grid { rows: best.height / tile.height, cols: best.width / tile.width }
         }
         Search::Scale { grids, enlarge_most, precision, .. } => {
-            least_scale(grids, size, tile, *enlarge_most, *precision)
+            least_scale(grids, size, tile, tiles.overlap, *enlarge_most, *precision)
         }
         Search::Cover { grids, threshold, transposed, .. } => {
             let Grid { rows, cols } = covering(grids, size, tile.height, *threshold);
@@ -83,16 +86,15 @@ fn best_pinpoint(candidates: &[[u32; 2]], size: Size) -> Size {
 ///
 /// Grids come by area, and the first among equals wins. Two grids of one area never tie: the grid of the fewer rows and
 /// the fewer columns of both has the same scale, and a smaller area.
-fn least_scale(grids: &[Grid], size: Size, tile: Size, enlarge_most: bool, precision: Precision) -> Grid {
+///
+/// Of tiles that share pixels with their neighbours, canvas and image are seen without as many; an image may have fewer.
+fn least_scale(grids: &[Grid], size: Size, tile: Size, overlap: u32, enlarge_most: bool, precision: Precision) -> Grid {
+    let (width, height) = (i64::from(size.width) - i64::from(overlap), i64::from(size.height) - i64::from(overlap));
     let scale = |grid: &Grid| {
-        let canvas = grid.canvas(tile);
+        let canvas = grid.canvas(Size::new(tile.width - overlap, tile.height - overlap));
         match precision {
-            Precision::F64 => {
-                (f64::from(canvas.width) / f64::from(size.width)).min(f64::from(canvas.height) / f64::from(size.height))
-            }
-            Precision::F32 => {
-                f64::from((canvas.width as f32 / size.width as f32).min(canvas.height as f32 / size.height as f32))
-            }
+            Precision::F64 => (f64::from(canvas.width) / width as f64).min(f64::from(canvas.height) / height as f64),
+            Precision::F32 => f64::from((canvas.width as f32 / width as f32).min(canvas.height as f32 / height as f32)),
         }
     };
     let mut best = (Grid::SINGLE, f64::NAN);

@@ -95,6 +95,15 @@ impl Scale {
     }
 }
 
+/// Phi-3.5's `HD_transform`, without its padding.
+pub(super) fn long_tiles(size: Size, edge: u32, max: u32) -> (i64, i64) {
+    let ratio = f64::from(size.longest()) / f64::from(size.shortest());
+    let fits = |&tiles: &u32| f64::from(tiles) * (f64::from(tiles) / ratio).ceil() <= f64::from(max);
+    let long = (1..=max).take_while(fits).last().unwrap_or(1) * edge;
+    let short = (f64::from(long) / ratio) as i64;
+    if size.width < size.height { (short, long.into()) } else { (long.into(), short) }
+}
+
 /// As large as fits into `to`, where a `tile` is given without enlarging a side beyond it.
 ///
 /// Scales to a canvas's own side have `precision`, those to another side are doubles (Llama 4 mixes tensors and numbers).

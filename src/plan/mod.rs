@@ -11,11 +11,11 @@ mod tokens;
 use arrayvec::ArrayVec;
 
 pub use boxes::{Affine, Units};
-use chain::Chain;
 pub use chain::Stage;
+use chain::{Chain, Cut};
 
 use crate::error::Result;
-use crate::geometry::{Grid, Size, py_round};
+use crate::geometry::{Grid, Point, Size, py_round};
 use crate::recipe::{Crops, Recipe, Role, ViewOrder, ViewSpec, When};
 
 /// Most stages from an image to a view's canvas.
@@ -30,8 +30,10 @@ pub struct View {
     pub stages: ArrayVec<Stage, MAX_STAGES>,
     /// Tiles that the canvas is cut into.
     pub tiles: Grid,
-    /// Size of a tile; the canvas is exactly the grid of them.
+    /// Size of a tile; the canvas is exactly the grid of them, less what neighbours share.
     pub tile: Size,
+    /// Pixels that neighbouring tiles share.
+    pub overlap: u32,
     /// Patches in a tile.
     pub patches: Grid,
     /// Rows and columns of the language model's tokens over the whole view, newlines excluded.
@@ -45,7 +47,14 @@ pub struct View {
 impl View {
     /// The canvas's size.
     pub fn canvas(&self) -> Size {
-        self.tiles.canvas(self.tile)
+        self.tiles.overlapping_canvas(self.tile, self.overlap)
+    }
+
+    /// Where a tile's upper left corner lies on the canvas; tiles count row by row.
+    pub fn tile_corner(&self, tile: u64) -> Point {
+        let (row, col) = (tile / u64::from(self.tiles.cols), tile % u64::from(self.tiles.cols));
+        let at = |index: u64, side: u32| (index * u64::from(side - self.overlap)) as i32;
+        Point { x: at(col, self.tile.width), y: at(row, self.tile.height) }
     }
 
     /// Patches of all tiles.
@@ -187,11 +196,14 @@ fn plan_view(recipe: &Recipe, spec: &ViewSpec, size: Size, mut chain: Chain<'_>)
     for step in &spec.steps {
         chain.apply(step)?;
     }
-    let (stages, tiles, tile) = chain.finish()?;
+    chain.sample(spec.sampling);
+    let (stages, Cut { tiles, tile, overlap }) = chain.finish()?;
     let patches = Grid { rows: tile.height / recipe.patches.size, cols: tile.width / recipe.patches.size };
-    let token_grid = tokens::grid(spec, recipe.tokens, tiles, patches, size);
+    let shown = stages[stages.len() - 1].shown_patches(recipe.patches.size);
+    let cut = tokens::Patches { tiles, of_tile: patches, shared: overlap / recipe.patches.size, shown };
+    let token_grid = tokens::grid(spec, recipe.tokens, cut, size);
     let separators = tokens::separators(spec, tiles, token_grid);
-    Ok(View { role: spec.role, stages, tiles, tile, patches, token_grid, separators, ends_row: false })
+    Ok(View { role: spec.role, stages, tiles, tile, overlap, patches, token_grid, separators, ends_row: false })
 }
 
 #[cfg(test)]

@@ -65,6 +65,14 @@ fn enlarged((mut w, mut h): (f64, f64), factor: f64, rule: Enlarge) -> (f64, f64
                 (w, h) = ((w * scale).trunc(), (h * scale).trunc());
             }
         }
+        Enlarge::Short if h < factor || w < factor => {
+            if h < w {
+                (w, h) = (py_round(factor / h * w), factor);
+            } else {
+                (w, h) = (factor, py_round(factor / w * h));
+            }
+        }
+        Enlarge::Short => (w, h) = (w.min(200.0 * h), h.min(200.0 * w)),
         Enlarge::Sides => {
             if h < factor {
                 (w, h) = (py_round(w * factor / h), factor);
@@ -140,6 +148,34 @@ pub(super) fn floor_patches(size: Size, patch: u32, merge: u32, max_tokens: u32)
         return Err(Error::PlannedSize { width, height, from_width: size.width, from_height: size.height });
     }
     Ok((width, height))
+}
+
+/// Nemotron: `round(side / patch + 0.5)` patches, then within the budget, then whole merged patches where that leaves room.
+pub(super) fn begun_patches(size: Size, patch: u32, merge: u32, min: u32, max: u32) -> (i64, i64) {
+    let (min, max, merge) = (i64::from(min), i64::from(max), i64::from(merge));
+    let begun = |side: u32| py_round(f64::from(side) / f64::from(patch) + 0.5);
+    let (mut rows, mut cols) = (begun(size.height), begun(size.width));
+    let factor = (max as f64 / (rows * cols)).sqrt().min(1.0);
+    (rows, cols) = ((factor * rows).floor(), (factor * cols).floor());
+    if max > min && rows * cols < min as f64 {
+        let factor = (min as f64 / (rows * cols)).sqrt();
+        (rows, cols) = ((factor * rows).ceil(), (factor * cols).ceil());
+    }
+    let (mut rows, mut cols) = (rows as i64, cols as i64);
+    let whole = |side: i64, other: i64| {
+        let rest = side % merge;
+        let more = side + merge - rest;
+        if rest == 0 {
+            side
+        } else if more * other <= max {
+            more
+        } else {
+            merge.max(side - rest)
+        }
+    };
+    rows = whole(rows, cols);
+    cols = whole(cols, rows);
+    (cols * i64::from(patch), rows * i64::from(patch))
 }
 
 /// GLM-5: a canvas of merged patches within a budget, and the image's size on it.

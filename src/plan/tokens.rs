@@ -1,17 +1,41 @@
 //! From patches to the language model's tokens.
 
-use super::View;
+use super::{Stage, View};
 use crate::geometry::{Grid, Size, trunc_round7};
-use crate::recipe::{Separators, Tokens, ViewSpec};
+use crate::recipe::{Separators, Tokens, Unpad, ViewSpec};
+
+/// The patches of a view.
+#[derive(Clone, Copy)]
+pub(super) struct Patches {
+    pub(super) tiles: Grid,
+    pub(super) of_tile: Grid,
+    /// Rows, or columns, that neighbouring tiles share.
+    pub(super) shared: u32,
+    /// Those that are not of padding alone.
+    pub(super) shown: Grid,
+}
 
 /// Rows and columns of tokens over a whole view.
-pub(super) fn grid(spec: &ViewSpec, tokens: Tokens, tiles: Grid, patches: Grid, image: Size) -> Grid {
+pub(super) fn grid(spec: &ViewSpec, tokens: Tokens, patches: Patches, image: Size) -> Grid {
+    let Patches { tiles, of_tile: patches, shared, shown } = patches;
     if let Some(count) = spec.resampled {
         return Grid { rows: tiles.cells() as u32, cols: count };
     }
     let tile = Grid { rows: patches.rows.div_ceil(tokens.downsample), cols: patches.cols.div_ceil(tokens.downsample) };
-    let whole = Grid { rows: tiles.rows * tile.rows, cols: tiles.cols * tile.cols };
-    let seen = if spec.unpad { unpad(whole, image) } else { whole };
+    let whole = if shared == 0 {
+        Grid { rows: tiles.rows * tile.rows, cols: tiles.cols * tile.cols }
+    } else {
+        // Tokens are of the canvas's patches, whichever tile they are encoded in.
+        let side = |count: u32, side: u32| (count * (side - shared) + shared).div_ceil(tokens.downsample);
+        Grid { rows: side(tiles.rows, patches.rows), cols: side(tiles.cols, patches.cols) }
+    };
+    let seen = match spec.unpad {
+        None => whole,
+        Some(Unpad::Aspect) => unpad(whole, image),
+        Some(Unpad::Patches) => {
+            Grid { rows: shown.rows.div_ceil(tokens.downsample), cols: shown.cols.div_ceil(tokens.downsample) }
+        }
+    };
     match spec.max_token_tiles {
         Some(most) => interpolated(seen, tile, most),
         None => seen,
@@ -58,7 +82,7 @@ fn interpolated(grid: Grid, tile: Grid, most: u32) -> Grid {
 /// DeepSeek-OCR's count of tokens that are not over padding: `int(tokens * (1 - (long - short) / long))` for a padded view.
 pub(super) fn valid(view: &View, image: Size) -> u64 {
     let tokens = view.token_grid.cells();
-    if view.tiles == Grid::SINGLE && view.stages.iter().any(super::Stage::pads) {
+    if view.tiles == Grid::SINGLE && view.stages.iter().any(Stage::pads) {
         let (long, short) = (f64::from(image.longest()), f64::from(image.shortest()));
         (tokens as f64 * (1.0 - (long - short) / long)) as u64
     } else {

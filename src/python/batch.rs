@@ -63,6 +63,10 @@ impl BatchLayout {
                     let values = values.iter().map(|&value| value as i32).collect();
                     dict.set_item(&array.key, PyArray1::from_vec(py, values).reshape(shape)?)?;
                 }
+                IntType::Float32 => {
+                    let values = values.iter().map(|&value| value as f32).collect();
+                    dict.set_item(&array.key, PyArray1::from_vec(py, values).reshape(shape)?)?;
+                }
                 IntType::Bool => {
                     let values = values.iter().map(|&value| value != 0).collect();
                     dict.set_item(&array.key, PyArray1::from_vec(py, values).reshape(shape)?)?;

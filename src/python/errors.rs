@@ -20,9 +20,11 @@ impl From<Error> for PyErr {
             | Error::Recipe { .. }
             | Error::Checkpoint(_)
             | Error::Filter { .. } => RecipeError::new_err(message),
-            Error::ImageSize { .. } | Error::PlannedSize { .. } | Error::Canvas { .. } | Error::AspectRatio { .. } => {
-                PlanError::new_err(message)
-            }
+            Error::ImageSize { .. }
+            | Error::PlannedSize { .. }
+            | Error::ThinSize { .. }
+            | Error::Canvas { .. }
+            | Error::AspectRatio { .. } => PlanError::new_err(message),
             Error::TooManyPixels { .. } | Error::Decode(_) => DecodeError::new_err(message),
             // With an error number Python chooses the subclass, such as FileNotFoundError.
             Error::File { path, errno: Some(errno), message } => PyOSError::new_err((errno, message, path)),

@@ -62,6 +62,12 @@ impl View {
         convert::size(py, self.0.tile)
     }
 
+    /// Pixels that neighbouring tiles share.
+    #[getter]
+    fn overlap(&self) -> u32 {
+        self.0.overlap
+    }
+
     /// (rows, cols) of patches in a tile.
     #[getter]
     fn patches<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

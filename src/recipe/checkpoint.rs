@@ -28,6 +28,8 @@ pub(super) struct Checkpoint {
     defaults: Table,
     /// Keys that must have these values, or be absent, for the recipe to be exact.
     fixed: Table,
+    /// Keys that must not have these values: of those the reference makes something of its own.
+    refused: BTreeMap<String, Vec<Value>>,
     /// Pairs of keys that must agree where both are there.
     equal: Vec<[String; 2]>,
     /// Keys of each parameter, in order of precedence.
@@ -67,6 +69,13 @@ pub(super) fn resolve(files: &[Json]) -> Result<Recipe> {
             && !same(value, expected)
         {
             return Err(Error::Checkpoint(format!("{key}={value} is not what recipe {name:?} does ({expected})")));
+        }
+    }
+    for (key, values) in &checkpoint.refused {
+        if let Some(value) = config.get(key)
+            && values.iter().any(|refused| same(value, refused))
+        {
+            return Err(Error::Checkpoint(format!("{key}={value} is not followed by recipe {name:?}")));
         }
     }
     for key in &checkpoint.absent {
@@ -132,7 +141,7 @@ fn parameters(name: &str, entry: &Entry, checkpoint: &Checkpoint, config: &Confi
         };
         let refused = || Error::Checkpoint(format!("{key}={value} cannot be followed by recipe {name:?}"));
         let value = match param {
-            "filter" => filter(value).ok_or_else(refused)?,
+            "filter" | "global_filter" => filter(value).ok_or_else(refused)?,
             "convert" if value == &Json::Bool(true) => continue,
             "convert" => Value::String("none".into()),
             _ => coerce(default, &to_toml(value).ok_or_else(refused)?).ok_or_else(refused)?,
@@ -262,6 +271,8 @@ mod tests {
         assert!(message(unresized).contains("do_resize=false"));
         let squashed = json!({"image_processor_type": "CLIPImageProcessor", "size": {"height": 336, "width": 336}});
         assert!(message(squashed).contains("size.height=336"));
+        let floored = json!({"image_processor_type": "Gemma4ImageProcessor", "resample": 0});
+        assert!(message(floored).contains("resample=0"));
         let unsaid = json!({"image_processor_type": "GotOcr2ImageProcessor"});
         assert!(message(unsaid).contains("GotOcr2ImageProcessor"));
     }

@@ -16,7 +16,8 @@ pub(crate) use validate::smart_budget;
 pub use spec::{
     Align, Backend, Boxes, Clamp, Convention, Convert, Crops, Enlarge, Fill, Filter, Frame, InsideRounding, IntType,
     LongestRounding, NamedFill, NamedTarget, NormalizeOrder, OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels,
-    Precision, Role, Search, Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, ViewOrder, ViewSpec, When,
+    Precision, Role, Sampled, Sampling, Search, Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, Unpad,
+    ViewOrder, ViewSpec, When,
 };
 
 use crate::error::{Error, Result};

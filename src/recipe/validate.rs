@@ -1,7 +1,9 @@
 //! What a recipe must hold for its plans to make sense, whatever its overrides. Messages name the value.
 
 use super::Body;
-use super::spec::{Crops, Filter, OutputKind, Search, Step, Target, TileSize, Tiles, ViewSpec, When};
+use super::spec::{
+    Crops, Filter, NormalizeOrder, OutputKind, Sampled, Sampling, Search, Step, Target, TileSize, Tiles, ViewSpec, When,
+};
 use crate::geometry::{Grid, Size};
 
 /// No side of a tile, canvas or crop is larger.
@@ -15,6 +17,7 @@ pub(super) fn check(body: &mut Body) -> Check {
     numbers(body)?;
     let patches = body.patches;
     let align = u64::from(patches.size) * u64::from(patches.merge);
+    let order = body.pixels.order;
     let mut grid = false;
     for view in &mut body.views {
         if let Some(tiles) = &mut view.tiles {
@@ -24,7 +27,7 @@ pub(super) fn check(body: &mut Body) -> Check {
         for step in view.before.iter().chain(&view.steps) {
             check_step(step, grid, patches.size, align)?;
         }
-        check_view(view)?;
+        check_view(view, order)?;
     }
     if body.views.is_empty() {
         return Err("has no views".into());
@@ -60,8 +63,28 @@ fn numbers(body: &Body) -> Check {
     range("tokens.downsample", body.tokens.downsample.into(), 1, 1024)
 }
 
-fn check_view(view: &ViewSpec) -> Check {
-    if view.unpad && view.tiles.is_none() {
+fn check_view(view: &ViewSpec, order: NormalizeOrder) -> Check {
+    if let Some(Sampling { of, filter, antialias, corners }) = view.sampling {
+        if corners && (antialias || filter != Filter::Bilinear) {
+            return Err("only a bilinear filter without antialiasing weighs corners".into());
+        }
+        if !matches!(filter, Filter::Bilinear | Filter::Bicubic) {
+            return Err(format!("filter {filter:?} does not resize floats; bilinear and bicubic do").to_lowercase());
+        }
+        if matches!(
+            view.steps.last(),
+            None | Some(Step::Pad { .. } | Step::CenterCrop { .. } | Step::SquareThin { .. })
+        ) {
+            return Err("a view that is resized in floating point must end in a resize".into());
+        }
+        if of != Sampled::Bytes && view.tiles.as_ref().is_some_and(|tiles| tiles.overlap > 0) {
+            return Err("tiles that overlap cannot be resized as floats".into());
+        }
+        if of != Sampled::Bytes && order == NormalizeOrder::BFloat16 {
+            return Err("what is normalised in bfloat16 cannot be resized as floats".into());
+        }
+    }
+    if view.unpad.is_some() && view.tiles.is_none() {
         return Err("a view without tiles cannot be unpadded".into());
     }
     match view.crops {
@@ -98,6 +121,17 @@ fn check_tiles(tiles: &mut Tiles, patch: u32) -> Check {
             Size::new(1, 1)
         }
     };
+    let overlap = tiles.overlap;
+    if overlap > 0 {
+        let even = overlap.is_multiple_of(2 * patch);
+        let searched = matches!((tiles.size, &tiles.search), (TileSize::Fixed(_), Search::Scale { .. }));
+        if !even || !searched || 2 * overlap > tile.shortest() {
+            return Err(format!(
+                "tiles of {}x{} cannot overlap by {overlap} pixels: that must be whole patches of {patch} on either side, at most half a tile",
+                tile.width, tile.height
+            ));
+        }
+    }
     let most = |min: u32, max: u32| {
         if min < 1 || min > max || max > MAX_TILES {
             return Err(format!("min_tiles {min} and max_tiles {max} must satisfy 1 <= min <= max <= {MAX_TILES}"));
@@ -105,7 +139,7 @@ fn check_tiles(tiles: &mut Tiles, patch: u32) -> Check {
         Ok(())
     };
     match &mut tiles.search {
-        Search::Ratio { min, max, max_side, grids } => {
+        Search::Ratio { min, max, max_side, grids, .. } => {
             most(*min, *max)?;
             *grids = grids_between(*min, *max);
             grids.retain(|grid| grid.rows.max(grid.cols) <= *max_side);
@@ -186,6 +220,14 @@ fn check_step(step: &Step, has_tiles: bool, patch: u32, align: u64) -> Check {
         Step::CeilCanvas { min_tokens, max_tokens } => {
             range("max_image_tokens", max_tokens, 1, 1 << 24)?;
             range("min_image_tokens", min_tokens, 0, 1 << 24)
+        }
+        Step::LongTiles { edge, max } => {
+            check_size("tile", Size::new(edge, edge), patch)?;
+            range("max_tiles", max.into(), 1, MAX_TILES.into())
+        }
+        Step::BegunPatches { min_patches, max_patches } => {
+            range("max_num_patches", max_patches.into(), 1, 1 << 24)?;
+            range("min_num_patches", min_patches.into(), 0, max_patches.into())
         }
         Step::Naflex { max_patches } => range("max_num_patches", max_patches.into(), 1, 1 << 24),
         Step::Smart { min_pixels, max_pixels, min_tokens, max_tokens, frames, max_ratio, .. } => {

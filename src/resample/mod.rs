@@ -4,6 +4,7 @@
 //! to bytes between the passes, so the order shows in the result.
 
 mod filter;
+mod floats;
 mod kernels;
 mod nearest;
 mod passes;
@@ -12,6 +13,7 @@ mod weights;
 
 use std::str::FromStr;
 
+pub use floats::{FloatResampler, FloatScratch, Table, identity};
 pub use kernels::Level;
 pub use resampler::{Resampler, RowSink, Scratch, Window};
 pub use weights::AxisWeights;
@@ -50,11 +52,19 @@ pub struct Arithmetic {
     pub backend: Backend,
     /// Pillow's order of passes.
     pub pass_order: PassOrder,
+    /// Whether the image lies on its side meanwhile: rows are columns to the rule of passes.
+    pub transposed: bool,
 }
 
 impl Arithmetic {
     /// The names that parse.
     pub const NAMES: &'static str = "pillow, pillow-13, pillow-12, pillow-11, torch";
+
+    /// Whether a resize goes over the columns first.
+    fn vertical_first(self, from: Size, to: Size) -> bool {
+        let first = |from, to| self.backend == Backend::Pillow && self.pass_order.vertical_first(from, to);
+        if self.transposed { !first(from.transposed(), to.transposed()) } else { first(from, to) }
+    }
 }
 
 impl FromStr for Arithmetic {
@@ -74,6 +84,6 @@ impl FromStr for Arithmetic {
             "pillow-11" => PassOrder::Pillow11,
             _ => return Err(Error::Argument(format!("arithmetic must be one of {}, got {name:?}", Self::NAMES))),
         };
-        Ok(Self { backend, pass_order })
+        Ok(Self { backend, pass_order, transposed: false })
     }
 }

@@ -8,7 +8,7 @@ use super::passes::{self, AxisKey};
 use super::{Arithmetic, nearest};
 use crate::error::Result;
 use crate::geometry::Size;
-use crate::recipe::{Backend, Filter};
+use crate::recipe::Filter;
 use crate::source::{Interleaving, PixelView};
 
 /// The part of the resized image that is wanted.
@@ -98,7 +98,7 @@ impl<'a> Resampler<'a> {
             let horizontal =
                 || passes::horizontal(&AxisKey::new(level, filter, backend, size.width, to.width, columns), from);
             let vertical = || passes::vertical(&AxisKey::new(level, filter, backend, size.height, to.height, rows));
-            let vertical_first = backend == Backend::Pillow && arithmetic.pass_order.vertical_first(size, to);
+            let vertical_first = arithmetic.vertical_first(size, to);
             match (size.width != to.width, size.height != to.height) {
                 (true, false) => Passes::Horizontal(horizontal()?),
                 (false, _) => Passes::Vertical(vertical()?),
@@ -223,6 +223,7 @@ impl<'a> Resampler<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Backend;
     use crate::source::{AlphaRule, Strides};
     use proptest::prelude::*;
 

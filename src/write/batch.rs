@@ -67,6 +67,9 @@ impl BatchLayout {
                 OutputKind::FlatPatches => batch.flat(spec)?,
                 OutputKind::StripPatches => batch.strip(spec),
                 OutputKind::PixelMask => batch.pixel_mask(spec)?,
+                OutputKind::TokenPatches => batch.token_patches(spec),
+                OutputKind::TokenGrids => batch.token_grids(spec),
+                OutputKind::TilePatchMask => batch.tile_patch_mask(spec)?,
                 OutputKind::RowEnds => batch.row_ends(spec),
                 _ => batch.integers(spec)?,
             }

@@ -8,7 +8,7 @@ use super::tensors::{IntArray, Tensor, num_tiles, placement, takes};
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Size};
 use crate::plan::{Plan, View};
-use crate::recipe::{OutputKind, OutputSpec, Per, Recipe};
+use crate::recipe::{OutputKind, OutputSpec, Per, Recipe, Role};
 
 /// How the tiles of an output lie in its tensor.
 struct TileLayout {
@@ -24,7 +24,7 @@ struct TileLayout {
 
 impl TileLayout {
     fn new(spec: &OutputSpec, samples: &Samples, counts: Vec<usize>, canvas: Size) -> Self {
-        let most = counts.iter().copied().max().unwrap_or(0).max(spec.length as usize);
+        let most = counts.iter().copied().max().unwrap_or(0).max((spec.length + spec.plus) as usize);
         let room = |count: usize| if spec.nested { most } else { count };
         // Tiles from one sample to the next, where samples have a row each.
         let row = samples.ranges().map(|images| counts[images].iter().copied().map(room).sum()).max().unwrap_or(0);
@@ -153,6 +153,40 @@ impl Hf<'_> {
             }
         }
         shape.extend([tiles.canvas.height as usize, width]);
+        self.push_integers(spec, shape, values);
+        Ok(())
+    }
+
+    /// `[tiles, rows, columns]` of patches, with dimensions as of tiles.
+    pub(super) fn tile_patch_mask(&mut self, spec: &OutputSpec) -> Result<()> {
+        let Some(tiles) = self.tile_layout(spec)? else { return Ok(()) };
+        let size = self.recipe.patches.size;
+        let (rows, cols) = ((tiles.canvas.height / size) as usize, (tiles.canvas.width / size) as usize);
+        let mut shape = tiles.shape;
+        shape.extend([rows, cols]);
+        let mut values = vec![1; shape.iter().product()];
+        for (image, start) in tiles.starts.into_iter().enumerate() {
+            let mut next = start;
+            for index in self.views(spec, image) {
+                let view = &self.plans[image].views[index];
+                let shown = view.stages[view.stages.len() - 1].shown_patches(size);
+                let tiles = next..next + view.tiles.cells() as usize;
+                next = tiles.end;
+                if view.role != Role::Tile {
+                    continue;
+                }
+                for (cell, tile) in tiles.enumerate() {
+                    let cell = cell as u32;
+                    let (top, left) =
+                        (cell / view.tiles.cols * view.patches.rows, cell % view.tiles.cols * view.patches.cols);
+                    for (row, mask) in values[tile * rows * cols..][..rows * cols].chunks_exact_mut(cols).enumerate() {
+                        let hidden = top + row as u32 >= shown.rows;
+                        let from = if hidden { 0 } else { shown.cols.saturating_sub(left) as usize };
+                        mask.iter_mut().skip(from).for_each(|patch| *patch = 0);
+                    }
+                }
+            }
+        }
         self.push_integers(spec, shape, values);
         Ok(())
     }

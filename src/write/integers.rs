@@ -23,6 +23,32 @@ impl Hf<'_> {
         }
     }
 
+    /// `[images, 2 * views]`.
+    pub(super) fn token_grids(&mut self, spec: &OutputSpec) {
+        let mut values = Vec::new();
+        for plan in self.plans {
+            for view in plan.views.iter().filter(|view| takes(spec, view)) {
+                values.extend([i64::from(view.token_grid.rows), i64::from(view.token_grid.cols)]);
+            }
+        }
+        self.push_integers(spec, vec![self.plans.len(), values.len() / self.plans.len()], values);
+    }
+
+    /// `[tokens, downsample * downsample]`.
+    pub(super) fn token_patches(&mut self, spec: &OutputSpec) {
+        let side = self.recipe.tokens.downsample;
+        let mut values = Vec::new();
+        let mut first = 0;
+        for plan in self.plans {
+            for view in plan.views.iter().filter(|view| takes(spec, view)) {
+                pool(view, self.recipe.patches.size, side, first, &mut values);
+                first += view.num_patches() as i64;
+            }
+        }
+        let pooled = (side * side) as usize;
+        self.push_integers(spec, vec![values.len() / pooled, pooled], values);
+    }
+
     /// One entry for each image, or for each tile.
     pub(super) fn integers(&mut self, spec: &OutputSpec) -> Result<()> {
         let length = self.recipe.length(spec) as usize;
@@ -90,6 +116,37 @@ fn mask(used: u64, length: usize) -> impl Iterator<Item = i64> {
     (0..length as u64).map(move |index| i64::from(index < used))
 }
 
+/// The patches of each token of a view, whose first patch is `first`. A canvas that is not whole tokens has a margin around it,
+/// the smaller half before.
+fn pool(view: &View, patch: u32, side: u32, first: i64, values: &mut Vec<i64>) {
+    let shared = view.overlap / patch;
+    let Grid { rows, cols } = view.patches;
+    // Along one axis: the tile that gives a patch of the canvas, and the patch's place in it.
+    let along = |at: i64, tiles: u32, of_tile: u32| -> Option<(i64, i64)> {
+        let (step, tiles) = (i64::from(of_tile - shared), i64::from(tiles));
+        let canvas = tiles * step + i64::from(shared);
+        let tile = ((at - i64::from(shared / 2)).div_euclid(step)).clamp(0, tiles - 1);
+        (0..canvas).contains(&at).then_some((tile, at - tile * step))
+    };
+    let margin = |tokens: u32, tiles: u32, of_tile: u32| (tokens * side - (tiles * (of_tile - shared) + shared)) / 2;
+    let top = i64::from(margin(view.token_grid.rows, view.tiles.rows, rows));
+    let left = i64::from(margin(view.token_grid.cols, view.tiles.cols, cols));
+    let patch_at = |y: i64, x: i64| {
+        let (tile_row, row) = along(y, view.tiles.rows, rows)?;
+        let (tile_col, col) = along(x, view.tiles.cols, cols)?;
+        let tile = tile_row * i64::from(view.tiles.cols) + tile_col;
+        Some(first + (tile * i64::from(rows) + row) * i64::from(cols) + col)
+    };
+    for row in 0..view.token_grid.rows {
+        for col in 0..view.token_grid.cols {
+            for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
+                let (y, x) = (i64::from(row * side + y) - top, i64::from(col * side + x) - left);
+                values.push(patch_at(y, x).unwrap_or(-1));
+            }
+        }
+    }
+}
+
 /// What an array of integers says of an image, or of a tile of a view of it.
 fn entry(
     spec: &OutputSpec,
@@ -125,6 +182,7 @@ fn entry(
             let used = (0..patches.cells() as i64).flat_map(|index| [index % cols, index / cols]);
             values.extend(used.chain(std::iter::repeat(-1)).take(length * 2));
         }
+        OutputKind::NumTokens => values.push(plan.num_tokens as i64),
         OutputKind::NumVisualTokens => values.push(plan.num_visual_tokens as i64),
         OutputKind::Tiles
         | OutputKind::ChannelPatches
@@ -134,6 +192,9 @@ fn entry(
         | OutputKind::RowEnds
         | OutputKind::NumImages
         | OutputKind::MostTiles
+        | OutputKind::TilePatchMask
+        | OutputKind::TokenPatches
+        | OutputKind::TokenGrids
         | OutputKind::PixelMask => {
             return Err(Error::Argument(format!("{:?} has no integers of each image", spec.key)));
         }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod element;
+mod floats;
 mod hf;
 mod integers;
 mod kernels;
@@ -13,6 +14,7 @@ mod tensors;
 mod writer;
 
 pub use element::{DType, Element};
+pub use floats::{FloatWriter, normalised};
 pub use layout::{Cells, Layout, Placement};
 pub use normalize::Values;
 pub use sink::Sink;

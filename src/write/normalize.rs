@@ -24,7 +24,7 @@ impl<T: Element> Values<T> {
     /// As [`Self::new`], with the vectors of a level of this machine.
     pub(super) fn at_level(level: Level, pixels: &Pixels, backend: Backend) -> Self {
         let exact: [[f32; 256]; 3] =
-            std::array::from_fn(|channel| std::array::from_fn(|byte| normalise(pixels, backend, channel, byte as u8)));
+            std::array::from_fn(|channel| std::array::from_fn(|byte| normalise(pixels, backend, channel, byte as f32)));
         let table = exact.map(|channel| std::array::from_fn(|byte| T::new(byte as u8, channel[byte])));
         let form = match T::DTYPE {
             DType::UInt8 => Some(Form::IDENTITY),
@@ -39,9 +39,9 @@ impl<T: Element> Values<T> {
     }
 }
 
-fn normalise(pixels: &Pixels, backend: Backend, channel: usize, byte: u8) -> f32 {
+/// What a value of 0 to 255, or a little beyond, becomes.
+pub(super) fn normalise(pixels: &Pixels, backend: Backend, channel: usize, x: f32) -> f32 {
     let (mean, std, rescale) = (pixels.mean[channel], pixels.std[channel], pixels.rescale);
-    let x = f32::from(byte);
     let standard = |value: f32| (value - mean as f32) / std as f32;
     match (pixels.order, backend, pixels.do_rescale, pixels.do_normalize) {
         // torchvision ToTensor divides in f32.
@@ -56,8 +56,8 @@ fn normalise(pixels: &Pixels, backend: Backend, channel: usize, byte: u8) -> f32
             x * rescale as f32
         }
         // transformers' PIL backend rescales in f64, then goes on in f32.
-        (NormalizeOrder::Backend, Backend::Pillow, true, true) => standard((f64::from(byte) * rescale) as f32),
-        (NormalizeOrder::Backend, Backend::Pillow, true, false) => (f64::from(byte) * rescale) as f32,
+        (NormalizeOrder::Backend, Backend::Pillow, true, true) => standard((f64::from(x) * rescale) as f32),
+        (NormalizeOrder::Backend, Backend::Pillow, true, false) => (f64::from(x) * rescale) as f32,
         // Each operation of a bfloat16 tensor rounds to it; Python floats and a mean's tensor come as its type.
         (NormalizeOrder::BFloat16, _, true, true) => {
             let low = |value: f32| bf16::from_f32(value).to_f32();

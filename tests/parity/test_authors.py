@@ -12,6 +12,7 @@ import vlmres
 from tests.compare import assert_equal_batches
 from tests.images import KINDS, REAL, image, pixels, random_sizes, real
 from tests.reference import authors, authors_vl
+from vlmres.verify import references as hf
 
 ARITHMETICS = get_args(authors.Arithmetic)
 
@@ -91,10 +92,21 @@ def test_deepseek_ocr_drops_transparency() -> None:
     assert_equal_batches(vlmres.Processor("deepseek-ocr-gundam")(array).torch(), expected, "numpy")
 
 
+@pytest.mark.skipif(not hf.rounds_as_known(), reason="torch's floats round otherwise")
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+def test_phi_3_5(arithmetic: authors.Arithmetic) -> None:
+    proc = vlmres.Processor("phi-3.5-vision", arithmetic=arithmetic)
+    for size in [(1, 1), (336, 336), (640, 480), (480, 641), (2000, 300), (20, 1000), (1344, 1344), (401, 300)]:
+        expected = authors_vl.phi3_v([image(*size)], arithmetic)
+        assert_equal_batches(proc(image(*size)).torch(), expected, f"{size} {arithmetic}")
+        assert proc.plan(size).num_tokens == int(expected["num_img_tokens"])
+
+
 SIMPLE: dict[str, Callable[[list[Image.Image], authors.Arithmetic], Any]] = {
     "deepseek-vl2": authors_vl.deepseek_vl2,
     "nvlm-d": authors_vl.nvlm_d,
     "kimi-vl": authors_vl.kimi_vl,
+    "ovis2.5": authors_vl.ovis2_5,
 }
 
 
@@ -115,6 +127,10 @@ def test_tokens_of_others() -> None:
         assert vlmres.plan(size, "nvlm-d").num_tokens == 257 * views + 2, size
         plan = vlmres.plan(size, "kimi-vl")
         assert plan.num_tokens == math.prod(plan.grid) // 4, size
+        width, height = authors_vl.ovis2_5_size(*size, 448**2, 1344 * 1792)
+        plan = vlmres.plan(size, "ovis2.5")
+        assert plan.views[0].canvas == (width, height), size
+        assert plan.num_tokens == width * height // 1024 + 2, size
 
 
 NATIVE_SIZES = [

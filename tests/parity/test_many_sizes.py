@@ -148,6 +148,24 @@ FAMILIES: dict[str, Family] = {
         ratio=200,
     ),
     "mllama": Family({"tile_size": 56}, transformers("mllama", size=sides(56))),
+    "molmo2": Family({"max_tiles": 5}, transformers("molmo2", max_crops=5), random=40),
+    "nemotron-omni": Family(
+        {"min_patches": 16, "max_patches": 300},
+        transformers("nemotron-omni", min_num_patches=16, max_num_patches=300),
+        ratio=250,
+    ),
+    "phi-4": Family({"max_tiles": 6}, transformers("phi-4", dynamic_hd=6), ratio=40, random=12),
+    "phi-3.5-vision": Family(
+        {"max_tiles": 4},
+        lambda arithmetic: partial(authors_vl.phi3_v, arithmetic=arithmetic, most=4),
+        ratio=80,
+        random=12,
+    ),
+    "ovis2.5": Family(
+        {"min_pixels": 4096, "max_pixels": 102400},
+        lambda arithmetic: partial(authors_vl.ovis2_5, arithmetic=arithmetic, low=4096, high=102400),
+        ratio=90,
+    ),
     "ovis2": Family({"image_size": 56}, transformers("ovis2", size=sides(56))),
     "paddleocr-vl": Family(
         {"min_pixels": 3136, "max_pixels": 100352},
@@ -210,9 +228,11 @@ def sizes(family: Family) -> list[Size]:
     return list(found)
 
 
+FLOATS = {"phi-3.5-vision", *(name for name, reference in hf.REFERENCES.items() if reference.floats)}
 CASES = [
     (name, arithmetic)
     for name in FAMILIES
+    if hf.rounds_as_known() or name not in FLOATS
     for arithmetic in (hf.REFERENCES[name].backends if name in hf.REFERENCES else get_args(authors.Arithmetic))
 ]
 

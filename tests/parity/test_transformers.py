@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import vlmres
@@ -61,6 +62,9 @@ FAMILY_SIZES = {
     "minicpm-v-4.6": [(448, 449), (896, 896), (1344, 448), (3000, 50), (50, 3100), (1500, 1500)],
     "minimax-m3-vl": [(672, 672), (14, 1000)],
     "mllama": [(560, 560), (561, 560), (1120, 560), (560, 1121), (1680, 200), (3, 1700), (1120, 1120), (900, 900)],
+    "molmo2": [(112, 112), (112, 500), (378, 378), (379, 378), (644, 644), (1176, 645), (3000, 300), (113, 90)],
+    "nemotron-omni": [(512, 512), (511, 513), (80, 64), (4000, 3000), (300, 20), (16, 1000)],
+    "phi-4": [(448, 896), (449, 896), (450, 300), (2688, 2688), (2689, 2688), (5000, 900), (44, 1800)],
     "ovis2": [(448, 448), (449, 448), (1000, 500), (500, 1000), (900, 900), (1345, 1345), (2000, 100)],
     "paddleocr-vl": [(27, 27), (14, 1000), (392, 392), (200, 1), (1, 200)],
     "pixtral": [(1024, 1024), (1025, 1024), (1040, 700), (16, 16), (1500, 1000)],
@@ -291,6 +295,21 @@ def test_token_counts(recipe: str) -> None:
     assert vlmres.plan_many(sizes, recipe).num_tokens.tolist() == expected
 
 
+@pytest.mark.skipif(not hf.rounds_as_known(), reason="torch's floats round otherwise")
+def test_molmo2_with_one_thread() -> None:
+    """torch has another kernel then, and ties round to other bytes."""
+    sizes, threads = [(700, 700), (699, 700), (641, 480), (1, 1)], torch.get_num_threads()
+    several = vlmres.Processor("molmo2")([image(*size, "smooth") for size in sizes]).torch()
+    try:
+        torch.set_num_threads(1)
+        expected = hf.processor("molmo2", "torch")([image(*size, "smooth") for size in sizes], return_tensors="pt")
+    finally:
+        torch.set_num_threads(threads)
+    one = vlmres.Processor(vlmres.Recipe.load("molmo2", one_thread=True))
+    assert_equal_batches(one([image(*size, "smooth") for size in sizes]).torch(), expected, "one thread")
+    assert not several["pixel_values"].equal(expected["pixel_values"])
+
+
 TAGS = {
     name: f"<{name}>"
     for name in (
@@ -322,6 +341,8 @@ WRITTEN: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
     ("minicpm-v-4.6", "minicpmv4_6", "MiniCPMV4_6Processor", {"slice_mode": True, **TAGS}, {"image_token_divisor": 16}),
     ("mllama", "mllama", "MllamaProcessor", TAGS, {}),
     ("ovis2", "ovis2", "Ovis2Processor", {"image_seq_length": 256}, {}),
+    ("nemotron-omni", "nemotron_h_omni", "NemotronH_Omni_Reasoning_V3Processor", TAGS, {}),
+    ("phi-4", "phi4_multimodal", "Phi4MultimodalProcessor", TAGS, {}),
     (
         "step3",
         "step3p7",

@@ -1,4 +1,7 @@
-"""Further restatements of authors' code: DeepSeek-VL2, NVLM-D and Kimi-VL. Nothing here calls vlmres."""
+"""Further restatements of authors' code: DeepSeek-VL2, NVLM-D, Kimi-VL, Phi-3.5-vision and Ovis2.5.
+
+Nothing here calls vlmres.
+"""
 
 import math
 from typing import Any
@@ -6,6 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 from torchvision import transforms
+from torchvision.transforms.v2 import functional
 
 from tests.reference.authors import GRAY, Arithmetic, Resize, closest_grid, pillow_resize, torch_resize
 
@@ -38,6 +42,15 @@ def _padded(image: Image.Image, size: Size, resize: Resize) -> Image.Image:
     offset = (round((size[0] - content[0]) * 0.5), round((size[1] - content[1]) * 0.5))
     canvas.paste(resize(image, content), offset)
     return canvas
+
+
+def _bilinear(image: Image.Image, size: Size, arithmetic: Arithmetic) -> Image.Image:
+    if arithmetic == "pillow":
+        return image.resize(size, Image.Resampling.BILINEAR)
+    tensor = functional.pil_to_tensor(image)
+    mode = functional.InterpolationMode.BILINEAR
+    resized = functional.resize(tensor, [size[1], size[0]], interpolation=mode, antialias=True)
+    return Image.fromarray(resized.permute(1, 2, 0).contiguous().numpy())
 
 
 def _tiles(image: Image.Image, side: int) -> list[Image.Image]:
@@ -106,3 +119,74 @@ def kimi_vl(images: list[Image.Image], arithmetic: Arithmetic, limit: int = 4096
         patches.append(values.permute(1, 3, 0, 2, 4).reshape(-1, 3, 14, 14))
         grids.append([canvas.height // 14, canvas.width // 14])
     return {"pixel_values": torch.cat(patches), "image_grid_hws": torch.tensor(grids)}
+
+
+def phi3_v(images: list[Image.Image], arithmetic: Arithmetic, most: int = 16) -> dict[str, torch.Tensor]:
+    """Phi-3.5-vision: the canvas of tiles, and all of it once more, interpolated after it is normalised."""
+    side = 336
+    normalise = _normalise((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+    rows, sizes, counts = [], [], []
+    for image in images:
+        upright = image.height > image.width
+        lying = image.transpose(Image.Transpose.TRANSPOSE) if upright else image
+        ratio = lying.width / lying.height
+        scale = 1
+        while scale * math.ceil(scale / ratio) <= most:
+            scale += 1
+        width = (scale - 1) * side
+        lying = _bilinear(lying, (width, int(width / ratio)), arithmetic)
+        height = math.ceil(lying.height / side) * side
+        canvas = Image.new("RGB", (width, height), (255, 255, 255))
+        canvas.paste(lying, (0, (height - lying.height) // 2))
+        canvas = canvas.transpose(Image.Transpose.TRANSPOSE) if upright else canvas
+        values = normalise(canvas)
+        whole = torch.nn.functional.interpolate(values[None], size=(side, side), mode="bicubic")
+        tiles = [normalise(tile) for tile in _tiles(canvas, side)]
+        zeros = torch.zeros(most - len(tiles), 3, side, side)
+        rows.append(torch.cat([whole, torch.stack(tiles), zeros]))
+        sizes.append([canvas.height, canvas.width])
+        counts.append((len(tiles) + 1) * 144 + 1 + (canvas.height // side + 1) * 12)
+    return {
+        "pixel_values": torch.stack(rows),
+        "image_sizes": torch.tensor(sizes),
+        "num_img_tokens": torch.tensor(counts),
+    }
+
+
+def ovis2_5_size(width: int, height: int, low: int, high: int, factor: int = 32) -> Size:
+    """Ovis2.5's smart_resize."""
+    if min(width, height) < factor:
+        if height < width:
+            width, height = round(factor / height * width), factor
+        else:
+            width, height = factor, round(factor / width * height)
+    elif max(width, height) / min(width, height) > 200:
+        width, height = min(width, 200 * height), min(height, 200 * width)
+    columns, rows = round(width / factor), round(height / factor)
+    if columns * rows * factor**2 > high:
+        beta = math.sqrt(height * width / high)
+        columns, rows = math.floor(width / beta / factor), math.floor(height / beta / factor)
+    elif columns * rows * factor**2 < low:
+        beta = math.sqrt(low / (height * width))
+        columns, rows = math.ceil(width * beta / factor), math.ceil(height * beta / factor)
+    return columns * factor, rows * factor
+
+
+def ovis2_5(
+    images: list[Image.Image], arithmetic: Arithmetic, low: int = 448**2, high: int = 1344 * 1792
+) -> dict[str, torch.Tensor]:
+    """SigLIP's processor asked for a size, then Qwen2-VL's order of patches."""
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+    from transformers.models.siglip.image_processing_siglip import SiglipImageProcessor
+
+    cls: Any = SiglipImageProcessorPil if arithmetic == "pillow" else SiglipImageProcessor
+    processor = cls(resample=2, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    patches, grids = [], []
+    for image in images:
+        width, height = ovis2_5_size(*image.size, low, high)
+        size = {"height": height, "width": width}
+        values = processor(image.convert("RGB"), size=size, return_tensors="pt")["pixel_values"][0]
+        values = values.reshape(3, height // 32, 2, 16, width // 32, 2, 16)
+        patches.append(values.permute(1, 4, 2, 5, 0, 3, 6).reshape(-1, 3 * 16 * 16))
+        grids.append([1, height // 16, width // 16])
+    return {"pixel_values": torch.cat(patches), "image_grid_thw": torch.tensor(grids)}

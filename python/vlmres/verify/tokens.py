@@ -59,6 +59,11 @@ TOKEN_REFERENCES: dict[str, TokenReference] = {
     ),
     "minimax-m3-vl": TokenReference("minimax_m3_vl", "MiniMaxM3VLProcessor"),
     "mistral-small-3": TokenReference("pixtral", "PixtralProcessor", {"patch_size": 14, "spatial_merge_size": 2}),
+    "molmo2": TokenReference(
+        "molmo2",
+        "Molmo2Processor",
+        {"image_use_col_tokens": True, "use_single_crop_col_tokens": None, "use_single_crop_start_token": True},
+    ),
     "paligemma": TokenReference("paligemma", "PaliGemmaProcessor", {"image_seq_length": 256}),
     "pixtral": TokenReference("pixtral", "PixtralProcessor", {"patch_size": 16, "spatial_merge_size": 1}),
     "qwen2-vl": TokenReference("qwen2_vl", "Qwen2VLProcessor"),
@@ -75,6 +80,10 @@ class Words:
     def __call__(self, text: str, **_: Any) -> dict[str, list[str]]:
         """The tags of a text."""
         return {"input_ids": re.findall(r"<[^<>]*>|\n+", text)}
+
+    def tokenize(self, text: str) -> list[str]:
+        """The same."""
+        return self(text)["input_ids"]
 
     def convert_tokens_to_ids(self, token: str) -> int:
         """Any number."""

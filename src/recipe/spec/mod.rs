@@ -8,11 +8,11 @@ mod views;
 use serde::Deserialize;
 
 pub use outputs::{IntType, OutputKind, OutputSpec, Per};
-pub use pixels::{Backend, Convert, Filter, NormalizeOrder, PatchOrder, Patches, Pixels};
+pub use pixels::{Backend, Convert, Filter, NormalizeOrder, PatchOrder, Patches, Pixels, Sampled, Sampling};
 pub use steps::{
     Align, Clamp, Enlarge, Fill, InsideRounding, LongestRounding, NamedFill, NamedTarget, Precision, Step, Target,
 };
-pub use views::{Crops, Role, Search, Separators, TileSize, Tiles, ViewOrder, ViewSpec, When};
+pub use views::{Crops, Role, Search, Separators, TileSize, Tiles, Unpad, ViewOrder, ViewSpec, When};
 
 /// Which of the four answers to the resolution question a family gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

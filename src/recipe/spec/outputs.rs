@@ -30,6 +30,9 @@ pub struct OutputSpec {
     /// Patches, or tiles where nested: number to pad to.
     #[serde(default)]
     pub length: u32,
+    /// Tiles where nested: so many more, for views beside the tiles.
+    #[serde(default)]
+    pub plus: u32,
     /// Patches: number of merged patches to pad to, where that is more.
     #[serde(default)]
     pub length_tokens: u32,
@@ -76,6 +79,8 @@ pub enum IntType {
     Int32,
     /// Truth values.
     Bool,
+    /// IEEE single precision.
+    Float32,
 }
 
 /// Kinds of output. Shapes are those per image; per tile, tiles take the place of images.
@@ -118,12 +123,22 @@ pub enum OutputKind {
     TileGridId,
     /// `[images, length]`: 1 for a tile, 0 for padding; `[tiles]` of 1 per tile.
     TileMask,
+    /// `[images, most, rows, columns]`, nested and padded as the tiles: 0 for a patch of a tile that shows nothing but padding
+    /// right or below; 1 for any other, of other views, and where there is no tile.
+    TilePatchMask,
     /// `[tiles, height, width]`: 1 for a pixel of the resized image, 0 for padding; nested and padded as the tiles.
     PixelMask,
     /// `[images, most crops]`: whether a row of crops, but the last, ends with this one; left out where there are no crops.
     RowEnds,
+    /// `[tokens of all images, downsample * downsample]`: the patches that make each token, counted over all tiles; -1 for none.
+    /// Where tiles share patches, either gives those that lie further in it.
+    TokenPatches,
+    /// `[images, 2 * views]`: rows and columns of each view's tokens.
+    TokenGrids,
     /// `[images]`: tokens that carry image features.
     NumVisualTokens,
+    /// `[images]`: tokens, separators included.
+    NumTokens,
     /// `[samples]`: number of images; samples without one are left out.
     NumImages,
     /// One number: the most tiles that an image has.

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use super::yes;
 use crate::error::{Error, Result};
 
 /// Resampling filter, by Pillow's names.
@@ -42,6 +43,34 @@ pub enum Backend {
     Pillow,
     /// ATen's 16-bit weights; transformers' torchvision backend.
     Torch,
+}
+
+/// What a resize in floating point weighs, and what it makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sampled {
+    /// Bytes; the result is rounded to bytes.
+    Bytes,
+    /// Bytes; the result is normalised as it is, beyond 0 to 255 too.
+    Floats,
+    /// Normalised values, which the result is already.
+    Normalized,
+}
+
+/// A resize in f32, as torch's `interpolate` does it on the CPU, whatever the recipe's arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    /// What it weighs.
+    pub of: Sampled,
+    /// Filter: bilinear, or Keys' cubic, with a = -0.75 where there is no antialiasing.
+    pub filter: Filter,
+    /// Whether the filter widens as the image shrinks.
+    #[serde(default = "yes")]
+    pub antialias: bool,
+    /// Whether a bilinear filter that does not weighs four corners at once, as torch does where it has a single thread.
+    #[serde(default)]
+    pub corners: bool,
 }
 
 /// What becomes of images that are not RGB.

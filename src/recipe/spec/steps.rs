@@ -124,6 +124,9 @@ pub enum Enlarge {
     Scale,
     /// The height to a merged patch and the width along, rounded; then the width (`PaddleOCR-VL`).
     Sides,
+    /// The shorter side to a merged patch and the longer along, rounded; of images without so short a side, the longer is
+    /// taken for no more than 200 times the shorter (Ovis 2.5).
+    Short,
 }
 
 /// One step from an image to a view's canvas.
@@ -163,9 +166,20 @@ pub enum Step {
         /// Whether no side is enlarged beyond that of a tile.
         #[serde(default)]
         at_most_tile: bool,
+        /// Fewest pixels of a side; an image with fewer is refused.
+        #[serde(default)]
+        at_least: u32,
         /// Precision of scales to the canvas's own sides.
         #[serde(default)]
         precision: Precision,
+    },
+    /// Resize the longer side to as many tiles of side `edge` as leave no more than `max` where the shorter one's are counted
+    /// up; the shorter side truncates. An image that is taller than wide lies on its side meanwhile (Phi-3.5).
+    LongTiles {
+        /// Side of a tile.
+        edge: u32,
+        /// Most tiles.
+        max: u32,
     },
     /// Resize to whole merged patches within a budget of pixels, or of merged patches ("tokens").
     Smart {
@@ -217,6 +231,13 @@ pub enum Step {
     FloorPatches {
         /// Most merged patches.
         max_tokens: u32,
+    },
+    /// Resize to whole merged patches, counted up from patches that are begun, within a budget of patches (Nemotron).
+    BegunPatches {
+        /// Fewest patches.
+        min_patches: u32,
+        /// Most patches.
+        max_patches: u32,
     },
     /// Place, shrunk or enlarged only where the budget asks, on a canvas of merged patches rounded up (GLM-5).
     CeilCanvas {

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::pixels::Sampling;
 use super::steps::{Precision, Step};
 use super::{no_limit, yes};
 use crate::geometry::{Grid, Size};
@@ -79,6 +80,9 @@ pub struct Tiles {
     pub size: TileSize,
     /// How the grid is found, over the size that the image has when a step first asks for it.
     pub search: Search,
+    /// Pixels that neighbouring tiles share (Molmo2). The search then sees the image, and each tile, without as many.
+    #[serde(default)]
+    pub overlap: u32,
 }
 
 /// Search for a tile grid.
@@ -94,6 +98,9 @@ pub enum Search {
         /// Most tiles of a side.
         #[serde(default = "no_limit")]
         max_side: u32,
+        /// Whether an image that fits `max` tiles at the size it has gets just those that hold it.
+        #[serde(default)]
+        hold: bool,
         /// All grids, by area, then columns; filled in when the recipe is checked.
         #[serde(skip)]
         grids: Vec<Grid>,
@@ -183,6 +190,16 @@ pub struct Separators {
     pub only_tiled: bool,
 }
 
+/// Which tokens over padding are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unpad {
+    /// Those outside the image's aspect ratio, around which there is padding (LLaVA-NeXT).
+    Aspect,
+    /// Those whose first patch shows nothing but padding, which is right or below (Phi-4).
+    Patches,
+}
+
 /// Where a view comes among those of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -221,15 +238,18 @@ pub struct ViewSpec {
     pub before: Vec<Step>,
     /// Steps from the image, or from a crop of it, to its canvas.
     pub steps: Vec<Step>,
+    /// How the last step resizes, where it is in floating point.
+    #[serde(default)]
+    pub sampling: Option<Sampling>,
     /// How the canvas is cut.
     #[serde(default)]
     pub tiles: Option<Tiles>,
     /// Whether each row of tokens ends in a newline token.
     #[serde(default)]
     pub row_newline: bool,
-    /// Whether tokens over padding are removed (LLaVA-NeXT).
+    /// Whether tokens over padding are removed.
     #[serde(default)]
-    pub unpad: bool,
+    pub unpad: Option<Unpad>,
     /// Tokens that are left after unpadding are interpolated down to about as many as this many tiles have
     /// (LLaVA-OneVision's `anyres_max_N`).
     #[serde(default)]
