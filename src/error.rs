@@ -69,6 +69,14 @@ pub enum Error {
         /// The fewest pixels.
         limit: u32,
     },
+    /// A number of frames that cannot be a video.
+    #[error("a video of {frames} frames: {message}")]
+    Frames {
+        /// Frames given.
+        frames: i64,
+        /// What is wrong with it, with the limit.
+        message: String,
+    },
     /// A canvas on the way to a view is too large to make.
     #[error(
         "an image of {from_width}x{from_height} would need a canvas of {width}x{height} on the way, {pixels} pixels, over the limit of {limit}"

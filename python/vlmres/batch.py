@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 class Batch(Mapping[str, "NDArray[Any]"]):
-    """What a `Processor` made of a list of images: numpy arrays by key.
+    """What a `Processor` made of a list of images or videos: numpy arrays by key.
 
     With `layout="hf"` the keys are the reference processor's. With `layout="packed"` they are `patches` [N, patch_dim],
     `cu_seqlens` int32 [segments + 1], `grids` int32 [segments, 2] (rows, cols), `image_index` int32 [segments] and
-    `positions` int32 [N, 2] (row, col); each is an attribute too. A segment is a tile or an uncut view.
+    `positions` int32 [N, 2] (row, col); each is an attribute too. A segment is a tile or an uncut view. Of videos it is a
+    patch along time, there is `times` int32 [segments], and a patch's values are (frame, row, column, channel).
 
     bfloat16 values are uint16 arrays of their bits, because numpy has no such type; `torch()` gives real ones.
     """
@@ -36,7 +37,7 @@ class Batch(Mapping[str, "NDArray[Any]"]):
         self._arrays = arrays
         self._values = values
         self.plans = plans
-        """The plan of every image of the call, None where `errors` says why."""
+        """The plan of every image or video of the call, None where `errors` says why."""
         self.errors = errors
         """What was wrong with images left out, by index in the call (only with `errors="return"`)."""
         self.dtype = dtype
@@ -56,7 +57,8 @@ class Batch(Mapping[str, "NDArray[Any]"]):
 
     def __repr__(self) -> str:
         arrays = ", ".join(f"{key}: {tuple(array.shape)}" for key, array in self._arrays.items())
-        return f"Batch({len(self.indices)} images, {self.dtype}, {arrays})"
+        what = "videos" if any(plan is not None and plan.frames is not None for plan in self.plans) else "images"
+        return f"Batch({len(self.indices)} {what}, {self.dtype}, {arrays})"
 
     @property
     def indices(self) -> list[int]:
@@ -100,13 +102,18 @@ class Batch(Mapping[str, "NDArray[Any]"]):
 
     @property
     def image_index(self) -> NDArray[np.int32]:
-        """[segments]: index in the call of the segment's image."""
+        """[segments]: index in the call of the segment's image, or video."""
         return self._packed("image_index")
 
     @property
     def positions(self) -> NDArray[np.int32]:
         """[N, 2]: row and column of each patch in its segment."""
         return self._packed("positions")
+
+    @property
+    def times(self) -> NDArray[np.int32]:
+        """[segments], of videos: which patch along time a segment is of its row of `Plan.grid_thw`."""
+        return self._packed("times")
 
     def verify(self, input_ids: Any, image_token_ids: int | Collection[int]) -> None:
         """Checks that token ids have room for the images, as many tokens as the plans say.

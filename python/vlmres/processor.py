@@ -1,4 +1,4 @@
-"""Images to tensors."""
+"""Images and videos to tensors."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ from vlmres._core import (
 )
 from vlmres.batch import Batch
 from vlmres.inputs import DataFormat, Loader, as_list
+from vlmres.videos import as_videos
+from vlmres.videos import load as load_video
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -51,7 +53,7 @@ _POOLED_BYTES = 1 << 20
 
 
 class Processor:
-    """Turns images into the tensors that a family's encoder reads.
+    """Turns images, or the frames of videos, into the tensors that a family's encoder reads.
 
     Args:
         recipe: A recipe or the name of one.
@@ -59,7 +61,8 @@ class Processor:
         dtype: Type of the pixel values. "uint8" are pixels before normalisation.
         arithmetic: Whose resize and normalisation to equal bit for bit: "pillow" (transformers' PIL backend and most
             authors' code) with the order of passes of the installed Pillow, "pillow-13", "pillow-12" (12.2 and 12.3) or
-            "pillow-11" (up to 12.1) with theirs, "torch" (transformers' torchvision backend). By default the recipe's.
+            "pillow-11" (up to 12.1) with theirs, "torch" (transformers' torchvision backend). By default the recipe's
+            for images and "torch" for videos, whose classes in transformers are torchvision's alone.
         num_threads: Threads per call. By default `VLMRES_NUM_THREADS`, else all processors; one in a DataLoader worker.
         max_image_pixels: Files of more pixels are refused before they are decoded. By default Pillow's limit.
         decode: "exact" for Pillow's pixels. "scaled" decodes a JPEG file to a half, a quarter or an eighth of its sides
@@ -92,6 +95,7 @@ class Processor:
         _check_count("num_threads", num_threads)
         _check_count("max_image_pixels", max_image_pixels)
         recipe = Recipe.load(recipe) if isinstance(recipe, str) else recipe
+        self.video_arithmetic: Arithmetic = arithmetic or "torch"
         if arithmetic is None:
             arithmetic = recipe.params["arithmetic"]
         _check_choice("arithmetic", arithmetic, Arithmetic)
@@ -120,24 +124,37 @@ class Processor:
         """Gives memory of results that nobody uses any more back to the system."""
         self._memory.trim()
 
-    def plan(self, size: tuple[int, int]) -> Plan:
-        """The plan of an image of `size` (width, height)."""
-        return plan(size, self.recipe)
+    @functools.cached_property
+    def _video_recipe(self) -> Recipe:
+        """The recipe in the arithmetic of videos."""
+        own = self.arithmetic == self.video_arithmetic
+        return self.recipe if own else self.recipe.replace(arithmetic=self.video_arithmetic)
+
+    def plan(self, size: tuple[int, int] | tuple[int, int, int]) -> Plan:
+        """The plan of an image of `size` (width, height), or of a video of (frames, width, height)."""
+        return plan(size, self.recipe if len(size) == 2 else self._video_recipe)
 
     def __call__(
         self,
-        images: Any,
+        images: Any = None,
         *,
+        videos: Any = None,
+        fps: float | Sequence[float] | None = None,
         out: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None,
         errors: Literal["raise", "return"] = "raise",
         input_data_format: DataFormat | None = None,
     ) -> Batch:
-        """Processes one image or a list of them.
+        """Processes one image or a list of them, or one video or a list of them.
 
         Args:
             images: PIL images, uint8 numpy arrays or CPU torch tensors (HWC, CHW or HW, any strides), paths, or bytes
                 of image files. In a list of lists each holds the images of one sample: references that know samples
                 have a row for each, padded to the longest; to the others the images are one list.
+            videos: In place of images: uint8 arrays or CPU tensors of frames (THWC or TCHW, stacked where they are
+                alike), or lists of frames, which are images as above, all RGB or gray and of one size. A video's last
+                frame is repeated where a patch lacks frames. Files of videos are not decoded.
+            fps: Frames a second of the videos as they are passed, one number or one for each. Where the family's
+                processor gives the seconds between patches along time (Qwen2.5-VL), they are in the batch then.
             out: Memory to write the pixel values to: C-contiguous arrays of the exact shape and type by key, or one
                 array where there is one key (bfloat16 goes to uint16 or int16 arrays). Where one does not fit, nothing
                 is written.
@@ -145,16 +162,59 @@ class Processor:
             input_data_format: "channels_first" or "channels_last" for arrays whose shape fits both.
 
         Raises:
-            VlmresError: An image or `out` cannot be used; the message starts with the image's index (over all lists).
+            VlmresError: An image, a video or `out` cannot be used; the message starts with the index of the first two
+                (over all lists).
             OSError: A file cannot be read.
             TypeError: Images and lists of them are mixed.
         """
+        if (images is None) == (videos is None):
+            raise TypeError("pass images or videos")
         if errors not in ("raise", "return"):
             raise ValueError(f'errors must be "raise" or "return", got {errors!r}')
-        items, samples = as_list(images)
+        samples: list[int] | None = None
+        if videos is None:
+            (items, samples), what = as_list(images), "image"
+        else:
+            items, what = as_videos(videos), "video"
         if not items:
-            raise ValueError("images is empty")
+            raise ValueError(f"{what}s is empty")
+        rates = _rates(fps, len(items), what)
         threads = self.num_threads or _default_threads()
+        sources: list[Source] = []
+        plans: list[Plan | None] = []
+        failures: dict[int, Exception] = {}
+        sample_of = [sample for sample, count in enumerate(samples or ()) for _ in range(count)]
+        if videos is None:
+            counts = [samples[sample] for sample in sample_of] if samples else [1] * len(items)
+            found = self._load_images(items, counts, input_data_format, threads)
+        else:
+            found = self._load_videos(items, input_data_format, threads)
+        for index, loaded in enumerate(found):
+            if isinstance(loaded, Exception):
+                if errors == "raise":
+                    raise with_index(loaded, index, what) from loaded
+                failures[index] = loaded
+                plans.append(None)
+            else:
+                planned, frames = loaded
+                plans.append(planned)
+                sources.extend(frames)
+        if not sources:
+            return Batch({}, plans, failures, values=frozenset(), dtype=self.dtype)
+        if samples:
+            for index in failures:
+                samples[sample_of[index]] -= 1
+        seconds: dict[str, NDArray[Any]] = {}
+        key = self.recipe.seconds_key
+        if rates is not None and key is not None:
+            kept = [rate for index, rate in enumerate(rates) if index not in failures]
+            seconds[key] = np.array([self.recipe.temporal_patch_size / rate for rate in kept], dtype=np.float32)
+        return self._run(sources, plans, samples, failures, out, threads, seconds)
+
+    def _load_images(
+        self, images: list[Any], counts: list[int], data_format: DataFormat | None, threads: int
+    ) -> Iterator[tuple[Plan, list[Source]] | Exception]:
+        """The plan and the source of every image, in a sample of `counts` images, or what is wrong with it."""
         loader = Loader(
             self.recipe.params["convert"],
             torch_alpha=self.arithmetic == "torch",
@@ -162,27 +222,32 @@ class Processor:
             num_threads=threads,
             scaled_for=self.recipe if self.decode == "scaled" else None,
         )
-        sources: list[Source] = []
-        plans: list[Plan | None] = []
-        failures: dict[int, Exception] = {}
-        sample_of = [sample for sample, count in enumerate(samples or ()) for _ in range(count)]
-        for index, source in enumerate(loader.load(items, input_data_format)):
+        for source, count in zip(loader.load(images, data_format), counts, strict=True):
             try:
                 if isinstance(source, Exception):
                     raise source
-                plans.append(plan(source.size, self.recipe, samples[sample_of[index]] if samples else 1))
-                sources.append(source)
+                loaded = plan(source.size, self.recipe, count), [source]
             except Exception as error:
-                if errors == "raise":
-                    raise with_index(error, index) from error
-                failures[index] = error
-                plans.append(None)
-        if not sources:
-            return Batch({}, plans, failures, values=frozenset(), dtype=self.dtype)
-        if samples:
-            for index in failures:
-                samples[sample_of[index]] -= 1
-        return self._run(sources, plans, samples, failures, out, threads)
+                yield error
+            else:
+                yield loaded
+
+    def _load_videos(
+        self, videos: list[Any], data_format: DataFormat | None, threads: int
+    ) -> Iterator[tuple[Plan, list[Source]] | Exception]:
+        """The plan and the sources of the frames of every video, or what is wrong with it."""
+        recipe = self._video_recipe
+        loader = Loader(
+            recipe.params["convert"], torch_alpha=True, max_pixels=self.max_image_pixels, num_threads=threads
+        )
+        for video in videos:
+            try:
+                frames = load_video(video, loader, data_format)
+                loaded = plan((len(frames), *frames[0].size), recipe), frames
+            except Exception as error:
+                yield error
+            else:
+                yield loaded
 
     def _run(
         self,
@@ -192,11 +257,12 @@ class Processor:
         failures: dict[int, Exception],
         out: NDArray[Any] | Mapping[str, NDArray[Any]] | None,
         threads: int,
+        others: dict[str, NDArray[Any]],
     ) -> Batch:
         planned = [item for item in plans if item is not None]
-        layout = BatchLayout(self.recipe, planned, self.layout, samples)
+        layout = BatchLayout(planned[0].recipe, planned, self.layout, samples)
         values = self._outputs(layout.tensors, out)
-        arithmetic = resolve_arithmetic(self.arithmetic)
+        arithmetic = resolve_arithmetic(self.arithmetic if planned[0].frames is None else self.video_arithmetic)
         execute(layout, sources, list(values.values()), self.dtype, arithmetic, threads)
         arrays = {**values, **layout.arrays()}
         arrays = {key: arrays[key] for key in layout.keys}
@@ -206,6 +272,7 @@ class Processor:
                 kept = np.array([index for index, item in enumerate(plans) if item is not None], dtype=np.int32)
                 segments["image_index"] = kept[segments["image_index"]]
             arrays.update(segments)
+        arrays.update(others)
         return Batch(arrays, plans, failures, values=frozenset(values), dtype=self.dtype)
 
     def _outputs(
@@ -332,11 +399,26 @@ def _default_threads() -> int:
     return default_threads()
 
 
-def with_index(error: Exception, index: int) -> Exception:
-    """The same kind of error, saying which image it is about."""
+def _rates(fps: float | Sequence[float] | None, count: int, what: str) -> list[float] | None:
+    """Frames a second of every video."""
+    if fps is None:
+        return None
+    if what != "video":
+        raise TypeError("fps is of videos")
+    rates = [float(rate) for rate in (fps if np.ndim(fps) else [fps] * count)]  # type: ignore[union-attr, list-item]
+    if len(rates) != count:
+        raise ValueError(f"fps must be one number or one for each of {count} videos, got {len(rates)}")
+    for rate in rates:
+        if not 0 < rate < math.inf:
+            raise ValueError(f"fps must be positive, got {rate}")
+    return rates
+
+
+def with_index(error: Exception, index: int, what: str = "image") -> Exception:
+    """The same kind of error, saying which image or video it is about."""
     if isinstance(error, OSError) and error.errno is not None:
-        return type(error)(error.errno, f"image {index}: {error.strerror}", error.filename)
+        return type(error)(error.errno, f"{what} {index}: {error.strerror}", error.filename)
     try:
-        return type(error)(f"image {index}: {error}")
+        return type(error)(f"{what} {index}: {error}")
     except Exception:
-        return ValueError(f"image {index}: {type(error).__qualname__}: {error}")
+        return ValueError(f"{what} {index}: {type(error).__qualname__}: {error}")

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlanTable:
-    """Columns of plans, one int64 row per image; -1 in the rows of `errors`."""
+    """Columns of plans, one int64 row per image or video; -1 in the rows of `errors`."""
 
     sizes: NDArray[np.int64]
-    """(n, 2) width and height of the images; -1 for a side that int64 cannot hold."""
+    """(n, 2) width and height of the images, or (n, 3) with a video's frames first; -1 for what int64 cannot hold."""
     num_tokens: NDArray[np.int64]
     """Tokens that the language model receives, separators included."""
     num_visual_tokens: NDArray[np.int64]
@@ -47,26 +47,26 @@ class PlanTable:
 
 
 def plan_many(
-    sizes: ArrayLike | Sequence[tuple[int, int]], recipe: Recipe | str, *, errors: Literal["raise", "return"] = "raise"
+    sizes: ArrayLike | Sequence[tuple[int, ...]], recipe: Recipe | str, *, errors: Literal["raise", "return"] = "raise"
 ) -> PlanTable:
-    """Plans images by their sizes.
+    """Plans images, or videos, by their sizes.
 
     Args:
-        sizes: Integers of shape (n, 2): width and height.
+        sizes: Integers of shape (n, 2), width and height of images, or (n, 3), frames, width and height of videos.
         recipe: A recipe or the name of one.
         errors: "raise" the first row that cannot be planned, or "return" all of them in `PlanTable.errors`.
 
     Raises:
         PlanError: A row cannot be planned; the message names the row.
-        TypeError: `sizes` are not integers of shape (n, 2).
+        TypeError: `sizes` are not integers of such a shape.
     """
     if errors not in ("raise", "return"):
         raise ValueError(f'errors must be "raise" or "return", got {errors!r}')
     array = np.asarray(sizes)
     if array.size == 0:
         array = np.empty((0, 2), dtype=np.int64)
-    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
-        raise TypeError(f"sizes must be integers of shape (n, 2), got {array.dtype} of shape {array.shape}")
+    if array.ndim != 2 or array.shape[1] not in (2, 3) or array.dtype.kind not in "iu":
+        raise TypeError(f"sizes must be integers of shape (n, 2) or (n, 3), got {array.dtype} of shape {array.shape}")
     array, overflows = _to_int64(array)
     columns, failures = plan_columns(array, recipe)
     failures = [(row, overflows.get(row, message)) for row, message in failures]
@@ -85,4 +85,4 @@ def _to_int64(sizes: NDArray[Any]) -> tuple[NDArray[np.int64], dict[int, str]]:
     wrapped = result < 0
     result[wrapped] = -1
     rows = np.flatnonzero(wrapped.any(axis=1)).tolist()
-    return result, {row: f"image size {sizes[row, 0]}x{sizes[row, 1]}: a side is over 2**63 - 1" for row in rows}
+    return result, {row: f"size {'x'.join(map(str, sizes[row]))}: a number is over 2**63 - 1" for row in rows}

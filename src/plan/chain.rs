@@ -2,11 +2,14 @@
 
 use arrayvec::ArrayVec;
 
+use super::clip::Clip;
 use super::crops::Part;
 use super::{MAX_STAGES, View, grids, inside, native};
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Point, Rect, Size, py_round};
-use crate::recipe::{Align, Backend, Fill, NamedFill, NamedTarget, Recipe, Sampling, Step, Target, Tiles, ViewSpec};
+use crate::recipe::{
+    Align, Backend, Fill, FrameCount, NamedFill, NamedTarget, Recipe, Sampling, Step, Target, Tiles, ViewSpec,
+};
 
 /// Most pixels of a canvas between two stages, which is made whole.
 const MAX_CANVAS: u64 = 1 << 28;
@@ -89,6 +92,8 @@ impl Cut {
 #[derive(Clone)]
 pub(super) struct Chain<'a> {
     recipe: &'a Recipe,
+    /// Of a video.
+    clip: Option<Clip>,
     tiles: Option<&'a Tiles>,
     /// The tiles: this view's own once a step has asked for them, before that an earlier view's.
     grid: Option<Cut>,
@@ -104,6 +109,7 @@ impl<'a> Chain<'a> {
         let tiled = earlier.iter().rev().find(|view| view.tiles != Grid::SINGLE).or(earlier.last());
         Self {
             recipe,
+            clip: None,
             tiles: spec.tiles.as_ref(),
             grid: tiled.map(|view| Cut { tiles: view.tiles, tile: view.tile, overlap: view.overlap }),
             searched: false,
@@ -111,6 +117,11 @@ impl<'a> Chain<'a> {
             source,
             stages: ArrayVec::new(),
         }
+    }
+
+    /// Steps of every frame of a video.
+    pub(super) fn of_frames(recipe: &'a Recipe, spec: &'a ViewSpec, frame: Size, clip: Clip) -> Self {
+        Self { clip: Some(clip), ..Self::new(recipe, spec, frame, &[]) }
     }
 
     /// The stages and the tiles: the last canvas is exactly their grid.
@@ -248,6 +259,7 @@ impl<'a> Chain<'a> {
                 clamp,
                 enlarge,
                 frames,
+                cap,
                 max_ratio,
                 min_pixels,
                 max_pixels,
@@ -257,6 +269,15 @@ impl<'a> Chain<'a> {
             } => {
                 let budget = crate::recipe::smart_budget(min_pixels, max_pixels, min_tokens, max_tokens, align);
                 let (min, max) = budget.unwrap_or((0, u64::MAX));
+                let max = match (cap, self.clip) {
+                    (Some(cap), Some(clip)) if cap.enabled => clip.capped(cap, align, min, max),
+                    _ => max,
+                };
+                let frames = match (frames, self.clip) {
+                    (FrameCount::Count(count), _) => (count, count),
+                    (FrameCount::Named(_), Some(clip)) => (clip.frames, clip.whole_frames()?),
+                    (FrameCount::Named(_), None) => (1, 1),
+                };
                 let rules = native::Smart { align, min, max, clamp, enlarge, frames, max_ratio };
                 let (width, height) = native::smart_resize(size, rules)?;
                 self.resize(width, height, always_pillow)
@@ -275,8 +296,8 @@ impl<'a> Chain<'a> {
                 self.resize_pair(native::begun_patches(size, patch, merge, min_patches, max_patches))
             }
             Step::CeilCanvas { min_tokens, max_tokens } => {
-                let frames = self.recipe.patches.temporal;
-                let (canvas, content) = native::ceil_canvas(size, align, frames, min_tokens, max_tokens);
+                let clip = self.clip.unwrap_or_else(|| Clip::of_patch(self.recipe.patches.temporal));
+                let (canvas, content) = native::ceil_canvas(size, align, clip, min_tokens, max_tokens)?;
                 self.resize_pair(content)?;
                 let canvas = Size::planned(canvas.0, canvas.1, size)?;
                 self.place(canvas, Point::default(), [0; 3])

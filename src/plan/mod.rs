@@ -2,10 +2,12 @@
 
 mod boxes;
 mod chain;
+mod clip;
 mod crops;
 mod grids;
 mod inside;
 mod native;
+mod sampling;
 mod tokens;
 
 use arrayvec::ArrayVec;
@@ -13,10 +15,12 @@ use arrayvec::ArrayVec;
 pub use boxes::{Affine, Units};
 pub use chain::Stage;
 use chain::{Chain, Cut};
+pub use clip::{Clip, Slots};
+pub use sampling::{Footage, sample_frames};
 
 use crate::error::Result;
 use crate::geometry::{Grid, Point, Size, py_round};
-use crate::recipe::{Crops, Recipe, Role, ViewOrder, ViewSpec, When};
+use crate::recipe::{Crops, Recipe, Role, Tokens, ViewOrder, ViewSpec, When};
 
 /// Most stages from an image to a view's canvas.
 pub const MAX_STAGES: usize = 4;
@@ -73,7 +77,9 @@ impl View {
 pub struct Plan {
     /// The image's size.
     pub size: Size,
-    /// Its views, in the order in which the language model receives them.
+    /// Of a video, whose frames have that size.
+    pub clip: Option<Clip>,
+    /// Its views, in the order in which the language model receives them; a video's one is that of every frame.
     pub views: Vec<View>,
     /// The tile grid of a recipe with tiles (1 x 1 where an image gets none), else the patch grid.
     pub grid: Grid,
@@ -113,12 +119,45 @@ impl Plan {
         let visual = |view: &View| view.token_grid.cells();
         Ok(Self {
             size,
+            clip: None,
             grid,
             num_tokens: recipe.tokens.extra + views.iter().map(View::num_tokens).sum::<u64>(),
             num_visual_tokens: views.iter().map(visual).sum(),
             num_valid_tokens: views.iter().map(|view| tokens::valid(view, size)).sum(),
             views,
         })
+    }
+
+    /// The plan of a video of so many frames of this size.
+    pub fn of_video(recipe: &Recipe, size: Size, frames: i64) -> Result<Self> {
+        let video = recipe.video()?;
+        let clip = Clip::new(video, frames)?;
+        let mut chain = Chain::of_frames(recipe, &video.view, size, clip);
+        for step in &video.view.steps {
+            chain.apply(step)?;
+        }
+        let view = finish_view(recipe, &video.view, video.tokens, size, chain)?;
+        let times = if video.pooled { clip.chunks() } else { clip.patches() };
+        let visual = view.token_grid.cells() * u64::from(times);
+        Ok(Self {
+            size,
+            clip: Some(clip),
+            grid: view.patches,
+            num_tokens: video.tokens.extra + view.num_tokens() * u64::from(times),
+            num_visual_tokens: visual,
+            num_valid_tokens: visual,
+            views: vec![view],
+        })
+    }
+
+    /// Images of the source: the frames of a video.
+    pub fn num_frames(&self) -> u32 {
+        self.clip.map_or(1, |clip| clip.frames)
+    }
+
+    /// Patches along time: one of an image.
+    pub fn num_times(&self) -> u32 {
+        self.clip.map_or(1, Clip::patches)
     }
 
     /// The largest of 8, 4, 2 and 1 by which the image may be made smaller before, so that every view's first resize still
@@ -141,14 +180,14 @@ impl Plan {
         Size::new(self.size.width.div_ceil(by), self.size.height.div_ceil(by))
     }
 
-    /// Patches of all views.
+    /// Patches of all views, at all times of a video.
     pub fn num_patches(&self) -> u64 {
-        self.views.iter().map(View::num_patches).sum()
+        self.views.iter().map(View::num_patches).sum::<u64>() * u64::from(self.num_times())
     }
 
-    /// Tiles of all views, an uncut view counting as one: the segments of a packed batch.
+    /// Tiles of all views, an uncut view counting as one, at all times of a video: the segments of a packed batch.
     pub fn num_tiles(&self) -> u64 {
-        self.views.iter().map(|view| view.tiles.cells()).sum()
+        self.views.iter().map(|view| view.tiles.cells()).sum::<u64>() * u64::from(self.num_times())
     }
 
     /// The view that stands for the whole image: the first global one, else the first.
@@ -196,12 +235,16 @@ fn plan_view(recipe: &Recipe, spec: &ViewSpec, size: Size, mut chain: Chain<'_>)
     for step in &spec.steps {
         chain.apply(step)?;
     }
+    finish_view(recipe, spec, recipe.tokens, size, chain)
+}
+
+fn finish_view(recipe: &Recipe, spec: &ViewSpec, tokens: Tokens, size: Size, mut chain: Chain<'_>) -> Result<View> {
     chain.sample(spec.sampling);
     let (stages, Cut { tiles, tile, overlap }) = chain.finish()?;
     let patches = Grid { rows: tile.height / recipe.patches.size, cols: tile.width / recipe.patches.size };
     let shown = stages[stages.len() - 1].shown_patches(recipe.patches.size);
     let cut = tokens::Patches { tiles, of_tile: patches, shared: overlap / recipe.patches.size, shown };
-    let token_grid = tokens::grid(spec, recipe.tokens, cut, size);
+    let token_grid = tokens::grid(spec, tokens, cut, size);
     let separators = tokens::separators(spec, tiles, token_grid);
     Ok(View { role: spec.role, stages, tiles, tile, overlap, patches, token_grid, separators, ends_row: false })
 }

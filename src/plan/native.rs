@@ -1,6 +1,7 @@
 //! Sizes that keep the image's own aspect ratio within a budget. Each in the reference's order of f64 operations;
 //! (width, height).
 
+use super::clip::Clip;
 use crate::error::{Error, Result};
 use crate::geometry::{Size, py_round};
 use crate::recipe::{Clamp, Enlarge};
@@ -16,8 +17,8 @@ pub(super) struct Smart {
     pub(super) max: u64,
     pub(super) clamp: Clamp,
     pub(super) enlarge: Enlarge,
-    /// Frames that the budget counts.
-    pub(super) frames: u32,
+    /// Frames that the budget counts: in the scale, and in the area.
+    pub(super) frames: (u32, u32),
     /// Most of longer over shorter side.
     pub(super) max_ratio: f64,
 }
@@ -37,9 +38,10 @@ pub(super) fn smart_resize(size: Size, rules: Smart) -> Result<(i64, i64)> {
         let side = whole(py_round(x / factor));
         if clamp == Clamp::Shrunk { side } else { side.max(align) }
     };
+    let (frames, counted) = frames;
     let area = f64::from(frames) * w * h;
     let (width, height) = (nearest(w), nearest(h));
-    let planned = i128::from(width) * i128::from(height) * i128::from(frames);
+    let planned = i128::from(width) * i128::from(height) * i128::from(counted);
     if planned > i128::from(max) {
         let beta = (area / max as f64).sqrt();
         let shrunk = |x: f64| {
@@ -178,14 +180,19 @@ pub(super) fn begun_patches(size: Size, patch: u32, merge: u32, min: u32, max: u
     (cols * i64::from(patch), rows * i64::from(patch))
 }
 
-/// GLM-5: a canvas of merged patches within a budget, and the image's size on it.
-pub(super) fn ceil_canvas(size: Size, align: u64, frames: u32, min: u64, max: u64) -> ((i64, i64), (i64, i64)) {
+/// GLM-5: a canvas of merged patches within a budget, and the image's size on it. `clip` is a video's, or that of one patch.
+pub(super) fn ceil_canvas(size: Size, align: u64, clip: Clip, min: u64, max: u64) -> Result<((i64, i64), (i64, i64))> {
     let (w, h) = (f64::from(size.width), f64::from(size.height));
-    let (factor, frames) = (align as i64, i64::from(frames));
-    let token = i128::from(frames * factor * factor);
+    let (factor, frames) = (align as i64, i64::from(clip.frames));
+    let counted = i64::from(clip.rounded_frames().max(clip.temporal));
+    let token = i128::from(i64::from(clip.temporal) * factor * factor);
     let (min, max) = (i128::from(min) * token, i128::from(max) * token);
+    let least = i128::from(counted * factor * factor);
+    if max < least {
+        return Err(Error::Frames { frames, message: format!("a budget of {max} pixels holds no {least}") });
+    }
     let aligned = |side: i64| (side as f64 / factor as f64).ceil() as i64 * factor;
-    let pixels = |(width, height): (i64, i64)| i128::from(frames) * i128::from(width) * i128::from(height);
+    let pixels = |(width, height): (i64, i64)| i128::from(counted) * i128::from(width) * i128::from(height);
     let mut canvas = (aligned(size.width.into()), aligned(size.height.into()));
     if pixels(canvas) < min {
         let scale = (min as f64 / (frames as f64 * h * w)).sqrt();
@@ -212,7 +219,7 @@ pub(super) fn ceil_canvas(size: Size, align: u64, frames: u32, min: u64, max: u6
         scale = scale.min(1.0);
     }
     let content = |side: f64, canvas: i64| ((side * scale).floor() as i64).min(canvas).max(1);
-    (canvas, (content(w, canvas.0), content(h, canvas.1)))
+    Ok((canvas, (content(w, canvas.0), content(h, canvas.1))))
 }
 
 /// MiniCPM-V's `find_best_resize`: the area of a square at the aspect ratio of `w` x `h`, truncated, then the nearest

@@ -22,6 +22,7 @@ use crate::write::{self, DType, Element, Sink};
 pub(super) struct BatchLayout {
     layout: write::BatchLayout,
     recipe: Recipe,
+    /// Of every source: an image, or a frame of a video.
     plans: Vec<Arc<plan::Plan>>,
 }
 
@@ -34,6 +35,8 @@ impl BatchLayout {
         let plans: Vec<_> = plans.iter().map(|plan| Arc::clone(&plan.plan)).collect();
         let borrowed: Vec<&plan::Plan> = plans.iter().map(Arc::as_ref).collect();
         let layout = write::BatchLayout::new(&recipe.0, &borrowed, kind.parse()?, samples.as_deref())?;
+        let of_frames = |plan: &Arc<plan::Plan>| std::iter::repeat_n(Arc::clone(plan), plan.num_frames() as usize);
+        let plans = plans.iter().flat_map(of_frames).collect();
         Ok(Self { layout, recipe, plans })
     }
 
@@ -76,7 +79,7 @@ impl BatchLayout {
         Ok(dict)
     }
 
-    /// Of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`, all int32.
+    /// Of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`, of videos also `times`, all int32.
     fn segments<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let Some(segments) = &self.layout.segments else { return Ok(None) };
         let pairs = |pairs: &[[i32; 2]]| -> PyResult<Bound<'py, PyArrayDyn<i32>>> {
@@ -87,6 +90,9 @@ impl BatchLayout {
         dict.set_item("grids", pairs(&segments.grids)?)?;
         dict.set_item("image_index", PyArray1::from_slice(py, &segments.image_index))?;
         dict.set_item("positions", pairs(&segments.positions)?)?;
+        if !segments.times.is_empty() {
+            dict.set_item("times", PyArray1::from_slice(py, &segments.times))?;
+        }
         Ok(Some(dict))
     }
 }

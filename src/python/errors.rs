@@ -8,7 +8,7 @@ use crate::error::Error;
 
 create_exception!(vlmres, VlmresError, PyValueError, "Base of the errors of vlmres.");
 create_exception!(vlmres, RecipeError, VlmresError, "A recipe, override or checkpoint that cannot be followed.");
-create_exception!(vlmres, PlanError, VlmresError, "An image size that a recipe cannot plan.");
+create_exception!(vlmres, PlanError, VlmresError, "A size of an image or video that a recipe cannot plan.");
 create_exception!(vlmres, DecodeError, VlmresError, "Bytes that are not an image, or one over the pixel limit.");
 
 impl From<Error> for PyErr {
@@ -23,6 +23,7 @@ impl From<Error> for PyErr {
             Error::ImageSize { .. }
             | Error::PlannedSize { .. }
             | Error::ThinSize { .. }
+            | Error::Frames { .. }
             | Error::Canvas { .. }
             | Error::AspectRatio { .. } => PlanError::new_err(message),
             Error::TooManyPixels { .. } | Error::Decode(_) => DecodeError::new_err(message),

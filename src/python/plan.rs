@@ -5,11 +5,11 @@ use std::sync::Arc;
 use numpy::{PyArray1, PyArrayDyn, PyArrayLikeDyn, PyArrayMethods, PyReadonlyArray2};
 use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::convert;
 use super::recipe::Recipe;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::geometry::Size;
 use crate::plan::{self as core, Affine, Units};
 use crate::recipe::{Convention, Frame};
@@ -20,7 +20,7 @@ pub(super) struct View(core::View);
 
 #[pymethods]
 impl View {
-    /// "global", "tile" or "crop".
+    /// "global", "tile", "crop", "detail" or "frame".
     #[getter]
     fn role(&self) -> &'static str {
         self.0.role.name()
@@ -115,25 +115,30 @@ pub(super) struct Plan {
     recipe: Recipe,
 }
 
-/// The plan of an image of `size` (width, height) by a recipe or its name, in a sample of so many images.
+/// The plan of an image of `size` (width, height), in a sample of so many images, or of a video of (frames, width, height), by
+/// a recipe or its name.
 #[pyfunction]
 #[pyo3(signature = (size, recipe, images=1))]
-pub(super) fn plan(
-    size: (Bound<'_, PyAny>, Bound<'_, PyAny>),
-    recipe: &Bound<'_, PyAny>,
-    images: usize,
-) -> PyResult<Plan> {
+pub(super) fn plan(size: Bound<'_, PyTuple>, recipe: &Bound<'_, PyAny>, images: usize) -> PyResult<Plan> {
     let recipe = Recipe::of(recipe)?;
-    let size = Size::of_image(convert::integer(&size.0)?, convert::integer(&size.1)?)?;
+    let sides = size.iter().map(|side| convert::integer(&side)).collect::<PyResult<Vec<_>>>()?;
     if images == 0 {
         return Err(PyValueError::new_err("images must be at least 1, got 0"));
     }
-    Ok(Plan { plan: Arc::new(core::Plan::among(&recipe.0, size, images)?), recipe })
+    let plan = match sides[..] {
+        [width, height] => core::Plan::among(&recipe.0, Size::of_image(width, height)?, images)?,
+        [frames, width, height] => core::Plan::of_video(&recipe.0, Size::of_image(width, height)?, frames)?,
+        _ => {
+            let message = format!("size must be (width, height) or (frames, width, height), got {size}");
+            return Err(PyTypeError::new_err(message));
+        }
+    };
+    Ok(Plan { plan: Arc::new(plan), recipe })
 }
 
 #[pymethods]
 impl Plan {
-    /// (width, height) of the image.
+    /// (width, height) of the image, or of a video's frames.
     #[getter]
     fn size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         convert::size(py, self.plan.size)
@@ -145,7 +150,37 @@ impl Plan {
         self.recipe.clone()
     }
 
-    /// Views in the order in which the language model receives them.
+    /// Frames of the video, or None of an image.
+    #[getter]
+    fn frames(&self) -> Option<u32> {
+        self.plan.clip.map(|clip| clip.frames)
+    }
+
+    /// (times, rows, cols) of patches: a row for each chunk of a video, as in the reference's `video_grid_thw`; of an image
+    /// one for each tile.
+    #[getter]
+    fn grid_thw(&self) -> Vec<(u32, u32, u32)> {
+        let of_view = |view: &core::View| (1, view.patches.rows, view.patches.cols);
+        match self.plan.clip {
+            Some(clip) => {
+                let (_, rows, cols) = of_view(&self.plan.views[0]);
+                clip.rows().map(|times| (times, rows, cols)).collect()
+            }
+            None => {
+                let tiles = |view: &core::View| std::iter::repeat_n(of_view(view), view.tiles.cells() as usize);
+                self.plan.views.iter().flat_map(tiles).collect()
+            }
+        }
+    }
+
+    /// Of a video: the frames of every patch along time, the last one repeated where it lacks some.
+    #[getter]
+    fn tubelets<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let Some(clip) = self.plan.clip else { return Ok(Vec::new()) };
+        (0..clip.patches()).map(|patch| PyTuple::new(py, clip.tubelet(patch).collect::<Vec<_>>())).collect()
+    }
+
+    /// Views in the order in which the language model receives them; of a video the one of every frame.
     #[getter]
     fn views(&self) -> Vec<View> {
         self.plan.views.iter().cloned().map(View).collect()
@@ -181,7 +216,7 @@ impl Plan {
         self.plan.num_patches()
     }
 
-    /// Tiles of all views, an uncut view counting as one: the segments of a packed batch.
+    /// Tiles of all views, an uncut view counting as one, at all times of a video: the segments of a packed batch.
     #[getter]
     fn num_tiles(&self) -> u64 {
         self.plan.num_tiles()
@@ -225,8 +260,9 @@ impl Plan {
 
     fn __repr__(&self) -> String {
         let plan = &self.plan;
+        let frames = plan.clip.map(|clip| format!("{} frames of ", clip.frames)).unwrap_or_default();
         format!(
-            "Plan({}x{}, {:?}, {} views, {} patches, {} tokens)",
+            "Plan({frames}{}x{}, {:?}, {} views, {} patches, {} tokens)",
             plan.size.width,
             plan.size.height,
             self.recipe.0.name(),
@@ -240,9 +276,11 @@ impl Plan {
         self.plan == other.plan && self.recipe.0 == other.recipe.0
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, ((u32, u32), Recipe))> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyTuple>, Recipe))> {
         let make = py.import("vlmres")?.getattr("plan")?;
-        Ok((make, ((self.plan.size.width, self.plan.size.height), self.recipe.clone())))
+        let Size { width, height } = self.plan.size;
+        let sides = self.plan.clip.map(|clip| clip.frames).into_iter().chain([width, height]).collect::<Vec<_>>();
+        Ok((make, (PyTuple::new(py, sides)?, self.recipe.clone())))
     }
 }
 
@@ -290,7 +328,7 @@ fn transform<'py>(
     PyArray1::from_vec(boxes.py(), values).reshape(shape)
 }
 
-/// Columns of many plans: `sizes` is int64 (n, 2) of (width, height). Returns the columns by name and the errors as
+/// Columns of many plans: `sizes` is int64 (n, 2) of (width, height), or (n, 3) of (frames, width, height). Returns the columns by name and the errors as
 /// (row, message); the columns of an erring row are -1.
 #[pyfunction]
 pub(super) fn plan_columns<'py>(
@@ -311,14 +349,20 @@ pub(super) fn plan_columns<'py>(
     ];
     let recipe = Recipe::of(recipe)?;
     let sizes = sizes.as_array();
-    if sizes.ncols() != 2 {
-        return Err(PyTypeError::new_err(format!("sizes must have shape (n, 2), got {:?}", sizes.shape())));
+    if !matches!(sizes.ncols(), 2 | 3) {
+        return Err(PyTypeError::new_err(format!("sizes must have shape (n, 2) or (n, 3), got {:?}", sizes.shape())));
     }
     let (columns, errors) = py.detach(|| {
         let mut columns: [Vec<i64>; NAMES.len()] = std::array::from_fn(|_| Vec::with_capacity(sizes.nrows()));
         let mut errors = Vec::new();
         for (index, row) in sizes.rows().into_iter().enumerate() {
-            let values = row_of(&recipe, row[0], row[1]).unwrap_or_else(|error| {
+            let planned = match row.to_vec()[..] {
+                [frames, width, height] => {
+                    Size::of_image(width, height).and_then(|size| core::Plan::of_video(&recipe.0, size, frames))
+                }
+                _ => Size::of_image(row[0], row[1]).and_then(|size| core::Plan::new(&recipe.0, size)),
+            };
+            let values = planned.as_ref().map(columns_of).unwrap_or_else(|error| {
                 errors.push((index, error.to_string()));
                 [-1; NAMES.len()]
             });
@@ -335,10 +379,9 @@ pub(super) fn plan_columns<'py>(
     Ok((dict, errors))
 }
 
-fn row_of(recipe: &Recipe, width: i64, height: i64) -> Result<[i64; 9]> {
-    let plan = core::Plan::new(&recipe.0, Size::of_image(width, height)?)?;
+fn columns_of(plan: &core::Plan) -> [i64; 9] {
     let canvas = plan.views[plan.main_view()].canvas();
-    Ok([
+    [
         plan.num_tokens as i64,
         plan.num_visual_tokens as i64,
         plan.num_valid_tokens as i64,
@@ -348,5 +391,5 @@ fn row_of(recipe: &Recipe, width: i64, height: i64) -> Result<[i64; 9]> {
         plan.grid.cols.into(),
         canvas.width.into(),
         canvas.height.into(),
-    ])
+    ]
 }

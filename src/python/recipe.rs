@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use numpy::PyArray1;
 use pyo3::exceptions::{PyFileNotFoundError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::convert;
 use crate::error::Error;
+use crate::plan::{Footage, sample_frames};
 use crate::recipe::{self, Strategy};
 
 /// A family's preprocessing as data. Make one with `Recipe.load` or `Recipe.from_pretrained`.
@@ -39,6 +41,8 @@ impl Recipe {
 
 /// The configuration files of a checkpoint, in order of precedence.
 const FILES: [&str; 3] = ["preprocessor_config.json", "processor_config.json", "config.json"];
+/// The one of its videos.
+const VIDEO_FILE: &str = "video_preprocessor_config.json";
 
 #[pymethods]
 impl Recipe {
@@ -51,7 +55,7 @@ impl Recipe {
     }
 
     /// The recipe that a checkpoint asks for: a directory with `preprocessor_config.json` or `processor_config.json`, or
-    /// such a file's content as a dict. `overrides` change it further.
+    /// such a file's content as a dict; of videos also `video_preprocessor_config.json`. `overrides` change it further.
     #[staticmethod]
     #[pyo3(signature = (directory_or_config, **overrides))]
     fn from_pretrained(
@@ -65,19 +69,21 @@ impl Recipe {
             Err(error) => Err(Error::Checkpoint(format!("{name}: {error}"))),
         };
         let mut files = Vec::new();
+        let mut video = None;
         if directory_or_config.is_instance_of::<PyDict>() {
             let text = py.import("json")?.call_method1("dumps", (directory_or_config,))?;
             files.push(parse(text.cast::<PyString>()?.to_str()?, "dict")?);
         } else {
             let directory: PathBuf = directory_or_config.extract()?;
-            for name in FILES {
+            for name in FILES.into_iter().chain([VIDEO_FILE]) {
                 match std::fs::read_to_string(directory.join(name)) {
+                    Ok(text) if name == VIDEO_FILE => video = Some(parse(&text, name)?),
                     Ok(text) => files.push(parse(&text, name)?),
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error.into()),
                 }
             }
-            if files.is_empty() {
+            if files.is_empty() && video.is_none() {
                 return Err(PyFileNotFoundError::new_err(format!(
                     "{} has none of {}; vlmres reads local checkpoints only",
                     directory.display(),
@@ -85,7 +91,7 @@ impl Recipe {
                 )));
             }
         }
-        let recipe = recipe::Recipe::from_checkpoint(&files)?;
+        let recipe = recipe::Recipe::from_checkpoint(&files, video.as_ref())?;
         Ok(Self(Arc::new(recipe.replace(&convert::overrides(overrides)?)?)))
     }
 
@@ -122,6 +128,36 @@ impl Recipe {
     #[getter]
     fn reference(&self) -> &str {
         &self.0.reference
+    }
+
+    /// The code whose output of videos this recipe reproduces; empty where it takes none.
+    #[getter]
+    fn video_reference(&self) -> &str {
+        self.0.video().map_or("", |video| &video.reference)
+    }
+
+    /// Indices (int64) of the frames that the reference's processor picks of a video of `total_frames`, so that others need
+    /// not be decoded.
+    ///
+    /// `video_fps` and `duration` (seconds) are the video's own; `fps` or `num_frames` are asked for.
+    #[pyo3(signature = (total_frames, *, video_fps = None, duration = None, fps = None, num_frames = None))]
+    fn sample_frames<'py>(
+        &self,
+        py: Python<'py>,
+        total_frames: i64,
+        video_fps: Option<f64>,
+        duration: Option<f64>,
+        fps: Option<f64>,
+        num_frames: Option<i64>,
+    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let footage = Footage { total: total_frames, video_fps, duration, fps, num_frames };
+        Ok(PyArray1::from_vec(py, sample_frames(&self.0, footage)?))
+    }
+
+    /// Key of the seconds between patches along time, where the reference's processor gives them.
+    #[getter]
+    fn seconds_key(&self) -> Option<&str> {
+        self.0.video().ok().and_then(|video| video.seconds.as_deref())
     }
 
     /// What of the recipe is not established, and why; empty where all is.

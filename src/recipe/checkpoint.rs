@@ -1,5 +1,7 @@
 //! From a checkpoint's configuration files to a recipe. What a recipe understands stands in its `checkpoint` section.
 
+mod video;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -56,14 +58,34 @@ const TYPES: [&str; 2] = ["image_processor_type", "feature_extractor_type"];
 /// Pillow's numbers of its filters.
 const FILTERS: [&str; 6] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
 
-pub(super) fn resolve(files: &[Json]) -> Result<Recipe> {
+pub(super) fn resolve(files: &[Json], video: Option<&Json>) -> Result<Recipe> {
     let config = Config::new(files);
     let types = config.types();
-    let (name, checkpoint) = choose(&config, &types).ok_or_else(|| {
-        let known: Vec<_> = known_types();
-        let (asked, known) = (types.join(", "), known.join(", "));
-        Error::Checkpoint(format!("no recipe follows {asked:?} with these settings; the types known are {known}"))
-    })?;
+    let videos = video::config(files, video);
+    if let Some((name, checkpoint)) = choose(&config, &types, Of::Images) {
+        let overrides = follow(name, checkpoint, &config)?;
+        let recipe = Recipe::load(name, &overrides)?;
+        return video::added(recipe, videos.as_ref());
+    }
+    if let Some(config) = &videos
+        && let Some((name, checkpoint)) = choose(config, &config.video_types(), Of::Videos)
+    {
+        return Recipe::load(name, &follow(name, checkpoint, config)?);
+    }
+    let asked = types.into_iter().chain(videos.iter().flat_map(Config::video_types)).collect::<Vec<_>>().join(", ");
+    let known = known_types().join(", ");
+    Err(Error::Checkpoint(format!("no recipe follows {asked:?} with these settings; the types known are {known}")))
+}
+
+/// What a configuration is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Images,
+    Videos,
+}
+
+/// The parameters that a configuration asks for, where the recipe can be exact.
+fn follow(name: &str, checkpoint: &Checkpoint, config: &Config) -> Result<Table> {
     for (key, expected) in &checkpoint.fixed {
         if let Some(value) = config.get(key)
             && !same(value, expected)
@@ -90,15 +112,17 @@ pub(super) fn resolve(files: &[Json]) -> Result<Recipe> {
             return Err(Error::Checkpoint(format!("{first}={a} and {second}={b} must agree in recipe {name:?}")));
         }
     }
-    let entry = &registry()[name];
-    let overrides = parameters(name, entry, checkpoint, &config)?;
-    Recipe::load(name, &overrides)
+    parameters(name, &registry()[name], checkpoint, config)
 }
 
-fn choose<'a>(config: &Config, types: &[String]) -> Option<(&'a str, &'a Checkpoint)> {
+fn choose<'a>(config: &Config, types: &[String], of: Of) -> Option<(&'a str, &'a Checkpoint)> {
     registry()
         .iter()
-        .flat_map(|(name, entry)| entry.checkpoints.values().map(move |checkpoint| (name, entry, checkpoint)))
+        .flat_map(|(name, entry)| {
+            entry.checkpoints.iter().map(move |(kind, checkpoint)| (name, entry, kind, checkpoint))
+        })
+        .filter(|(_, _, kind, _)| (*kind == video::KIND) == (of == Of::Videos))
+        .map(|(name, entry, _, checkpoint)| (name, entry, checkpoint))
         .filter(|(_, _, checkpoint)| {
             (checkpoint.types.is_empty() || checkpoint.types.iter().any(|name| types.contains(name)))
                 && checkpoint.when.iter().all(|(key, value)| config.get(key).is_some_and(|given| same(given, value)))
@@ -193,6 +217,10 @@ impl Config {
         names.into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
     }
 
+    fn video_types(&self) -> Vec<String> {
+        self.get(video::TYPE).and_then(Json::as_str).map(str::to_owned).into_iter().collect()
+    }
+
     fn types(&self) -> Vec<String> {
         let processors = TYPES
             .iter()
@@ -228,7 +256,7 @@ mod tests {
     use serde_json::json;
 
     fn load(file: &Json) -> Result<Recipe> {
-        resolve(std::slice::from_ref(file))
+        resolve(std::slice::from_ref(file), None)
     }
 
     #[test]
@@ -258,7 +286,7 @@ mod tests {
     fn architecture_beats_a_borrowed_processor_type() {
         let processor = json!({"feature_extractor_type": "CLIPFeatureExtractor", "crop_size": 448, "size": 448});
         let model = json!({"architectures": ["InternVLChatModel"], "force_image_size": 448, "max_dynamic_patch": 6});
-        let recipe = resolve(&[processor, model]).unwrap();
+        let recipe = resolve(&[processor, model], None).unwrap();
         assert_eq!(recipe.name(), "internvl2");
         assert_eq!(recipe.params()["max_tiles"], Value::Integer(6));
     }

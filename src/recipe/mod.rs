@@ -14,10 +14,10 @@ use toml::{Table, Value};
 pub(crate) use validate::smart_budget;
 
 pub use spec::{
-    Align, Backend, Boxes, Clamp, Convention, Convert, Crops, Enlarge, Fill, Filter, Frame, InsideRounding, IntType,
-    LongestRounding, NamedFill, NamedTarget, NormalizeOrder, OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels,
-    Precision, Role, Sampled, Sampling, Search, Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, Unpad,
-    ViewOrder, ViewSpec, When,
+    Align, Backend, Boxes, Cap, CapPer, Clamp, Convention, Convert, Crops, Enlarge, Fill, Filter, Frame, FrameCount,
+    FrameSampling, InsideRounding, IntType, LongestRounding, NamedFill, NamedFrameCount, NamedTarget, NormalizeOrder,
+    OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels, Precision, Role, Sampled, Sampling, Search, Separators,
+    Step, Strategy, Target, TileSize, Tiles, Tokens, Unpad, Video, ViewOrder, ViewSpec, When,
 };
 
 use crate::error::{Error, Result};
@@ -54,6 +54,9 @@ pub struct Body {
     pub tokens: Tokens,
     /// The model's coordinates.
     pub boxes: Boxes,
+    /// Videos, where the family takes them.
+    #[serde(default)]
+    pub video: Option<Video>,
 }
 
 impl Body {
@@ -96,8 +99,10 @@ impl Recipe {
     ///
     /// `files` are the parsed `preprocessor_config.json`, `processor_config.json` and `config.json`, whichever exist. An
     /// image processor nested in one of them takes the place of the first, as in transformers; else the order is of precedence.
-    pub fn from_checkpoint(files: &[serde_json::Value]) -> Result<Self> {
-        checkpoint::resolve(files)
+    /// `video` is the parsed `video_preprocessor_config.json`. Where videos cannot be followed but images can, only
+    /// [`Self::video`] is an error.
+    pub fn from_checkpoint(files: &[serde_json::Value], video: Option<&serde_json::Value>) -> Result<Self> {
+        checkpoint::resolve(files, video)
     }
 
     fn build(name: &str, mut params: Table, structure: Table, overrides: &Table) -> Result<Self> {
@@ -144,6 +149,18 @@ impl Recipe {
             .filter(|(key, value)| built_in.is_none_or(|params| params.get(*key) != Some(*value)))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect()
+    }
+
+    /// How the family takes videos.
+    ///
+    /// It is an error where it takes none, or where a checkpoint's cannot be followed.
+    pub fn video(&self) -> Result<&Video> {
+        let refuse = |message: String| Error::Recipe { recipe: self.name.clone(), message };
+        match &self.body.video {
+            None => Err(refuse("takes no videos".into())),
+            Some(video) if !video.refused.is_empty() => Err(refuse(format!("takes no videos: {}", video.refused))),
+            Some(video) => Ok(video),
+        }
     }
 
     /// Pixels per side that native sizes are multiples of.

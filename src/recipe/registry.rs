@@ -80,11 +80,15 @@ fn resolve(name: &str, sources: &BTreeMap<String, Table>, common: &Table) -> Ent
         merge(&mut merged, &sources[*ancestor]);
     }
     merged.remove("extends");
+    // An heir writes `false` where it does not take videos as the recipe that it extends does.
+    if merged.get("video").is_some_and(|video| !video.is_table()) {
+        merged.remove("video");
+    }
     let mut section = |key: &str| match merged.remove(key) {
         Some(Value::Table(table)) => table,
         _ => Table::new(),
     };
-    let params = section("params");
+    let mut params = section("params");
     let checkpoints = section("checkpoint")
         .into_iter()
         // An heir writes `false` for a kind of configuration that is not its own.
@@ -94,14 +98,22 @@ fn resolve(name: &str, sources: &BTreeMap<String, Table>, common: &Table) -> Ent
             (key, checkpoint)
         })
         .collect();
+    // An heir has those parameters that it names, and those that something of it refers to.
+    let text = toml::to_string(&merged).unwrap_or_default();
+    let own = |key: &str| sources[name].get("params").is_some_and(|params| params.get(key).is_some());
+    params.retain(|key, _| lineage.len() == 1 || own(key) || text.contains(&format!("\"${key}\"")));
     Entry { params, structure: merged, checkpoints, depth: lineage.len() - 1 }
 }
 
-/// Lays `over` on `base`: tables merge, anything else replaces.
+/// Lays `over` on `base`: tables merge but those of another kind, anything else replaces.
 fn merge(base: &mut Table, over: &Table) {
+    let alike = |below: &Table, above: &Table| {
+        let kind = above.get("kind");
+        kind.is_none() || kind == below.get("kind")
+    };
     for (key, value) in over {
         match (base.get_mut(key), value) {
-            (Some(Value::Table(below)), Value::Table(above)) => merge(below, above),
+            (Some(Value::Table(below)), Value::Table(above)) if alike(below, above) => merge(below, above),
             _ => {
                 base.insert(key.clone(), value.clone());
             }

@@ -2,7 +2,8 @@
 
 use super::Body;
 use super::spec::{
-    Crops, Filter, NormalizeOrder, OutputKind, Sampled, Sampling, Search, Step, Target, TileSize, Tiles, ViewSpec, When,
+    Crops, Filter, FrameCount, FrameSampling, NormalizeOrder, OutputKind, Sampled, Sampling, Search, Step, Target,
+    TileSize, Tiles, Video, ViewSpec, When,
 };
 use crate::geometry::{Grid, Size};
 
@@ -31,6 +32,9 @@ pub(super) fn check(body: &mut Body) -> Check {
     }
     if body.views.is_empty() {
         return Err("has no views".into());
+    }
+    if let Some(video) = &body.video {
+        check_video(video, patches.size, align).map_err(|message| format!("video: {message}"))?;
     }
     for output in &body.outputs {
         if matches!(output.kind, OutputKind::FlatPatches | OutputKind::PatchMask | OutputKind::PatchPositions) {
@@ -61,6 +65,44 @@ fn numbers(body: &Body) -> Check {
     range("merge_size", body.patches.merge.into(), 1, 64)?;
     range("temporal_patch_size", body.patches.temporal.into(), 1, 64)?;
     range("tokens.downsample", body.tokens.downsample.into(), 1, 1024)
+}
+
+fn check_video(video: &Video, patch: u32, align: u64) -> Check {
+    let view = &video.view;
+    if view.tiles.is_some() || view.crops.is_some() || view.sampling.is_some() || view.steps.is_empty() {
+        return Err("a frame's view has steps, and neither tiles, crops nor sampling".into());
+    }
+    for step in &view.steps {
+        check_step(step, false, patch, align)?;
+    }
+    range("temporal_patch_size", video.temporal.into(), 1, 64)?;
+    range("chunk", video.chunk.into(), 0, 1 << 20)?;
+    range("tokens.downsample", video.tokens.downsample.into(), 1, 1024)?;
+    for output in &video.outputs {
+        use OutputKind::{ChannelPatches, GridThw, NumChunks, PlanarPatches, Tiles};
+        if !matches!(output.kind, ChannelPatches | GridThw | NumChunks | PlanarPatches | Tiles) {
+            return Err(format!("{} cannot be of kind {:?}", output.key, output.kind));
+        }
+    }
+    let (fps, counts) = match video.sampling {
+        FrameSampling::Even { fps } => (fps, None),
+        FrameSampling::Steps { min_frames, max_frames } => (0.0, Some((min_frames, max_frames))),
+        FrameSampling::Ends { fps, min_frames, max_frames } => (fps, Some((min_frames, max_frames))),
+        FrameSampling::Times { fps, max_duration } => (fps.min(max_duration), None),
+        FrameSampling::Paced { ref rates, max_frames, max_duration, .. } => {
+            let least = rates.iter().flatten().copied().fold(max_duration, f64::min);
+            (if rates.is_empty() { f64::NAN } else { least }, Some((1, max_frames)))
+        }
+    };
+    if !fps.is_finite() || fps < 0.0 {
+        return Err(format!("fps and durations of sampling must be positive, got {:?}", video.sampling));
+    }
+    match counts {
+        Some((min, max)) if min > max || max == 0 => {
+            Err(format!("min_frames {min} and max_frames {max} must satisfy min <= max, and max not be 0"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_view(view: &ViewSpec, order: NormalizeOrder) -> Check {
@@ -231,7 +273,9 @@ fn check_step(step: &Step, has_tiles: bool, patch: u32, align: u64) -> Check {
         }
         Step::Naflex { max_patches } => range("max_num_patches", max_patches.into(), 1, 1 << 24),
         Step::Smart { min_pixels, max_pixels, min_tokens, max_tokens, frames, max_ratio, .. } => {
-            range("temporal_patch_size", frames.into(), 1, 64)?;
+            if let FrameCount::Count(frames) = frames {
+                range("temporal_patch_size", frames.into(), 1, 64)?;
+            }
             if max_ratio.is_nan() || max_ratio < 1.0 {
                 return Err(format!("max_ratio must be at least 1, got {max_ratio}"));
             }

@@ -13,7 +13,14 @@ impl BatchLayout {
     /// a list of images.
     pub fn new(recipe: &Recipe, plans: &[&Plan], kind: LayoutKind, samples: Option<&[usize]>) -> Result<Self> {
         if plans.is_empty() {
-            return Err(Error::Argument("a batch needs at least one image".into()));
+            return Err(Error::Argument("a batch needs at least one image or video".into()));
+        }
+        let videos = plans.iter().filter(|plan| plan.clip.is_some()).count();
+        if videos == plans.len() {
+            return Self::videos(recipe, plans, kind);
+        }
+        if videos > 0 {
+            return Err(Error::Argument("a batch holds images or videos, not both".into()));
         }
         let samples = Samples::new(recipe, samples, plans.len())?;
         match kind {
@@ -84,7 +91,7 @@ impl BatchLayout {
 }
 
 /// Patches of all images: an index of one fits 32 bits.
-fn count_patches(plans: &[&Plan]) -> Result<u64> {
+pub(super) fn count_patches(plans: &[&Plan]) -> Result<u64> {
     let total: u64 = plans.iter().map(|plan| plan.num_patches()).sum();
     if total > i32::MAX as u64 {
         return Err(Error::Argument(format!("a batch of {total} patches is over the limit of {}", i32::MAX)));

@@ -56,6 +56,8 @@ impl<'a, T: Element> FloatWriter<'a, T> {
                     }
                 }
             }
+            // A recipe with such a view of frames is refused.
+            Layout::Slots { .. } => unreachable!("frames of videos are resized as bytes"),
             Layout::Flat { size, merge, order } => {
                 let side = size as usize;
                 let row = line / size;

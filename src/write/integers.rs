@@ -184,7 +184,8 @@ fn entry(
         }
         OutputKind::NumTokens => values.push(plan.num_tokens as i64),
         OutputKind::NumVisualTokens => values.push(plan.num_visual_tokens as i64),
-        OutputKind::Tiles
+        OutputKind::NumChunks
+        | OutputKind::Tiles
         | OutputKind::ChannelPatches
         | OutputKind::PlanarPatches
         | OutputKind::FlatPatches

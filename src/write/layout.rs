@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::geometry::{Grid, Size};
+use crate::plan::Slots;
 use crate::recipe::PatchOrder;
 
 /// Order of a segment's values.
@@ -39,6 +40,19 @@ pub enum Layout {
         /// Order of patches.
         order: PatchOrder,
     },
+    /// One frame of patches that hold several: as many copies as it has places.
+    Slots {
+        /// Patch side.
+        size: u32,
+        /// Patches per side of a merged one.
+        merge: u32,
+        /// Order of patches.
+        order: PatchOrder,
+        /// The frame's places.
+        slots: Slots,
+        /// Whether a patch is `[3, temporal, size, size]`; else `[temporal, size, size, 3]`.
+        planar: bool,
+    },
 }
 
 /// A view's cut, as the writer needs it.
@@ -68,7 +82,9 @@ impl Layout {
     pub(super) fn lines(self) -> u32 {
         match self {
             Self::Planar { .. } => 1,
-            Self::Merged { size, merge, order, .. } | Self::Flat { size, merge, order } => size * order.rows(merge),
+            Self::Merged { size, merge, order, .. }
+            | Self::Flat { size, merge, order }
+            | Self::Slots { size, merge, order, .. } => size * order.rows(merge),
         }
     }
 
@@ -78,6 +94,7 @@ impl Layout {
             Self::Planar { .. } => 0,
             Self::Merged { size, temporal, .. } => 3 * (temporal * size * size) as usize,
             Self::Flat { size, .. } => 3 * (size * size) as usize,
+            Self::Slots { size, slots, .. } => 3 * (slots.temporal * size * size) as usize,
         }
     }
 }

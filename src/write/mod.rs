@@ -11,6 +11,7 @@ mod normalize;
 mod samples;
 mod sink;
 mod tensors;
+mod video;
 mod writer;
 
 pub use element::{DType, Element};

@@ -65,17 +65,19 @@ pub struct IntArray {
     pub dtype: IntType,
 }
 
-/// What an encoder needs beside packed patches. A segment is a tile or an uncut view.
+/// What an encoder needs beside packed patches. A segment is a tile, an uncut view, or one time of a video.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Segments {
     /// Start of every segment, and the end: `[segments + 1]`.
     pub cu_seqlens: Vec<i32>,
     /// (rows, columns) of patches per segment.
     pub grids: Vec<[i32; 2]>,
-    /// Image of every segment.
+    /// Image, or video, of every segment.
     pub image_index: Vec<i32>,
     /// (row, column) of every patch in its segment.
     pub positions: Vec<[i32; 2]>,
+    /// Of videos: which patch along time of its row of the grid every segment is.
+    pub times: Vec<i32>,
 }
 
 /// The tensors of a batch and where everything goes.
@@ -87,7 +89,7 @@ pub struct BatchLayout {
     pub arrays: Vec<IntArray>,
     /// Keys in the reference's order.
     pub keys: Vec<String>,
-    /// Placements of image `i`'s views, in the plan's order.
+    /// Placements of the views of image `i`, or of frame `i` of all videos, in the plan's order.
     pub placements: Vec<Vec<Placement>>,
     /// Of a packed batch.
     pub segments: Option<Segments>,
@@ -108,7 +110,7 @@ pub(super) fn placement(tensor: usize, base: usize, layout: Layout, view: &View)
     let cells = cells(view);
     let stride = match layout {
         Layout::Planar { .. } => cells.tile.area() as usize * 3,
-        Layout::Merged { .. } | Layout::Flat { .. } => cells.patches.cells() as usize * layout.patch_len(),
+        _ => cells.patches.cells() as usize * layout.patch_len(),
     };
     Placement { tensor, base, layout, cells, stride }
 }

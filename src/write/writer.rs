@@ -63,6 +63,24 @@ impl<'a, T: Element> Writer<'a, T> {
                 let patches = placement.patches(tile_row, rows(size), size, order, merge, stride);
                 T::flat(&PatchRow { lines, stride, size: size as usize, patches: &patches }, values, sink);
             }
+            Layout::Slots { size, merge, order, slots, planar } => {
+                let mut patches = placement.patches(tile_row, rows(size), size, order, merge, stride);
+                let size = size as usize;
+                let place = if planar { size * size } else { size * size * 3 };
+                let mut shift = slots.first as usize * place;
+                for _ in 0..slots.count {
+                    patches.iter_mut().for_each(|(_, at)| *at += shift);
+                    shift = place;
+                    if planar {
+                        // A frame's part of a patch is a tile whose planes lie a whole patch's frames apart.
+                        let plane = slots.temporal as usize * place;
+                        let rows = TileRows { lines, stride, count: size, width: size, plane, tiles: &patches };
+                        T::planar(&rows, values, sink);
+                    } else {
+                        T::flat(&PatchRow { lines, stride, size, patches: &patches }, values, sink);
+                    }
+                }
+            }
         }
     }
 }
@@ -79,7 +97,7 @@ impl<T: Element> RowSink for Writer<'_, T> {
                 (if contiguous { TILE_ROWS } else { 1 }, cells.tile.height)
             }
             // What a tile has beyond its last whole patch is not encoded.
-            Layout::Merged { size, .. } | Layout::Flat { size, .. } => {
+            Layout::Merged { size, .. } | Layout::Flat { size, .. } | Layout::Slots { size, .. } => {
                 (self.placement.layout.lines() as usize, cells.patches.rows * size)
             }
         };

@@ -3,6 +3,7 @@
 mod outputs;
 mod pixels;
 mod steps;
+mod video;
 mod views;
 
 use serde::Deserialize;
@@ -12,6 +13,7 @@ pub use pixels::{Backend, Convert, Filter, NormalizeOrder, PatchOrder, Patches, 
 pub use steps::{
     Align, Clamp, Enlarge, Fill, InsideRounding, LongestRounding, NamedFill, NamedTarget, Precision, Step, Target,
 };
+pub use video::{Cap, CapPer, FrameCount, FrameSampling, NamedFrameCount, Video};
 pub use views::{Crops, Role, Search, Separators, TileSize, Tiles, Unpad, ViewOrder, ViewSpec, When};
 
 /// Which of the four answers to the resolution question a family gives.
@@ -77,10 +79,6 @@ pub struct Boxes {
 
 fn yes() -> bool {
     true
-}
-
-fn one() -> u32 {
-    1
 }
 
 fn no_limit() -> u32 {

@@ -97,8 +97,10 @@ pub enum OutputKind {
     FlatPatches,
     /// `[1, 3, size, patches * size]`.
     StripPatches,
-    /// `[images, 3]`: frames, patch rows, patch columns.
+    /// `[images, 3]`: frames, patch rows, patch columns; of videos a row for each chunk, with patches along time for frames.
     GridThw,
+    /// `[videos]`: chunks.
+    NumChunks,
     /// `[images]`: number of tiles.
     NumTiles,
     /// `[images, 2]`: height and width of the source.

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{one, qwen_ratio, yes};
+use super::video::{Cap, FrameCount};
+use super::{qwen_ratio, yes};
 use crate::geometry::Size;
 
 /// A size in a step: fixed, or the canvas of the view's tile grid.
@@ -188,9 +189,12 @@ pub enum Step {
         /// What happens to images with smaller sides.
         #[serde(default)]
         enlarge: Enlarge,
-        /// Frames that the budget counts.
-        #[serde(default = "one")]
-        frames: u32,
+        /// FrameCount that the budget counts.
+        #[serde(default = "FrameCount::one")]
+        frames: FrameCount,
+        /// A further limit for videos.
+        #[serde(default)]
+        cap: Option<Cap>,
         /// Most of longer over shorter side.
         #[serde(default = "qwen_ratio")]
         max_ratio: f64,

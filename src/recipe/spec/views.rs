@@ -19,6 +19,8 @@ pub enum Role {
     Crop,
     /// The whole image once more, for a second encoder.
     Detail,
+    /// A frame of a video.
+    Frame,
 }
 
 impl Role {
@@ -29,6 +31,7 @@ impl Role {
             Self::Tile => "tile",
             Self::Crop => "crop",
             Self::Detail => "detail",
+            Self::Frame => "frame",
         }
     }
 }

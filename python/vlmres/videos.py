@@ -1,0 +1,120 @@
+"""What users pass as videos: the frames of each, as sources that the engine reads. Files of videos are not decoded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmres._core import Source, VlmresError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vlmres.inputs import DataFormat, Loader
+
+# transformers' video processors take no fourth channel for one.
+_CHANNELS = (1, 3)
+
+_FILES = (str, bytes, bytearray, memoryview, os.PathLike)
+
+_UNDECODED = (
+    "vlmres takes frames, not files of videos: decode them first, to an array (frames, height, width, 3) or a list of "
+    "images; `Recipe.sample_frames` says which frames are needed. Frames in files of their own are a list in a list"
+)
+
+
+def as_videos(videos: Any) -> list[Any]:
+    """One video or several as a list of them: arrays of four dimensions, or lists of frames."""
+    if isinstance(videos, _FILES):
+        raise TypeError(_UNDECODED)
+    dimensions = getattr(videos, "ndim", None)
+    if dimensions == 5:
+        return list(videos)
+    if dimensions == 4:
+        return [videos]
+    if not isinstance(videos, (list, tuple)):
+        return [[videos]]  # one frame
+    if any(isinstance(item, _FILES) for item in videos):
+        raise TypeError(_UNDECODED)
+    if not videos:
+        return []
+    nested = [isinstance(item, (list, tuple)) or getattr(item, "ndim", None) == 4 for item in videos]
+    if any(nested) != all(nested):
+        raise TypeError(f"videos mixes videos and frames: item {nested.index(not nested[0])} is unlike item 0")
+    return list(videos) if all(nested) else [list(videos)]
+
+
+def load(video: Any, loader: Loader, data_format: DataFormat | None) -> list[Source]:
+    """The sources of a video's frames.
+
+    Raises:
+        VlmresError: There are no frames, one is not of uint8 RGB or gray, or not of the first one's size.
+        TypeError: A frame is nothing that holds an image.
+        OSError: A frame's file cannot be read.
+    """
+    frames = _frames(video)
+    if not frames:
+        raise VlmresError("a video has no frames")
+    first = next((frame for frame in frames if isinstance(frame, np.ndarray)), None)
+    if first is not None:
+        data_format = data_format or _data_format(first)
+    sources: list[Source] = []
+    for index, (frame, source) in enumerate(zip(frames, loader.load(frames, data_format), strict=True)):
+        try:
+            _check_channels(frame, data_format)
+            if isinstance(source, Exception):
+                raise source
+        except (VlmresError, TypeError) as error:
+            raise type(error)(f"frame {index}: {error}") from error
+        if source.size != (sources or [source])[0].size:
+            sizes = ["{}x{}".format(*one.size) for one in (source, sources[0])]
+            raise VlmresError(f"frame {index} is {sizes[0]}, the first {sizes[1]}: the frames of a video have one size")
+        sources.append(source)
+    return sources
+
+
+def _frames(video: Any) -> Sequence[Any]:
+    if isinstance(video, (list, tuple)):
+        return [_as_array(frame) for frame in video]
+    video = _as_array(video)
+    if getattr(video, "ndim", None) != 4:
+        got = type(video).__qualname__
+        raise TypeError(f"a video is an array of four dimensions or a list of frames, got {got}")
+    if video.dtype != np.uint8:
+        raise VlmresError(f"a video must be uint8, got {video.dtype}")
+    return list(video)
+
+
+def _as_array(value: Any) -> Any:
+    """A tensor's memory as an array: a frame of an array is had many times faster than one of a tensor."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.Tensor):
+        return value
+    if value.device.type != "cpu":
+        raise VlmresError(f"a tensor must be on the CPU, got device {value.device}")
+    if value.dtype != torch.uint8:
+        raise VlmresError(f"a video must be uint8, got {value.dtype}")
+    return value.detach().numpy()
+
+
+def _data_format(frame: NDArray[Any]) -> DataFormat:
+    return "channels_first" if frame.ndim == 3 and frame.shape[0] in _CHANNELS else "channels_last"
+
+
+def _check_channels(frame: Any, data_format: DataFormat | None) -> None:
+    """Refuses transparency, which transformers composites in numbers that are no bytes."""
+    pil = sys.modules.get("PIL.Image")
+    if isinstance(frame, np.ndarray) and frame.ndim == 3:
+        channels = frame.shape[0 if data_format == "channels_first" else 2]
+        if channels not in _CHANNELS:
+            raise VlmresError(f"a frame has 1 or 3 channels first or last, got shape {frame.shape}")
+    elif (
+        pil is not None
+        and isinstance(frame, pil.Image)
+        and ("A" in frame.getbands() or frame.info.get("transparency") is not None)
+    ):
+        raise VlmresError(f"a frame has no transparency, got mode {frame.mode}: convert it first")

@@ -1,0 +1,226 @@
+//! Which frames of a longer video a reference's processor picks: transformers' `sample_frames`, each in its order of
+//! operations.
+
+use crate::error::{Error, Result};
+use crate::geometry::py_round;
+use crate::recipe::{FrameSampling, Recipe};
+
+/// Most frames of a video of which some are picked.
+const MAX_TOTAL: i64 = 1 << 24;
+
+/// What is known of a video, and asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Footage {
+    /// Frames of the video.
+    pub total: i64,
+    /// Frames a second of the video.
+    pub video_fps: Option<f64>,
+    /// Its seconds; by default those of its frames.
+    pub duration: Option<f64>,
+    /// Frames a second asked for; by default the recipe's.
+    pub fps: Option<f64>,
+    /// Frames asked for, in place of a rate.
+    pub num_frames: Option<i64>,
+}
+
+/// Indices of the frames that the recipe's reference picks.
+pub fn sample_frames(recipe: &Recipe, footage: Footage) -> Result<Vec<i64>> {
+    let Footage { total, video_fps, duration, fps, num_frames } = footage;
+    let video = recipe.video()?;
+    if !(1..=MAX_TOTAL).contains(&total) {
+        return Err(Error::Argument(format!("total_frames must be between 1 and {MAX_TOTAL}, got {total}")));
+    }
+    for (name, value) in [("video_fps", video_fps), ("duration", duration), ("fps", fps)] {
+        if let Some(value) = value.filter(|value| !value.is_finite() || *value <= 0.0) {
+            return Err(Error::Argument(format!("{name} must be positive, got {value}")));
+        }
+    }
+    if let Some(count) = num_frames {
+        if fps.is_some() {
+            return Err(Error::Argument("fps and num_frames exclude each other".into()));
+        }
+        if count < 1 {
+            return Err(Error::Argument(format!("num_frames must be at least 1, got {count}")));
+        }
+    }
+    let temporal = i64::from(video.temporal);
+    let picked = match &video.sampling {
+        FrameSampling::Even { fps: own } => even(footage, fps.or((*own > 0.0).then_some(*own)))?,
+        FrameSampling::Steps { min_frames, max_frames } => steps(footage, temporal, (*min_frames, *max_frames))?,
+        FrameSampling::Ends { fps: own, min_frames, max_frames } => {
+            ends(footage, fps.unwrap_or(*own), (*min_frames, *max_frames))
+        }
+        FrameSampling::Times { fps: own, max_duration } => {
+            no_count(num_frames)?;
+            times(total, known(video_fps)?, duration, fps.unwrap_or(*own), *max_duration)
+        }
+        FrameSampling::Paced { rates, per_patch, max_frames, max_duration } => {
+            no_count(num_frames)?;
+            let pace = Pace { rates, temporal: per_patch.then_some(temporal), fps, max_duration: *max_duration };
+            paced(total, known(video_fps)?, duration, pace, i64::from(*max_frames))
+        }
+    };
+    if picked.is_empty() {
+        return Err(Error::Argument(format!("no frame is picked out of {total}")));
+    }
+    Ok(picked)
+}
+
+fn known(video_fps: Option<f64>) -> Result<f64> {
+    video_fps.ok_or_else(|| Error::Argument("video_fps is needed: frames are picked by their time".into()))
+}
+
+fn no_count(num_frames: Option<i64>) -> Result<()> {
+    match num_frames {
+        Some(count) => {
+            Err(Error::Argument(format!("num_frames={count} is not followed: frames are picked by their time")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn within(count: i64, total: i64) -> Result<i64> {
+    if (1..=total).contains(&count) {
+        Ok(count)
+    } else {
+        Err(Error::Argument(format!("{count} frames cannot be picked out of {total}")))
+    }
+}
+
+/// `default_sample_indices_fn`.
+fn even(footage: Footage, fps: Option<f64>) -> Result<Vec<i64>> {
+    let total = footage.total;
+    let count = match (footage.num_frames, fps) {
+        (Some(count), _) => count,
+        (None, Some(fps)) => ((total as f64 / known(footage.video_fps)? * fps) as i64).max(1),
+        (None, None) => return Ok((0..total).collect()),
+    };
+    let count = within(count, total)?;
+    Ok((0..count).map(|index| index * total / count).collect())
+}
+
+/// `Qwen2VLVideoProcessor.sample_frames`.
+fn steps(footage: Footage, temporal: i64, (min, max): (u32, u32)) -> Result<Vec<i64>> {
+    let total = footage.total;
+    let count = match (footage.num_frames, footage.fps) {
+        (Some(count), _) => py_round(count as f64 / temporal as f64) as i64 * temporal,
+        (None, Some(fps)) => {
+            let max = i64::from(max).min(total) / temporal * temporal;
+            let count = total as f64 / known(footage.video_fps)? * fps;
+            let count = count.max(min.into()).min(max as f64).min(total as f64);
+            (count / temporal as f64).floor() as i64 * temporal
+        }
+        (None, None) => return Ok((0..total).collect()),
+    };
+    let step = total as f64 / within(count, total)? as f64;
+    // `torch.arange(0, total, step).int()`: values are f32.
+    let length = (total as f64 / step).ceil() as i64;
+    Ok((0..length).map(|index| (index as f64 * step) as f32 as i64).collect())
+}
+
+/// `Qwen3VLVideoProcessor.sample_frames`, which takes 24 frames a second where none are known.
+fn ends(footage: Footage, fps: f64, (min, max): (u32, u32)) -> Vec<i64> {
+    let total = footage.total;
+    let count = footage.num_frames.unwrap_or_else(|| {
+        let count = (total as f64 / footage.video_fps.unwrap_or(24.0) * fps) as i64;
+        count.max(min.into()).min(max.into()).min(total)
+    });
+    linspace(0.0, (total - 1) as f64, count).map(|value| py_round(value) as i64).collect()
+}
+
+/// `Glm4vVideoProcessor.sample_frames`.
+fn times(total: i64, video_fps: f64, duration: Option<f64>, fps: f64, max_duration: f64) -> Vec<i64> {
+    let last = total - 1;
+    let duration = seconds(total, video_fps, duration);
+    let picked = if duration <= max_duration {
+        let count = ((duration * fps).floor() as i64).max(1);
+        (0..count).map(|index| (((index as f64 * video_fps) / fps).ceil() as i64).min(last)).collect()
+    } else {
+        let count = (max_duration * fps) as i64;
+        if count >= total {
+            (0..total).collect()
+        } else {
+            linspace(0.0, duration, count).map(|time| ((time * video_fps).ceil() as i64).min(last)).collect()
+        }
+    };
+    an_even_number(picked)
+}
+
+/// How fast frames are picked.
+struct Pace<'a> {
+    rates: &'a [[f64; 2]],
+    /// Frames of a patch, where rates are of patches.
+    temporal: Option<i64>,
+    /// The caller's rate.
+    fps: Option<f64>,
+    max_duration: f64,
+}
+
+/// `Glm46VVideoProcessor.sample_frames` and `Glm5NextVideoProcessor.sample_frames`.
+fn paced(total: i64, video_fps: f64, duration: Option<f64>, pace: Pace<'_>, most: i64) -> Vec<i64> {
+    let duration = seconds(total, video_fps, duration);
+    let end = duration.trunc();
+    let counted = if pace.max_duration > 0.0 { duration.min(pace.max_duration) } else { duration };
+    let rate = pace.rates.iter().find(|[until, _]| counted <= *until).or(pace.rates.last()).map_or(1.0, |rate| rate[1]);
+    let (count, interval) = match pace.temporal {
+        Some(temporal) => (counted * rate * temporal as f64, 1.0 / (temporal as f64 * rate)),
+        None => {
+            let rate = pace.fps.unwrap_or(rate);
+            (counted * rate, 1.0 / rate)
+        }
+    };
+    let count = (count as i64).min(most);
+    let spread = |first: i64, last: i64| linspace(first as f64, last as f64, count).map(|value| value.floor() as i64);
+    let mut picked: Vec<i64> = if total < count {
+        spread(0, total - 1).collect()
+    } else {
+        let (mut picked, mut time, frame_time) = (Vec::new(), 0.0, 1.0 / video_fps);
+        for index in 0..total {
+            if index as f64 * frame_time >= time {
+                time += interval;
+                picked.push(index);
+                if time >= end {
+                    break;
+                }
+            }
+        }
+        picked
+    };
+    let found = picked.len() as i64;
+    if found < count {
+        let (first, last) = (picked.first().copied().unwrap_or(0), picked.last().copied().unwrap_or(total - 1));
+        picked = spread(first, last).collect();
+    } else if found > count {
+        picked = spread(0, total - 1).collect();
+    }
+    an_even_number(picked)
+}
+
+fn seconds(total: i64, video_fps: f64, duration: Option<f64>) -> f64 {
+    duration.unwrap_or_else(|| py_round((total - 1) as f64 / video_fps) + 1.0)
+}
+
+/// Each once, in order, the last once more where their number is odd.
+fn an_even_number(mut picked: Vec<i64>) -> Vec<i64> {
+    // They are in order, so that those alike are neighbours.
+    picked.dedup();
+    if picked.len() % 2 == 1 {
+        picked.extend(picked.last().copied());
+    }
+    picked
+}
+
+/// `numpy.linspace`.
+fn linspace(start: f64, stop: f64, count: i64) -> impl Iterator<Item = f64> {
+    let intervals = (count - 1) as f64;
+    let (delta, step) = (stop - start, (stop - start) / intervals);
+    (0..count).map(move |index| {
+        if index > 0 && index + 1 == count {
+            stop
+        } else if step == 0.0 || count == 1 {
+            index as f64 / intervals.max(1.0) * delta + start
+        } else {
+            index as f64 * step + start
+        }
+    })
+}
