@@ -19,8 +19,8 @@ class Batch(Mapping[str, "NDArray[Any]"]):
 
     With `layout="hf"` the keys are the reference processor's. With `layout="packed"` they are `patches` [N, patch_dim],
     `cu_seqlens` int32 [segments + 1], `grids` int32 [segments, 2] (rows, cols), `image_index` int32 [segments] and
-    `positions` int32 [N, 2] (row, col); each is an attribute too. A segment is a tile or an uncut view. Of videos it is a
-    patch along time, there is `times` int32 [segments], and a patch's values are (frame, row, column, channel).
+    `positions` int32 [N, 2] (row, col); each is an attribute too. A segment is a tile or an uncut view. Of videos it is
+    a patch along time, there is `times` int32 [segments], and a patch's values are (frame, row, column, channel).
 
     bfloat16 values are uint16 arrays of their bits, because numpy has no such type; `torch()` gives real ones.
     """

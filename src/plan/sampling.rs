@@ -56,6 +56,9 @@ pub fn sample_frames(recipe: &Recipe, footage: Footage) -> Result<Vec<i64>> {
         }
         FrameSampling::Paced { rates, per_patch, max_frames, max_duration } => {
             no_count(num_frames)?;
+            if let Some(fps) = fps.filter(|_| *per_patch) {
+                return Err(Error::Argument(format!("fps={fps} is not followed: the rate goes by the video's length")));
+            }
             let pace = Pace { rates, temporal: per_patch.then_some(temporal), fps, max_duration: *max_duration };
             paced(total, known(video_fps)?, duration, pace, i64::from(*max_frames))
         }
@@ -113,9 +116,20 @@ fn steps(footage: Footage, temporal: i64, (min, max): (u32, u32)) -> Result<Vec<
         (None, None) => return Ok((0..total).collect()),
     };
     let step = total as f64 / within(count, total)? as f64;
-    // `torch.arange(0, total, step).int()`: values are f32.
-    let length = (total as f64 / step).ceil() as i64;
-    Ok((0..length).map(|index| (index as f64 * step) as f32 as i64).collect())
+    Ok(arange(total as f64, step).map(|value| value as i64).collect())
+}
+
+/// `torch.arange(0, end, step)`, in f32 and a vector at a time: its lanes add to a base that is rounded already, which tells
+/// from some ten thousand frames on. What does not fill two vectors is made one by one.
+fn arange(end: f64, step: f64) -> impl Iterator<Item = f32> {
+    const LANES: i64 = if cfg!(target_arch = "x86_64") { 8 } else { 4 };
+    let length = (end / step).ceil() as i64;
+    let in_vectors = length / (2 * LANES) * (2 * LANES);
+    (0..length).map(move |index| {
+        let lane = if index < in_vectors { index % LANES } else { 0 };
+        let base = ((index - lane) as f64 * step) as f32;
+        (f64::from(base) + lane as f64 * step) as f32
+    })
 }
 
 /// `Qwen3VLVideoProcessor.sample_frames`, which takes 24 frames a second where none are known.
