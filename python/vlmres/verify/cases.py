@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Size = tuple[int, int]
+# (frames, width, height)
+VideoSize = tuple[int, int, int]
 
 # PIL modes and two sorts of arrays; of families that do not convert colours, the first and the last two.
 FORMS = ("RGB", "L", "LA", "P", "RGBA", "CMYK", "1", "array", "tensor")
@@ -55,12 +57,14 @@ class Case:
     settings: dict[str, Any]
     """What differs from the checkpoint's settings."""
     images: list[Any]
-    sizes: list[Size]
+    """Images or videos."""
+    sizes: list[Any]
+    """Of each: `Size` or `VideoSize`."""
     forms: list[str]
 
     def __str__(self) -> str:
         images = ", ".join(
-            f"{form} {width}x{height}" for form, (width, height) in zip(self.forms, self.sizes, strict=True)
+            f"{form} {'x'.join(map(str, size))}" for form, size in zip(self.forms, self.sizes, strict=True)
         )
         settings = "".join(f", {key}={value}" for key, value in self.settings.items())
         return images + settings
@@ -76,13 +80,13 @@ def draw(seed: int, number: int, reference: Any, fixed: tuple[str, ...] = ()) ->
     forms = FORMS if reference.do_convert_rgb else PLAIN_FORMS
     chances = [0.6, *[0.4 / (len(forms) - 1)] * (len(forms) - 1)]
     chosen = [str(rng.choice(forms, p=chances)) for _ in range(count)]
-    sizes = [_size(rng) for _ in range(count)]
+    sizes = [draw_size(rng) for _ in range(count)]
     images = [_image(rng, size, form) for size, form in zip(sizes, chosen, strict=True)]
-    settings = {name: value for name, value in _settings(rng, reference).items() if name not in fixed}
+    settings = {name: value for name, value in draw_settings(rng, reference).items() if name not in fixed}
     return Case(number, settings, images, sizes, chosen)
 
 
-def _size(rng: np.random.Generator) -> Size:
+def draw_size(rng: np.random.Generator) -> Size:
     """Small ones mostly, some long ones, some around the multiples of patches."""
     sort = rng.random()
     if sort < 0.05:
@@ -99,7 +103,7 @@ def _size(rng: np.random.Generator) -> Size:
 
 
 def _image(rng: np.random.Generator, size: Size, form: str) -> Any:
-    pixels = _pixels(rng, size)
+    pixels = draw_pixels(rng, size)
     if form == "array":
         return pixels
     if form == "tensor":
@@ -112,7 +116,7 @@ def _image(rng: np.random.Generator, size: Size, form: str) -> Any:
     return image if form == "RGB" else image.convert(form)
 
 
-def _pixels(rng: np.random.Generator, size: Size) -> NDArray[np.uint8]:
+def draw_pixels(rng: np.random.Generator, size: Size) -> NDArray[np.uint8]:
     """(height, width, 3). Binary noise and checkers make the wide filters overshoot at both ends."""
     shape = (size[1], size[0], 3)
     kind = rng.choice(KINDS)
@@ -126,7 +130,8 @@ def _pixels(rng: np.random.Generator, size: Size) -> NDArray[np.uint8]:
     return np.asarray(checker if kind == "checker" else gradient, dtype=np.uint8)
 
 
-def _settings(rng: np.random.Generator, reference: Any) -> dict[str, Any]:
+def draw_settings(rng: np.random.Generator, reference: Any) -> dict[str, Any]:
+    """What differs from the settings of an image or video processor of transformers."""
     settings: dict[str, Any] = {}
     if rng.random() < 0.25:
         return settings

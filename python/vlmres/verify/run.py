@@ -15,11 +15,13 @@ from vlmres.integrations.transformers.decline import DeclinedError
 from vlmres.integrations.transformers.route import make_processor
 from vlmres.processor import Processor
 from vlmres.verify import references, tokens
-from vlmres.verify.cases import Case, Size, draw
+from vlmres.verify.cases import Case, draw
 from vlmres.verify.references import Reference
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from vlmres.batch import Batch
 
 Arithmetic = Literal["torch", "pillow"]
 ARITHMETICS: tuple[Arithmetic, ...] = get_args(Arithmetic)
@@ -30,7 +32,7 @@ _BACKENDS: dict[Arithmetic, str] = {"torch": "torchvision", "pillow": "pil"}
 
 
 class Subject:
-    """What is compared: a recipe and transformers' image processor with the same settings.
+    """What is compared: a recipe and transformers' image processor with the same settings. `VideoSubject` is of videos.
 
     Args:
         name: What the report calls it.
@@ -86,6 +88,30 @@ class Subject:
         name, option = f"{directory.name} ({recipe.name})", f"--checkpoint {directory}"
         known = references.REFERENCES.get(recipe.name, _LIKE_MOST)
         return Subject(name, option, recipe, reference, counter, known)
+
+    def draw(self, seed: int, number: int, reference: Any) -> Case:
+        """The case of this number."""
+        return draw(seed, number, reference, self.known.fixed)
+
+    def process(self, processor: Processor, case: Case) -> Batch:
+        """What vlmres makes of a case."""
+        return processor(case.images)
+
+    def follow(self, reference: Any) -> Processor:
+        """The vlmres processor of a reference with settings of its own.
+
+        Raises:
+            DeclinedError: No recipe follows them.
+        """
+        return make_processor(reference, vars(reference))
+
+    def reliable(self, size: Any) -> bool:
+        """Whether transformers makes as many tokens of this size as it counts."""
+        return tokens.reliable(self.counter, size)
+
+    def count(self, size: Any) -> int:
+        """Tokens that transformers counts."""
+        return tokens.count(self.counter, [size])[0]
 
     @property
     def arithmetics(self) -> tuple[Arithmetic, ...]:
@@ -147,7 +173,7 @@ def verify(tally: Tally, seed: int, numbers: range) -> Iterator[Case]:
     reference = subject.reference(arithmetic)
     for number in numbers:
         start = time.perf_counter()
-        case = draw(seed, number, reference, subject.known.fixed)
+        case = subject.draw(seed, number, reference)
         tally.cases += 1
         command = f"vlmres verify {subject.option} --arithmetic {arithmetic} --seed {seed} --case {number}"
         with warnings.catch_warnings():
@@ -161,7 +187,7 @@ def verify(tally: Tally, seed: int, numbers: range) -> Iterator[Case]:
                 tally.difference = max(tally.difference, error.difference)
                 tally.failures.append(Failure(str(case), str(error), command))
             if subject.counter is not None:
-                sizes = [size for size in case.sizes if tokens.reliable(subject.counter, size)]
+                sizes = [size for size in case.sizes if subject.reliable(size)]
                 tally.counted += len(sizes)
                 tally.not_counted += len(case.sizes) - len(sizes)
                 wrong = miscounts(subject, sizes)
@@ -184,12 +210,13 @@ def compare(subject: Subject, arithmetic: Arithmetic, case: Case, reference: Any
         raise DeclinedError("recipe", f"no recipe follows {dict(unlike)} as this class does")
     if case.settings:
         reference = subject.reference(arithmetic, **case.settings)
-        processor = make_processor(reference, vars(reference))
+        processor = subject.follow(reference)
     else:
         processor = Processor(subject.recipe, arithmetic=arithmetic)
     if reference.do_normalize:
         processor.dtype = subject.known.dtype
-    expected, got = _outcome(reference, case.images, return_tensors="pt"), _outcome(processor, case.images)
+    expected = _outcome(partial(reference, return_tensors="pt"), case.images)
+    got = _outcome(subject.process, processor, case)
     if isinstance(expected, Exception) or isinstance(got, Exception):
         if not isinstance(expected, Exception):
             raise MismatchError(f"vlmres refuses: {got}")
@@ -199,12 +226,12 @@ def compare(subject: Subject, arithmetic: Arithmetic, case: Case, reference: Any
     _compare(got.torch(), dict(expected))
 
 
-def miscounts(subject: Subject, sizes: Sequence[Size]) -> list[str]:
-    """What differs in the tokens of images of these sizes with the checkpoint's own settings."""
+def miscounts(subject: Subject, sizes: Sequence[Any]) -> list[str]:
+    """What differs in the tokens of images or videos of these sizes with the checkpoint's own settings."""
     wrong = []
     for size in sizes:
         try:
-            expected: int | None = tokens.count(subject.counter, [size])[0]
+            expected: int | None = subject.count(size)
         except ValueError:
             expected = None  # it refuses the size
         try:
@@ -212,13 +239,13 @@ def miscounts(subject: Subject, sizes: Sequence[Size]) -> list[str]:
         except PlanError:
             got = None
         if got != expected:
-            wrong.append(f"{got} tokens for {size[0]}x{size[1]}, transformers counts {expected}")
+            wrong.append(f"{got} tokens for {'x'.join(map(str, size))}, transformers counts {expected}")
     return wrong
 
 
-def _outcome(processor: Any, images: list[Any], **kwargs: Any) -> Any:
+def _outcome(run: Callable[..., Any], *arguments: Any) -> Any:
     try:
-        return processor(images, **kwargs)
+        return run(*arguments)
     except Exception as error:
         return error
 

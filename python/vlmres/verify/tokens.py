@@ -90,15 +90,15 @@ class Words:
         return len(token)
 
 
-def light_processor(reference: TokenReference, image_processor: Any) -> Any:
+def light_processor(reference: TokenReference, image_processor: Any, video_processor: Any = None) -> Any:
     """A processor of transformers without a tokenizer, for its counting alone."""
     cls = getattr(
         importlib.import_module(f"transformers.models.{reference.module}.processing_{reference.module}"), reference.name
     )
     stub = object.__new__(cls)
     images_kwargs = {"crop_to_patches": True} if getattr(image_processor, "crop_to_patches", False) else {}
-    stub._merge_kwargs = lambda **_: {"images_kwargs": images_kwargs}
-    stub.image_processor = image_processor
+    stub._merge_kwargs = lambda **_: {"images_kwargs": images_kwargs, "videos_kwargs": {}}
+    stub.image_processor, stub.video_processor = image_processor, video_processor
     stub.tokenizer = Words()
     for key, value in reference.attributes.items():
         setattr(stub, key, value)
