@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vlmres.integrations.transformers import decline, route, samples, uninstall
+from vlmres.integrations.transformers import decline, route, samples, uninstall, videos
 
 LOGGER = "vlmres.integrations.transformers"
 
@@ -16,6 +16,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing remembered from other tests."""
     monkeypatch.setattr(decline, "_logged", {})
     monkeypatch.setattr(route, "_routes", {})
+    monkeypatch.setattr(videos, "_routes", {})
     yield
     uninstall()
 
@@ -40,4 +41,20 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return outputs
 
     monkeypatch.setattr(route.Route, "run", counted)
+    return counts
+
+
+@pytest.fixture
+def video_runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of videos of every call that vlmres answered, sample videos left out."""
+    counts: list[int] = []
+    run = videos.VideoRoute.run
+
+    def counted(self: videos.VideoRoute, clips: Any, return_tensors: Any) -> Any:
+        outputs = run(self, clips, return_tensors)
+        if clips[0] is not videos._samples()[0]:
+            counts.append(len(clips))
+        return outputs
+
+    monkeypatch.setattr(videos.VideoRoute, "run", counted)
     return counts

@@ -1,5 +1,6 @@
 """Real model code on both processors' output: the same tokens in, the same logits out."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import transformers
 from tests.images import image
 from tests.integrations.models import FAMILIES, make
 from tests.integrations.tiny import SMALL, processor
+from tests.videos import video
 from vlmres.integrations.transformers import accelerate
 from vlmres.verify import references as hf
 
@@ -41,6 +43,32 @@ def test_logits(name: str, runs: list[int]) -> None:
     assert torch.isfinite(logits).all()
     assert torch.equal(logits, wanted)
     assert not torch.equal(logits, others)  # the pixels matter
+
+
+@pytest.mark.parametrize("name", ["qwen2-vl", "qwen2.5-vl", "qwen3-vl"])
+def test_logits_of_videos(name: str, video_runs: list[int]) -> None:
+    model, original = build(name)
+    original.video_processor.size = {"shortest_edge": 4096, "longest_edge": 50176}
+    clips = [video(5, 90, 61, "smooth"), video(4, 64, 128)]
+    prompt = FAMILIES[name].prompt.replace("image", "video")
+    metadata = [{"total_num_frames": len(clip), "fps": 4.0, "frames_indices": list(range(len(clip)))} for clip in clips]
+    call = {"text": [prompt] * 2, "padding": True, "return_tensors": "pt", "do_sample_frames": False}
+
+    def run(processor: Any) -> Any:
+        return processor(videos=clips, video_metadata=copy.deepcopy(metadata), **call)
+
+    expected, got = run(original), run(accelerate(original))
+    assert video_runs == [2]
+    assert list(got) == list(expected)
+    assert torch.equal(got["input_ids"], expected["input_ids"])
+    assert got["video_grid_thw"].tolist() == expected["video_grid_thw"].tolist()
+    with torch.inference_mode():
+        wanted, logits = model(**expected).logits, model(**got).logits
+        values = got["pixel_values_videos"]
+        blind = model(**{**got, "pixel_values_videos": torch.zeros_like(values)}).logits
+    assert torch.isfinite(logits).all()
+    assert torch.equal(logits, wanted)
+    assert not torch.equal(logits, blind)  # the pixels matter
 
 
 def test_features_of_siglip2(runs: list[int]) -> None:

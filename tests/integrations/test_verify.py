@@ -12,7 +12,7 @@ from tests.integrations.tiny import processor
 from tests.test_cli import run
 from vlmres.cli.app import app
 from vlmres.verify import references as hf
-from vlmres.verify import tokens
+from vlmres.verify import tokens, videos
 from vlmres.verify.cases import FORMS, PLAIN_FORMS, draw
 from vlmres.verify.report import row
 from vlmres.verify.run import Arithmetic, Subject, Tally, verify
@@ -63,6 +63,40 @@ def test_every_reference(recipe: str, arithmetic: Arithmetic) -> None:
     assert (tally.counted > 0) == (recipe in tokens.TOKEN_REFERENCES)
 
 
+@pytest.mark.parametrize("recipe", videos.VIDEO_REFERENCES)
+def test_every_reference_of_videos(recipe: str) -> None:
+    tally = Tally(videos.VideoSubject.of_recipe(recipe), "torch")
+    cases = list(verify(tally, 0, range(25, 31)))
+    assert any(not case.settings for case in cases)
+    assert any(case.settings for case in cases)
+    assert tally.failures == []
+    assert (tally.left_out, tally.cases) == (0, 6)
+    assert tally.counted == sum(len(case.sizes) for case in cases)
+
+
+def test_differences_of_videos_are_found() -> None:
+    right = videos.VideoSubject.of_recipe("qwen3-vl")
+    wrong = right.recipe.replace(filter="bilinear", video_max_pixels=262144)
+    subject = videos.VideoSubject("wrong", "--recipe qwen3-vl", wrong, right.reference, lambda: right.counter)
+    tally = Tally(subject, "torch")
+    list(verify(tally, 0, range(20)))
+    assert tally.differing > 0
+    assert tally.miscounted > 0
+
+
+def test_videos_alone() -> None:
+    result = run("verify", "-r", "qwen2-vl", "-r", "clip", "--only", "videos", "--cases", "3")
+    assert [row[:3] for row in rows(result.stdout)] == [["qwen2-vl (videos)", "torch", "3"]]
+
+
+def test_cases_of_videos_come_from_the_seed() -> None:
+    reference = videos.video_processor("qwen2-vl")
+    cases = [videos.draw(0, number, reference) for number in range(100)]
+    assert [str(case) for case in cases] == [str(videos.draw(0, number, reference)) for number in range(100)]
+    assert {form for case in cases for form in case.forms} == set(videos.FORMS)
+    assert {frames for case in cases for frames, _, _ in case.sizes} == set(range(1, 9))
+
+
 def test_settings_that_no_recipe_follows_are_left_out() -> None:
     for recipe, setting, value, number in (("gemma4", "resample", 0, 6), ("llama4", "do_rescale", False, 11)):
         tally = Tally(OF_RECIPE(recipe), "torch")
@@ -103,9 +137,12 @@ def test_a_checkpoint(tmp_path: Path) -> None:
     original = hf.processor("qwen2-vl", "torch", size={"shortest_edge": 3136, "longest_edge": 100352})
     processor("qwen2-vl", original).save_pretrained(folder)
     result = run("verify", "--checkpoint", folder, "--cases", "5", "--arithmetic", "torch")
-    (row,) = rows(result.stdout)
-    assert row[:6] == ["checkpoint (qwen2-vl)", "torch", "5", "0", "0", "0"]
-    assert row[6].startswith("0 of ")
+    got = rows(result.stdout)
+    assert [row[:6] for row in got] == [
+        ["checkpoint (qwen2-vl)", "torch", "5", "0", "0", "0"],
+        ["checkpoint (qwen2-vl, videos)", "torch", "5", "0", "0", "0"],
+    ]
+    assert all(row[6].startswith("0 of ") for row in got)
 
 
 def test_a_checkpoint_of_a_class_with_one_backend_and_another_type(tmp_path: Path) -> None:
@@ -125,6 +162,7 @@ USAGE: list[tuple[list[str], str]] = [
     (["--cases", "0"], "--cases"),
     (["--arithmetic", "numpy"], "numpy"),
     (["-r", "llava-1.5", "--output", "no/such/folder.md"], "no folder"),
+    (["-r", "llava-1.5", "--only", "videos"], "videos are taken by glm-4.6v"),
 ]
 
 

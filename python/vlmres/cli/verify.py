@@ -43,6 +43,10 @@ def verify(
         Literal["torch", "pillow"] | None,
         typer.Option(help="Only this backend of transformers; by default both.", show_default=False),
     ] = None,
+    only: Annotated[
+        Literal["images", "videos"] | None,
+        typer.Option(help="Only images, or only the videos of the recipes that take them.", show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Other cases for another seed.")] = 0,
     case: Annotated[
         int | None, typer.Option(min=0, help="Run the case of this number alone.", show_default=False)
@@ -55,13 +59,14 @@ def verify(
     """Compare vlmres with the installed transformers, bit for bit.
 
     Images of random and extreme sizes, in many PIL modes and as arrays and tensors, go through both, with the recipe's
-    settings and others; keys, shapes, types, values and token counts must agree. Exits with 1 where anything differs.
+    settings and others; keys, shapes, types, values and token counts must agree. So do frames of videos, where a recipe
+    takes them. Exits with 1 where anything differs.
     """
     _need_transformers()
     from vlmres.verify import report as reports
     from vlmres.verify.run import ARITHMETICS
 
-    subjects = _subjects(recipe or [], checkpoint or [])
+    subjects = _subjects(recipe or [], checkpoint or [], only)
     if report is not None and not report.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {output.show(report.parent)}", param_hint="--output")
     arithmetics = ARITHMETICS if arithmetic is None else (arithmetic,)
@@ -97,9 +102,12 @@ def _need_transformers() -> None:
     transformers.logging.set_verbosity_error()
 
 
-def _subjects(recipes: Sequence[str], checkpoints: Sequence[Path]) -> list[Subject]:
+def _subjects(
+    recipes: Sequence[str], checkpoints: Sequence[Path], only: Literal["images", "videos"] | None
+) -> list[Subject]:
     from vlmres.verify.references import REFERENCES
     from vlmres.verify.run import Subject
+    from vlmres.verify.videos import VIDEO_REFERENCES, VideoSubject
 
     for name in recipes:
         if name not in REFERENCES:
@@ -110,16 +118,27 @@ def _subjects(recipes: Sequence[str], checkpoints: Sequence[Path]) -> list[Subje
                 f"{what}{hint or ';'} to verify are {', '.join(REFERENCES)}", param_hint="--recipe"
             )
     names = recipes or ([] if checkpoints else list(REFERENCES))
-    subjects = [Subject.of_recipe(name) for name in dict.fromkeys(names)]
+    subjects: list[Subject] = []
+    for name in dict.fromkeys(names):
+        if only != "videos":
+            subjects.append(Subject.of_recipe(name))
+        if only != "images" and name in VIDEO_REFERENCES:
+            subjects.append(VideoSubject.of_recipe(name))
     for directory in checkpoints:
         try:
             if not directory.is_dir():
                 raise output.missing(directory)
-            subjects.append(Subject.of_checkpoint(directory))
+            takes_videos = bool(vlmres.Recipe.from_pretrained(directory).video_reference)
+            if only != "videos":
+                subjects.append(Subject.of_checkpoint(directory))
+            if only != "images" and takes_videos:
+                subjects.append(VideoSubject.of_checkpoint(directory))
         except (vlmres.VlmresError, OSError) as error:
             raise typer.BadParameter(
                 f"{output.show(directory)}: {output.reason(error)}", param_hint="--checkpoint"
             ) from None
+    if not subjects:
+        raise typer.BadParameter(f"videos are taken by {', '.join(VIDEO_REFERENCES)}", param_hint="--only")
     return subjects
 
 

@@ -64,10 +64,10 @@ def markdown(tallies: Sequence[Tally], command: str) -> str:
         "",
         f"{versions()}.",
         "",
-        "A case is a call with one to three images of random or extreme sizes and modes, with the settings of the "
-        "checkpoint or others; keys, shapes, types and every bit of the values are compared. Left out are cases whose "
-        "settings no recipe follows, and the tokens of images for which transformers is known to count others than it "
-        "makes.",
+        "A case is a call with one to three images, or one or two videos, of random or extreme sizes and modes, with "
+        "the settings of the checkpoint or others; keys, shapes, types and every bit of the values are compared. Left "
+        "out are cases whose settings no recipe follows, and the tokens of images for which transformers is known to "
+        "count others than it makes.",
         "",
         f"| {' | '.join(COLUMNS)} |".replace("max|Δ|", "max\\|Δ\\|"),
         "|---|---" + "|--:" * len(NUMBERS) + "|",

@@ -18,6 +18,8 @@ from vlmres.verify.run import Subject
 from vlmres.verify.tokens import TokenReference
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vlmres.batch import Batch
     from vlmres.processor import Processor
 
@@ -26,6 +28,7 @@ def _reference(model: str, name: str, *, fixed: tuple[str, ...] = (), **settings
     return Reference(model, name, settings, ("torch",), fixed=fixed)
 
 
+_LIKE_MOST = _reference("", "")
 _QWEN2 = _reference("qwen2_vl", "Qwen2VLVideoProcessor")
 _QWEN3 = _reference("qwen3_vl", "Qwen3VLVideoProcessor")
 
@@ -96,6 +99,30 @@ class VideoSubject(Subject):
         known = VIDEO_REFERENCES[name]
         recipe = Recipe.load(name)
         return VideoSubject(f"{name} (videos)", option, recipe, reference, partial(video_counter, name), known)
+
+    @staticmethod
+    def of_checkpoint(directory: Path) -> VideoSubject:
+        """A checkpoint's folder."""
+
+        def reference(_: str, **settings: Any) -> Any:
+            from transformers import AutoVideoProcessor
+
+            return AutoVideoProcessor.from_pretrained(directory, do_sample_frames=False, **settings)
+
+        def counter() -> Any | None:
+            from transformers import AutoProcessor
+
+            try:
+                processor = AutoProcessor.from_pretrained(directory)
+                count(processor, (4, 640, 480))
+            except Exception:  # no tokenizer in the folder, or a class that does not count
+                return None
+            return processor
+
+        recipe = Recipe.from_pretrained(directory)
+        name, option = f"{directory.name} ({recipe.name}, videos)", f"--checkpoint {directory} --only videos"
+        known = VIDEO_REFERENCES.get(recipe.name, _LIKE_MOST)
+        return VideoSubject(name, option, recipe, reference, counter, known)
 
     def draw(self, seed: int, number: int, reference: Any) -> Case:
         """The case of this number."""

@@ -16,17 +16,17 @@ _active = False
 
 
 def install() -> None:
-    """Makes `AutoImageProcessor.from_pretrained` and `AutoProcessor.from_pretrained` return accelerated processors.
+    """Makes `AutoImageProcessor`, `AutoVideoProcessor` and `AutoProcessor` load accelerated processors.
 
-    Processor classes load their image processors by the auto class, so `Qwen2VLProcessor.from_pretrained` does too. May
-    be called any number of times and from any thread.
+    Processor classes load their parts by the auto classes, so `Qwen2VLProcessor.from_pretrained` does too. May be
+    called any number of times and from any thread.
     """
     global _active
-    from transformers import AutoImageProcessor, AutoProcessor
+    from transformers import AutoImageProcessor, AutoProcessor, AutoVideoProcessor
 
     with _lock:
         _active = True
-        auto_classes: tuple[Any, ...] = (AutoImageProcessor, AutoProcessor)
+        auto_classes: tuple[Any, ...] = (AutoImageProcessor, AutoVideoProcessor, AutoProcessor)
         for cls in auto_classes:
             if cls not in _wrapped:
                 before = vars(cls)["from_pretrained"]
@@ -59,7 +59,7 @@ def _wrapper(function: Any) -> Any:
 
 
 def _accelerated(loaded: Any) -> Any:
-    """Accelerated where it is or holds an image processor; AutoProcessor may also return a tokenizer."""
+    """Accelerated where it is or holds an image or video processor; AutoProcessor may also return a tokenizer."""
     from transformers.image_processing_utils import BaseImageProcessor
     from transformers.processing_utils import ProcessorMixin
 

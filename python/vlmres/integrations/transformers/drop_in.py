@@ -15,6 +15,7 @@ from vlmres.integrations.transformers.decline import DeclinedError, log_once
 from vlmres.integrations.transformers.inputs import check_images
 from vlmres.integrations.transformers.route import find_route
 from vlmres.integrations.transformers.samples import Call
+from vlmres.integrations.transformers.videos import accelerate_video
 
 T = TypeVar("T")
 
@@ -55,10 +56,10 @@ def accelerate(processor: T) -> T:
     and a warning says so once.
 
     Args:
-        processor: An image processor of transformers, or a `ProcessorMixin` that holds one. It is not changed.
+        processor: An image or video processor of transformers, or a `ProcessorMixin` with some. It is not changed.
 
     Returns:
-        The accelerated one, or `processor` itself where its class prepares images in a way of its own.
+        The accelerated one, or `processor` itself where its class prepares images or videos in a way of its own.
 
     Raises:
         TypeError: It is neither.
@@ -67,9 +68,10 @@ def accelerate(processor: T) -> T:
     if isinstance(processor, ProcessorMixin):
         accelerated = copy.copy(processor)
         for name, part in vars(processor).items():
-            # A video processor is an image processor by its class; videos stay with transformers.
-            if isinstance(part, BaseImageProcessor) and not isinstance(part, BaseVideoProcessor):
+            if isinstance(part, BaseImageProcessor):
                 setattr(accelerated, name, accelerate(part))
+    elif isinstance(processor, BaseVideoProcessor):  # an image processor by its class
+        accelerated = accelerate_video(processor)
     elif isinstance(processor, BaseImageProcessor):
         cls = type(processor)
         if not isinstance(processor, Accelerated):
@@ -80,7 +82,7 @@ def accelerate(processor: T) -> T:
                 log_once(cls.__name__, DeclinedError("pipeline", "the class prepares images in a way of its own"))
     else:
         got = type(processor).__qualname__
-        raise TypeError(f"processor must be an image processor or ProcessorMixin of transformers, got {got}")
+        raise TypeError(f"processor must be an image or video processor or ProcessorMixin of transformers, got {got}")
     return accelerated  # type: ignore[no-any-return]
 
 

@@ -1,16 +1,153 @@
-"""transformers' video processors on vlmres."""
+"""transformers' video processors on vlmres: as `drop_in` and `route` for image processors."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import copy
+import functools
+import sys
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from transformers.image_utils import ChannelDimension
+from transformers.video_processing_utils import BaseVideoProcessor
+from transformers.video_utils import infer_channel_dimension_format
 
 from vlmres._core import Recipe
-from vlmres.integrations.transformers.decline import DeclinedError
-from vlmres.integrations.transformers.route import settings_of
+from vlmres.integrations.transformers.decline import DeclinedError, log_once
+from vlmres.integrations.transformers.route import frozen, settings_of
+from vlmres.integrations.transformers.structure import same
 from vlmres.processor import DType, Processor
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+# What picks frames: it has been done when a video gets here.
+_SAMPLING = ("do_sample_frames", "num_frames", "fps", "min_frames", "max_frames", "max_duration")
+
+# (height, width) of the videos on which settings are tried: of an odd number of frames, and one longer than it is wide.
+_SAMPLE_SIZES = ((47, 61), (120, 30))
+_SAMPLE_FRAMES = 5
+
+_MOST_ROUTES = 256
+
+_routes: dict[Hashable, VideoRoute | DeclinedError] = {}
+
+
+class AcceleratedVideo:
+    """What the classes have in common that `accelerate_video` makes.
+
+    Such a class stands before the processor's own. Frames are picked by transformers; then they stay where they are, in
+    place of a copy with channels first, and the pixels are vlmres'.
+    """
+
+    _vlmres_original: ClassVar[Any]
+
+    def _prepare_input_videos(
+        self, videos: Any, do_convert_rgb: Any = None, input_data_format: Any = None, device: Any = None
+    ) -> list[Any]:
+        views = None if device is not None and str(device) != "cpu" else _views(videos, input_data_format)
+        if views is not None:
+            return views
+        prepared: list[Any] = self._vlmres_original._prepare_input_videos(
+            self, videos, do_convert_rgb=do_convert_rgb, input_data_format=input_data_format, device=device
+        )
+        return prepared
+
+    def _preprocess(self, videos: list[Any], **kwargs: Any) -> Any:
+        original = functools.partial(self._vlmres_original._preprocess, self)
+        try:
+            for video in videos:
+                _check(video)
+            return find_video_route(self, original, kwargs).run(videos, kwargs.get("return_tensors"))
+        except DeclinedError as declined:
+            log_once(self._vlmres_original.__name__, declined)
+        return original([video.contiguous() for video in videos], **kwargs)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _restore, (self._vlmres_original,), self.__dict__
+
+
+def accelerate_video(processor: Any) -> Any:
+    """The accelerated twin of a video processor, or itself where its class prepares videos in a way of its own."""
+    cls = type(processor)
+    if isinstance(processor, AcceleratedVideo):
+        return processor
+    if not all(
+        getattr(cls, name) is getattr(BaseVideoProcessor, name) for name in ("preprocess", "_prepare_input_videos")
+    ):
+        log_once(cls.__name__, DeclinedError("pipeline", "the class prepares videos in a way of its own"))
+        return processor
+    accelerated = _restore(cls)
+    accelerated.__dict__.update(copy.deepcopy(vars(processor)))
+    return accelerated
+
+
+@dataclass(frozen=True)
+class VideoRoute:
+    """Settings that vlmres follows."""
+
+    processor: Processor
+    container: Callable[..., Any]
+    """The class of transformers' result."""
+    lists: Mapping[str, bool]
+    """Keys of the reference, and whether they are lists, of a tensor or number for each video."""
+
+    def run(self, videos: list[Any], return_tensors: Any) -> Any:
+        """The result that transformers would return.
+
+        Raises:
+            DeclinedError: vlmres does not read one of the videos.
+        """
+        import torch
+
+        try:
+            batch = self.processor(videos=videos, input_data_format="channels_first")
+        except (ValueError, TypeError) as error:
+            raise DeclinedError(f"input {type(error).__name__}", str(error)) from error
+        data: dict[str, Any] = {}
+        for key, array in batch.items():
+            tensor = torch.from_numpy(array)
+            # As one tensor, lists of tensors need not be stacked.
+            stays = self.lists[key] and not (return_tensors == "pt" and tensor.ndim > 1)
+            data[key] = (tensor.tolist() if tensor.ndim == 1 else list(tensor)) if stays else tensor
+        return self.container(data=data, tensor_type=return_tensors)
+
+
+def find_video_route(processor: Any, original: Callable[..., Any], kwargs: dict[str, Any]) -> VideoRoute:
+    """The route of a video processor called with the resolved settings `kwargs`; found once, then remembered.
+
+    Args:
+        processor: transformers' processor.
+        original: Its own implementation, called with videos and settings.
+        kwargs: Every setting, as transformers resolved it.
+
+    Raises:
+        DeclinedError: There is none, with the reason.
+    """
+    import torch
+
+    settings = {name: value for name, value in kwargs.items() if name not in ("return_tensors", "video_metadata")}
+    try:
+        key = (
+            type(processor),
+            frozen(vars(processor)),
+            frozen(settings),
+            torch.get_default_dtype(),
+            torch.get_default_device(),
+        )
+        route = _routes.get(key)
+    except TypeError as error:
+        raise DeclinedError("settings", f"a setting has no fixed value: {error}") from error
+    if route is None:
+        try:
+            route = _make_route(processor, original, kwargs)
+        except DeclinedError as declined:
+            route = declined.with_traceback(None)
+        if len(_routes) >= _MOST_ROUTES:
+            _routes.clear()
+        _routes[key] = route
+    if isinstance(route, DeclinedError):
+        raise DeclinedError(route.kind, route.reason)
+    return route
 
 
 def make_video_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
@@ -19,7 +156,7 @@ def make_video_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor
     Raises:
         DeclinedError: No recipe follows them.
     """
-    settings = settings_of(processor, kwargs)
+    settings = {name: value for name, value in settings_of(processor, kwargs).items() if name not in _SAMPLING}
     settings["video_processor_type"] = settings.pop("image_processor_type")
     dtype: DType = "float32"
     if not settings["do_rescale"] and not settings["do_normalize"]:
@@ -28,3 +165,70 @@ def make_video_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor
         return Processor(Recipe.from_pretrained(settings), dtype=dtype, arithmetic="torch")
     except (ValueError, TypeError) as error:
         raise DeclinedError("recipe", str(error)) from error
+
+
+def _make_route(processor: Any, original: Callable[..., Any], kwargs: dict[str, Any]) -> VideoRoute:
+    ours = make_video_processor(processor, kwargs)
+    videos = list(_samples())
+    try:
+        expected = original(videos, **{**kwargs, "return_tensors": None})
+    except Exception as error:
+        raise DeclinedError("settings", f"with these settings transformers itself fails: {error}") from error
+    route = VideoRoute(ours, type(expected), {key: isinstance(value, list) for key, value in expected.items()})
+    got = route.run(videos, None)
+    differing = [key for key in expected if key not in got or not same(got[key], expected[key])]
+    if differing or list(got) != list(expected):
+        raise DeclinedError(
+            "samples", f"recipe {ours.recipe.name!r} gives other values of {', '.join(differing)} for sample videos"
+        )
+    return route
+
+
+@functools.cache
+def _samples() -> tuple[Any, ...]:
+    import torch
+
+    generator = np.random.default_rng(0)
+    shapes = [(_SAMPLE_FRAMES, 3, *size) for size in _SAMPLE_SIZES]
+    return tuple(torch.from_numpy(generator.integers(0, 256, shape, dtype=np.uint8)) for shape in shapes)
+
+
+def _views(videos: Any, data_format: Any) -> list[Any] | None:
+    """RGB videos of bytes as tensors with channels first, over the same memory; None where one is no such video."""
+    torch = sys.modules["torch"]
+    views = []
+    for video in videos:
+        if isinstance(video, np.ndarray):
+            if any(stride < 0 for stride in video.strides):
+                return None  # what torch refuses
+            video = torch.from_numpy(video)
+        if not isinstance(video, torch.Tensor) or video.ndim != 4 or video.dtype != torch.uint8:
+            return None
+        # The first video's is that of all, as in the original.
+        data_format = data_format or infer_channel_dimension_format(video)
+        view = video.permute(0, 3, 1, 2) if data_format == ChannelDimension.LAST else video
+        if view.shape[1] != 3:
+            return None
+        views.append(view)
+    return views
+
+
+def _check(video: Any) -> None:
+    if video.device.type != "cpu":
+        raise DeclinedError("device", f"a video is on device {video.device}")
+    if str(video.dtype) != "torch.uint8":
+        raise DeclinedError(f"dtype {video.dtype}", f"a video is {video.dtype}, not torch.uint8")
+    if video.shape[1] != 3:
+        raise DeclinedError("channels", f"a video has {video.shape[1]} channels")
+
+
+def _restore(original: type) -> Any:
+    """An empty instance of the accelerated class: what copies and unpickled processors start from."""
+    return object.__new__(_accelerated_class(original))
+
+
+@functools.cache
+def _accelerated_class(original: type) -> type:
+    # The class's name is written to configurations.
+    names = {"__module__": original.__module__, "__qualname__": original.__qualname__, "__doc__": original.__doc__}
+    return type(original.__name__, (AcceleratedVideo, original), {**names, "_vlmres_original": original})
