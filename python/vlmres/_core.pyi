@@ -41,7 +41,7 @@ class RecipeError(VlmresError):
     """A recipe, override or checkpoint that cannot be followed."""
 
 class PlanError(VlmresError):
-    """An image size that a recipe cannot plan."""
+    """A size of an image or video that a recipe cannot plan."""
 
 class DecodeError(VlmresError):
     """Bytes that are not an image, or one over the pixel limit."""
@@ -57,8 +57,9 @@ class Recipe:
     def from_pretrained(directory_or_config: str | os.PathLike[str] | dict[str, Any], **overrides: Any) -> Recipe:
         """The recipe that a checkpoint asks for.
 
-        It is a directory with `preprocessor_config.json` or `processor_config.json`, or such a file's content as a
-        dict. `overrides` change the recipe further.
+        It is a directory with `preprocessor_config.json` or `processor_config.json`, and of videos perhaps
+        `video_preprocessor_config.json`, or such a file's content as a dict. `overrides` change the recipe further.
+        Where images can be followed but videos cannot, only using it for videos is an error.
         """
     def replace(self, **overrides: Any) -> Recipe:
         """This recipe with further overrides."""
@@ -74,6 +75,34 @@ class Recipe:
     @property
     def reference(self) -> str:
         """The code whose output this recipe reproduces."""
+    @property
+    def video_reference(self) -> str:
+        """The code whose output of videos this recipe reproduces; empty where it takes none."""
+    def sample_frames(
+        self,
+        total_frames: int,
+        *,
+        video_fps: float | None = None,
+        duration: float | None = None,
+        fps: float | None = None,
+        num_frames: int | None = None,
+    ) -> NDArray[np.int64]:
+        """Indices of the frames that the reference's processor picks of a video, so that others need not be decoded.
+
+        Args:
+            total_frames: Frames of the video.
+            video_fps: Its frames a second.
+            duration: Its seconds; by default those of its frames.
+            fps: Frames a second to pick; by default the recipe's.
+            num_frames: Number of frames to pick, in place of a rate.
+
+        Raises:
+            RecipeError: The recipe takes no videos.
+            VlmresError: The reference picks no frame, needs what is not given, or does not follow what is.
+        """
+    @property
+    def seconds_key(self) -> str | None:
+        """Key of the seconds between patches along time, where the reference's processor gives them."""
     @property
     def note(self) -> str:
         """What of the recipe is not established, and why; empty where all is."""
@@ -103,7 +132,7 @@ class View:
     """One view of an image: how it becomes a canvas, and how that is cut into tiles and patches."""
 
     @property
-    def role(self) -> Literal["global", "tile", "crop", "detail"]:
+    def role(self) -> Literal["global", "tile", "crop", "detail", "frame"]:
         """What it is to the model."""
     @property
     def resized(self) -> Size:
@@ -138,17 +167,28 @@ class View:
 
 @final
 class Plan:
-    """Everything about an image's preprocessing that follows from its size."""
+    """Everything about the preprocessing of an image, or of a video, that follows from its size."""
 
     @property
     def size(self) -> Size:
-        """(width, height) of the image."""
+        """(width, height) of the image, or of a video's frames."""
+    @property
+    def frames(self) -> int | None:
+        """Frames of the video, or None of an image."""
+    @property
+    def grid_thw(self) -> list[tuple[int, int, int]]:
+        """(times, rows, cols) of patches: a row for each chunk of a video, as in the reference's `video_grid_thw`; of
+        an image one for each tile.
+        """
+    @property
+    def tubelets(self) -> list[tuple[int, ...]]:
+        """Of a video: the frames of every patch along time, the last one repeated where it lacks some."""
     @property
     def recipe(self) -> Recipe:
         """The recipe."""
     @property
     def views(self) -> list[View]:
-        """Views in the order in which the language model receives them."""
+        """Views in the order in which the language model receives them; a video's one is that of every frame."""
     @property
     def grid(self) -> Grid:
         """(rows, cols) of tiles in a recipe with tiles, (1, 1) where an image gets none; else of patches."""
@@ -166,7 +206,7 @@ class Plan:
         """Patches that the vision encoder receives."""
     @property
     def num_tiles(self) -> int:
-        """Tiles of all views, an uncut view counting as one: the segments of a packed batch."""
+        """Tiles of all views, an uncut view counting as one, at all times of a video: segments of a packed batch."""
     def to_model(
         self,
         boxes: ArrayLike,
@@ -249,7 +289,7 @@ class BatchLayout:
     def arrays(self) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
         """Integer arrays by key."""
     def segments(self) -> dict[str, NDArray[np.int32]] | None:
-        """Of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`."""
+        """Of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`, of videos also `times`."""
 
 def build_info() -> dict[str, str]:
     """Version, SIMD level and target of the compiled module."""
@@ -279,10 +319,11 @@ def execute(
 def image_size(path_or_bytes: str | os.PathLike[str] | bytes, *, exif: bool = False) -> Size:
     """(width, height) of an encoded image from its header: as stored, or with `exif` as it is to be seen."""
 
-def plan(size: tuple[int, int], recipe: Recipe | str, images: int = 1) -> Plan:
-    """The plan of an image of `size` (width, height) by a recipe or its name, in a sample of so many `images`.
+def plan(size: tuple[int, int] | tuple[int, int, int], recipe: Recipe | str, images: int = 1) -> Plan:
+    """The plan of an image of `size` (width, height), or of a video of (frames, width, height).
 
-    LLaVA-OneVision alone gives one of several images another plan.
+    `recipe` is a recipe or the name of one. `images` is how many the image's sample has: LLaVA-OneVision alone gives one
+    of several another plan.
     """
 
 def plan_columns(

@@ -405,7 +405,8 @@ def _rates(fps: float | Sequence[float] | None, count: int, what: str) -> list[f
         return None
     if what != "video":
         raise TypeError("fps is of videos")
-    rates = [float(rate) for rate in (fps if np.ndim(fps) else [fps] * count)]  # type: ignore[union-attr, list-item]
+    given = np.asarray(fps, dtype=np.float64)
+    rates: list[float] = np.full(count, given).tolist() if given.ndim == 0 else given.tolist()
     if len(rates) != count:
         raise ValueError(f"fps must be one number or one for each of {count} videos, got {len(rates)}")
     for rate in rates:

@@ -161,6 +161,7 @@ fn times(total: i64, video_fps: f64, duration: Option<f64>, fps: f64, max_durati
 }
 
 /// How fast frames are picked.
+#[derive(Clone, Copy)]
 struct Pace<'a> {
     rates: &'a [[f64; 2]],
     /// Frames of a patch, where rates are of patches.
@@ -176,12 +177,11 @@ fn paced(total: i64, video_fps: f64, duration: Option<f64>, pace: Pace<'_>, most
     let end = duration.trunc();
     let counted = if pace.max_duration > 0.0 { duration.min(pace.max_duration) } else { duration };
     let rate = pace.rates.iter().find(|[until, _]| counted <= *until).or(pace.rates.last()).map_or(1.0, |rate| rate[1]);
-    let (count, interval) = match pace.temporal {
-        Some(temporal) => (counted * rate * temporal as f64, 1.0 / (temporal as f64 * rate)),
-        None => {
-            let rate = pace.fps.unwrap_or(rate);
-            (counted * rate, 1.0 / rate)
-        }
+    let (count, interval) = if let Some(temporal) = pace.temporal {
+        (counted * rate * temporal as f64, 1.0 / (temporal as f64 * rate))
+    } else {
+        let rate = pace.fps.unwrap_or(rate);
+        (counted * rate, 1.0 / rate)
     };
     let count = (count as i64).min(most);
     let spread = |first: i64, last: i64| linspace(first as f64, last as f64, count).map(|value| value.floor() as i64);

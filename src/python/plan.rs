@@ -161,16 +161,12 @@ impl Plan {
     #[getter]
     fn grid_thw(&self) -> Vec<(u32, u32, u32)> {
         let of_view = |view: &core::View| (1, view.patches.rows, view.patches.cols);
-        match self.plan.clip {
-            Some(clip) => {
-                let (_, rows, cols) = of_view(&self.plan.views[0]);
-                clip.rows().map(|times| (times, rows, cols)).collect()
-            }
-            None => {
-                let tiles = |view: &core::View| std::iter::repeat_n(of_view(view), view.tiles.cells() as usize);
-                self.plan.views.iter().flat_map(tiles).collect()
-            }
+        if let Some(clip) = self.plan.clip {
+            let (_, rows, cols) = of_view(&self.plan.views[0]);
+            return clip.rows().map(|times| (times, rows, cols)).collect();
         }
+        let tiles = |view: &core::View| std::iter::repeat_n(of_view(view), view.tiles.cells() as usize);
+        self.plan.views.iter().flat_map(tiles).collect()
     }
 
     /// Of a video: the frames of every patch along time, the last one repeated where it lacks some.
@@ -362,10 +358,13 @@ pub(super) fn plan_columns<'py>(
                 }
                 _ => Size::of_image(row[0], row[1]).and_then(|size| core::Plan::new(&recipe.0, size)),
             };
-            let values = planned.as_ref().map(columns_of).unwrap_or_else(|error| {
-                errors.push((index, error.to_string()));
-                [-1; NAMES.len()]
-            });
+            let values = match planned {
+                Ok(plan) => columns_of(&plan),
+                Err(error) => {
+                    errors.push((index, error.to_string()));
+                    [-1; NAMES.len()]
+                }
+            };
             for (column, value) in columns.iter_mut().zip(values) {
                 column.push(value);
             }

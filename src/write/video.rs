@@ -97,7 +97,7 @@ fn hf(recipe: &Recipe, videos: &[Video<'_>]) -> Result<BatchLayout> {
         match spec.kind {
             OutputKind::Tiles => tiles(spec, videos, &mut batch)?,
             OutputKind::ChannelPatches | OutputKind::PlanarPatches => {
-                channels(spec, recipe.patches, videos, &mut batch)
+                channels(spec, recipe.patches, videos, &mut batch);
             }
             OutputKind::GridThw => {
                 let row = |video: &Video<'_>| {

@@ -69,7 +69,9 @@ impl<'a, T: Element> Writer<'a, T> {
                 let place = if planar { size * size } else { size * size * 3 };
                 let mut shift = slots.first as usize * place;
                 for _ in 0..slots.count {
-                    patches.iter_mut().for_each(|(_, at)| *at += shift);
+                    for (_, at) in &mut patches {
+                        *at += shift;
+                    }
                     shift = place;
                     if planar {
                         // A frame's part of a patch is a tile whose planes lie a whole patch's frames apart.

@@ -107,7 +107,7 @@ OVERRIDES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("glm-5-next", {"min_video_tokens": 4, "max_video_tokens": 9}, {"min_image_tokens": 4, "max_image_tokens": 9}),
     ("glm-5-next", {"max_video_tokens": 16}, {"max_image_tokens": 16}),
     ("kimi-k2.5", {"video_max_patches": 16}, {"max_patches": 16}),
-    ("kimi-k2.5", {"temporal_patch_size": 2, "merge_size": 1}, {"temporal_patch_size": 2, "merge_size": 1}),
+    ("kimi-k2.5", {"chunk_frames": 2, "merge_size": 1}, {"temporal_patch_size": 2, "merge_size": 1}),
     ("kimi-k2.5", {"max_side_patches": 4}, {"size": {"max_height": 4, "max_width": 4}}),
     ("llava-onevision", {"video_size": 56}, {"size": {"height": 56, "width": 56}}),
     ("minimax-m3-vl", {"video_max_pixels": 12544}, {"max_pixels": 12544}),

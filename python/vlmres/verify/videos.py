@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from vlmres.processor import Processor
 
 
-def _reference(model: str, name: str, *, fixed: tuple[str, ...] = (), **settings: Any) -> Reference:
-    return Reference(model, name, settings, ("torch",), fixed=fixed)
+def _reference(model: str, name: str, settings: dict[str, Any] | None = None, fixed: tuple[str, ...] = ()) -> Reference:
+    return Reference(model, name, settings or {}, ("torch",), fixed=fixed)
 
 
 _LIKE_MOST = _reference("", "")
@@ -38,7 +38,7 @@ VIDEO_REFERENCES: dict[str, Reference] = {
     # Its size says nothing.
     "glm-5-next": _reference("glm5_next", "Glm5NextVideoProcessor", fixed=("size",)),
     "kimi-k2.5": _reference("kimi_k25", "Kimi_K25VideoProcessor"),
-    "llava-onevision": _reference("llava_onevision", "LlavaOnevisionVideoProcessor", **HALF),
+    "llava-onevision": _reference("llava_onevision", "LlavaOnevisionVideoProcessor", HALF),
     "minimax-m3-vl": _reference("minimax_m3_vl", "MiniMaxM3VLVideoProcessor"),
     "qwen2-vl": _QWEN2,
     "qwen2.5-vl": _QWEN2,

@@ -28,11 +28,9 @@ pub(super) fn config(files: &[Json], own: Option<&Json>) -> Option<Config> {
 /// A recipe of a checkpoint's images with what the configuration of its videos says.
 pub(super) fn added(recipe: Recipe, config: Option<&Config>) -> Result<Recipe> {
     let Some(checkpoint) = registry()[recipe.name()].checkpoints.get(KIND) else { return Ok(recipe) };
-    let refuse = |message: &str| Error::Checkpoint(message.to_owned());
-    let added = config
-        .ok_or_else(|| refuse("there is none of videos"))
-        .and_then(|config| wanted(&recipe, checkpoint, config))
-        .and_then(|overrides| recipe.replace(&overrides));
+    // Without any, they are as the class takes them that is given no settings.
+    let Some(config) = config else { return Ok(recipe) };
+    let added = wanted(&recipe, checkpoint, config).and_then(|overrides| recipe.replace(&overrides));
     added.or_else(|error| recipe.replace(&Table::from_iter([(REFUSED.to_owned(), Value::String(error.to_string()))])))
 }
 

@@ -189,7 +189,7 @@ pub enum Step {
         /// What happens to images with smaller sides.
         #[serde(default)]
         enlarge: Enlarge,
-        /// FrameCount that the budget counts.
+        /// Frames that the budget counts.
         #[serde(default = "FrameCount::one")]
         frames: FrameCount,
         /// A further limit for videos.

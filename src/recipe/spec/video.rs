@@ -15,7 +15,7 @@ pub struct Video {
     pub refused: String,
     /// From a frame to its canvas, for every frame alike.
     pub view: ViewSpec,
-    /// FrameCount in a patch; the last frame of a video is repeated where one lacks some.
+    /// Frames in a patch; the last frame of a video is repeated where one lacks some.
     pub temporal: u32,
     /// Most patches along time in a row of the grid; none where the whole video is one row.
     #[serde(default)]
@@ -34,7 +34,7 @@ pub struct Video {
     pub sampling: FrameSampling,
 }
 
-/// FrameCount that a budget counts.
+/// Frames that a budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum FrameCount {
@@ -88,7 +88,7 @@ pub enum CapPer {
 pub enum FrameSampling {
     /// Equal steps from the first frame, truncated; all frames where no rate is asked for (transformers' default).
     Even {
-        /// FrameCount a second; none where that is 0.
+        /// Frames a second; none where that is 0.
         fps: f64,
     },
     /// Equal steps from the first frame in f32, truncated, of whole patches (Qwen2-VL).
@@ -100,7 +100,7 @@ pub enum FrameSampling {
     },
     /// From the first frame to the last, rounded (Qwen3-VL).
     Ends {
-        /// FrameCount a second.
+        /// Frames a second.
         fps: f64,
         /// Fewest frames.
         min_frames: u32,
@@ -109,7 +109,7 @@ pub enum FrameSampling {
     },
     /// The first frame at or after each time, an even number of them (GLM-4V).
     Times {
-        /// FrameCount a second.
+        /// Frames a second.
         fps: f64,
         /// Most seconds; longer videos are sampled evenly.
         max_duration: f64,

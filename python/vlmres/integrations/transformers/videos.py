@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from transformers.image_utils import ChannelDimension
+from transformers.image_utils import ChannelDimension, infer_channel_dimension_format
 from transformers.video_processing_utils import BaseVideoProcessor
-from transformers.video_utils import infer_channel_dimension_format
 
 from vlmres._core import Recipe
 from vlmres.integrations.transformers.decline import DeclinedError, log_once
