@@ -28,6 +28,21 @@ def recipes() -> str:
     return "\n".join(rows)
 
 
+def videos() -> str:
+    """The recipes that take videos."""
+    frames, size = 16, (640, 360)
+    heads = f"frames in a patch | {frames} frames of {size[0]}x{size[1]}"
+    rows = [f"| recipe | {heads} | equals |", "|---|---|---|---|"]
+    for name in vlmres.recipes():
+        recipe = vlmres.Recipe.load(name)
+        if recipe.video_reference:
+            plan = vlmres.plan((frames, *size), recipe)
+            canvas = plan.views[0].canvas
+            cost = f"{plan.num_tokens:,} tokens, {canvas.width}x{canvas.height}"
+            rows.append(f"| `{name}` | {len(plan.tubelets[0])} | {cost} | {recipe.video_reference} |")
+    return "\n".join(rows)
+
+
 def costs() -> str:
     """What three images cost the language model under one recipe of each strategy."""
     sizes = {"line of text": (128, 16), "phone screenshot": (1500, 4500), "photo": (4032, 3024)}
@@ -77,7 +92,7 @@ def _effect(plan: vlmres.Plan) -> str:
     return ", ".join(parts)
 
 
-TABLES = {"recipes": recipes, "costs": costs, "effects": effects}
+TABLES = {"recipes": recipes, "videos": videos, "costs": costs, "effects": effects}
 
 
 def rewrite(text: str) -> str:

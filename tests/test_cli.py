@@ -493,7 +493,10 @@ def test_recipes() -> None:
     assert all(recipe["name"] in table and recipe["reference"] in table for recipe in listed)
     one = json.loads(run("recipes", "qwen3-vl", "--json").stdout)
     assert one["params"] == dict(vlmres.Recipe.load("qwen3-vl").params)
+    assert one["video_reference"] == "transformers Qwen3VLVideoProcessor"
     assert re.search(r"max_pixels\s+16777216", run("recipes", "qwen3-vl").stdout)
+    assert "transformers Qwen3VLVideoProcessor" in run("recipes", "qwen3-vl").stdout
+    assert "VideoProcessor" not in run("recipes", "clip").stdout
     assert "did you mean" in run("recipes", "qwen9-vl", code=2).stderr
 
 

@@ -74,6 +74,27 @@ fn a_resize_to_the_same_size_is_no_stage() {
     assert_eq!(plan.views[0].stages.len(), 1);
 }
 
+#[test]
+fn videos_know_their_times_and_chunks() {
+    let video = |name: &str, frames| Plan::of_video(&recipe(name), Size::new(640, 360), frames).unwrap();
+    let qwen = video("qwen2-vl", 5);
+    assert_eq!((qwen.num_frames(), qwen.num_times(), qwen.num_tiles()), (5, 3, 3));
+    assert_eq!((qwen.num_patches(), qwen.num_tokens), (3 * 26 * 46, 3 * 13 * 23));
+    let kimi = video("kimi-k2.5", 9);
+    assert_eq!(kimi.clip.unwrap().rows().collect::<Vec<_>>(), [4, 4, 1]);
+    assert_eq!(kimi.num_tokens, 3 * 13 * 23);
+    // The budget is that of all frames: more of them are smaller.
+    assert!(video("qwen3-vl", 4).grid.cells() > video("qwen3-vl", 64).grid.cells());
+}
+
+#[test]
+fn videos_that_cannot_be_are_errors_with_numbers() {
+    let error = |name: &str, frames| Plan::of_video(&recipe(name), Size::new(64, 64), frames).unwrap_err().to_string();
+    assert!(error("qwen2-vl", 0).contains("0 frames") && error("qwen3-vl", 1).contains("at least 2"));
+    assert!(error("glm-5-next", 500_000).contains("500000 frames"));
+    assert!(error("clip", 4).contains("takes no videos"));
+}
+
 proptest! {
     #[test]
     fn plans_hold_their_invariants(width in 1u32..6000, height in 1u32..6000, which in 0usize..64) {

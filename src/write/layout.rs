@@ -236,6 +236,31 @@ mod tests {
     }
 
     #[test]
+    fn frames_fill_their_places_of_a_patch() {
+        let (size, merge, temporal, order) = (2, 1, 3, PatchOrder::Raster);
+        let patches = Grid { rows: 1, cols: 2 };
+        let cells = Cells { tile: Size::new(4, 2), tiles: Grid::SINGLE, patches };
+        for planar in [true, false] {
+            let mut whole = vec![255; 2 * 36];
+            for (first, count) in [(0, 1), (1, 2)] {
+                let slots = Slots { temporal, first, count };
+                let frame = write(Layout::Slots { size, merge, order, slots, planar }, cells);
+                for (at, value) in frame.into_iter().enumerate().filter(|(_, value)| *value != 255) {
+                    // What the second frame writes is marked.
+                    assert_eq!(std::mem::replace(&mut whole[at], value + 100 * first as u8), 255);
+                }
+            }
+            for (at, value) in whole.into_iter().enumerate() {
+                let (patch, k) = (at / 36, at % 36);
+                let (channel, time, row, col) =
+                    if planar { (k / 12, k / 4 % 3, k / 2 % 2, k % 2) } else { (k % 3, k / 12, k / 6 % 2, k / 3 % 2) };
+                let byte = row * 12 + (patch * 2 + col) * 3 + channel;
+                assert_eq!(usize::from(value), byte + if time > 0 { 100 } else { 0 }, "value {at}, planar {planar}");
+            }
+        }
+    }
+
+    #[test]
     fn tiles_are_planar_and_row_major() {
         let cells = Cells { tile: Size::new(2, 2), tiles: Grid { rows: 2, cols: 2 }, patches: Grid::SINGLE };
         let out = write(Layout::planes(cells.tile), cells);

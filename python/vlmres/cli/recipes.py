@@ -46,13 +46,17 @@ def _as_dict(recipe: vlmres.Recipe) -> dict[str, Any]:
         "title": recipe.title,
         "strategy": recipe.strategy,
         "reference": recipe.reference,
+        "video_reference": recipe.video_reference,
         "params": dict(recipe.params),
     }
 
 
 def _print_one(recipe: vlmres.Recipe) -> None:
     console = output.console()
-    console.print(f"{recipe.name}: {recipe.title}\nstrategy   {recipe.strategy}\nreference  {recipe.reference}\n")
+    videos = f"videos     {recipe.video_reference}\n" if recipe.video_reference else ""
+    console.print(
+        f"{recipe.name}: {recipe.title}\nstrategy   {recipe.strategy}\nreference  {recipe.reference}\n{videos}"
+    )
     table = output.table("parameter", "value")
     for key, value in recipe.params.items():
         table.add_row(key, json.dumps(value))

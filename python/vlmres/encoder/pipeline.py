@@ -146,6 +146,8 @@ class VisionEncoder:
         """
         for plan in batch.plans:
             if plan is not None:
+                if plan.frames is not None:
+                    raise ValueError("the batch is of videos; the encoder takes images")
                 self._check(plan.recipe)
                 break
         whole = Part.of(batch)
