@@ -487,7 +487,7 @@ def test_ratio_of_exactly_200_is_allowed() -> None:
     assert vlmres.plan((2000, 10), "qwen2-vl").num_tokens > 0
 
 
-@pytest.mark.parametrize("size", [(1.5, 2), "640x480", (1, 2, 3), 7, None])
+@pytest.mark.parametrize("size", [(1.5, 2), "640x480", (1, 2, 3, 4), 7, None])
 def test_sizes_of_wrong_types(size: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         vlmres.plan(size, "qwen2-vl")
@@ -546,7 +546,7 @@ def test_plan_many_of_any_integers(dtype: str) -> None:
 
 @pytest.mark.parametrize(
     "sizes",
-    [np.ones((3, 2)), np.ones((3, 3), dtype=int), np.ones(2, dtype=int), [[1.5, 2.0]], [["1", "2"]], [(1, 2, 3)], 5],
+    [np.ones((3, 2)), np.ones((3, 4), dtype=int), np.ones(2, dtype=int), [[1.5, 2.0]], [["1", "2"]], [(1, 2, 3, 4)], 5],
 )
 def test_plan_many_of_wrong_types(sizes: Any) -> None:
     with pytest.raises(TypeError, match=r"integers of shape \(n, 2\)"):

@@ -100,6 +100,8 @@ def test_many_plans() -> None:
         assert row == (plan.num_tokens, plan.num_patches, plan.num_tiles, plan.grid.rows)
     with pytest.raises(vlmres.PlanError, match="row 2: a video of 0 frames"):
         vlmres.plan_many(sizes, "qwen3-vl")
+    with pytest.raises(vlmres.PlanError, match="row 0: video size 9223372036854775808x5x5: a side is over"):
+        vlmres.plan_many(np.array([(1 << 63, 5, 5)], np.uint64), "qwen3-vl")
 
 
 FRAMES = video(5, 61, 40)

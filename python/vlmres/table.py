@@ -85,4 +85,5 @@ def _to_int64(sizes: NDArray[Any]) -> tuple[NDArray[np.int64], dict[int, str]]:
     wrapped = result < 0
     result[wrapped] = -1
     rows = np.flatnonzero(wrapped.any(axis=1)).tolist()
-    return result, {row: f"size {'x'.join(map(str, sizes[row]))}: a number is over 2**63 - 1" for row in rows}
+    what = "image size" if sizes.shape[1] == 2 else "video size"
+    return result, {row: f"{what} {'x'.join(map(str, sizes[row]))}: a side is over 2**63 - 1" for row in rows}

@@ -14,6 +14,7 @@ import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import relative_error
 from tests.images import image, pixels
+from tests.videos import video
 from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, positions
 from vlmres.encoder.stream import cut, estimate_patches
 
@@ -156,6 +157,12 @@ def test_batches_of_another_recipe_are_refused(encoder: VisionEncoder, recipe: v
         encoder(vlmres.Processor(recipe, dtype="uint8")(image(64, 64)))
     with pytest.raises(TypeError, match="normalisation is folded"):
         encoder(_batch(recipe, "float32"))
+
+
+def test_videos_are_refused(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
+    batch = vlmres.Processor(recipe, layout="packed", dtype="uint8")(videos=video(4, 64, 64))
+    with pytest.raises(ValueError, match="the batch is of videos; the encoder takes images"):
+        encoder(batch)
 
 
 def test_unfolded(checkpoint: Checkpoint, recipe: vlmres.Recipe, encoder: VisionEncoder) -> None:
