@@ -322,8 +322,8 @@ def image_size(path_or_bytes: str | os.PathLike[str] | bytes, *, exif: bool = Fa
 def plan(size: tuple[int, int] | tuple[int, int, int], recipe: Recipe | str, images: int = 1) -> Plan:
     """The plan of an image of `size` (width, height), or of a video of (frames, width, height).
 
-    `recipe` is a recipe or the name of one. `images` is how many the image's sample has: LLaVA-OneVision alone gives one
-    of several another plan.
+    `recipe` is a recipe or the name of one. `images` is how many the image's sample has: LLaVA-OneVision alone gives
+    one of several another plan.
     """
 
 def plan_columns(

@@ -47,10 +47,12 @@ def cost(plan: Plan, config: EncoderConfig, value_bytes: int) -> Cost:
 
     Raises:
         TypeError: `config` is no encoder's.
-        ValueError: The plan's patches are not the encoder's.
+        ValueError: The plan's patches are not the encoder's, or it is a video's.
     """
     if not isinstance(config, EncoderConfig):
         raise TypeError(f"config must be an EncoderConfig, as load_config gives it, got {type(config).__name__}")
+    if plan.frames is not None:
+        raise ValueError("the plan is of a video; the encoder takes images")
     if plan.recipe.patch_size != config.patch.size:
         found = f"{plan.recipe.name} has patches of {plan.recipe.patch_size} pixels"
         raise ValueError(f"{found}, {config.name} of {config.patch.size}")
