@@ -11,21 +11,40 @@ import sys
 from pathlib import Path
 
 import vlmres
+from vlmres.verify.references import REFERENCES
+from vlmres.verify.report import COLUMNS
 
 ROOT = Path(__file__).parent.parent
+# Written by `vlmres verify --cases 200 -o docs/parity.md`.
+REPORT = ROOT / "docs" / "parity.md"
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COSTS = ["llava-1.5", "llava-next", "internvl2", "qwen2-vl", "qwen3-vl", "nativeres-llava", "deepseek-ocr-gundam"]
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def recipes() -> str:
-    """All recipes with what they reproduce."""
-    rows = ["| recipe | family | strategy | equals |", "|---|---|---|---|"]
+    """All recipes with what they reproduce, and what the report of `vlmres verify` found."""
+    found = verified()
+    rows = ["| recipe | family | strategy | equals | differing cases |", "|---|---|---|---|---|"]
     for name in vlmres.recipes():
         recipe = vlmres.Recipe.load(name)
         note = f" ({recipe.note})" if recipe.note else ""
-        rows.append(f"| `{name}` | {recipe.title} | {recipe.strategy} | {recipe.reference}{note} |")
+        cases = ", ".join(found.get(name, [])) or ("not run" if name in REFERENCES else "see `tests/reference`")
+        rows.append(f"| `{name}` | {recipe.title} | {recipe.strategy} | {recipe.reference}{note} | {cases} |")
     return "\n".join(rows)
+
+
+def verified() -> dict[str, list[str]]:
+    """By recipe, what `REPORT` says of its images in each arithmetic and of its videos."""
+    found: dict[str, list[str]] = {}
+    for line in REPORT.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == len(COLUMNS) and cells[2].isdigit():
+            name, arithmetic, cases, left_out, _, differing, *_ = cells
+            what = "videos" if name.endswith(" (videos)") else arithmetic
+            compared = int(cases) - int(left_out)
+            found.setdefault(name.removesuffix(" (videos)"), []).append(f"{differing} of {compared} {what}")
+    return found
 
 
 def videos() -> str:

@@ -14,7 +14,7 @@ Checkpoint = Callable[..., tuple[Any, Path]]
 """By a case's name, and how its parameters are drawn, a model and its folder."""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """Tiny products are slower on more."""
     threads = torch.get_num_threads()

@@ -123,7 +123,6 @@ MODELS = {
 @pytest.fixture(params=MODELS, scope="module")
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Whole, Any, Path]:
     """A model with random parameters, and its checkpoint."""
-    torch.set_num_threads(1)
     found = MODELS[request.param]
     model = found.build().eval().requires_grad_(False)
     randomize(model)

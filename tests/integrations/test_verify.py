@@ -1,5 +1,6 @@
 """`vlmres verify`, as a user runs it and from inside."""
 
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,23 @@ def test_a_recipe_and_its_report(tmp_path: Path) -> None:
     assert text.startswith("# Parity with transformers\n\n`vlmres verify -r llava-1.5")
     assert "| siglip2-naflex | pillow | 6 | 0 | 0 | 0 | - |" in text
     assert "Failures" not in text
+
+
+def test_processes_find_what_one_finds() -> None:
+    found = [
+        rows(run("verify", "-r", "llava-1.5", "-r", "qwen2-vl", "--cases", "3", "--jobs", jobs).stdout)
+        for jobs in ("1", "3")
+    ]
+    assert [[row[:7] for row in one] for one in found] == [[row[:7] for row in found[0]]] * 2
+    assert [row[0] for row in found[0]] == ["llava-1.5"] * 2 + ["qwen2-vl"] * 2 + ["qwen2-vl (videos)"]
+
+
+def test_subjects_travel_between_processes(tmp_path: Path) -> None:
+    hf.processor("qwen2-vl", "torch").save_pretrained(tmp_path)
+    for subject in (OF_RECIPE("siglip"), videos.VideoSubject.of_recipe("qwen2-vl"), Subject.of_checkpoint(tmp_path)):
+        again = pickle.loads(pickle.dumps(subject))
+        assert type(again) is type(subject)
+        assert (again.name, again.option, again.recipe.params) == (subject.name, subject.option, subject.recipe.params)
 
 
 @pytest.mark.parametrize(("recipe", "arithmetic"), hf.cases(sorted(hf.REFERENCES)))

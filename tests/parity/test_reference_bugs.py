@@ -172,7 +172,6 @@ def test_llama4_normalises_in_bfloat16() -> None:
         ("Lfm2VlImageProcessor", {"do_pad": False}),
         ("Llama4ImageProcessor", {"resize_to_max_canvas": True}),
         ("MllamaImageProcessor", {"do_pad": False}),
-        ("Idefics3ImageProcessor", {"do_image_splitting": False}),
         ("AriaImageProcessor", {"max_image_size": 980, "split_image": True}),
         ("GraniteDoclingImageProcessor", {"fine_route": True}),
         ("DeepseekVLHybridImageProcessor", {"image_mean": [0.5] * 3, "high_res_image_mean": [0.4] * 3}),

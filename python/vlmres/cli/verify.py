@@ -11,6 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import vlmres
+from vlmres._core import default_threads
 from vlmres.cli import output
 from vlmres.cli.options import complete_recipe, suggestion
 
@@ -51,6 +52,12 @@ def verify(
     case: Annotated[
         int | None, typer.Option(min=0, help="Run the case of this number alone.", show_default=False)
     ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=1, help="Recipes at once, each in a process; by default one a core.", show_default=False
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write a Markdown report here.", metavar="FILE", show_default=False),
@@ -64,13 +71,15 @@ def verify(
     """
     _need_transformers()
     from vlmres.verify import report as reports
-    from vlmres.verify.run import ARITHMETICS
+    from vlmres.verify.run import ARITHMETICS, Tally
 
     subjects = _subjects(recipe or [], checkpoint or [], only)
     if report is not None and not report.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {output.show(report.parent)}", param_hint="--output")
     arithmetics = ARITHMETICS if arithmetic is None else (arithmetic,)
-    tallies = _run(subjects, arithmetics, seed, range(cases) if case is None else range(case, case + 1))
+    numbers = range(cases) if case is None else range(case, case + 1)
+    tallies = [Tally(subject, one) for subject in subjects for one in subject.arithmetics if one in arithmetics]
+    _run(tallies, seed, numbers, min(jobs or default_threads(), len(tallies)))
 
     table = output.table(*reports.COLUMNS, right=reports.NUMBERS)
     for tally in tallies:
@@ -142,24 +151,24 @@ def _subjects(
     return subjects
 
 
-def _run(
-    subjects: Sequence[Subject], arithmetics: Sequence[Literal["torch", "pillow"]], seed: int, numbers: range
-) -> list[Tally]:
-    from vlmres.verify.run import Tally, verify
+def _run(tallies: list[Tally], seed: int, numbers: range, jobs: int) -> None:
+    """Fills tallies."""
+    from vlmres.verify.parallel import verify_all
+    from vlmres.verify.run import verify
 
-    tallies = []
     errors = output.console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, disable=not errors.is_terminal) as progress:
-        pairs = [(subject, one) for subject in subjects for one in subject.arithmetics if one in arithmetics]
-        task = progress.add_task("verify", total=len(pairs) * len(numbers))
-        for subject, arithmetic in pairs:
-            progress.update(task, description=f"{subject.name}, {arithmetic}")
-            tally = Tally(subject, arithmetic)
-            tallies.append(tally)
+        task = progress.add_task("verify", total=len(tallies) * len(numbers))
+        if jobs > 1:
+            for index, tally in verify_all(tallies, seed, numbers, jobs):
+                tallies[index] = tally
+                progress.update(task, advance=len(numbers), description=f"{tally.subject.name}, {tally.arithmetic}")
+            return
+        for tally in tallies:
+            progress.update(task, description=f"{tally.subject.name}, {tally.arithmetic}")
             for _ in verify(tally, seed, numbers):
                 progress.advance(task)
-    return tallies
 
 
 def _complain(tallies: Sequence[Tally]) -> None:

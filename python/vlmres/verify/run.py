@@ -21,6 +21,8 @@ from vlmres.verify.references import Reference
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from typing_extensions import Self
+
     from vlmres.batch import Batch
 
 Arithmetic = Literal["torch", "pillow"]
@@ -63,7 +65,9 @@ class Subject:
     def of_recipe(name: str) -> Subject:
         """A built-in recipe with a reference in transformers."""
         reference, counter = partial(references.processor, name), partial(tokens.processor_of, name)
-        return Subject(name, f"--recipe {name}", Recipe.load(name), reference, counter, references.REFERENCES[name])
+        known = references.REFERENCES[name]
+        subject = Subject(name, f"--recipe {name}", Recipe.load(name), reference, counter, known)
+        return subject.made_by(Subject.of_recipe, name)
 
     @staticmethod
     def of_checkpoint(directory: Path) -> Subject:
@@ -87,7 +91,15 @@ class Subject:
         recipe = Recipe.from_pretrained(directory)
         name, option = f"{directory.name} ({recipe.name})", f"--checkpoint {directory}"
         known = references.REFERENCES.get(recipe.name, _LIKE_MOST)
-        return Subject(name, option, recipe, reference, counter, known)
+        return Subject(name, option, recipe, reference, counter, known).made_by(Subject.of_checkpoint, directory)
+
+    def made_by(self, maker: Callable[[Any], Subject], argument: Any) -> Self:
+        """Itself, to be made again so in another process."""
+        self._maker = (maker, (argument,))
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[Any], Subject], tuple[Any]]:
+        return self._maker
 
     def draw(self, seed: int, number: int, reference: Any) -> Case:
         """The case of this number."""

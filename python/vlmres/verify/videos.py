@@ -98,7 +98,8 @@ class VideoSubject(Subject):
         option = f"--recipe {name} --only videos"
         known = VIDEO_REFERENCES[name]
         recipe = Recipe.load(name)
-        return VideoSubject(f"{name} (videos)", option, recipe, reference, partial(video_counter, name), known)
+        subject = VideoSubject(f"{name} (videos)", option, recipe, reference, partial(video_counter, name), known)
+        return subject.made_by(VideoSubject.of_recipe, name)
 
     @staticmethod
     def of_checkpoint(directory: Path) -> VideoSubject:
@@ -122,7 +123,8 @@ class VideoSubject(Subject):
         recipe = Recipe.from_pretrained(directory)
         name, option = f"{directory.name} ({recipe.name}, videos)", f"--checkpoint {directory} --only videos"
         known = VIDEO_REFERENCES.get(recipe.name, _LIKE_MOST)
-        return VideoSubject(name, option, recipe, reference, counter, known)
+        subject = VideoSubject(name, option, recipe, reference, counter, known)
+        return subject.made_by(VideoSubject.of_checkpoint, directory)
 
     def draw(self, seed: int, number: int, reference: Any) -> Case:
         """The case of this number."""

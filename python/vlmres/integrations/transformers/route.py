@@ -69,7 +69,7 @@ def find_route(processor: Any, original: Original, form: Form, kwargs: dict[str,
     Raises:
         DeclinedError: There is none, with the reason.
     """
-    # A class may read its attributes as well as its settings, and makes tensors with torch's defaults.
+    # A class may read its attributes as well as its settings, and computes with torch's defaults.
     try:
         key = (type(processor), processor.backend, form, frozen(vars(processor)), frozen(kwargs), _torch_defaults())
         route = _routes.get(key)
@@ -179,7 +179,10 @@ def _has_bfloat16(value: Any) -> bool:
 
 def _torch_defaults() -> Hashable:
     torch = sys.modules.get("torch")
-    return None if torch is None else (torch.get_default_dtype(), torch.get_default_device())
+    if torch is None:
+        return None
+    # Some of its kernels round otherwise on one thread.
+    return torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads() == 1
 
 
 def frozen(value: Any) -> Hashable:
