@@ -37,6 +37,8 @@ def recipes() -> str:
 def verified() -> dict[str, list[str]]:
     """By recipe, what `REPORT` says of its images in each arithmetic and of its videos."""
     found: dict[str, list[str]] = {}
+    if not REPORT.exists():
+        return found
     for line in REPORT.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == len(COLUMNS) and cells[2].isdigit():
