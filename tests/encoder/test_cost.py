@@ -127,11 +127,6 @@ def test_plans_of_other_encoders() -> None:
         vlmres.plan((280, 560), "qwen2-vl").cost(config, value_bytes=0)
 
 
-def test_plans_of_videos() -> None:
-    with pytest.raises(ValueError, match="the plan is of a video"):
-        vlmres.plan((4, 640, 480), "qwen2-vl").cost(architecture({"model_type": "qwen2_vl"}).config)
-
-
 def test_tiles() -> None:
     config = architecture({"model_type": "internvl", "vision_config": {}}).config
     plan = vlmres.plan((640, 480), "internvl2")

@@ -10,6 +10,7 @@ from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import canvases, pack, relative_error
 from tests.encoder.tiny import CASES
 from tests.images import image
+from tests.videos import video
 from vlmres.encoder import VisionEncoder, attention, build_layout
 from vlmres.encoder.model import Tokens
 
@@ -78,6 +79,19 @@ def test_encode_equals_one_batch(checkpoint: Checkpoint, recipe: vlmres.Recipe) 
     found = encoder.encode(images)
     assert torch.equal(found.cu_seqlens, wanted.cu_seqlens)
     assert relative_error(found.tokens, wanted.tokens) <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["qwen3-vl", "kimi"])
+def test_videos(name: str, checkpoint: Checkpoint) -> None:
+    """Kernels over distinct frames, and clips whose frames attend to each other."""
+    recipe = vlmres.Recipe.load({"kimi": "kimi-k2.5"}.get(name, name))
+    videos = [video(5, 64, 96), video(9, 90, 64, seed=1)]
+    found, wanted = (
+        VisionEncoder.from_pretrained(checkpoint(name)[1], device, torch.float32, recipe=recipe).encode(videos=videos)
+        for device in ("cuda", "cpu")
+    )
+    assert torch.equal(found.cu_seqlens, wanted.cu_seqlens)
+    assert relative_error(found.tokens.cpu(), wanted.tokens) <= 1e-4
 
 
 def test_graphs(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> None:

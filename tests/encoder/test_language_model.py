@@ -1,4 +1,4 @@
-"""Images in, logits out: our processor and encoder before a tiny model's own language model, against all its own."""
+"""Images or videos in, logits out: our processor and encoder before a tiny model's own language model, against it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from safetensors.torch import save_file
 from transformers import models
 
 import vlmres
+from tests.encoder.conftest import Checkpoint
 from tests.encoder.tiny import CASES, SAM, TEXT, VIT, randomize
 from tests.images import image
+from tests.videos import video
 from vlmres.encoder import EncoderOutput, VisionEncoder
 
-IMAGE = 90
+IMAGE, VIDEO = 90, 91
 SIZES = [(100, 60), (31, 90), (64, 64), (200, 33)]
 
 
@@ -159,13 +161,38 @@ def test_logits(whole: tuple[Whole, Any, Path]) -> None:
     assert float((others - wanted).abs().max()) > 1e-2
 
 
-def _prompt(counts: list[int]) -> dict[str, torch.Tensor]:
-    """A sequence with a place for every image's tokens."""
+@pytest.mark.parametrize("name", ["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "qwen3.5"])
+def test_logits_of_videos(name: str, checkpoint: Checkpoint) -> None:
+    model, folder = checkpoint(name)
+    settings = {"video_min_pixels": 1024, "video_max_pixels": 65536}
+    recipe = vlmres.Recipe.load(MODELS[name].recipe, **settings)
+    encoder = VisionEncoder.from_pretrained(folder, "cpu", torch.float32, recipe=recipe)
+    videos = [video(4, 64, 48), video(7, 100, 40, seed=1), video(2, 33, 160, seed=2)]
+    batch = vlmres.Processor(recipe, layout="packed", dtype="uint8")(videos=videos)
+    out = encoder(batch)
+    # Qwen3 has text before each patch along time.
+    grids = [grid for plan in batch.plans if plan is not None for grid in plan.grid_thw]
+    apart = [rows * cols // 4 for times, rows, cols in grids for _ in range(times)]
+    inputs = _prompt(apart if name.startswith("qwen3") else batch.num_tokens, VIDEO)
+    hf = vlmres.Processor(recipe)(videos=videos).torch()
+    grid = hf["video_grid_thw"]
+    with torch.inference_mode():
+        wanted = model(**inputs, pixel_values_videos=hf["pixel_values_videos"], video_grid_thw=grid).logits
+        tokens = model(**inputs, video_grid_thw=grid, mm_encoder_outputs={"video": _as_output(model, out)}).logits
+        out.tokens.neg_()
+        others = model(**inputs, video_grid_thw=grid, mm_encoder_outputs={"video": _as_output(model, out)}).logits
+    assert float((tokens - wanted).abs().max()) <= 1e-4
+    assert float((others - wanted).abs().max()) > 1e-2
+
+
+def _prompt(counts: list[int], token: int = IMAGE) -> dict[str, torch.Tensor]:
+    """A sequence with a place for every image's or video's tokens."""
     ids = [1, 2]
     for count in counts:
-        ids += [IMAGE] * count + [3, 4]
+        ids += [token] * count + [3, 4]
     input_ids = torch.tensor([ids])
-    return {"input_ids": input_ids, "mm_token_type_ids": (input_ids == IMAGE).int()}
+    kind = 1 if token == IMAGE else 2
+    return {"input_ids": input_ids, "mm_token_type_ids": (input_ids == token).int() * kind}
 
 
 def _as_output(model: Any, out: EncoderOutput) -> Any:

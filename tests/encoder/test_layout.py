@@ -97,7 +97,7 @@ def test_arrangement() -> None:
 def test_llava_next_counts_as_its_plan(size: tuple[int, int]) -> None:
     plan = vlmres.plan(size, "llava-next")
     config = Arrangement(stitch=("tile",), newline=("tile",), unpad=("tile",), lone_newline=True)
-    index, _ = arrange(config, [ImageTokens.of(plan)], [(24, 24)] * plan.num_tiles)
+    index, _ = arrange(config, ImageTokens.of(plan), [(24, 24)] * plan.num_tiles)
     assert len(index) == plan.num_tokens
 
 

@@ -14,9 +14,9 @@ import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import relative_error
 from tests.images import image, pixels
-from tests.videos import video
 from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, positions
-from vlmres.encoder.stream import cut, estimate_patches
+from vlmres.encoder.parts import cut
+from vlmres.encoder.stream import estimate_patches
 
 SIZES = [(100, 60), (64, 200), (90, 90), (33, 160), (128, 128), (70, 40)]
 
@@ -94,8 +94,8 @@ def test_encode_equals_one_batch(encoder: VisionEncoder, recipe: vlmres.Recipe, 
     items[3] = torch.from_numpy(pixels(*SIZES[3], seed=3)).permute(2, 0, 1)
     processor = vlmres.Processor(recipe)
     counts = [plan.num_patches for plan in _batch(recipe).plans if plan is not None]
-    assert [estimate_patches(item, processor) for item in items] == counts
-    assert estimate_patches(object(), processor) == 0
+    assert [estimate_patches(item, "images", processor) for item in items] == counts
+    assert estimate_patches(object(), "images", processor) == 0
     _same(encoder.encode(items), wanted)
     encoder.max_patches = 60
     _same(encoder.encode(items, num_threads=1), wanted)
@@ -157,12 +157,6 @@ def test_batches_of_another_recipe_are_refused(encoder: VisionEncoder, recipe: v
         encoder(vlmres.Processor(recipe, dtype="uint8")(image(64, 64)))
     with pytest.raises(TypeError, match="normalisation is folded"):
         encoder(_batch(recipe, "float32"))
-
-
-def test_videos_are_refused(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
-    batch = vlmres.Processor(recipe, layout="packed", dtype="uint8")(videos=video(4, 64, 64))
-    with pytest.raises(ValueError, match="the batch is of videos; the encoder takes images"):
-        encoder(batch)
 
 
 def test_unfolded(checkpoint: Checkpoint, recipe: vlmres.Recipe, encoder: VisionEncoder) -> None:

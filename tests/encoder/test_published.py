@@ -115,7 +115,7 @@ def test_cost_of_a_page(name: str) -> None:
     plan = vlmres.plan((1240, 1754), vlmres.Recipe.load(recipe, **overrides))
     config = architecture(PUBLISHED[name].config).config
     grids = [view.patches for view in plan.views for _ in range(view.tiles.rows * view.tiles.cols)]
-    layout = build_layout(config, np.array(grids), images=[ImageTokens.of(plan)])
+    layout = build_layout(config, np.array(grids), images=ImageTokens.of(plan))
     with torch.device("meta"):
         model = VisionModel(config).requires_grad_(False)
         patches = torch.empty(plan.num_patches, config.patch.dim, dtype=torch.uint8)

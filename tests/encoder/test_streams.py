@@ -116,7 +116,7 @@ def test_memory_is_not_used_too_early(checkpoint: Checkpoint, monkeypatch: pytes
     device = LateDevice()
     monkeypatch.setattr(stream, "torch", device)
     late = LateEncoder(encoder, device, 40)
-    groups = list(stream.encode_groups(late, images))  # type: ignore[arg-type]
+    groups = list(stream.encode_groups(late, images, "images"))  # type: ignore[arg-type]
     assert len(groups) > 5
     assert all(group.output is LATER for group in groups)
     assert late.outputs, "a device with two groups is waited for"

@@ -33,21 +33,47 @@ class ViewTokens:
 
 @dataclass(frozen=True)
 class ImageTokens:
-    """What is known of an image: its size (width, height) and its views, in the order of their segments."""
+    """What is known of an image, or of a part of a video."""
 
     size: tuple[int, int]
+    """(width, height)."""
     views: tuple[ViewTokens, ...]
+    """In the order of their segments."""
+    frames: int = 1
+    """Segments along time, which follow each other and of which the encoder makes one."""
+    ends: bool = True
+    """Whether the image or video ends here."""
 
     @classmethod
-    def of(cls, plan: Plan) -> ImageTokens:
-        """From a plan."""
-        views = (ViewTokens(view.role, view.tiles.rows, view.tiles.cols) for view in plan.views)
-        return cls((plan.size.width, plan.size.height), tuple(views))
+    def of(cls, plan: Plan, *, joins: bool = False) -> list[ImageTokens]:
+        """What of a plan goes through the encoder on its own: an image, or each part of a video.
+
+        Args:
+            plan: The plan.
+            joins: Whether the encoder puts the patches along time of a row of `Plan.grid_thw` together.
+        """
+        views = tuple(ViewTokens(view.role, view.tiles.rows, view.tiles.cols) for view in plan.views)
+        frames = [1]
+        if plan.frames is not None:
+            times = [times for times, _, _ in plan.grid_thw]
+            frames = times if joins else [1] * sum(times)
+        size, last = (plan.size.width, plan.size.height), len(frames) - 1
+        return [cls(size, views, count, ends=index == last) for index, count in enumerate(frames)]
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all views, an uncut view counting as one."""
+        return sum(view.rows * view.cols for view in self.views)
 
     @property
     def segments(self) -> int:
-        """Tiles of all views, an uncut view counting as one."""
-        return sum(view.rows * view.cols for view in self.views)
+        """Tiles of all frames."""
+        return self.tiles * self.frames
+
+    @property
+    def clips(self) -> list[int]:
+        """Segments of each tile."""
+        return [self.frames] * self.tiles
 
 
 def arrange(
@@ -57,8 +83,8 @@ def arrange(
 
     Args:
         config: The model's order.
-        images: The images, whose segments follow each other.
-        grids: (rows, cols) of the tokens of each segment, which are in raster order.
+        images: The images, whose tiles follow each other.
+        grids: (rows, cols) of the tokens of each tile, which are in raster order.
 
     Returns:
         int64 [tokens], indices of the segments' tokens, or their number plus `NEWLINE` or `SEPARATOR`; and int64
@@ -78,7 +104,7 @@ def arrange(
             ]
             segment += count
             own.extend(_view(config, image, view, tiles, total + NEWLINE))
-        if config.lone_newline and image.segments == 1:
+        if config.lone_newline and image.tiles == 1:
             own.append(np.array([total + NEWLINE]))
         if config.separator:
             own.append(np.array([total + SEPARATOR]))

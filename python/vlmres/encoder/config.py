@@ -31,7 +31,7 @@ class Patch:
     kind: Literal["conv2d", "conv3d", "linear"] = "conv2d"
     """The reference's operation: on (channel, row, col), (channel, frame, row, col) or flat (row, col, channel)."""
     frames: int = 1
-    """Frames of the reference's kernel; a still image is repeated."""
+    """Frames of the kernel; a still image is repeated."""
     channels: int = 3
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -40,7 +40,7 @@ class Patch:
 
     @property
     def dim(self) -> int:
-        """Values of a patch."""
+        """Values of a still image's patch; a video's has as many for each frame."""
         return self.size * self.size * self.channels
 
 
@@ -141,6 +141,9 @@ class Tower:
     """After how many blocks to take hidden states to be concatenated; by default after the last and `final_norm`."""
     taps: tuple[int, ...] = ()
     """Blocks after which hidden states also go to the deepstack projectors."""
+    clip_frames: int | None = None
+    """Most segments along time of a clip: they attend to each other, sinusoids of their times are added, and after the
+    last block their mean takes their place (Kimi K2.5). None where each is on its own."""
     neck: Neck | None = None
 
     def __post_init__(self) -> None:

@@ -53,8 +53,28 @@ def halved(grid: Grid) -> Grid:
     return (grid[0] + 1) // 2, (grid[1] + 1) // 2
 
 
+def clip_grids(tower: Tower, grids: Sequence[Grid], clips: Sequence[int]) -> list[Grid]:
+    """The grid of each clip, of which `clips` says how many segments it has.
+
+    Raises:
+        ValueError: The tower puts no segments together, or not so many, or not of different grids.
+    """
+    found, start = [], 0
+    for index, frames in enumerate(clips):
+        own = grids[start : start + frames]
+        if frames > (tower.clip_frames or 1):
+            raise ValueError(
+                f"clip {index} has {frames} segments along time, the encoder takes {tower.clip_frames or 1}"
+            )
+        if len(set(own)) != 1:
+            raise ValueError(f"clip {index} has segments of different grids: {', '.join(map(str, sorted(set(own))))}")
+        found.append(own[0])
+        start += frames
+    return found
+
+
 def output_grids(tower: Tower, grids: Sequence[Grid]) -> tuple[Grid, ...]:
-    """Grids of the tokens that a tower gives."""
+    """Grids of the tokens that a tower gives, from those of its clips."""
     if tower.queries:
         return tuple((1, tower.queries[choose_queries(tower, rows * cols)]) for rows, cols in grids)
     outputs = tuple(grids)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vlmres.encoder.arrange import EXTRA_TOKENS, ImageTokens, ViewTokens, arrange
-from vlmres.encoder.grids import check_grids, output_grids
+from vlmres.encoder.grids import check_grids, clip_grids, output_grids
 from vlmres.encoder.tower_layout import TowerLayout, tower_layout
 from vlmres.encoder.windows import GridOrder, grid_order
 
@@ -69,7 +69,7 @@ def build_layout(
         grids: [segments, 2], rows and columns of patches.
         positions: [N, 2], row and column of each patch in its segment, which may be in any order; by default that of
             the encoder: cells of `config.merge`² patches in raster order.
-        images: The images that the segments are of; by default each segment is an image of its own.
+        images: The images, or parts of videos, that the segments are of; by default each segment is an image.
         group: Whether attention runs by SDPA, which takes equal segments together.
 
     Raises:
@@ -81,6 +81,12 @@ def build_layout(
     tokens: tuple[tuple[int, int], ...] = tuple(map(tuple, grids.tolist()))
     check_grids(config, tokens)
     total = int((grids[:, 0] * grids[:, 1]).sum())
+    if images is None:
+        images = [ImageTokens((cols, rows), (ViewTokens("global"),)) for rows, cols in tokens]
+    if sum(image.segments for image in images) != len(grids):
+        wanted = sum(image.segments for image in images)
+        raise ValueError(f"the images have {wanted} segments, the batch {len(grids)}")
+    clips = [frames for image in images for frames in image.clips]
     window = _cut_window(config)
     orders = [grid_order(rows, cols, config.merge, window) for rows, cols in tokens]
     order = None if positions is None else _order(tokens, orders, np.asarray(positions), total)
@@ -88,14 +94,10 @@ def build_layout(
     for index, tower in enumerate(config.towers):
         if index:
             orders = [grid_order(rows, cols, 1, None) for rows, cols in tokens]
-        towers.append(tower_layout(tower, 1 if index else config.merge, tokens, orders, group=group))
-        tokens = output_grids(tower, tokens)
+        towers.append(tower_layout(tower, 1 if index else config.merge, tokens, orders, clips, group=group))
+        tokens = output_grids(tower, clip_grids(tower, tokens, clips))
+        clips = [1] * len(tokens)
     merged = tuple((rows // config.merge, cols // config.merge) for rows, cols in tokens)
-    if images is None:
-        images = [ImageTokens((cols, rows), (ViewTokens("global"),)) for rows, cols in merged]
-    if sum(image.segments for image in images) != len(grids):
-        wanted_segments = sum(image.segments for image in images)
-        raise ValueError(f"the images have {wanted_segments} segments, the batch {len(grids)}")
     output, bounds = arrange(config.arrangement, images, merged)
     if window is not None:
         # Tokens leave window after window; newline and separator stay behind all.

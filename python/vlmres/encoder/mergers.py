@@ -1,4 +1,4 @@
-"""From a tower's tokens to fewer: SAM's convolutions, and projectors to the language model."""
+"""From a tower's tokens to fewer: means over time, SAM's convolutions, and projectors to the language model."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 
     from vlmres.encoder.config import Neck as NeckConfig
     from vlmres.encoder.config import Projector as ProjectorConfig
+
+
+def mean_of_frames(x: torch.Tensor, clips: Sequence[tuple[int, int, int]]) -> torch.Tensor:
+    """[tokens, width] to the means over each clip's frames; `clips` are (count, frames, tokens of a frame) of runs."""
+    outputs, start = [], 0
+    for count, frames, tokens in clips:
+        end = start + count * frames * tokens
+        outputs.append(x[start:end].unflatten(0, (count, frames, tokens)).mean(dim=1).flatten(0, 1))
+        start = end
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 class Neck(nn.Module):

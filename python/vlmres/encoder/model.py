@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from vlmres.encoder.blocks import Block, Relative, Scope, make_norm
-from vlmres.encoder.mergers import Neck, Projector
+from vlmres.encoder.mergers import Neck, Projector, mean_of_frames
 from vlmres.encoder.patch_embed import PatchEmbed
-from vlmres.encoder.positions import PositionTable, RotaryEmbedding, one_hot_places
+from vlmres.encoder.positions import PositionTable, RotaryEmbedding, TimeTable, one_hot_places
 
 if TYPE_CHECKING:
     from vlmres.encoder.config import EncoderConfig
@@ -37,6 +37,8 @@ class Tower(nn.Module):
         width = config.width
         if config.table is not None:
             self.table = PositionTable(config.table, width, prefix=int(config.cls))
+        if config.clip_frames is not None:
+            self.times = TimeTable(config.clip_frames, width)
         if config.cls:
             self.cls = nn.Parameter(torch.empty(width).normal_(std=0.02))
         if config.queries:
@@ -56,6 +58,8 @@ class Tower(nn.Module):
         config = self.config
         if config.table is not None:
             x = x + self.table(layout.grids, merge)
+        if layout.times is not None:
+            x = x + self.times(layout.times).to(x.dtype)
         if layout.token_index is not None and layout.extra_index is not None:
             sequence = x.new_empty(len(layout.token_index) + len(layout.extra_index), config.width)
             sequence[layout.token_index] = x
@@ -103,10 +107,12 @@ class Tower(nn.Module):
         return self.final_norm(x), tuple(tapped[index] for index in config.taps)
 
     def finish(self, x: torch.Tensor, layout: TowerLayout) -> torch.Tensor:
-        """Drops class tokens, or keeps queries alone; then the neck."""
+        """Drops class tokens, or keeps queries alone; then means over clips, or the neck."""
         index = layout.extra_index if self.config.queries else layout.token_index
         if index is not None:
             x = x[index]
+        if layout.clips:
+            x = mean_of_frames(x, layout.clips)
         return x if self.neck is None else self.neck(x, layout.runs)
 
     def forward(
@@ -153,7 +159,8 @@ class VisionModel(nn.Module):
         """[N, patch_dim] to the tokens that the language model receives, images in order.
 
         Args:
-            patches: On the model's device; uint8, or normalised values where the model was made with `fold=False`.
+            patches: On the model's device; uint8, or normalised values where the model was made with `fold=False`. A
+                video's have the values of as many frames as the kernel: (frame, row, column, channel).
             layout: From `build_layout`, on the same device.
         """
         x, outputs, taps = self.embed(patches, layout), [], ()
@@ -169,10 +176,12 @@ class VisionModel(nn.Module):
         """[N, patch_dim] to [N, width], in the encoder's order.
 
         Raises:
-            ValueError: There are more or fewer patches than the layout says.
+            ValueError: There are more or fewer patches than the layout says, or they are of another size.
         """
-        if patches.shape != (layout.num_patches, self.config.patch.dim):
-            wanted = [layout.num_patches, self.config.patch.dim]
+        patch = self.config.patch
+        dims = sorted({patch.dim, patch.dim * patch.frames})
+        if patches.ndim != 2 or len(patches) != layout.num_patches or patches.shape[1] not in dims:
+            wanted = f"[{layout.num_patches}, {' or '.join(map(str, dims))}]"
             raise ValueError(f"patches must have shape {wanted}, got {list(patches.shape)}")
         if layout.order is not None:
             # Bytes are moved, not vectors that are several times as long.

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class EncoderOutput:
-    """The tokens of images, in the order in which their language model receives them."""
+    """The tokens of images or videos, in the order in which their language model receives them."""
 
     tokens: torch.Tensor
     """[total, hidden]."""
     cu_seqlens: torch.Tensor
-    """int32 [images + 1], on the CPU: where images start."""
+    """int32 [images + 1], on the CPU: where images or videos start."""
     deepstack: tuple[torch.Tensor, ...] = ()
     """[total, hidden] each: what Qwen3-VL adds to its language model's first layers at the same places."""
 
@@ -34,7 +34,7 @@ class EncoderOutput:
         return len(self.cu_seqlens) - 1
 
     def split(self) -> list[torch.Tensor]:
-        """The tokens of each image."""
+        """The tokens of each image or video."""
         lengths: list[int] = torch.diff(self.cu_seqlens).tolist()
         return list(self.tokens.split(lengths))
 
@@ -49,10 +49,15 @@ class EncoderOutput:
         deepstack = zip(*(part.deepstack for part in parts), strict=True)
         return cls(torch.cat([part.tokens for part in parts]), bounds, tuple(map(torch.cat, deepstack)))
 
+    def joined(self, ends: Sequence[bool]) -> EncoderOutput:
+        """The same where the items are parts of images or videos; `ends` says which are the last of theirs."""
+        bounds = self.cu_seqlens[1:][torch.tensor(ends)]
+        return EncoderOutput(self.tokens, torch.cat([self.cu_seqlens[:1], bounds]), self.deepstack)
+
 
 @dataclass
 class Part:
-    """Consecutive images of a packed batch."""
+    """Consecutive images, or parts of videos, of a packed batch."""
 
     patches: torch.Tensor
     grids: NDArray[np.int32]
@@ -61,21 +66,47 @@ class Part:
     layout: Layout | None = None
 
     @classmethod
-    def of(cls, batch: Batch) -> Part:
-        """All images of the tensors."""
-        images = [ImageTokens.of(plan) for plan in batch.plans if plan is not None]
+    def of(cls, batch: Batch, *, joins: bool = False) -> Part:
+        """All of the tensors; `joins` as of `ImageTokens.of`."""
+        images = [image for plan in batch.plans if plan is not None for image in ImageTokens.of(plan, joins=joins)]
         return cls(torch.from_numpy(batch.patches), batch.grids, batch.positions, images)
 
-    def images_between(self, first: int, last: int) -> Part:
+    @property
+    def bounds(self) -> NDArray[np.int64]:
+        """[segments + 1]: where segments start among the patches."""
+        bounds: NDArray[np.int64] = np.cumsum([0, *(self.grids[:, 0].astype(np.int64) * self.grids[:, 1])])
+        return bounds
+
+    @property
+    def segments(self) -> NDArray[np.int64]:
+        """[images + 1]: where images start among the segments."""
+        return np.cumsum([0, *(image.segments for image in self.images)])
+
+    def between(self, first: int, last: int) -> Part:
         """Some of the images."""
         if (first, last) == (0, len(self.images)):
             return self
-        segments = np.cumsum([0, *(image.segments for image in self.images)])
-        patches = np.cumsum([0, *(self.grids[:, 0].astype(np.int64) * self.grids[:, 1])])
-        own, rows = slice(segments[first], segments[last]), slice(patches[segments[first]], patches[segments[last]])
+        own = slice(self.segments[first], self.segments[last])
+        rows = slice(self.bounds[own.start], self.bounds[own.stop])
         return Part(self.patches[rows], self.grids[own], self.positions[rows], self.images[first:last])
+
+    def cut(self, budget: int) -> list[Part]:
+        """Parts of at most `budget` patches, unless an image has more."""
+        counts = np.diff(self.bounds[self.segments]).tolist()
+        return [self.between(*ends) for ends in cut(counts, budget)]
 
     def halves(self) -> tuple[Part, Part]:
         """The first and second half of the images."""
         middle = len(self.images) // 2
-        return self.images_between(0, middle), self.images_between(middle, len(self.images))
+        return self.between(0, middle), self.between(middle, len(self.images))
+
+
+def cut(counts: Sequence[int], budget: int) -> list[tuple[int, int]]:
+    """Ranges of consecutive items of at most `budget` together, or of one item."""
+    ranges, first, total = [], 0, 0
+    for index, count in enumerate(counts):
+        if index > first and total + count > budget:
+            ranges.append((first, index))
+            first, total = index, 0
+        total += count
+    return [*ranges, (first, len(counts))]

@@ -16,10 +16,10 @@ _CENTRE = 127.5
 
 
 def fold_weights(weight: torch.Tensor, bias: torch.Tensor | None, config: Patch) -> tuple[torch.Tensor, torch.Tensor]:
-    """The reference's kernel with normalisation, equal frames and the order of values folded in.
+    """The reference's kernel with normalisation and the order of values folded in.
 
-    With x = (byte * rescale - mean) / std, and all frames equal, W x + b = W' (byte - 127.5) + b', exactly in real
-    arithmetic. The sums are made in float64.
+    With x = (byte * rescale - mean) / std, W x + b = W' (byte - 127.5) + b', exactly in real arithmetic. The sums are
+    made in float64.
 
     Args:
         weight: [width, channels, (frames,) size, size], or [width, size * size * channels] where `config.kind` is
@@ -28,7 +28,7 @@ def fold_weights(weight: torch.Tensor, bias: torch.Tensor | None, config: Patch)
         config: What to fold.
 
     Returns:
-        W' [width, size * size * channels] in (row, col, channel) order, and b' [width], both float64.
+        W' [width, frames * size * size * channels] in (frame, row, col, channel) order, and b' [width], both float64.
     """
     kernel = raster_kernel(weight.double(), config)
     mean = torch.tensor(config.mean, dtype=torch.float64, device=weight.device)
@@ -39,26 +39,29 @@ def fold_weights(weight: torch.Tensor, bias: torch.Tensor | None, config: Patch)
 
 
 def raster_kernel(weight: torch.Tensor, config: Patch) -> torch.Tensor:
-    """A reference's kernel as [width, size, size, channels]; frames are summed."""
+    """A reference's kernel as [width, frames, size, size, channels]."""
     if config.kind == "linear":
-        return weight.view(-1, config.size, config.size, config.channels)
-    if config.kind == "conv3d":
-        weight = weight.sum(dim=2)
-    return weight.permute(0, 2, 3, 1)
+        return weight.view(-1, 1, config.size, config.size, config.channels)
+    if config.kind == "conv2d":
+        weight = weight.unsqueeze(2)
+    return weight.permute(0, 2, 3, 4, 1)
 
 
 class PatchEmbed(nn.Module):
-    """Patches [N, size * size * channels] in (row, col, channel) order to [N, width].
+    """Patches to vectors [N, width].
 
-    With `fold` they are uint8, and normalisation and equal frames are part of the weights. Without, they are the
-    reference's normalised values, and the operation is the reference's own.
+    Those of still images are [N, dim] in (row, col, channel) order, those of videos [N, frames * dim] in (frame, row,
+    col, channel) order.
+
+    With `fold` they are uint8, normalisation is part of the weights, and the equal frames of a still image are one.
+    Without, they are the reference's normalised values, and the operation is the reference's own.
     """
 
     def __init__(self, config: Patch, width: int, *, fold: bool) -> None:
         super().__init__()
         self.config = config
         self.fold = fold
-        shape = (width, config.dim) if fold else self.reference_shape(config, width)
+        shape = (width, config.frames * config.dim) if fold else self.reference_shape(config, width)
         self.weight = nn.Parameter(torch.empty(shape).normal_(std=0.02))
         self.bias = nn.Parameter(torch.zeros(width)) if config.bias or fold else None
 
@@ -77,22 +80,27 @@ class PatchEmbed(nn.Module):
             TypeError: The patches are not uint8 where normalisation is folded, or not floating point where it is not.
         """
         config, dtype = self.config, self.weight.dtype
+        is_still = patches.shape[1] == config.dim
         if self.fold:
             if patches.dtype != torch.uint8:
                 raise TypeError(
                     f"patches are {patches.dtype}, but normalisation is folded into the weights: "
                     'use dtype="uint8" in the Processor, or an encoder with fold=False'
                 )
-            return functional.linear(patches.to(dtype).sub_(_CENTRE), self.weight, self.bias)
+            weight = self.weight
+            if is_still and config.frames > 1:
+                weight = weight.unflatten(1, (config.frames, config.dim)).sum(dim=1)
+            return functional.linear(patches.to(dtype).sub_(_CENTRE), weight, self.bias)
         if not patches.is_floating_point():
             raise TypeError(f"patches are {patches.dtype}, but an encoder with fold=False takes normalised values")
         patches = patches.to(dtype)
         if config.kind == "linear":
             return functional.linear(patches, self.weight, self.bias)
-        pixels = patches.view(-1, config.size, config.size, config.channels).permute(0, 3, 1, 2)
+        frames = 1 if is_still else config.frames
+        pixels = patches.view(-1, frames, config.size, config.size, config.channels).permute(0, 4, 1, 2, 3)
         # A kernel fits its patch; the stride is given because torch's choice of algorithm, and so bits, depend on it.
         stride = tuple(self.weight.shape[2:])
         if config.kind == "conv2d":
-            return functional.conv2d(pixels.contiguous(), self.weight, self.bias, stride).flatten(1)
-        pixels = pixels.unsqueeze(2).expand(-1, -1, config.frames, -1, -1).contiguous()
+            return functional.conv2d(pixels.squeeze(2).contiguous(), self.weight, self.bias, stride).flatten(1)
+        pixels = pixels.expand(-1, -1, config.frames, -1, -1).contiguous()
         return functional.conv3d(pixels, self.weight, self.bias, stride).flatten(1)

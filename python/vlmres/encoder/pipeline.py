@@ -18,10 +18,11 @@ from vlmres.encoder.graphs import GraphRunner
 from vlmres.encoder.layout import Layout, build_layout
 from vlmres.encoder.model import Tokens, VisionModel
 from vlmres.encoder.parts import EncoderOutput, Part
-from vlmres.encoder.stream import EncodedGroup, cut, encode_groups
+from vlmres.encoder.stream import EncodedGroup, Kind, encode_groups
 from vlmres.encoder.weights import load_model
 from vlmres.inputs import as_list
 from vlmres.processor import with_index
+from vlmres.videos import as_videos
 
 if TYPE_CHECKING:
     import os
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("vlmres.encoder")
 
 MAX_PATCHES = 65536
-"""Patches of one run through the model, unless one image has more."""
+"""Patches of one run through the model, unless one image, or one part of a video, has more."""
 
 
 class VisionEncoder:
@@ -41,7 +42,8 @@ class VisionEncoder:
     Args:
         model: The model, on its device.
         recipe: How its images are preprocessed; needed by `encode` alone.
-        max_patches: Patches of one run through the model; larger batches are cut between images.
+        max_patches: Patches of one run through the model; larger batches are cut between images, and videos between
+            patches along time that do not see each other.
         graphs: Sequence lengths for which the blocks are captured as CUDA graphs; see `GraphRunner`.
 
     Make one with `VisionEncoder.from_pretrained`.
@@ -128,7 +130,7 @@ class VisionEncoder:
         return f"VisionEncoder({self.config.name}, {self.dtype}, {self.device})"
 
     def __call__(self, batch: Batch) -> EncoderOutput:
-        """The tokens of a batch's images.
+        """The tokens of a batch's images or videos.
 
         Args:
             batch: Of `Processor(recipe, layout="packed", dtype="uint8")`; float32 for an encoder with `fold=False`.
@@ -144,14 +146,12 @@ class VisionEncoder:
         Raises:
             ValueError: As of a call.
         """
-        for plan in batch.plans:
-            if plan is not None:
-                if plan.frames is not None:
-                    raise ValueError("the batch is of videos; the encoder takes images")
-                self._check(plan.recipe)
-                break
-        whole = Part.of(batch)
-        parts = [whole.images_between(*ends) for ends in self._cut(batch)]
+        plan = next((plan for plan in batch.plans if plan is not None), None)
+        if plan is None:
+            raise ValueError("the batch has no images")
+        self._check(plan.recipe)
+        joins = self.config.towers[0].clip_frames is not None
+        parts = Part.of(batch, joins=joins).cut(self.max_patches)
         for part in parts:
             part.layout = self._layout(part)
         return parts
@@ -164,41 +164,41 @@ class VisionEncoder:
             placed = part if patches is None else replace(part, patches=patches[start:end])
             outputs += self._run(placed)
             start = end
-        return EncoderOutput.join(outputs)
+        return EncoderOutput.join(outputs).joined([image.ends for part in parts for image in part.images])
 
-    def encode(self, images: Any, *, num_threads: int | None = None) -> EncoderOutput:
-        """The tokens of images: preprocessing, copies and the encoder overlap.
+    def encode(self, images: Any = None, *, videos: Any = None, num_threads: int | None = None) -> EncoderOutput:
+        """The tokens of images or videos: preprocessing, copies and the encoder overlap.
 
         Args:
             images: One image or a list of them, as a `Processor` takes them.
+            videos: In place of images: one video or a list of them, as a `Processor` takes them.
             num_threads: Of preprocessing; as of `Processor`.
 
         Raises:
-            VlmresError: An image cannot be used; the message starts with its index.
+            VlmresError: An image or video cannot be used; the message starts with its index.
             OSError: A file cannot be read.
-            ValueError: There are no images, or the encoder has no recipe.
+            TypeError: There are both images and videos, or neither.
+            ValueError: The list is empty, or the encoder has no recipe.
         """
         outputs = []
-        for group in self.stream(images, num_threads=num_threads):
+        for group in self.stream(images, videos=videos, num_threads=num_threads):
             for index, error in group.errors.items():
-                raise with_index(error, index) from error
+                raise with_index(error, index, "image" if videos is None else "video") from error
             if group.output is not None:
                 outputs.append(group.output)
         return EncoderOutput.join(outputs)
 
-    def stream(self, images: Any, *, num_threads: int | None = None) -> Iterator[EncodedGroup]:
+    def stream(
+        self, images: Any = None, *, videos: Any = None, num_threads: int | None = None
+    ) -> Iterator[EncodedGroup]:
         """As `encode`, group by group, as soon as each is done; bad images are reported beside the others."""
-        items, _ = as_list(images)
+        if (images is None) == (videos is None):
+            raise TypeError("pass images or videos")
+        kind: Kind = "images" if videos is None else "videos"
+        items = as_list(images)[0] if videos is None else as_videos(videos)
         if not items:
-            raise ValueError("images is empty")
-        return encode_groups(self, items, num_threads=num_threads)
-
-    def _cut(self, batch: Batch) -> list[tuple[int, int]]:
-        """Ranges of consecutive images of at most `max_patches`."""
-        counts = [plan.num_patches for plan in batch.plans if plan is not None]
-        if not counts:
-            raise ValueError("the batch has no images")
-        return cut(counts, self.max_patches)
+            raise ValueError(f"{kind} is empty")
+        return encode_groups(self, items, kind, num_threads=num_threads)
 
     def _check(self, recipe: Recipe) -> None:
         """Refuses patches that the weights were not made for."""

@@ -126,6 +126,25 @@ class PositionTable(nn.Module):
         return table.contiguous()
 
 
+class TimeTable(nn.Module):
+    """Sinusoids of the times of a clip's frames. Source: transformers' `Kimi_K25VisionPositionEmbeddings`."""
+
+    rows: torch.Tensor
+    """[1 + frames, width]: zeros for what has no time, then a row for each frame."""
+
+    def __init__(self, frames: int, width: int) -> None:
+        super().__init__()
+        cpu = torch.device("cpu")
+        steps = torch.arange(0, width, 2, dtype=torch.float32, device=cpu) / width
+        angles = torch.arange(frames, dtype=torch.float32, device=cpu)[:, None] * (1.0 / 10000**steps)
+        rows = functional.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, 0, 1, 0))
+        self.register_buffer("rows", rows, persistent=False)
+
+    def forward(self, times: torch.Tensor) -> torch.Tensor:
+        """From int64 [tokens], 0 or one more than the frame's number, to [tokens, width]."""
+        return self.rows[times]
+
+
 class RelativePositions(nn.Module):
     """SAM's decomposed relative positions, as extra dimensions of q and k.
 

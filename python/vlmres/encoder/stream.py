@@ -1,4 +1,4 @@
-"""Images to tokens with preprocessing, copies and the encoder at work at the same time."""
+"""Images and videos to tokens with preprocessing, copies and the encoder at work at the same time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 
 from vlmres._core import VlmresError, image_size
+from vlmres.encoder.parts import cut
 from vlmres.inputs import CHANNELS
 from vlmres.processor import Processor
 
@@ -26,9 +27,13 @@ if TYPE_CHECKING:
     from vlmres.encoder.pipeline import VisionEncoder
 
 
+Kind: TypeAlias = Literal["images", "videos"]
+"""What a call's items are."""
+
+
 @dataclass
 class EncodedGroup:
-    """The tokens of some images of a call."""
+    """The tokens of some images or videos of a call."""
 
     first: int
     """Index in the call of the first image."""
@@ -88,9 +93,13 @@ class _Lane:
             staged.staging = self.staging
             self.processor = staged
 
-    def prepare(self, items: Sequence[Any]) -> tuple[Batch, list[Part]]:
+    def prepare(self, items: Sequence[Any], kind: Kind) -> tuple[Batch, list[Part]]:
         """The host's share of a group; on a thread of its own."""
-        batch = self.processor(list(items), errors="return")
+        batch = self.processor(
+            images=list(items) if kind == "images" else None,
+            videos=list(items) if kind == "videos" else None,
+            errors="return",
+        )
         return batch, self.encoder.prepare(batch) if batch.indices else []
 
     def run(self, batch: Batch, parts: Sequence[Part]) -> EncoderOutput:
@@ -120,16 +129,17 @@ class _Lane:
 
 
 def encode_groups(
-    encoder: VisionEncoder, items: Sequence[Any], *, num_threads: int | None = None
+    encoder: VisionEncoder, items: Sequence[Any], kind: Kind, *, num_threads: int | None = None
 ) -> Iterator[EncodedGroup]:
-    """Encodes images in groups of at most `encoder.max_patches`.
+    """Encodes images or videos in groups of at most `encoder.max_patches`.
 
     While the device encodes a group, one thread prepares the next; on CUDA its patches go from page-locked memory over
     a stream of their own, and at most two groups are on the device.
 
     Args:
         encoder: With a recipe.
-        items: Images, as a `Processor` takes them.
+        items: Images or videos, as a `Processor` takes them.
+        kind: Which.
         num_threads: Of preprocessing.
 
     Raises:
@@ -139,12 +149,12 @@ def encode_groups(
         raise ValueError("the checkpoint has no known image processor: give VisionEncoder a recipe")
     copies = torch.cuda.Stream(encoder.device) if encoder.device.type == "cuda" else None
     lanes = [_Lane(encoder, encoder.recipe, num_threads, copies) for _ in range(2)]
-    groups = cut([estimate_patches(item, lanes[0].processor) for item in items], encoder.max_patches)
+    groups = cut([estimate_patches(item, kind, lanes[0].processor) for item in items], encoder.max_patches)
 
     with ThreadPoolExecutor(1, thread_name_prefix="vlmres-prepare") as pool:
 
         def prepare(number: int) -> Future[tuple[Batch, list[Part]]]:
-            return pool.submit(lanes[number % 2].prepare, items[slice(*groups[number])])
+            return pool.submit(lanes[number % 2].prepare, items[slice(*groups[number])], kind)
 
         pending = prepare(0)
         for number, (first, last) in enumerate(groups):
@@ -158,11 +168,12 @@ def encode_groups(
             yield group
 
 
-def estimate_patches(item: Any, processor: Processor) -> int:
-    """Patches of an image from its size; 0 where that cannot be told before it is read."""
+def estimate_patches(item: Any, kind: Kind, processor: Processor) -> int:
+    """Patches of an image or video from its size; 0 where that cannot be told before it is read."""
     try:
-        return processor.plan(_size(item)).num_patches
-    except (VlmresError, OSError, TypeError):
+        size = _size(item) if kind == "images" else (len(item), *_size(item[0]))
+        return processor.plan(size).num_patches
+    except (VlmresError, OSError, TypeError, IndexError):
         return 0
 
 
@@ -181,14 +192,3 @@ def _size(item: Any) -> tuple[int, int]:
     if len(shape) != 2:
         raise TypeError(f"an image has 2 or 3 dimensions, got shape {shape}")
     return shape[1], shape[0]
-
-
-def cut(counts: Sequence[int], budget: int) -> list[tuple[int, int]]:
-    """Ranges of consecutive items of at most `budget` together, or of one item."""
-    ranges, first, total = [], 0, 0
-    for index, count in enumerate(counts):
-        if index > first and total + count > budget:
-            ranges.append((first, index))
-            first, total = index, 0
-        total += count
-    return [*ranges, (first, len(counts))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,10 @@ class TowerLayout:
     """int64: where the class tokens or queries are."""
     query_index: torch.Tensor | None = None
     """int64: which learned query each is."""
+    times: torch.Tensor | None = None
+    """int64 [tokens]: 0, or one more than the number of its frame in a clip of several."""
+    clips: tuple[tuple[int, int, int], ...] = ()
+    """(count, frames, tokens of a frame) of runs of equal clips, where one has several."""
 
     @property
     def runs(self) -> list[tuple[int, int, int]]:
@@ -53,7 +58,13 @@ class TowerLayout:
 
 
 def tower_layout(
-    tower: Tower, merge: int, grids: tuple[tuple[int, int], ...], orders: Sequence[GridOrder], *, group: bool
+    tower: Tower,
+    merge: int,
+    grids: tuple[tuple[int, int], ...],
+    orders: Sequence[GridOrder],
+    clips: Sequence[int],
+    *,
+    group: bool,
 ) -> TowerLayout:
     """What a tower needs to know of segments.
 
@@ -62,6 +73,7 @@ def tower_layout(
         merge: Patches per side of a cell, of which windows are.
         grids: (rows, cols) of the segments that it receives.
         orders: Of each grid, the order of its tokens.
+        clips: How many segments each clip has.
         group: Whether attention runs by SDPA.
     """
     lengths = np.array([rows * cols for rows, cols in grids])
@@ -71,7 +83,10 @@ def tower_layout(
         extras += 1
     if tower.queries:
         extras = np.array(tower.queries)[sets]
-    layout = TowerLayout(grids=grids, segments=Segments.of(lengths + extras, group=group))
+    attended = np.add.reduceat(lengths + extras, np.cumsum([0, *clips[:-1]]))
+    layout = TowerLayout(grids=grids, segments=Segments.of(attended, group=group))
+    if max(clips) > 1:
+        _put_together(layout, lengths, clips)
     if extras.any():
         _insert(layout, tower, lengths, extras, sets, group=group)
     if tower.rotary is not None and tower.rotary.kind == "sequence":
@@ -93,6 +108,15 @@ def tower_layout(
     if tower.relative:
         layout.places = torch.from_numpy(np.concatenate([order.positions for order in orders]))
     return layout
+
+
+def _put_together(layout: TowerLayout, lengths: Integers, clips: Sequence[int]) -> None:
+    """The times of clips' frames, and the means over them."""
+    times = np.concatenate([np.arange(frames) + (frames > 1) for frames in clips])
+    layout.times = torch.from_numpy(np.repeat(times, lengths))
+    of_frame = lengths[np.cumsum([0, *clips[:-1]])].tolist()
+    runs = groupby(zip(clips, of_frame, strict=True))
+    layout.clips = tuple((sum(1 for _ in run), frames, tokens) for (frames, tokens), run in runs)
 
 
 def _insert(

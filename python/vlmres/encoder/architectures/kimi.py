@@ -34,6 +34,9 @@ _TENSORS: Tensors = {
     "projector.layers.0": "projector.in_proj",
     "projector.layers.1": "projector.out_proj",
 }
+# What the authors' configurations name and have one value for.
+_KNOWN = {"merge_type": "sd2_tpool", "pos_emb_type": "divided_fixed", "video_attn_type": "spatial_temporal"}
+_FRAMES = ("pos_emb_time", "init_pos_emb_time")
 # transformers' names and the authors', brought to one form.
 _RENAMES = (
     (r"^(?:model\.)?vision_tower\.", "tower."),
@@ -68,9 +71,9 @@ def kimi(config: Mapping[str, Any]) -> Architecture:
 
 def kimi_tower(config: Mapping[str, Any]) -> Architecture:
     """MoonViT alone, by transformers or by the authors; tokens are cells of patches, side by side."""
-    merge_type = config.get("merge_type", "sd2_tpool")
-    if merge_type != "sd2_tpool":
-        raise CheckpointError(f"unknown merge_type {merge_type!r}; known is sd2_tpool")
+    for name, known in _KNOWN.items():
+        if config.get(name, known) != known:
+            raise CheckpointError(f"unknown {name} {config[name]!r}; known is {known}")
     rows = pick(config, ("pos_emb_height", "init_pos_emb_height"), 64)
     cols = pick(config, ("pos_emb_width", "init_pos_emb_width"), 64)
     found = tower(
@@ -80,6 +83,8 @@ def kimi_tower(config: Mapping[str, Any]) -> Architecture:
         table=Table(rows, cols),
         rotary=Rotary("interleaved", theta(config)),
         final_norm=_NORM,
+        # Kimi-VL's MoonViT takes no videos.
+        clip_frames=None if config.get("model_type") == "moonvit" else pick(config, _FRAMES, 4),
     )
     encoder = EncoderConfig(
         name="MoonViT",
