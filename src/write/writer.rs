@@ -43,7 +43,7 @@ impl<'a, T: Element> Writer<'a, T> {
         let cells = placement.cells;
         let (tile_row, line) = (first / cells.tile.height, first % cells.tile.height);
         let count = std::mem::take(&mut self.count);
-        let lines = &self.lines[..];
+        let (lines, rows_of_tiles) = (&self.lines[..], &self.lines[SLACK..]);
         let rows = |size| line / size..(line + count as u32) / size;
         match placement.layout {
             _ if count == 0 => {}
@@ -52,7 +52,7 @@ impl<'a, T: Element> Writer<'a, T> {
                 let line = (line % fold) as usize * row + (line / fold) as usize * step;
                 let tiles = placement.tiles(tile_row).enumerate();
                 let tiles: Vec<_> = tiles.map(|(tile, base)| (tile * width * 3, base + line)).collect();
-                T::planar(&TileRows { lines, stride, count, width, plane, tiles: &tiles }, values, sink);
+                T::planar(&TileRows { lines: rows_of_tiles, stride, count, width, plane, tiles: &tiles }, values, sink);
             }
             Layout::Merged { size, merge, temporal, order } => {
                 let patches = placement.patches(tile_row, rows(size), size, order, merge, stride);
@@ -76,6 +76,7 @@ impl<'a, T: Element> Writer<'a, T> {
                     if planar {
                         // A frame's part of a patch is a tile whose planes lie a whole patch's frames apart.
                         let plane = slots.temporal as usize * place;
+                        let lines = rows_of_tiles;
                         let rows = TileRows { lines, stride, count: size, width: size, plane, tiles: &patches };
                         T::planar(&rows, values, sink);
                     } else {
@@ -105,9 +106,9 @@ impl<T: Element> RowSink for Writer<'_, T> {
         };
         if self.count == 0 {
             self.first = y;
-            self.lines.resize(self.len * most + SLACK, 0);
+            self.lines.resize(SLACK + self.len * most + SLACK, 0);
         }
-        make(&mut self.lines[self.count * self.len..][..self.len]);
+        make(&mut self.lines[SLACK + self.count * self.len..][..self.len]);
         if line < end {
             self.count += 1;
         }

@@ -29,6 +29,17 @@ const BY_CHANNEL: [[[i8; 16]; 3]; 3] = {
     order
 };
 
+/// From place `32 - n` on a mask of the first `n` bytes.
+const FIRST: [u8; 64] = {
+    let mut mask = [0; 64];
+    let mut at = 0;
+    while at < 32 {
+        mask[at] = u8::MAX;
+        at += 1;
+    }
+    mask
+};
+
 impl Lines for Avx2 {
     type Line = __m256i;
     const BYTES: usize = 32;
@@ -61,10 +72,9 @@ impl Lines for Avx2 {
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn splice(one: __m256i, two: __m256i, count: usize) -> __m256i {
-        let mut mask = [0u8; 32];
-        mask[..count].fill(u8::MAX);
-        // SAFETY: the array holds 32 bytes.
-        _mm256_blendv_epi8(two, one, unsafe { _mm256_loadu_si256(mask.as_ptr().cast()) })
+        // SAFETY: the count is at most 32.
+        let mask = unsafe { _mm256_loadu_si256(FIRST.as_ptr().add(32 - count).cast()) };
+        _mm256_blendv_epi8(two, one, mask)
     }
 
     #[inline]

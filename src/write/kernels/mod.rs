@@ -35,7 +35,7 @@ pub(super) fn reproduces(level: Level, form: Form, exact: &[[f32; 256]; 3]) -> b
 
 /// A row of patches, or of merged ones, about to be written: its lines of packed RGB, and where each patch is read and written.
 pub struct PatchRow<'a> {
-    /// Lines of `stride` bytes, and [`SLACK`] bytes more.
+    /// Lines of `stride` bytes, and [`SLACK`] bytes before and after them.
     pub(super) lines: &'a [u8],
     pub(super) stride: usize,
     /// Patch side.
@@ -58,19 +58,28 @@ pub struct TileRows<'a> {
     pub(super) tiles: &'a [(usize, usize)],
 }
 
-/// Bytes after the lines that a vector load may reach into.
+/// Bytes around the lines that a vector load may reach into.
 pub(super) const SLACK: usize = 64;
 
 impl PatchRow<'_> {
     /// A patch's pixels of one line: `3 * size` bytes.
     fn line(&self, at: usize, line: usize) -> &[u8] {
-        &self.lines[line * self.stride + at..][..self.size * 3]
+        &self.lines[SLACK + line * self.stride + at..][..self.size * 3]
     }
 
-    /// Patches of `len` values, a few that follow each other in the output at once.
+    /// Where the line begins that [`Self::line`] gives. There may be less than a line there, but as much slack on both sides.
+    fn start(&self, at: usize, line: usize) -> *const u8 {
+        self.lines.as_ptr().wrapping_add(SLACK + line * self.stride + at)
+    }
+
+    /// Patches of `len` values that follow each other in the output.
+    fn runs(&self, len: usize) -> impl Iterator<Item = &[(usize, usize)]> {
+        self.patches.chunk_by(move |one, two| two.1 == one.1 + len)
+    }
+
+    /// As [`Self::runs`], a few at once.
     fn groups(&self, len: usize, most: usize) -> impl Iterator<Item = &[(usize, usize)]> {
-        let follow = move |one: &(usize, usize), two: &(usize, usize)| two.1 == one.1 + len;
-        self.patches.chunk_by(follow).flat_map(move |run| run.chunks(most))
+        self.runs(len).flat_map(move |run| run.chunks(most))
     }
 }
 
@@ -148,12 +157,16 @@ mod tests {
             let values = [level, Level::Scalar].map(|level| Values::<T>::at_level(level, &recipe.pixels, backend));
             for (size, cols) in [(14, 7), (16, 6), (1, 300), (5, 3), (17, 2), (33, 4)] {
                 let stride = size * cols * 3;
-                let mut lines: Vec<u8> = (0..stride * size).map(|i| (i * 31 % 256) as u8).collect();
-                lines.resize(stride * size + SLACK, 0);
+                let mut lines = vec![0; SLACK];
+                lines.extend((0..stride * size).map(|i| (i * 31 % 256) as u8));
+                lines.resize(stride * size + 2 * SLACK, 0);
                 let compare = |len: usize, run: &dyn Fn(&PatchRow<'_>, &Values<T>, &Sink<'_, T>)| {
-                    for (shift, past) in [(0, false), (1, true), (7, true), (31, false)] {
-                        let patches: Vec<_> =
-                            (0..cols).map(|col| (col * size * 3, shift + (cols - 1 - col) * len)).collect();
+                    for (shift, past, turned) in
+                        [(0, false, false), (1, true, true), (7, true, false), (31, false, true), (63, false, false)]
+                    {
+                        // Runs of all patches, or of one each.
+                        let place = |col| if turned { cols - 1 - col } else { col };
+                        let patches: Vec<_> = (0..cols).map(|col| (col * size * 3, shift + place(col) * len)).collect();
                         let row = PatchRow { lines: &lines, stride, size, patches: &patches };
                         let [fast, table] = values.each_ref().map(|values| {
                             let mut out = vec![poison; shift + len * cols + 1];
@@ -175,7 +188,7 @@ mod tests {
                     let PatchRow { lines, stride, size, patches } = *row;
                     let plane = size * size;
                     T::planar(
-                        &TileRows { lines, stride, count: size, width: size, plane, tiles: patches },
+                        &TileRows { lines: &lines[SLACK..], stride, count: size, width: size, plane, tiles: patches },
                         values,
                         sink,
                     );

@@ -33,7 +33,7 @@ pub(super) trait Lines: Copy {
     /// Stores the first `count` bytes, fewer than all.
     unsafe fn store_first(out: *mut u8, line: Self::Line, count: usize);
 
-    /// The first `count` bytes of `first`, then those of `second`.
+    /// The first `count` bytes of `first`, fewer than all, then those of `second`.
     unsafe fn splice(first: Self::Line, second: Self::Line, count: usize) -> Self::Line;
 
     /// Parts sixteen pixels of packed RGB into channels. Reads up to 64 bytes.
@@ -214,7 +214,7 @@ unsafe fn merged_of<I: Values<T>, T: Copy, const SIZE: usize>(
                 let start = starts[index % 2].add(patch * 3 * stride + REACH);
                 for line in 0..size {
                     for done in (0..size).step_by(PARTED) {
-                        let pixels = row.lines.as_ptr().add(line * row.stride + from + done * 3);
+                        let pixels = row.start(from, line).add(done * 3);
                         // What a store spills beyond the line is overwritten by the next line, or lies beyond the plane.
                         let at = start.add(line * size + done);
                         I::part(pixels, [at, at.add(stride), at.add(2 * stride)]);
@@ -244,6 +244,11 @@ pub(super) unsafe fn flat<I: Values<T>, T: Copy>(row: &PatchRow<'_>, form: Form,
     if total < step {
         return false;
     }
+    if size_of::<T>() == 1 {
+        // SAFETY: as the caller promises; a byte has one type.
+        unsafe { joined::<I, T>(row, sink) };
+        return true;
+    }
     // Two, so that what is read was not written just before.
     let mut joined = [0, 1].map(|_| vec![0u8; total * GROUP + REACH]);
     let starts = joined.each_mut().map(Vec::as_mut_ptr);
@@ -258,7 +263,7 @@ pub(super) unsafe fn flat<I: Values<T>, T: Copy>(row: &PatchRow<'_>, form: Form,
                 for line in 0..row.size {
                     for done in (0..width).step_by(REACH) {
                         // Whole vectors: what they spill beyond the line is overwritten by the next line, or not read.
-                        let from = row.lines.as_ptr().add(line * row.stride + from + done);
+                        let from = row.start(from, line).add(done);
                         let to = starts[index % 2].add((patch * row.size + line) * width + done);
                         to.copy_from_nonoverlapping(from, REACH);
                     }
@@ -285,6 +290,47 @@ pub(super) unsafe fn flat<I: Values<T>, T: Copy>(row: &PatchRow<'_>, form: Form,
         }
     }
     true
+}
+
+/// Lines of flat patches of bytes, joined in registers to lines of the output.
+#[inline(always)]
+unsafe fn joined<I: Lines, T: Copy>(row: &PatchRow<'_>, sink: &Sink<'_, T>) {
+    let (width, total) = (row.size * 3, row.size * row.size * 3);
+    let past = sink.is_past_caches();
+    // SAFETY: the caller has the features; a load reaches at most SLACK beyond the lines, on either side.
+    unsafe {
+        for run in row.runs(total) {
+            let len = run.len() * total;
+            let to = Target { out: sink.run(run[0].1, len), past };
+            to.prefetch::<I>(len);
+            let head = to.head::<I>(len);
+            // What fills the output's line so far, how much that is, and where the line begins. The output's first bytes
+            // are a line of their own, of which the rest is written again.
+            let mut line = I::load(row.start(run[0].0, 0));
+            let (mut filled, mut at, mut end) = (0, 0, if head > 0 { head } else { I::BYTES });
+            for &(from, _) in run {
+                for source in 0..row.size {
+                    let bytes = row.start(from, source);
+                    let mut used = 0;
+                    while filled + (width - used) >= end {
+                        let whole = I::splice(line, I::load(bytes.add(used).wrapping_sub(filled)), filled);
+                        if end == I::BYTES {
+                            to.store::<I>(at, whole);
+                        } else {
+                            to.store_first::<I>(at, whole, end);
+                        }
+                        (at, used, filled, end) = (at + end, used + (end - filled), 0, I::BYTES);
+                    }
+                    line = I::splice(line, I::load(bytes.add(used).wrapping_sub(filled)), filled);
+                    filled += width - used;
+                }
+            }
+            to.store_first::<I>(at, line, filled);
+        }
+        if past {
+            I::fence();
+        }
+    }
 }
 
 /// As [`super::Kernels::planar`]; false where tiles are too small.
