@@ -1,6 +1,6 @@
 //! A JPEG's header as Pillow's `open` reads it, before libjpeg sees the file: size, EXIF, and what is refused.
 
-use super::markers::Stop;
+use super::frame::Stop;
 
 const REFUSED: Stop = Stop::Broken("a header that Pillow refuses");
 

@@ -1,5 +1,7 @@
 //! JPEG, decoded to Pillow's pixels: libjpeg-turbo's arithmetic, its way through damaged data, and Pillow's around it.
 
+mod bits;
+mod frame;
 mod header;
 mod huffman;
 mod kernels;
@@ -8,9 +10,11 @@ mod output;
 mod reduced;
 mod scan;
 mod smooth;
+mod standard;
 
+use frame::{Frame, Stop};
 use header::Header;
-use markers::{Event, Frame, Markers, Stop};
+use markers::{Event, Markers};
 use output::Output;
 use scan::{Block, ScanReader};
 use smooth::Progress;

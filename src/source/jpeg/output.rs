@@ -1,7 +1,7 @@
 //! From planes of samples to rows of RGB: chroma is made whole and colours are converted, as libjpeg and then Pillow do.
 
+use super::frame::{Colours, Component, Frame};
 use super::kernels::{Blend, Kernels};
-use super::markers::{Colours, Component, Frame};
 
 /// How a component's rows become rows of the image's width.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,9 @@
 //! A scan's entropy-coded data, unit by unit, with libjpeg's way through damaged data.
 
-use super::huffman::{Bits, Decoder, Quick, extend};
-use super::markers::{Markers, NATURAL, Stop};
+use super::bits::{Bits, Quick};
+use super::frame::{NATURAL, Stop};
+use super::huffman::{Decoder, extend};
+use super::markers::Markers;
 
 /// A block's coefficients, row by row.
 pub(super) type Block = [i16; 64];

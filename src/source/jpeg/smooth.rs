@@ -1,7 +1,7 @@
 //! Progressive images whose last scans are missing: libjpeg estimates the coefficients that were not sent from the averages of
 //! a block's neighbours.
 
-use super::markers::{Frame, Scan};
+use super::frame::{Frame, Scan};
 use super::scan::Block;
 
 /// Places in a block of the first ten coefficients as they are sent.
