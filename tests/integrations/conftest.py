@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vlmres.integrations.transformers import decline, route, samples, uninstall, videos
+from vlmres.integrations.transformers import decline, memo, route, samples, uninstall, videos
 
 LOGGER = "vlmres.integrations.transformers"
 
@@ -15,8 +15,7 @@ LOGGER = "vlmres.integrations.transformers"
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing remembered from other tests."""
     monkeypatch.setattr(decline, "_logged", {})
-    monkeypatch.setattr(route, "_routes", {})
-    monkeypatch.setattr(videos, "_routes", {})
+    monkeypatch.setattr(memo, "_routes", {})
     yield
     uninstall()
 

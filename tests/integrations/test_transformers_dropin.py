@@ -405,13 +405,13 @@ def test_wrong_arguments() -> None:
 
 
 def test_many_settings_are_forgotten(monkeypatch: pytest.MonkeyPatch, runs: list[int]) -> None:
-    from vlmres.integrations.transformers import route
+    from vlmres.integrations.transformers import memo
 
-    monkeypatch.setattr(route, "_MOST_ROUTES", 3)
+    monkeypatch.setattr(memo, "_MOST_ROUTES", 3)
     processors = pair("llava-1.5", "torch")
     for scale in range(1, 8):
         both(processors, image(60, 50), return_tensors="pt", rescale_factor=1 / scale)
-        assert len(route._routes) <= 3
+        assert len(memo._routes) <= 3
     assert len(runs) == 7
 
 

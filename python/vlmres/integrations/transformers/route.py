@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-import sys
-from collections.abc import Callable, Hashable, Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from transformers.image_utils import SizeDict
 
 from vlmres._core import Recipe
 from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.transformers.memo import remembered
 from vlmres.integrations.transformers.samples import Call, Form
 from vlmres.integrations.transformers.structure import Lengths, Structure, is_tensor, same
 from vlmres.processor import DType, Processor
@@ -21,13 +22,6 @@ Original = Callable[..., Any]
 
 # How a call is made, not what becomes of the pixels.
 _MANNERS = frozenset({"return_tensors", "device", "data_format", "input_data_format", "disable_grouping"})
-
-# More settings than any program uses at once; a program that draws its settings at random stays bounded.
-_MOST_ROUTES = 256
-
-_SIMPLE = frozenset({bool, int, float, str, type(None)})
-
-_routes: dict[Hashable, Route | DeclinedError] = {}
 
 
 @dataclass(frozen=True)
@@ -69,23 +63,8 @@ def find_route(processor: Any, original: Original, form: Form, kwargs: dict[str,
     Raises:
         DeclinedError: There is none, with the reason.
     """
-    # A class may read its attributes as well as its settings, and computes with torch's defaults.
-    try:
-        key = (type(processor), processor.backend, form, frozen(vars(processor)), frozen(kwargs), _torch_defaults())
-        route = _routes.get(key)
-    except TypeError as error:
-        raise DeclinedError("settings", f"a setting has no fixed value: {error}") from error
-    if route is None:
-        try:
-            route = _make_route(processor, original, form, kwargs)
-        except DeclinedError as declined:
-            route = declined.with_traceback(None)
-        if len(_routes) >= _MOST_ROUTES:
-            _routes.clear()
-        _routes[key] = route
-    if isinstance(route, DeclinedError):
-        raise DeclinedError(route.kind, route.reason)
-    return route
+    make = functools.partial(_make_route, processor, original, form, kwargs)
+    return remembered(processor, kwargs, make, (processor.backend, form))
 
 
 def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
@@ -175,34 +154,6 @@ def _has_bfloat16(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return any(map(_has_bfloat16, value))
     return is_tensor(value) and str(value.dtype) == "torch.bfloat16"
-
-
-def _torch_defaults() -> Hashable:
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return None
-    # Some of its kernels round otherwise on one thread.
-    return torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads() == 1
-
-
-def frozen(value: Any) -> Hashable:
-    """The value as a key that stays what it is when the original is changed.
-
-    Raises:
-        TypeError: It holds something that cannot be a key.
-    """
-    if type(value) in _SIMPLE:
-        return value  # type: ignore[no-any-return]
-    if isinstance(value, dict):
-        return tuple([(key, item if type(item) in _SIMPLE else frozen(item)) for key, item in value.items()])
-    if isinstance(value, (list, tuple)):
-        return type(value), tuple(map(frozen, value))
-    if isinstance(value, np.ndarray):
-        return value.shape, value.dtype.str, value.tobytes()
-    if isinstance(value, SizeDict):
-        return tuple(vars(value).values())
-    hash(value)
-    return value  # type: ignore[no-any-return]
 
 
 def _plain(value: Any) -> Any:

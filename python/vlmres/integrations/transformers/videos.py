@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +15,8 @@ from transformers.video_processing_utils import BaseVideoProcessor
 
 from vlmres._core import Recipe
 from vlmres.integrations.transformers.decline import DeclinedError, log_once
-from vlmres.integrations.transformers.route import frozen, settings_of
+from vlmres.integrations.transformers.memo import remembered
+from vlmres.integrations.transformers.route import settings_of
 from vlmres.integrations.transformers.structure import same
 from vlmres.processor import DType, Processor
 
@@ -25,10 +26,6 @@ _SAMPLING = ("do_sample_frames", "num_frames", "fps", "min_frames", "max_frames"
 # (height, width) of the videos on which settings are tried: of an odd number of frames, and one longer than it is wide.
 _SAMPLE_SIZES = ((47, 61), (120, 30))
 _SAMPLE_FRAMES = 5
-
-_MOST_ROUTES = 256
-
-_routes: dict[Hashable, VideoRoute | DeclinedError] = {}
 
 
 class AcceleratedVideo:
@@ -122,31 +119,8 @@ def find_video_route(processor: Any, original: Callable[..., Any], kwargs: dict[
     Raises:
         DeclinedError: There is none, with the reason.
     """
-    import torch
-
     settings = {name: value for name, value in kwargs.items() if name not in ("return_tensors", "video_metadata")}
-    try:
-        key = (
-            type(processor),
-            frozen(vars(processor)),
-            frozen(settings),
-            torch.get_default_dtype(),
-            torch.get_default_device(),
-        )
-        route = _routes.get(key)
-    except TypeError as error:
-        raise DeclinedError("settings", f"a setting has no fixed value: {error}") from error
-    if route is None:
-        try:
-            route = _make_route(processor, original, kwargs)
-        except DeclinedError as declined:
-            route = declined.with_traceback(None)
-        if len(_routes) >= _MOST_ROUTES:
-            _routes.clear()
-        _routes[key] = route
-    if isinstance(route, DeclinedError):
-        raise DeclinedError(route.kind, route.reason)
-    return route
+    return remembered(processor, settings, functools.partial(_make_route, processor, original, kwargs))
 
 
 def make_video_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:

@@ -1,0 +1,80 @@
+"""What settings were found to lead to, remembered: to try them costs more than a call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import numpy as np
+from transformers.image_utils import SizeDict
+
+from vlmres.integrations.transformers.decline import DeclinedError
+
+R = TypeVar("R")
+
+# More settings than any program uses at once; a program that draws its settings at random stays bounded.
+_MOST_ROUTES = 256
+
+_SIMPLE = frozenset({bool, int, float, str, type(None)})
+
+_routes: dict[Hashable, Any] = {}
+
+
+def remembered(processor: Any, settings: dict[str, Any], make: Callable[[], R], form: Hashable = None) -> R:
+    """The route of a processor called with the resolved `settings`: made once, then remembered, as a refusal is.
+
+    Args:
+        processor: transformers' processor.
+        settings: Every setting that the route may depend on.
+        make: Makes the route.
+        form: What else it depends on.
+
+    Raises:
+        DeclinedError: There is none, with the reason.
+    """
+    # A class may read its attributes as well as its settings, and computes with torch's defaults.
+    try:
+        key = (type(processor), form, _frozen(vars(processor)), _frozen(settings), _torch_defaults())
+        route = _routes.get(key)
+    except TypeError as error:
+        raise DeclinedError("settings", f"a setting has no fixed value: {error}") from error
+    if route is None:
+        try:
+            route = make()
+        except DeclinedError as declined:
+            route = declined.with_traceback(None)
+        if len(_routes) >= _MOST_ROUTES:
+            _routes.clear()
+        _routes[key] = route
+    if isinstance(route, DeclinedError):
+        raise DeclinedError(route.kind, route.reason)
+    return route
+
+
+def _frozen(value: Any) -> Hashable:
+    """The value as a key that stays what it is when the original is changed.
+
+    Raises:
+        TypeError: It holds something that cannot be a key.
+    """
+    if type(value) in _SIMPLE:
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, dict):
+        return tuple([(key, item if type(item) in _SIMPLE else _frozen(item)) for key, item in value.items()])
+    if isinstance(value, (list, tuple)):
+        return type(value), tuple(map(_frozen, value))
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    if isinstance(value, SizeDict):
+        return tuple(vars(value).values())
+    hash(value)
+    return value  # type: ignore[no-any-return]
+
+
+def _torch_defaults() -> Hashable:
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    # Some of its kernels round otherwise on one thread.
+    return torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads() == 1
