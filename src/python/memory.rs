@@ -1,14 +1,19 @@
 //! `Memory`: a pool whose blocks numpy arrays borrow.
 
+use std::sync::Arc;
+
 use numpy::PyArray1;
 use numpy::ndarray::ArrayView1;
 use pyo3::prelude::*;
 
-use crate::memory::{Block, Pool};
+use crate::memory::{Aligned, Block, Pool};
+
+/// Bytes of results that are kept for the next; more only up to the largest result.
+const KEPT: usize = 256 << 20;
 
 /// Memory for outputs, which returns when the last array over it is gone. Private: `Processor` has one.
 #[pyclass(frozen, module = "vlmres._core")]
-pub(super) struct Memory(Pool);
+pub(super) struct Memory(Arc<Pool<Aligned>>);
 
 /// Keeps a block for as long as an array borrows it.
 #[pyclass(frozen)]
@@ -18,12 +23,12 @@ struct Owner(#[allow(dead_code)] Block); // held, not read
 impl Memory {
     #[new]
     fn new() -> Self {
-        Self(Pool::default())
+        Self(Arc::new(Pool::new(KEPT)))
     }
 
     /// `bytes` bytes that hold nothing of meaning.
     fn take<'py>(&self, py: Python<'py>, bytes: usize) -> PyResult<Bound<'py, PyArray1<u8>>> {
-        let block = self.0.take(bytes)?;
+        let block = self.0.block(bytes)?;
         let (start, len) = (block.as_ptr().cast_const(), block.len());
         let owner = Bound::new(py, Owner(block))?;
         // SAFETY: the block holds `len` bytes, which the owner keeps in place for as long as the array lives.

@@ -102,7 +102,7 @@ impl Source {
     #[staticmethod]
     fn from_pil_bands(size: (i64, i64), bands: &Bound<'_, PyAny>) -> PyResult<Self> {
         let size = Size::of_image(size.0, size.1)?;
-        let mut data = source::reuse(size.area() as usize * 3);
+        let mut data = source::reuse(size.area() as usize * 3)?;
         let mut rows = data.chunks_exact_mut(size.width as usize * 3);
         for band in bands.try_iter()? {
             let band = ArrowPixels::new(&band?)?;

@@ -10,15 +10,19 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 
 use super::jpeg::{self, Jpeg};
-use super::{OwnedImage, container, reuse};
+use super::{OwnedImage, container};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
+use crate::memory::Pool;
 
 /// Pillow refuses images of more pixels (twice `Image.MAX_IMAGE_PIXELS`).
 pub const DEFAULT_MAX_PIXELS: u64 = 2 * 89_478_485;
 
 /// A header is looked for in this many bytes before the whole file is read.
 const HEADER_BYTES: u64 = 1 << 18;
+
+/// Decoded images' memory, at most 64 MiB of it. One for all: who decodes need not know who did before.
+static DECODED: Pool<Vec<u8>> = Pool::new(64 << 20);
 
 /// Encoded bytes, or the file that has them.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +43,16 @@ pub fn image_size(source: Encoded<'_>, exif: bool) -> Result<Size> {
     }
 }
 
-/// Keeps a decoded image's memory for the next.
+/// Memory for an image of so many bytes: that of an earlier one where it fits, with bytes of no meaning.
+pub fn reuse(bytes: usize) -> Result<Vec<u8>> {
+    let mut memory = DECODED.take(bytes)?;
+    memory.resize(bytes, 0);
+    Ok(memory)
+}
+
+/// Keeps an image's memory for the next.
 pub fn recycle(image: OwnedImage) {
-    reuse::give(image.into_bytes());
+    DECODED.give(image.into_bytes());
 }
 
 impl<'a> Encoded<'a> {
@@ -109,8 +120,9 @@ fn decode_jpeg(bytes: &[u8], max_pixels: u64, reduction: impl Fn(Size) -> u32) -
         8 => 1,
         _ => 8,
     };
-    let bytes = size.area() as usize * 3 * eighths * eighths / 64;
-    let (made, pixels) = jpeg.decode(eighths, reuse::take(bytes))?;
+    let reduced = |side: u32| (side as usize * eighths).div_ceil(8);
+    let bytes = reduced(size.width) * reduced(size.height) * 3;
+    let (made, pixels) = jpeg.decode(eighths, DECODED.take(bytes)?)?;
     let image = RgbImage::from_raw(made.width, made.height, pixels).unwrap_or_default();
     Ok((size, turned(image, orientation)?))
 }

@@ -1,0 +1,200 @@
+//! Memory that comes back: fresh memory costs more than the work that fills it, a page fault for every four kilobytes.
+//!
+//! Decoded images have a pool of vectors, as decoders make them. A processor's results have one of raw memory, which begins
+//! with a line or a huge page.
+
+mod block;
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+pub use block::{Aligned, Block};
+
+use crate::error::{Error, Result};
+
+/// No pool keeps more buffers: each is looked at when one is wanted.
+const MOST_BUFFERS: usize = 256;
+/// From so many bytes on, memory is of huge pages.
+const LARGE: usize = 4 << 20;
+/// Bytes of a huge page.
+const HUGE_PAGE: usize = 2 << 20;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Buffers that nobody uses, for the next who wants one.
+///
+/// No method waits for another thread: a fork may happen while that thread holds the lock. Who does not get it takes fresh
+/// memory, and gives memory back to the system.
+#[derive(Debug)]
+pub struct Pool<B>(Mutex<Free<B>>);
+
+#[derive(Debug)]
+struct Free<B> {
+    /// Oldest first.
+    buffers: VecDeque<B>,
+    /// Bytes that are kept at most.
+    most: usize,
+}
+
+/// What a pool keeps.
+pub trait Buffer: Sized {
+    /// Memory that nobody used, for so many bytes; none where the system has not as many.
+    fn fresh(bytes: usize) -> Option<Self>;
+
+    /// Bytes that it has room for.
+    fn capacity(&self) -> usize;
+}
+
+impl<B> Pool<B> {
+    /// A pool that keeps so many bytes at most.
+    pub const fn new(most: usize) -> Self {
+        Self(Mutex::new(Free { buffers: VecDeque::new(), most }))
+    }
+
+    /// Gives free memory back to the system.
+    pub fn trim(&self) {
+        if let Ok(mut free) = self.0.try_lock() {
+            free.buffers.clear();
+        }
+    }
+}
+
+impl<B: Buffer> Pool<B> {
+    /// A buffer for `bytes`: the smallest that fits and is not twice as large, with what it holds, else a fresh one.
+    pub fn take(&self, bytes: usize) -> Result<B> {
+        let used = self.0.try_lock().ok().and_then(|mut free| free.find(bytes));
+        used.or_else(|| B::fresh(capacity(bytes))).ok_or(Error::Memory { bytes })
+    }
+
+    /// Keeps a buffer, unless it alone is too much; the oldest go where all are.
+    pub fn give(&self, buffer: B) {
+        if let Ok(mut free) = self.0.try_lock() {
+            free.keep(buffer);
+        }
+    }
+
+    /// Keeps a buffer, however large: the pool may keep as much from now on.
+    fn give_any(&self, buffer: B) {
+        if let Ok(mut free) = self.0.try_lock() {
+            free.most = free.most.max(buffer.capacity());
+            free.keep(buffer);
+        }
+    }
+}
+
+impl<B: Buffer> Free<B> {
+    fn find(&mut self, bytes: usize) -> Option<B> {
+        let fits = |buffer: &B| (bytes..=bytes.saturating_mul(2)).contains(&buffer.capacity());
+        let sizes = self.buffers.iter().enumerate().filter(|(_, buffer)| fits(buffer));
+        let (index, _) = sizes.min_by_key(|(_, buffer)| buffer.capacity())?;
+        self.buffers.remove(index)
+    }
+
+    fn keep(&mut self, buffer: B) {
+        if buffer.capacity() > self.most {
+            return;
+        }
+        self.buffers.push_back(buffer);
+        while self.buffers.len() > MOST_BUFFERS || self.buffers.iter().map(B::capacity).sum::<usize>() > self.most {
+            self.buffers.pop_front();
+        }
+    }
+}
+
+/// What an earlier user left initialised is its length.
+impl Buffer for Vec<u8> {
+    fn fresh(bytes: usize) -> Option<Self> {
+        let mut buffer = Self::new();
+        buffer.try_reserve_exact(bytes).ok()?;
+        prefer_huge_pages(buffer.as_mut_ptr(), bytes);
+        Some(buffer)
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity()
+    }
+}
+
+/// Bytes that are taken for `len`: a few sizes, so that images of about one size share memory. Pages that nobody writes
+/// cost nothing.
+fn capacity(len: usize) -> usize {
+    let step = (len.max(LINE).checked_next_power_of_two().unwrap_or(LINE) / 8).max(LINE);
+    len.max(1).checked_next_multiple_of(step).unwrap_or(len)
+}
+
+/// Asks for huge pages where so many bytes of fresh memory have room for them.
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+fn prefer_huge_pages(start: *mut u8, bytes: usize) {
+    #[cfg(target_os = "linux")]
+    if bytes >= LARGE {
+        let skipped = start.addr().next_multiple_of(HUGE_PAGE) - start.addr();
+        let len = (bytes - skipped) / HUGE_PAGE * HUGE_PAGE;
+        // SAFETY: whole pages, and advice that changes no byte. Where it is refused, pages are small.
+        unsafe { libc::madvise(start.wrapping_add(skipped).cast(), len, libc::MADV_HUGEPAGE) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn free(pool: &Pool<Vec<u8>>) -> usize {
+        pool.0.lock().unwrap().buffers.iter().map(Vec::capacity).sum()
+    }
+
+    #[test]
+    fn a_buffer_comes_back_only_where_it_fits_with_what_it_holds() {
+        let pool = Pool::new(64 << 20);
+        let mut buffer: Vec<u8> = pool.take(10_000).unwrap();
+        assert!(buffer.is_empty());
+        buffer.resize(9_000, 7);
+        let (start, room) = (buffer.as_ptr(), buffer.capacity());
+        pool.give(buffer);
+        assert!(pool.take(room + 1).unwrap().capacity() > room);
+        assert!(pool.take(room / 2 - 1).unwrap().capacity() < room);
+        pool.give(Vec::with_capacity(room + 100));
+        let buffer = pool.take(room - 5).unwrap();
+        assert_eq!((buffer.as_ptr(), buffer.len()), (start, 9_000));
+    }
+
+    #[test]
+    fn large_memory_is_fresh_memory_too() {
+        let pool: Pool<Vec<u8>> = Pool::new(64 << 20);
+        for bytes in [LARGE - 1, LARGE, LARGE + 1, 3 * LARGE + 12_345] {
+            let mut buffer = pool.take(bytes).unwrap();
+            buffer.resize(bytes, 1);
+            assert!(buffer.iter().all(|&byte| byte == 1));
+        }
+        let error = pool.take(usize::MAX).unwrap_err().to_string();
+        assert!(error.contains(&usize::MAX.to_string()), "{error}");
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let most = 64 << 20;
+        let pool = Pool::new(most);
+        for _ in 0..20 {
+            pool.give(Vec::with_capacity(most / 3));
+        }
+        assert_eq!(free(&pool), most / 3 * 3);
+        pool.give(Vec::with_capacity(most + 1));
+        assert_eq!(free(&pool), most / 3 * 3);
+        for _ in 0..2 * MOST_BUFFERS {
+            pool.give(Vec::with_capacity(100));
+        }
+        assert_eq!(pool.0.lock().unwrap().buffers.len(), MOST_BUFFERS);
+        pool.trim();
+        assert_eq!(free(&pool), 0);
+    }
+
+    #[test]
+    fn nobody_waits() {
+        let pool: Pool<Vec<u8>> = Pool::new(64 << 20);
+        let held = pool.0.lock().unwrap();
+        let buffer = pool.take(100).unwrap();
+        assert!(buffer.capacity() >= 100);
+        pool.give(buffer);
+        pool.trim();
+        assert!(held.buffers.is_empty());
+    }
+}
