@@ -34,6 +34,19 @@ def recipes() -> str:
     return "\n".join(rows)
 
 
+def strategies() -> str:
+    """Recipes by strategy, and how many cases the report of `vlmres verify` compared."""
+    found = verified()
+    rows = ["| strategy | recipes | cases compared | differing |", "|---|---|---|---|"]
+    for strategy in ("squash", "tiles", "native", "hybrid"):
+        names = [name for name in vlmres.recipes() if vlmres.Recipe.load(name).strategy == strategy]
+        results = [result.split() for name in names for result in found.get(name, [])]
+        differing, compared = (sum(int(result[at]) for result in results) for at in (0, 2))
+        listed = ", ".join(f"`{name}`" for name in names)
+        rows.append(f"| {strategy} | {listed} | {compared:,} | {differing} |")
+    return "\n".join(rows)
+
+
 def verified() -> dict[str, list[str]]:
     """By recipe, what `REPORT` says of its images in each arithmetic and of its videos."""
     found: dict[str, list[str]] = {}
@@ -113,7 +126,7 @@ def _effect(plan: vlmres.Plan) -> str:
     return ", ".join(parts)
 
 
-TABLES = {"recipes": recipes, "videos": videos, "costs": costs, "effects": effects}
+TABLES = {"recipes": recipes, "strategies": strategies, "videos": videos, "costs": costs, "effects": effects}
 
 
 def rewrite(text: str) -> str:
