@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -134,8 +135,8 @@ def test_plan_json_foretells_what_process_makes(recipe: str, layout: Any, dtype:
         batch = vlmres.Processor(recipe, layout, dtype)(row["path"])
         planned = batch.plans[0]
         assert planned is not None
-        keys = ("path", "recipe", "size", "grid", "num_tiles", "num_patches", "num_tokens", "layout", "dtype", "nbytes")
-        assert list(row) == [*keys, "views"]
+        counts = ("num_tiles", "num_patches", "num_tokens", "layout", "dtype", "nbytes")
+        assert list(row) == ["path", "recipe", "size", "frames", "grid", *counts, "views"]
         assert row["nbytes"] == sum(array.nbytes for key, array in batch.items() if key in PIXEL_KEYS)
         assert row["size"] == list(planned.size)
         assert row["num_tokens"] == planned.num_tokens
@@ -167,6 +168,28 @@ def test_plan_searches_folders_and_reports_bad_files(photos: Path) -> None:
     assert len(errors) == 2
     assert errors[0].startswith(f"vlmres: {broken}: ")
     assert errors[1] == f"vlmres: {absent}: No such file or directory"
+
+
+def test_plan_of_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images and videos that do not exist yet; a file of such a name is a file."""
+    arguments = ("1500x4500", EXAMPLES / "line.png", "16x640x360", "-r", "qwen3-vl")
+    rows = [json.loads(line) for line in run("plan", *arguments, "--json").stdout.splitlines()]
+    assert [row["path"] for row in rows] == [str(EXAMPLES / "line.png"), "1500x4500", "16x640x360"]
+    assert [row["frames"] for row in rows] == [None, None, 16]
+    image, video = vlmres.plan((1500, 4500), "qwen3-vl"), vlmres.plan((16, 640, 360), "qwen3-vl")
+    assert [row["num_tokens"] for row in rows[1:]] == [image.num_tokens, video.num_tokens]
+    made = vlmres.Processor("qwen3-vl")(videos=np.zeros((16, 360, 640, 3), np.uint8))
+    assert rows[2]["nbytes"] == made["pixel_values_videos"].nbytes
+    table = run("plan", *arguments).stdout
+    assert "16x640x360" in table
+    assert "3 items" in table
+    error = run("plan", "0x5", "16x640x360", "-r", "llava-1.5", code=1).stderr
+    assert "0x5: image size 0x5" in error
+    assert "takes no videos" in error
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(EXAMPLES / "line.png", "64x64")
+    assert json.loads(run("plan", "64x64", "-r", "qwen3-vl", "--json").stdout)["size"] == [128, 16]
+    assert "64x65x66x67: No such file" in run("plan", "64x65x66x67", "-r", "qwen3-vl", code=1).stderr
 
 
 def test_plan_of_long_and_odd_names(tmp_path: Path) -> None:

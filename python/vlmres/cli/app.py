@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command(
     no_args_is_help=True,
     epilog="Examples: vlmres plan scans/ -r deepseek-ocr-gundam\n\n"
+    "vlmres plan 1500x4500 16x640x360 -r qwen3-vl\n\n"
     "vlmres plan scans/ -r qwen3-vl --set max_pixels=1000000 --json",
 )(plan)
 app.command(

@@ -1,9 +1,11 @@
-"""`vlmres plan`: what images will cost, from their headers."""
+"""`vlmres plan`: what images and videos will cost, from their headers or sizes."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,21 +13,38 @@ import vlmres
 from vlmres.cli import output
 from vlmres.cli.cost import value_bytes
 from vlmres.cli.files import find_images
-from vlmres.cli.options import AsJson, Overrides, Paths, RecipeName, load_recipe
+from vlmres.cli.options import AsJson, Overrides, RecipeName, load_recipe
 from vlmres.processor import DType, Layout
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TypeAlias
+
+    Size: TypeAlias = tuple[int, int] | tuple[int, int, int]
+    """(width, height) of an image, (frames, width, height) of a video."""
+
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Image files, folders to search for them, or sizes: 1500x4500 of an image, 16x640x360 (frames first) of a "
+        "video.",
+        metavar="PATH|SIZE...",
+        show_default=False,
+    ),
+]
+_SIZE = re.compile(r"(?:(\d+)x)?(\d+)x(\d+)")
 _NUMBERS = ("size", "grid", "tiles", "patches", "tokens", "bytes")
 
 
 def plan(
-    paths: Paths,
+    paths: Inputs,
     recipe: RecipeName,
     overrides: Overrides = None,
     layout: Annotated[Layout, typer.Option(help="Layout that bytes are counted for.")] = "hf",
     dtype: Annotated[DType, typer.Option(help="Type of pixel values that bytes are counted for.")] = "float32",
     as_json: AsJson = False,
 ) -> None:
-    """Count views, tiles, patches, tokens and bytes of images. Only headers are read.
+    """Count views, tiles, patches, tokens and bytes of images and videos. Only headers are read.
 
     With --json every line is one image's JSON object. A bad file is reported on the standard error and skipped; the
     exit code is then 1.
@@ -33,9 +52,9 @@ def plan(
     chosen = load_recipe(recipe, overrides)
     rows: list[dict[str, Any]] = []
     failed = 0
-    for path in find_images(paths):
+    for path, known in _inputs(paths):
         try:
-            size = vlmres.image_size(path, exif=True)
+            size = known or vlmres.image_size(path, exif=True)
             row = describe(str(path), vlmres.plan(size, chosen), layout, dtype)
         except (vlmres.VlmresError, OSError) as error:
             output.complain(path, error)
@@ -49,6 +68,23 @@ def plan(
         _print_table(rows, f"{chosen.title}: {chosen.strategy}, {layout} layout, {dtype}")
     if failed:
         raise typer.Exit(1)
+
+
+def _inputs(paths: list[Path]) -> Iterator[tuple[Path, Size | None]]:
+    """Files in order, and sizes behind them."""
+    sizes = {path: size for path in paths if not path.exists() and (size := _parse(str(path)))}
+    files = [path for path in paths if path not in sizes]
+    if files:
+        yield from ((path, None) for path in find_images(files))
+    yield from sizes.items()
+
+
+def _parse(text: str) -> Size | None:
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        return None
+    frames, width, height = found.groups()
+    return (int(width), int(height)) if frames is None else (int(frames), int(width), int(height))
 
 
 def describe(path: str, planned: vlmres.Plan, layout: Layout, dtype: DType) -> dict[str, Any]:
@@ -71,6 +107,7 @@ def describe(path: str, planned: vlmres.Plan, layout: Layout, dtype: DType) -> d
         "path": path,
         "recipe": planned.recipe.name,
         "size": list(planned.size),
+        "frames": planned.frames,
         "grid": list(planned.grid),
         "num_tiles": planned.num_tiles,
         "num_patches": planned.num_patches,
@@ -97,7 +134,7 @@ def _print_table(rows: list[dict[str, Any]], title: str) -> None:
     for row in rows:
         table.add_row(
             output.show(row["path"]),
-            output.by(row["size"]),
+            output.by(row["size"] if row["frames"] is None else [row["frames"], *row["size"]]),
             " + ".join(view["role"] for view in row["views"]),
             output.by(row["grid"]),
             *(f"{row[key]:,}" for key in ("num_tiles", "num_patches", "num_tokens")),
@@ -107,5 +144,6 @@ def _print_table(rows: list[dict[str, Any]], title: str) -> None:
         table.add_section()
         sums = (f"{sum(row[key] for row in rows):,}" for key in ("num_tiles", "num_patches", "num_tokens"))
         total = output.size(sum(row["nbytes"] for row in rows))
-        table.add_row(f"{len(rows):,} images", "", "", "", *sums, total)
+        what = "images" if all(row["frames"] is None for row in rows) else "items"
+        table.add_row(f"{len(rows):,} {what}", "", "", "", *sums, total)
     output.console().print(table)
