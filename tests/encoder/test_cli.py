@@ -86,3 +86,28 @@ def test_wrong_usage(folder: Path) -> None:
     result = CliRunner().invoke(app, ["encode", images, "-c", checkpoint, "-o", out, "--device", "abacus"])
     assert result.exit_code == 2
     assert "abacus" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [("config", "hidden_act", "gelu"), ("preprocessor_config", "image_mean", [0.4, 0.5, 0.5])],
+)
+def test_another_configuration_of_the_same_weights(folder: Path, name: str, key: str, value: object) -> None:
+    """Tokens depend on it, so shards made before are not those asked for."""
+    arguments = ["encode", str(folder / "images"), "-c", str(folder / "checkpoint"), "-o", str(folder / "out")]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    path = folder / "checkpoint" / f"{name}.json"
+    found = json.loads(path.read_text())
+    section = found["vision_config"] if name == "config" else found
+    assert section[key] != value
+    section[key] = value
+    path.write_text(json.dumps(found))
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "holds results with" in _words(result.output)
+    result = CliRunner().invoke(app, [*arguments, "--force"])
+    assert "1 shards written, 0 kept" in result.output
+    (shard,) = (folder / "out").glob("*.safetensors")
+    encoder = VisionEncoder.from_pretrained(folder / "checkpoint", "cpu")
+    wanted = encoder.encode([folder / "images" / f"{index}.png" for index in range(3)])
+    assert torch.equal(load_file(shard)["tokens"], wanted.tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -42,6 +43,7 @@ class EncodeJob(Job):
             "dtype": str(encoder.dtype).removeprefix("torch."),
             "checkpoint": str(checkpoint.resolve()),
             "weights": [list(stamp) for stamp in stamps],
+            "encoder": _digest(encoder),
         }
 
     def make(self, paths: list[str]) -> tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]:
@@ -68,6 +70,12 @@ class EncodeJob(Job):
             images.append({"path": path, "index": index, "tokens": rows[1] - rows[0], "rows": {"tokens": rows}})
             place += 1
         return {key: _array(tensor) for key, tensor in tensors.items()}, images
+
+
+def _digest(encoder: VisionEncoder) -> str:
+    """What changes with anything that configuration files say of the encoder: a hash of its pieces and their numbers."""
+    text = f"{encoder.config!r} {encoder.input_dtype}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:
