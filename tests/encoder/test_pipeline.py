@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import relative_error
 from tests.images import image, pixels
-from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, positions
+from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, pipeline, positions
 from vlmres.encoder.parts import cut
 from vlmres.encoder.stream import estimate_patches
 
@@ -236,3 +239,71 @@ def test_siglip2_from_images(checkpoint: Checkpoint) -> None:
         states = reference(**inputs).last_hidden_state
     for tokens, state in zip(encoder.encode(images).split(), states, strict=True):
         assert relative_error(tokens, state[: len(tokens)]) <= 1e-5
+
+
+class _Wrapped(torch.nn.Module):
+    """What PEFT and torch.compile make of a model."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner, self.calls = inner, 0
+
+    def forward(self, *arguments: Any) -> Any:
+        self.calls += 1
+        return self.inner(*arguments)
+
+
+def test_the_model_can_be_wrapped_and_replaced(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
+    batch = _batch(recipe)
+    wanted = encoder(batch)
+    plain = encoder.model
+    wrapped = _Wrapped(plain)
+    encoder.model = wrapped
+    _same(encoder(batch), wanted, 0)
+    assert wrapped.calls == 1
+    assert (encoder.config, encoder.dtype, encoder.input_dtype) == (plain.config, torch.float32, "uint8")
+    assert len(encoder.encode(image(64, 64))) == 1
+    assert wrapped.calls == 2
+    for clone in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):
+        _same(clone(batch), wanted, 0)
+        assert isinstance(clone.model, _Wrapped)
+        assert (clone.model.calls, wrapped.calls) == (3, 2)
+    seen: list[Any] = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        seen.append(graph)
+        return graph.forward
+
+    compiled: Any = torch.compile(plain, backend=backend)
+    encoder.model = compiled
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Dynamo's, of what it passes over
+        _same(encoder(batch), wanted)
+    assert seen
+    with pytest.raises(TypeError, match="must be a VisionModel, or a module around one, got Linear"):
+        encoder.model = torch.nn.Linear(2, 2)
+    other = copy.deepcopy(plain)
+    with torch.no_grad():
+        other.patch_embed.weight.zero_()
+    encoder.model = other
+    assert relative_error(encoder(batch).tokens, wanted.tokens) > 0.1
+
+
+def test_graphs_follow_the_model(
+    encoder: VisionEncoder, recipe: vlmres.Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for the runner, which needs CUDA."""
+    made: list[Any] = []
+
+    def runner(model: VisionModel, lengths: Any) -> Any:
+        made.append((model, lengths))
+        return model
+
+    monkeypatch.setattr(pipeline, "GraphRunner", runner)
+    graphs = VisionEncoder(encoder.model, recipe, graphs=[64])
+    _same(graphs(_batch(recipe)), encoder(_batch(recipe)), 0)
+    graphs.model = other = copy.deepcopy(encoder.model)
+    assert made == [(encoder.model, (64,)), (other, (64,))]
+    with pytest.raises(ValueError, match="graphs run the blocks of a VisionModel, and would pass over a _Wrapped"):
+        graphs.model = _Wrapped(other)
+    assert graphs.model is other

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from vlmres.videos import as_videos
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from vlmres._core import Recipe
 
@@ -40,7 +40,8 @@ class VisionEncoder:
     """A vision encoder and its language model's projector, on packed batches of any strategy.
 
     Args:
-        model: The model, on its device.
+        model: The `VisionModel`, on its device, or what stands for it: a module around it, as `torch.compile` and PEFT
+            make.
         recipe: How its images are preprocessed; needed by `encode` alone.
         max_patches: Patches of one run through the model; larger batches are cut between images, and videos between
             patches along time that do not see each other.
@@ -51,7 +52,7 @@ class VisionEncoder:
 
     def __init__(
         self,
-        model: VisionModel,
+        model: torch.nn.Module,
         recipe: Recipe | None = None,
         *,
         max_patches: int = MAX_PATCHES,
@@ -59,12 +60,11 @@ class VisionEncoder:
     ) -> None:
         if max_patches < 1:
             raise ValueError(f"max_patches must be at least 1, got {max_patches}")
-        self.model = model
         self.recipe = recipe
         self.max_patches = max_patches
-        self.forward: Callable[[torch.Tensor, Layout], Tokens] = GraphRunner(model, graphs) if graphs else model
-        """Patches and a layout on the device to tokens: the model, or its graphs."""
+        self._graphs = tuple(graphs)
         self._checked: set[Recipe] = set()
+        self.model = model
 
     @classmethod
     def from_pretrained(
@@ -107,24 +107,46 @@ class VisionEncoder:
         return cls(model, recipe or read_recipe(path), max_patches=max_patches, graphs=graphs)
 
     @property
+    def model(self) -> VisionModel:
+        """What makes tokens of patches; may be set, to the same model compiled or wrapped, or to another.
+
+        Typed as what it stands for.
+        """
+        return cast("VisionModel", self._model)
+
+    @model.setter
+    def model(self, model: torch.nn.Module) -> None:
+        vision = _vision_model(model)
+        if self._graphs and vision is not model:
+            raise ValueError(f"graphs run the blocks of a VisionModel, and would pass over a {type(model).__name__}")
+        self._runner = GraphRunner(vision, self._graphs) if self._graphs else None
+        self._model, self._vision = model, vision
+        self._checked.clear()
+
+    def forward(self, patches: torch.Tensor, layout: Layout) -> Tokens:
+        """Patches and a layout on the device to tokens: the model, or its graphs."""
+        tokens: Tokens = (self._runner or self._model)(patches, layout)
+        return tokens
+
+    @property
     def config(self) -> EncoderConfig:
         """What the model is made of."""
-        return self.model.config
+        return self._vision.config
 
     @property
     def device(self) -> torch.device:
         """Where it runs."""
-        return self.model.device
+        return self._vision.device
 
     @property
     def dtype(self) -> torch.dtype:
         """Type of weights and tokens."""
-        return self.model.dtype
+        return self._vision.dtype
 
     @property
     def input_dtype(self) -> str:
         """The `dtype` of the processor whose batches it takes."""
-        return "uint8" if self.model.patch_embed.fold else "float32"
+        return "uint8" if self._vision.patch_embed.fold else "float32"
 
     def __repr__(self) -> str:
         return f"VisionEncoder({self.config.name}, {self.dtype}, {self.device})"
@@ -206,7 +228,7 @@ class VisionEncoder:
             return
         patch = self.config.patch
         values: dict[str, tuple[Any, Any]] = {"patch_size": (recipe.patch_size, patch.size)}
-        if self.model.patch_embed.fold:
+        if self._vision.patch_embed.fold:
             found = normalised(patch, recipe.params)
             values |= {"image_mean": (found.mean, patch.mean), "image_std": (found.std, patch.std)}
             values |= {"rescale_factor": (found.rescale, patch.rescale)}
@@ -242,3 +264,11 @@ class VisionEncoder:
                 patches = (patches.pin_memory() if pin else patches).to(device, non_blocking=pin)
             result = self.forward(patches, placed)
         return EncoderOutput(result.tokens, layout.cu_seqlens, result.deepstack)
+
+
+def _vision_model(model: torch.nn.Module) -> VisionModel:
+    """The model itself, or the one that a module is around."""
+    found = [module for module in model.modules() if isinstance(module, VisionModel)]
+    if len(found) != 1:
+        raise TypeError(f"model must be a VisionModel, or a module around one, got {type(model).__name__}")
+    return found[0]
