@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from tests.encoder.conftest import Checkpoint
 from tests.images import image
 from vlmres.cli.app import app
-from vlmres.encoder import VisionEncoder
+from vlmres.encoder import VisionEncoder, VisionModel
 
 PROCESSOR = {
     "image_processor_type": "Qwen2VLImageProcessor",
@@ -83,9 +83,48 @@ def test_wrong_usage(folder: Path) -> None:
     assert result.exit_code == 2
     assert "config.json" in result.output
     checkpoint = str(folder / "checkpoint")
-    result = CliRunner().invoke(app, ["encode", images, "-c", checkpoint, "-o", out, "--device", "abacus"])
+    for device in ("abacus", "meta"):
+        result = CliRunner().invoke(app, ["encode", images, "-c", checkpoint, "-o", out, "--device", device])
+        assert result.exit_code == 2
+        assert f"Invalid value for --device: {device}: " in _words(result.output)
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["-r", "qwen2-vl"], "recipe qwen2-vl has patch_size 14, the encoder 16"),
+        (
+            ["-r", "pixtral", "--set", "image_mean=[0.5,0.5,0.5]", "--set", "image_std=[0.5,0.5,0.5]"],
+            "has 47x64 patches",
+        ),
+        (["--set", "image_std=[0.5,0.5,0.4]"], "recipe qwen3-vl has image_std (0.5, 0.5, 0.4), the encoder (0.5, "),
+    ],
+)
+def test_recipes_that_do_not_fit(options: list[str], wanted: str, folder: Path) -> None:
+    """Said before anything is made."""
+    out = folder / "out"
+    arguments = ["encode", str(folder / "images"), "-c", str(folder / "checkpoint"), "-o", str(out), *options]
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert "abacus" in result.output
+    assert "Invalid value for --recipe: recipe " in _words(result.output)
+    assert wanted in _words(result.output)
+    assert not out.exists()
+
+
+def test_out_of_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTry less.")
+
+    arguments = ["encode", str(folder / "images"), "-c", str(folder / "checkpoint"), "-o", str(folder / "out")]
+    monkeypatch.setattr(VisionModel, "forward", full)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    words = _words(result.output)
+    assert "Invalid value for --device: no room for an image beside the encoder: CUDA out of memory." in words
+    monkeypatch.setattr(VisionModel, "__init__", full)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "no room for the encoder: CUDA out of memory." in _words(result.output)
 
 
 @pytest.mark.parametrize(

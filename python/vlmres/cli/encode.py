@@ -80,10 +80,28 @@ def encode(
             raise typer.BadParameter(message, param_hint="--checkpoint") from None
     chosen = load_recipe(recipe or str(checkpoint), overrides)
     try:
+        if device is not None:
+            torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:  # it is not there, torch was not built for it, or it holds nothing
+        raise typer.BadParameter(f"{device}: {_first_line(error)}", param_hint="--device") from None
+    try:
         found = None if dtype is None else getattr(torch, dtype)
         encoder = VisionEncoder.from_pretrained(checkpoint, device, found, recipe=chosen, max_patches=max_patches)
     except CheckpointError as error:
         raise typer.BadParameter(str(error), param_hint="--checkpoint") from None
-    except (RuntimeError, AssertionError) as error:  # a device that is not there, or torch was not built for
-        raise typer.BadParameter(str(error).splitlines()[0], param_hint="--device") from None
-    run_job(EncodeJob(find_images(paths), out, encoder, checkpoint, shard_size, threads), "encode", force=force)
+    except torch.OutOfMemoryError as error:
+        raise typer.BadParameter(f"no room for the encoder: {_first_line(error)}", param_hint="--device") from None
+    try:
+        encoder.check_recipe(chosen)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--recipe") from None
+    job = EncodeJob(find_images(paths), out, encoder, checkpoint, shard_size, threads)
+    try:
+        run_job(job, "encode", force=force)
+    except torch.OutOfMemoryError as error:
+        message = f"no room for an image beside the encoder: {_first_line(error)}"
+        raise typer.BadParameter(message, param_hint="--device") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -73,7 +73,7 @@ class EncodeJob(Job):
 
 
 def _digest(encoder: VisionEncoder) -> str:
-    """What changes with anything that configuration files say of the encoder: a hash of its pieces and their numbers."""
+    """What changes with anything that configuration files say of the encoder: a hash of its pieces."""
     text = f"{encoder.config!r} {encoder.input_dtype}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 
 from vlmres.batch import Batch
 from vlmres.encoder.attention import choose_backend
-from vlmres.encoder.checkpoint import normalised, read_recipe
+from vlmres.encoder.checkpoint import read_recipe
 from vlmres.encoder.config import EncoderConfig
+from vlmres.encoder.fit import check_recipe
 from vlmres.encoder.graphs import GraphRunner
 from vlmres.encoder.layout import Layout, build_layout
 from vlmres.encoder.model import Tokens, VisionModel
@@ -162,6 +162,18 @@ class VisionEncoder:
         """
         return self.run(self.prepare(batch))
 
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Refuses a recipe whose batches are not for this encoder; calls do so by themselves.
+
+        Warns where learned positions are resampled whose family does not.
+
+        Raises:
+            ValueError: It has other patches or another normalisation, or its model receives other tokens of an image.
+        """
+        if recipe not in self._checked:
+            check_recipe(self.config, recipe, fold=self._vision.patch_embed.fold)
+            self._checked.add(recipe)
+
     def prepare(self, batch: Batch) -> list[Part]:
         """What of a batch goes through the model at once, with all that can be computed before: the host's share.
 
@@ -171,7 +183,7 @@ class VisionEncoder:
         plan = next((plan for plan in batch.plans if plan is not None), None)
         if plan is None:
             raise ValueError("the batch has no images")
-        self._check(plan.recipe)
+        self.check_recipe(plan.recipe)
         joins = self.config.towers[0].clip_frames is not None
         parts = Part.of(batch, joins=joins).cut(self.max_patches)
         for part in parts:
@@ -220,22 +232,10 @@ class VisionEncoder:
         items = as_list(images)[0] if videos is None else as_videos(videos)
         if not items:
             raise ValueError(f"{kind} is empty")
+        if self.recipe is None:
+            raise ValueError("the checkpoint has no known image processor: give VisionEncoder a recipe")
+        self.check_recipe(self.recipe)
         return encode_groups(self, items, kind, num_threads=num_threads)
-
-    def _check(self, recipe: Recipe) -> None:
-        """Refuses patches that the weights were not made for."""
-        if recipe in self._checked:
-            return
-        patch = self.config.patch
-        values: dict[str, tuple[Any, Any]] = {"patch_size": (recipe.patch_size, patch.size)}
-        if self._vision.patch_embed.fold:
-            found = normalised(patch, recipe.params)
-            values |= {"image_mean": (found.mean, patch.mean), "image_std": (found.std, patch.std)}
-            values |= {"rescale_factor": (found.rescale, patch.rescale)}
-        for name, (own, wanted) in values.items():
-            if not np.allclose(own, wanted, rtol=1e-6, atol=0):
-                raise ValueError(f"the batch's recipe {recipe.name} has {name} {own}, the encoder {wanted}")
-        self._checked.add(recipe)
 
     def _run(self, part: Part) -> list[EncoderOutput]:
         """One run, or several smaller ones where memory does not suffice."""
