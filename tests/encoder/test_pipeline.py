@@ -17,9 +17,9 @@ import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import relative_error
 from tests.images import image, pixels
-from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, pipeline, positions
+from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, pipeline, positions, stream
 from vlmres.encoder.parts import cut
-from vlmres.encoder.stream import estimate_patches
+from vlmres.encoder.stream import estimate_patches, group_budget
 
 SIZES = [(100, 60), (64, 200), (90, 90), (33, 160), (128, 128), (70, 40)]
 
@@ -174,8 +174,9 @@ def test_without_a_recipe(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> None
     encoder = VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cpu", torch.float32)
     assert encoder.recipe is None
     with pytest.raises(ValueError, match="give VisionEncoder a recipe"):
-        encoder.encode(image(64, 64))
+        encoder.stream(image(64, 64))
     assert len(encoder(_batch(recipe))) == len(SIZES)
+    assert len(VisionEncoder(encoder.model, "qwen3-vl").encode(image(64, 64))) == 1
     with pytest.raises(ValueError, match="max_patches must be at least 1, got 0"):
         VisionEncoder(encoder.model, max_patches=0)
 
@@ -307,3 +308,75 @@ def test_graphs_follow_the_model(
     with pytest.raises(ValueError, match="graphs run the blocks of a VisionModel, and would pass over a _Wrapped"):
         graphs.model = _Wrapped(other)
     assert graphs.model is other
+
+
+def test_calls_are_cut_so_that_preparing_overlaps() -> None:
+    assert group_budget([100] * 10, 65536) == 4096
+    assert group_budget([1000] * 100, 65536) == 25000
+    assert group_budget([1000] * 1000, 65536) == 65536
+    assert group_budget([1000] * 100, 300) == 300
+    counts = [1000] * 100
+    assert len(cut(counts, group_budget(counts, 65536))) == 4
+
+
+def test_lanes_are_kept(encoder: VisionEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between calls of the same settings; not by copies, and not by calls at the same time."""
+    made: list[vlmres.Processor] = []
+    create = stream._Lane.use
+
+    def use(lane: stream._Lane, *arguments: Any) -> None:
+        create(lane, *arguments)
+        made.append(lane.processor)
+
+    monkeypatch.setattr(stream._Lane, "use", use)
+    wanted = encoder.encode(image(64, 64)).tokens
+    for _ in range(2):
+        assert torch.equal(encoder.encode(image(64, 64)).tokens, wanted)
+    assert len(made) == 2
+    encoder.encode(image(64, 64), num_threads=1)
+    assert len(made) == 4
+    clone = pickle.loads(pickle.dumps(encoder))
+    assert torch.equal(clone.encode(image(64, 64), num_threads=1).tokens, wanted)
+    assert len(made) == 6
+
+    encoder.max_patches = 1
+    images = [image(64 + 32 * (index % 3), 64, seed=index) for index in range(6)]
+    expected = encoder.encode(images)
+    found: dict[int, EncoderOutput] = {}
+    threads = [
+        threading.Thread(target=lambda index=index: found.update({index: encoder.encode(images)})) for index in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [0, 1, 2, 3]
+    for output in found.values():
+        _same(output, expected, 0)
+
+
+def test_settings_and_progress(encoder: VisionEncoder, tmp_path: Path) -> None:
+    """As a processor's of the same settings."""
+    encoder.max_patches = 20
+    assert encoder.recipe is not None
+    encoder.recipe = encoder.recipe.replace(max_pixels=4096)
+    image(400, 300).resize((800, 600)).save(tmp_path / "a.jpg")
+    images: list[Any] = [tmp_path / "a.jpg", image(64, 64), image(90, 64)]
+    counts: list[int] = []
+    exact = encoder.encode(images, progress=counts.append)
+    assert sum(counts) == 3
+    assert len(counts) > 1
+    others: list[dict[str, Any]] = [{"decode": "scaled"}, {"arithmetic": "torch"}]
+    for settings in others:
+        batch = vlmres.Processor(encoder.recipe, "packed", "uint8", **settings)(images)
+        found = encoder.encode(images, **settings)
+        _same(found, encoder(batch))
+        assert not torch.equal(found.tokens, exact.tokens)
+    with pytest.raises(vlmres.DecodeError, match=r"^image 0: .*1000"):
+        encoder.encode(images, max_image_pixels=1000)
+    wrongs: list[dict[str, Any]] = [{"threads": 1}, {"dtype": "uint8"}]
+    for wrong in wrongs:
+        with pytest.raises(TypeError, match=next(iter(wrong))):
+            encoder.stream(images, **wrong)
+    with pytest.raises(ValueError, match="decode must be one of exact, scaled, got 'half'"):
+        encoder.stream(images, decode="half")  # type: ignore[arg-type]

@@ -56,25 +56,44 @@ class LateDevice:
     def __init__(self) -> None:
         self.compute = self.current = Stream()
         self.recorded: list[Any] = []
+        self.streams = 0
         self.cuda = SimpleNamespace(
-            Stream=Stream, Event=Event, stream=self.stream, current_stream=lambda _: self.current
+            Stream=self.new_stream,
+            Event=Event,
+            stream=self.stream,
+            current_stream=lambda _: self.current,
+            empty_cache=lambda: None,
         )
         self.uint8 = torch.uint8
+        self.OutOfMemoryError = torch.OutOfMemoryError
+        self.allocated = self.pinned = 0
+        self.room: Callable[[int], bool] = lambda _: True
+        """Whether there is memory for the copy of this number."""
+
+    def new_stream(self, _: torch.device) -> Stream:
+        self.streams += 1
+        return Stream()
 
     @contextlib.contextmanager
     def stream(self, stream: Stream) -> Iterator[None]:
         self.current, before = stream, self.current
-        yield
-        self.current = before
+        try:
+            yield
+        finally:
+            self.current = before
 
     def empty(self, *size: int, dtype: torch.dtype, pin_memory: bool) -> torch.Tensor:
         assert pin_memory
+        self.pinned += 1
         return torch.full(size, 77, dtype=dtype)
 
     def from_numpy(self, array: Any) -> Any:
         def to(device: torch.device, *, non_blocking: bool) -> Any:
             assert device.type == "cuda"
             assert non_blocking
+            self.allocated += 1
+            if not self.room(self.allocated):
+                raise torch.OutOfMemoryError("no room for patches")
             copy = torch.zeros(array.shape, dtype=torch.uint8)
             self.current.work.append(functools.partial(copy.copy_, torch.from_numpy(array)))
             return SimpleNamespace(values=copy, record_stream=self.recorded.append)
@@ -91,7 +110,7 @@ class LateEncoder:
     def __init__(self, encoder: VisionEncoder, device: LateDevice, most: int) -> None:
         self.encoder, self.late, self.max_patches = encoder, device, most
         self.device, self.recipe, self.input_dtype = torch.device("cuda", 0), encoder.recipe, encoder.input_dtype
-        self.prepare = encoder.prepare
+        self.prepare, self.lanes = encoder.prepare, encoder.lanes
         self.outputs: list[EncoderOutput] = []
         self.waiting = 0
         self.most = 0
@@ -102,27 +121,93 @@ class LateEncoder:
 
         def kernels() -> None:
             self.waiting -= 1
-            self.outputs.append(self.encoder.run(parts, patches.values))
+            # Without patches on the device they are read from the host, as late.
+            self.outputs.append(self.encoder.run(parts, None if patches is None else patches.values))
 
         self.late.compute.work.append(kernels)
         return LATER
 
 
-def test_memory_is_not_used_too_early(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+IMAGES = [image(64 + 16 * (index % 5), 96, seed=index) for index in range(12)]
+
+
+@pytest.fixture
+def encoder(checkpoint: Checkpoint) -> VisionEncoder:
     recipe = vlmres.Recipe.load("qwen3-vl", min_pixels=1024, max_pixels=16384)
-    encoder = VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cpu", torch.float32, recipe=recipe)
-    images = [image(64 + 16 * (index % 5), 96, seed=index) for index in range(12)]
-    wanted = encoder.encode(images)
-    device = LateDevice()
-    monkeypatch.setattr(stream, "torch", device)
+    return VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cpu", torch.float32, recipe=recipe)
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> LateDevice:
+    found = LateDevice()
+    monkeypatch.setattr(stream, "torch", found)
+    return found
+
+
+def _groups(late: LateEncoder, images: list[Any]) -> list[stream.EncodedGroup]:
+    return list(stream.encode_groups(late, [images], "images"))  # type: ignore[arg-type]
+
+
+def _check(late: LateEncoder, wanted: EncoderOutput) -> None:
+    late.late.compute.run(len(late.late.compute.work))
+    found = EncoderOutput.join(late.outputs)
+    assert torch.equal(found.cu_seqlens, wanted.cu_seqlens)
+    torch.testing.assert_close(found.tokens, wanted.tokens, rtol=1e-5, atol=1e-6)
+
+
+def test_memory_is_not_used_too_early(encoder: VisionEncoder, device: LateDevice) -> None:
+    wanted = encoder(_batch(encoder))
     late = LateEncoder(encoder, device, 40)
-    groups = list(stream.encode_groups(late, images, "images"))  # type: ignore[arg-type]
+    groups = _groups(late, IMAGES)
     assert len(groups) > 5
     assert all(group.output is LATER for group in groups)
     assert late.outputs, "a device with two groups is waited for"
     assert late.most <= 2
     assert device.recorded == [device.compute] * len(groups)
+    _check(late, wanted)
+
+
+def _batch(encoder: VisionEncoder) -> vlmres.Batch:
+    assert encoder.recipe is not None
+    return vlmres.Processor(encoder.recipe, layout="packed", dtype="uint8")(IMAGES)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_no_room_for_a_copy(every: int, encoder: VisionEncoder, device: LateDevice) -> None:
+    """Patches that are not copied at once are left to `run`, which halves; it reads them before others come."""
+    wanted = encoder(_batch(encoder))
+    device.room = lambda number: number % every != 0
+    late = LateEncoder(encoder, device, 40)
+    groups = _groups(late, IMAGES)
+    assert device.allocated == len(groups)
+    assert len(device.recorded) == len(groups) - len(groups) // every
+    _check(late, wanted)
+
+
+def test_lanes_are_kept_for_the_next_call(encoder: VisionEncoder, device: LateDevice) -> None:
+    wanted = encoder(_batch(encoder))
+    late = LateEncoder(encoder, device, 40)
+    _groups(late, IMAGES)
+    pinned = device.pinned
+    assert pinned >= 2
+    _check(late, wanted)
+    late.outputs.clear()
+    _groups(late, IMAGES)
+    assert (device.streams, device.pinned) == (1, pinned)
+    _check(late, wanted)
+    # A call that is left in the middle gives its lanes back; one beside another has its own.
+    calls = [stream.encode_groups(late, [IMAGES], "images") for _ in range(2)]  # type: ignore[arg-type]
+    for call in calls:
+        next(call)
+    assert device.streams == 2
+    for call in calls:
+        call.close()  # type: ignore[attr-defined]
+    late.outputs.clear()
     device.compute.run(len(device.compute.work))
-    found = EncoderOutput.join(late.outputs)
-    assert torch.equal(found.cu_seqlens, wanted.cu_seqlens)
-    torch.testing.assert_close(found.tokens, wanted.tokens, rtol=1e-5, atol=1e-6)
+    late.outputs.clear()
+    _groups(late, IMAGES)
+    assert device.streams == 2
+    _check(late, wanted)
+    encoder.trim()
+    _groups(late, IMAGES)
+    assert device.streams == 3

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from vlmres._core import Recipe
 from vlmres.batch import Batch
 from vlmres.encoder.attention import choose_backend
 from vlmres.encoder.checkpoint import read_recipe
@@ -18,17 +19,20 @@ from vlmres.encoder.graphs import GraphRunner
 from vlmres.encoder.layout import Layout, build_layout
 from vlmres.encoder.model import Tokens, VisionModel
 from vlmres.encoder.parts import EncoderOutput, Part
-from vlmres.encoder.stream import EncodedGroup, Kind, encode_groups
+from vlmres.encoder.stream import EncodedGroup, Kind, SpareLanes, encode_groups
 from vlmres.encoder.weights import load_model
 from vlmres.inputs import as_list
-from vlmres.processor import with_index
+from vlmres.processor import Processor, with_index
 from vlmres.videos import as_videos
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from vlmres._core import Recipe
+    from typing_extensions import Unpack
+
+    from vlmres.encoder.stream import Preprocessing
+    from vlmres.processor import DType
 
 log = logging.getLogger("vlmres.encoder")
 
@@ -42,7 +46,7 @@ class VisionEncoder:
     Args:
         model: The `VisionModel`, on its device, or what stands for it: a module around it, as `torch.compile` and PEFT
             make.
-        recipe: How its images are preprocessed; needed by `encode` alone.
+        recipe: How its images are preprocessed, or the name of that; needed by `encode` alone.
         max_patches: Patches of one run through the model; larger batches are cut between images, and videos between
             patches along time that do not see each other.
         graphs: Sequence lengths for which the blocks are captured as CUDA graphs; see `GraphRunner`.
@@ -53,17 +57,19 @@ class VisionEncoder:
     def __init__(
         self,
         model: torch.nn.Module,
-        recipe: Recipe | None = None,
+        recipe: Recipe | str | None = None,
         *,
         max_patches: int = MAX_PATCHES,
         graphs: Sequence[int] = (),
     ) -> None:
         if max_patches < 1:
             raise ValueError(f"max_patches must be at least 1, got {max_patches}")
-        self.recipe = recipe
+        self.recipe = Recipe.load(recipe) if isinstance(recipe, str) else recipe
         self.max_patches = max_patches
         self._graphs = tuple(graphs)
         self._checked: set[Recipe] = set()
+        self.lanes = SpareLanes()
+        """What `encode` and `stream` need beside the model, kept for their next call."""
         self.model = model
 
     @classmethod
@@ -73,7 +79,7 @@ class VisionEncoder:
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
-        recipe: Recipe | None = None,
+        recipe: Recipe | str | None = None,
         fold: bool = True,
         max_patches: int = MAX_PATCHES,
         graphs: Sequence[int] = (),
@@ -144,7 +150,7 @@ class VisionEncoder:
         return self._vision.dtype
 
     @property
-    def input_dtype(self) -> str:
+    def input_dtype(self) -> DType:
         """The `dtype` of the processor whose batches it takes."""
         return "uint8" if self._vision.patch_embed.fold else "float32"
 
@@ -200,32 +206,46 @@ class VisionEncoder:
             start = end
         return EncoderOutput.join(outputs).joined([image.ends for part in parts for image in part.images])
 
-    def encode(self, images: Any = None, *, videos: Any = None, num_threads: int | None = None) -> EncoderOutput:
+    def encode(
+        self,
+        images: Any = None,
+        *,
+        videos: Any = None,
+        progress: Callable[[int], object] | None = None,
+        **settings: Unpack[Preprocessing],
+    ) -> EncoderOutput:
         """The tokens of images or videos: preprocessing, copies and the encoder overlap.
 
         Args:
             images: One image or a list of them, as a `Processor` takes them.
             videos: In place of images: one video or a list of them, as a `Processor` takes them.
-            num_threads: Of preprocessing; as of `Processor`.
+            progress: Called with the number of images or videos of each group, once it is on the device's way; such as
+                `tqdm(total=len(images)).update`.
+            **settings: `num_threads`, `arithmetic`, `max_image_pixels` and `decode`, as of `Processor`.
 
         Raises:
             VlmresError: An image or video cannot be used; the message starts with its index.
             OSError: A file cannot be read.
-            TypeError: There are both images and videos, or neither.
-            ValueError: The list is empty, or the encoder has no recipe.
+            TypeError: There are both images and videos, or neither, or a setting is none.
+            ValueError: The list is empty, or the encoder has no recipe, or one that does not fit it.
         """
         outputs = []
-        for group in self.stream(images, videos=videos, num_threads=num_threads):
+        for group in self.stream(images, videos=videos, **settings):
             for index, error in group.errors.items():
                 raise with_index(error, index, "image" if videos is None else "video") from error
             if group.output is not None:
                 outputs.append(group.output)
+            if progress is not None:
+                progress(group.count)
         return EncoderOutput.join(outputs)
 
     def stream(
-        self, images: Any = None, *, videos: Any = None, num_threads: int | None = None
+        self, images: Any = None, *, videos: Any = None, **settings: Unpack[Preprocessing]
     ) -> Iterator[EncodedGroup]:
-        """As `encode`, group by group, as soon as each is done; bad images are reported beside the others."""
+        """As `encode`, group by group, as soon as each is done; bad images are reported beside the others.
+
+        A group has at most a fourth of the call's patches, or 4096, and never more than `max_patches`.
+        """
         if (images is None) == (videos is None):
             raise TypeError("pass images or videos")
         kind: Kind = "images" if videos is None else "videos"
@@ -235,7 +255,12 @@ class VisionEncoder:
         if self.recipe is None:
             raise ValueError("the checkpoint has no known image processor: give VisionEncoder a recipe")
         self.check_recipe(self.recipe)
-        return encode_groups(self, items, kind, num_threads=num_threads)
+        Processor(self.recipe, "packed", self.input_dtype, **settings)  # refuses what is no setting
+        return encode_groups(self, [items], kind, settings)
+
+    def trim(self) -> None:
+        """Gives back the memory of preprocessing that is kept for the next call of `encode` or `stream`."""
+        self.lanes.drop()
 
     def _run(self, part: Part) -> list[EncoderOutput]:
         """One run, or several smaller ones where memory does not suffice."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from vlmres.inputs import CHANNELS
 from vlmres.processor import Processor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
     from vlmres.batch import Batch
     from vlmres.encoder.parts import EncoderOutput, Part
     from vlmres.encoder.pipeline import VisionEncoder
+    from vlmres.processor import Arithmetic, Decode
 
+# A call is cut into so many groups, unless they would be so small that the device would wait for launches.
+_GROUPS = 4
+_SMALL_GROUP = 4096
 
 Kind: TypeAlias = Literal["images", "videos"]
 """What a call's items are."""
@@ -78,94 +84,186 @@ class _StagedProcessor(Processor):
         return {key: self.staging.array(shape, self.dtype) for key, shape in tensors}
 
 
+class Preprocessing(TypedDict, total=False):
+    """How a call preprocesses, as of `Processor`."""
+
+    num_threads: int | None
+    arithmetic: Arithmetic | None
+    max_image_pixels: int | None
+    decode: Decode
+
+
 class _Lane:
     """Every other group's: its processor, and on CUDA its memory and how far the device is with its last group."""
 
-    def __init__(self, encoder: VisionEncoder, recipe: Recipe, num_threads: int | None, copies: Any) -> None:
-        settings: dict[str, Any] = {"layout": "packed", "dtype": encoder.input_dtype, "num_threads": num_threads}
-        self.encoder, self.copies = encoder, copies
+    processor: Processor
+
+    def __init__(self, copies: Any) -> None:
+        self.copies = copies
         self.staging = Staging()
         self.encoded: torch.cuda.Event | None = None
-        if copies is None:
-            self.processor = Processor(recipe, **settings)
+
+    def use(self, recipe: Recipe, settings: Mapping[str, Any]) -> None:
+        """Makes the processor."""
+        if self.copies is None:
+            self.processor = Processor(recipe, "packed", **settings)
         else:
-            staged = _StagedProcessor(recipe, **settings)
+            staged = _StagedProcessor(recipe, "packed", **settings)
             staged.staging = self.staging
             self.processor = staged
 
-    def prepare(self, items: Sequence[Any], kind: Kind) -> tuple[Batch, list[Part]]:
+    def prepare(self, encoder: VisionEncoder, items: Sequence[Any], kind: Kind) -> tuple[Batch, list[Part]]:
         """The host's share of a group; on a thread of its own."""
         batch = self.processor(
             images=list(items) if kind == "images" else None,
             videos=list(items) if kind == "videos" else None,
             errors="return",
         )
-        return batch, self.encoder.prepare(batch) if batch.indices else []
+        return batch, encoder.prepare(batch) if batch.indices else []
 
-    def run(self, batch: Batch, parts: Sequence[Part]) -> EncoderOutput:
+    def run(self, encoder: VisionEncoder, batch: Batch, parts: Sequence[Part]) -> EncoderOutput:
         """The device's share of a group, which is not waited for."""
         if self.copies is None:
-            return self.encoder.run(parts)
+            return encoder.run(parts)
         if self.encoded is not None:
             # Else a fast host would fill the device with groups that wait.
             self.encoded.synchronize()
-        output = self.encoder.run(parts, self._copied(batch))
+        current = torch.cuda.current_stream(encoder.device)
+        try:
+            patches = self._copied(batch, encoder.device, current)
+        except torch.OutOfMemoryError:
+            # Then in as many pieces as need be, each copied when its turn comes.
+            torch.cuda.empty_cache()
+            patches = None
+        output = encoder.run(parts, patches)
         self.encoded = torch.cuda.Event()
-        self.encoded.record(torch.cuda.current_stream(self.encoder.device))
+        self.encoded.record(current)
+        if patches is None:
+            self.staging.copied = self.encoded
         return output
 
-    def _copied(self, batch: Batch) -> torch.Tensor:
+    def _copied(self, batch: Batch, device: torch.device, current: Any) -> torch.Tensor:
         """The patches on the device, copied on a stream that the current one waits for."""
-        device, done = self.encoder.device, torch.cuda.Event()
+        done = torch.cuda.Event()
         with torch.cuda.stream(self.copies):
             patches = torch.from_numpy(batch.patches).to(device, non_blocking=True)
             done.record(self.copies)
         self.staging.copied = done
-        current = torch.cuda.current_stream(device)
         current.wait_event(done)
         # Their memory is the copying stream's: it must not be used again before the current one is done with it.
         patches.record_stream(current)
         return patches
 
 
+class Lanes:
+    """Two lanes, and on CUDA the stream of their copies: what a call has for itself."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        copies = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._lanes = [_Lane(copies), _Lane(copies)]
+        self._used: tuple[Recipe, Mapping[str, Any]] | None = None
+
+    def use(self, recipe: Recipe, settings: Mapping[str, Any]) -> None:
+        """Makes the lanes' processors, unless they are those of the last call."""
+        if self._used != (recipe, settings):
+            for lane in self._lanes:
+                lane.use(recipe, settings)
+            self._used = recipe, settings
+
+    def of(self, number: int) -> _Lane:
+        """That of a group."""
+        return self._lanes[number % len(self._lanes)]
+
+
+class SpareLanes:
+    """Lanes of a call that is over, for the next one: their memory, page-locked on CUDA, is dear to make.
+
+    Calls at the same time have lanes of their own. Copies and pickles of this are empty.
+    """
+
+    def __init__(self) -> None:
+        self._kept: Lanes | None = None
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[SpareLanes], tuple[()]]:
+        return SpareLanes, ()
+
+    @contextlib.contextmanager
+    def lent(self, device: torch.device) -> Iterator[Lanes]:
+        """Lanes for a call."""
+        with self._lock:
+            found, self._kept = self._kept, None
+        lanes = found if found is not None and found.device == device else Lanes(device)
+        try:
+            yield lanes
+        finally:
+            self._kept = lanes
+
+    def drop(self) -> None:
+        """Keeps nothing."""
+        self._kept = None
+
+
 def encode_groups(
-    encoder: VisionEncoder, items: Sequence[Any], kind: Kind, *, num_threads: int | None = None
+    encoder: VisionEncoder, runs: Iterable[Sequence[Any]], kind: Kind, settings: Preprocessing | None = None
 ) -> Iterator[EncodedGroup]:
-    """Encodes images or videos in groups of at most `encoder.max_patches`.
+    """Encodes images or videos in groups.
 
     While the device encodes a group, one thread prepares the next; on CUDA its patches go from page-locked memory over
     a stream of their own, and at most two groups are on the device.
 
     Args:
         encoder: With a recipe.
-        items: Images or videos, as a `Processor` takes them.
+        runs: Lists of images or videos, as a `Processor` takes them; a group is of one list. They are asked for on the
+            thread that prepares, when the list before is done there.
         kind: Which.
-        num_threads: Of preprocessing.
-
-    Raises:
-        ValueError: The encoder has no recipe.
+        settings: Of preprocessing.
     """
-    if encoder.recipe is None:
-        raise ValueError("the checkpoint has no known image processor: give VisionEncoder a recipe")
-    copies = torch.cuda.Stream(encoder.device) if encoder.device.type == "cuda" else None
-    lanes = [_Lane(encoder, encoder.recipe, num_threads, copies) for _ in range(2)]
-    groups = cut([estimate_patches(item, kind, lanes[0].processor) for item in items], encoder.max_patches)
+    assert encoder.recipe is not None
+    values = {**(settings or {}), "dtype": encoder.input_dtype}
+    with (
+        encoder.lanes.lent(encoder.device) as lanes,
+        ThreadPoolExecutor(1, thread_name_prefix="vlmres-prepare") as pool,
+    ):
+        lanes.use(encoder.recipe, values)
+        groups = _groups(runs, kind, lanes.of(0).processor, encoder.max_patches)
 
-    with ThreadPoolExecutor(1, thread_name_prefix="vlmres-prepare") as pool:
-
-        def prepare(number: int) -> Future[tuple[Batch, list[Part]]]:
-            return pool.submit(lanes[number % 2].prepare, items[slice(*groups[number])], kind)
-
-        pending = prepare(0)
-        for number, (first, last) in enumerate(groups):
-            batch, parts = pending.result()
-            if number + 1 < len(groups):
-                pending = prepare(number + 1)
-            group = EncodedGroup(first, last - first, [first + index for index in batch.indices])
+        def prepare(number: int) -> tuple[EncodedGroup, Batch, list[Part]] | None:
+            found = next(groups, None)
+            if found is None:
+                return None
+            first, items = found
+            batch, parts = lanes.of(number).prepare(encoder, items, kind)
+            group = EncodedGroup(first, len(items), [first + index for index in batch.indices])
             group.errors = {first + index: error for index, error in batch.errors.items()}
+            return group, batch, parts
+
+        number, pending = 0, pool.submit(prepare, 0)
+        while (prepared := pending.result()) is not None:
+            pending = pool.submit(prepare, number + 1)
+            group, batch, parts = prepared
             if batch.indices:
-                group.output = lanes[number % 2].run(batch, parts)
+                group.output = lanes.of(number).run(encoder, batch, parts)
+            number += 1
             yield group
+
+
+def _groups(
+    runs: Iterable[Sequence[Any]], kind: Kind, processor: Processor, most: int
+) -> Iterator[tuple[int, Sequence[Any]]]:
+    """The items of each group, and how many there are before."""
+    start = 0
+    for items in runs:
+        counts = [estimate_patches(item, kind, processor) for item in items]
+        for first, last in cut(counts, group_budget(counts, most)):
+            yield start + first, items[first:last]
+        start += len(items)
+
+
+def group_budget(counts: Sequence[int], most: int) -> int:
+    """Patches of a group of a call: few enough that preparing one overlaps with encoding another."""
+    return min(most, max(sum(counts) // _GROUPS, _SMALL_GROUP))
 
 
 def estimate_patches(item: Any, kind: Kind, processor: Processor) -> int:
