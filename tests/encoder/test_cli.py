@@ -3,16 +3,24 @@
 import json
 import logging
 import shutil
+import threading
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from rich.progress import Progress
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.images import image
+from vlmres.cli import job as cli_job
+from vlmres.cli import process
 from vlmres.cli.app import app
+from vlmres.cli.encode_job import EncodeJob
 from vlmres.encoder import VisionEncoder, VisionModel
 
 PROCESSOR = {
@@ -150,3 +158,126 @@ def test_another_configuration_of_the_same_weights(folder: Path, name: str, key:
     encoder = VisionEncoder.from_pretrained(folder / "checkpoint", "cpu")
     wanted = encoder.encode([folder / "images" / f"{index}.png" for index in range(3)])
     assert torch.equal(load_file(shard)["tokens"], wanted.tokens)
+
+
+class _Steps:
+    """What a run says of its progress."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, bool]] = []
+
+    def __call__(self, count: int, *, kept: bool) -> None:
+        self.steps.append((count, kept))
+
+
+def _job(folder: Path, shard_size: int, max_patches: int = 30) -> EncodeJob:
+    encoder = VisionEncoder.from_pretrained(folder / "checkpoint", "cpu", max_patches=max_patches)
+    files = sorted((folder / "images").iterdir())
+    job = EncodeJob(files, folder / "out", encoder, folder / "checkpoint", shard_size, None)
+    job.prepare(force=False)
+    return job
+
+
+def test_progress_is_of_groups_and_of_what_is_kept(folder: Path) -> None:
+    for index in range(3, 7):
+        image(64, 64, seed=index).save(folder / "images" / f"{index}.png")
+    (folder / "images" / "5.png").write_bytes(b"no image")
+    steps = _Steps()
+    done = list(_job(folder, 3).run(steps))
+    assert [len(shard.images) for shard in done] == [3, 3, 1]
+    assert len(steps.steps) > len(done)
+    assert sum(count for count, _ in steps.steps) == 7
+    assert not any(kept for _, kept in steps.steps)
+    manifest = (folder / "out" / "manifest.json").read_bytes()
+    (folder / "out" / "shard-00001.safetensors").unlink()
+    again = _Steps()
+    resumed = list(_job(folder, 3).run(again))
+    assert [(shard.number, shard.kept) for shard in resumed] == [(0, True), (1, False), (2, True)]
+    assert [shard.images for shard in resumed] == [shard.images for shard in done]
+    assert sorted(again.steps) == [(1, False), (1, True), (2, False), (3, True)]
+    assert (folder / "out" / "manifest.json").read_bytes() == manifest
+    kept = _Steps()
+    assert all(shard.kept for shard in _job(folder, 3).run(kept))
+    assert kept.steps == [(3, True), (3, True), (1, True)]
+
+
+def test_the_bar_counts_images(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of every group; what is kept does not make the speed."""
+    bars: list[Progress] = []
+    seen: list[float] = []
+
+    class Bar(Progress):
+        def __init__(self, *columns: Any, console: Any, disable: bool) -> None:
+            assert disable
+            super().__init__(*columns, console=console, disable=True)
+            bars.append(self)
+
+        def advance(self, task_id: Any, advance: float = 1) -> None:
+            super().advance(task_id, advance)
+            seen.append(self.tasks[0].completed)
+
+    monkeypatch.setattr(process, "Progress", Bar)
+    arguments = ["encode", str(folder / "images"), "-c", str(folder / "checkpoint"), "-o", str(folder / "out")]
+    arguments += ["--max-patches", "30"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert seen == [1, 2, 3]
+    assert (bars[0].tasks[0].completed, bars[0].tasks[0].total) == (3, 3)
+    assert bars[0].tasks[0].speed is not None
+    result = CliRunner().invoke(app, arguments)
+    assert seen == [1, 2, 3, 3]
+    assert (bars[1].tasks[0].completed, bars[1].tasks[0].speed) == (3, None)
+    assert "3 images, 0 failed; 0 shards written, 1 kept" in result.output
+    assert "images/s" not in result.output
+
+
+def test_tokens_leave_the_device_group_by_group(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for index in range(3, 9):
+        image(90, 90, seed=index).save(folder / "images" / f"{index}.png")
+    alive: set[int] = set()
+    most: list[int] = []
+    forward = VisionModel.forward
+
+    def counted(self: VisionModel, *arguments: Any) -> Any:
+        found = forward(self, *arguments)
+        alive.add(id(found.tokens))
+        weakref.finalize(found.tokens, alive.discard, id(found.tokens))
+        most.append(len(alive))
+        return found
+
+    monkeypatch.setattr(VisionModel, "forward", counted)
+    assert len(list(_job(folder, 100).run(_Steps()))) == 1
+    assert len(most) == 9
+    assert max(most) <= 3
+
+
+def test_the_next_shard_is_prepared_before_one_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = threading.Event()
+    call = vlmres.Processor.__call__
+    calls: list[int] = []
+
+    def prepare(self: vlmres.Processor, *arguments: Any, **settings: Any) -> vlmres.Batch:
+        calls.append(1)
+        if len(calls) == 2:
+            second.set()
+        return call(self, *arguments, **settings)
+
+    monkeypatch.setattr(vlmres.Processor, "__call__", prepare)
+    for shard in _job(folder, 1).run(_Steps()):
+        assert second.wait(30)
+        assert not shard.kept
+    assert len(calls) == 3
+
+
+def test_shards_are_cut_by_their_tokens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = _job(folder, 100)
+    encoder, recipe = job.encoder, job.processor.recipe
+    plans = [vlmres.plan(vlmres.image_size(path), recipe) for path in job.files]
+    tokens = [plan.num_tokens * encoder.config.hidden * 4 * 3 for plan in plans]
+    inputs = [plan.num_patches * 768 + plan.size.width * plan.size.height * 3 for plan in plans]
+    assert [job.tensor_bytes(plan) for plan in plans] == [
+        count + plan.num_patches * 768 for count, plan in zip(tokens, plans, strict=True)
+    ]
+    monkeypatch.setattr(cli_job, "_MAX_BYTES", sum(inputs))
+    assert len(list(job.run(_Steps()))) > 1
+    monkeypatch.setattr(cli_job, "_MAX_BYTES", sum(inputs) + sum(tokens))
+    assert len(list(job.run(_Steps()))) == 1

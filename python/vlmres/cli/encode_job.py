@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 import vlmres
 from vlmres.cli import output
 from vlmres.cli.job import Job
-from vlmres.encoder.parts import EncoderOutput
+from vlmres.encoder.stream import EncodedGroup, encode_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from vlmres._core import Plan
+    from vlmres.cli.job import Advance
     from vlmres.encoder import VisionEncoder
 
 
@@ -36,7 +42,7 @@ class EncodeJob(Job):
         assert encoder.recipe is not None
         processor = vlmres.Processor(encoder.recipe, "packed", "uint8", num_threads=threads)
         super().__init__(files, folder, processor, shard_size)
-        self.encoder, self.threads = encoder, threads
+        self.encoder = encoder
         weights = sorted(checkpoint.glob("*.safetensors"))
         stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in weights]
         self.settings |= {
@@ -46,30 +52,119 @@ class EncodeJob(Job):
             "encoder": _digest(encoder),
         }
 
-    def make(self, paths: list[str]) -> tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]:
-        """Tokens and where images start; and path, index, size and rows of each image, or its error."""
-        outputs: list[EncoderOutput] = []
-        errors: dict[int, Exception] = {}
-        for group in self.encoder.stream(paths, num_threads=self.threads):
-            errors |= group.errors
-            if group.output is not None:
-                outputs.append(group.output)
+    def tensor_bytes(self, plan: Plan) -> int:
+        """Bytes of an image's patches and tokens."""
+        config = self.encoder.config
+        # A tower alone has other tokens than the recipe's model: at most one for each cell.
+        tokens = plan.num_tokens if config.projector else plan.num_patches // config.merge**2
+        values = tokens * config.hidden * (1 + len(config.towers[0].taps))
+        return super().tensor_bytes(plan) + values * self.encoder.dtype.itemsize
+
+    def make(
+        self, wanted: Iterator[list[str]], advance: Advance
+    ) -> Iterator[tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]]:
+        """Tokens and where images start; and path, index, number and rows of tokens of each image, or its error.
+
+        The device's work goes on from shard to shard. A group's tokens are copied to the host beside the next group.
+        """
+        started: deque[_Shard] = deque()
+        first = 0
+
+        def noted() -> Iterator[list[str]]:
+            nonlocal first
+            for paths in wanted:
+                started.append(_Shard(first, paths))
+                first += len(paths)
+                yield paths
+
+        before: _Copy | None = None
+        groups = encode_groups(self.encoder, noted(), "images", {"num_threads": self.processor.num_threads})
+        for group in chain(groups, [None]):
+            copy = None if group is None else _Copy(group)
+            if before is not None:
+                started[0].add(before)
+                advance(before.group.count, kept=False)
+                if started[0].is_whole:
+                    yield started.popleft().result()
+            before = copy
+
+
+class _Copy:
+    """A group, and its tensors on the way to the host."""
+
+    def __init__(self, group: EncodedGroup) -> None:
+        self.group = group
+        self._tensors: dict[str, torch.Tensor] = {}
+        self._done: torch.cuda.Event | None = None
+        found, group.output = group.output, None
+        if found is not None:
+            levels = {f"deepstack.{level}": tokens for level, tokens in enumerate(found.deepstack)}
+            tensors = {"tokens": found.tokens, **levels}
+            self.lengths: list[int] = torch.diff(found.cu_seqlens).tolist()
+            is_cuda = found.tokens.is_cuda
+            self._tensors = {key: tensor.to("cpu", non_blocking=is_cuda) for key, tensor in tensors.items()}
+            if is_cuda:
+                self._done = torch.cuda.Event()
+                self._done.record(torch.cuda.current_stream(found.tokens.device))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The tensors, in memory of their own: not page-locked, of which there should be little."""
+        if self._done is not None:
+            self._done.synchronize()
+        return {key: _array(tensor) for key, tensor in self._tensors.items()}
+
+
+@dataclass
+class _Shard:
+    """What becomes of some files."""
+
+    first: int
+    """Index in the run of the first file."""
+    paths: list[str]
+    count: int = 0
+    """How many are done."""
+    lengths: dict[int, int] = field(default_factory=dict)
+    """Tokens by index in the shard."""
+    errors: dict[int, Exception] = field(default_factory=dict)
+    pieces: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all are done."""
+        return self.count == len(self.paths)
+
+    def add(self, copy: _Copy) -> None:
+        """Adds a group."""
+        group = copy.group
+        self.count += group.count
+        self.errors |= {index - self.first: error for index, error in group.errors.items()}
+        if group.indices:
+            indices = (index - self.first for index in group.indices)
+            self.lengths |= dict(zip(indices, copy.lengths, strict=True))
+        for key, array in copy.arrays().items():
+            self.pieces.setdefault(key, []).append(array)
+
+    def result(self) -> tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]:
+        """The arrays, and what the manifest says of each image."""
+        arrays: dict[str, NDArray[Any]] = {}
+        # One key after another, so that only one is there twice.
+        for key in list(self.pieces):
+            arrays[key] = _joined(self.pieces.pop(key))
+        if arrays:
+            arrays["cu_seqlens"] = np.cumsum([0, *self.lengths.values()], dtype=np.int32)
         images: list[dict[str, Any]] = []
-        tensors: dict[str, torch.Tensor] = {}
-        if outputs:
-            joined = EncoderOutput.join(outputs)
-            tensors = {"tokens": joined.tokens, "cu_seqlens": joined.cu_seqlens}
-            tensors |= {f"deepstack.{level}": tokens for level, tokens in enumerate(joined.deepstack)}
-        bounds = tensors["cu_seqlens"].tolist() if outputs else [0]
-        place = 0
-        for index, path in enumerate(paths):
-            if index in errors:
-                images.append({"path": path, "index": index, "error": output.reason(errors[index])})
+        end = 0
+        for index, path in enumerate(self.paths):
+            if index in self.errors:
+                images.append({"path": path, "index": index, "error": output.reason(self.errors[index])})
                 continue
-            rows = [bounds[place], bounds[place + 1]]
-            images.append({"path": path, "index": index, "tokens": rows[1] - rows[0], "rows": {"tokens": rows}})
-            place += 1
-        return {key: _array(tensor) for key, tensor in tensors.items()}, images
+            start, end = end, end + self.lengths[index]
+            images.append({"path": path, "index": index, "tokens": end - start, "rows": {"tokens": [start, end]}})
+        return arrays, images
+
+
+def _joined(pieces: list[NDArray[Any]]) -> NDArray[Any]:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def _digest(encoder: VisionEncoder) -> str:
@@ -79,7 +174,6 @@ def _digest(encoder: VisionEncoder) -> str:
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:
-    """The tensor as an array; bfloat16 as its bits."""
-    tensor = tensor.cpu().contiguous()
+    """A copy of the tensor as an array; of bfloat16 its bits."""
     array: NDArray[Any] = (tensor.view(torch.uint16) if tensor.dtype is torch.bfloat16 else tensor).numpy()
-    return array
+    return array.copy()

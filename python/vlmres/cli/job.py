@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import vlmres
 from vlmres._core import BatchLayout, Plan
@@ -36,6 +37,28 @@ class Done:
     """What the manifest says of each image."""
     kept: bool
     """Whether it was there already."""
+
+
+@dataclass
+class _Shard:
+    """A shard that is asked for."""
+
+    number: int
+    fingerprint: str
+    kept: list[dict[str, Any]] | None
+    """What the manifest says of each image of a shard that is there already."""
+
+    def done(self) -> Done:
+        """Of one that is."""
+        assert self.kept is not None
+        return Done(self.number, self.kept, kept=True)
+
+
+class Advance(Protocol):
+    """What is told of progress."""
+
+    def __call__(self, count: int, *, kept: bool) -> None:
+        """So many images more are done; `kept` if they were before."""
 
 
 @dataclass
@@ -77,11 +100,31 @@ class Job:
         for path in shards.shard_files(self.folder):
             path.unlink()
 
-    def run(self) -> Iterator[Done]:
-        """Makes the shards that are not there yet, one at a time, then the manifest."""
+    def run(self, advance: Advance) -> Iterator[Done]:
+        """Makes the shards that are not there yet, one at a time, then the manifest.
+
+        Args:
+            advance: Called for images that are done, perhaps on another thread.
+        """
         done: list[Done] = []
-        for number, inputs in enumerate(self._cut()):
-            done.append(self._shard(number, inputs))
+        waiting: deque[_Shard] = deque()
+
+        def wanted() -> Iterator[list[str]]:
+            for number, inputs in enumerate(self._cut()):
+                waiting.append(self._look(number, inputs))
+                if waiting[-1].kept is None:
+                    yield [item.path for item in inputs]
+                else:
+                    advance(len(inputs), kept=True)
+
+        for arrays, images in self.make(wanted(), advance):
+            while waiting[0].kept is not None:
+                done.append(waiting.popleft().done())
+                yield done[-1]
+            done.append(self._write(waiting.popleft(), arrays, images))
+            yield done[-1]
+        for shard in waiting:
+            done.append(shard.done())
             yield done[-1]
         for path in shards.shard_files(self.folder)[len(done) :]:
             path.unlink()
@@ -117,28 +160,37 @@ class Job:
     def _cost(self, path: Path) -> int:
         try:
             size = vlmres.image_size(path, exif=True)
-            values = value_bytes(self.processor.plan(size), self.processor.layout, self.processor.dtype)
+            values = self.tensor_bytes(self.processor.plan(size))
         except (vlmres.VlmresError, OSError):
             return 0  # reported when it is processed
         return values + size.width * size.height * 3
 
-    def _shard(self, number: int, inputs: list[shards.Input]) -> Done:
-        path = self.folder / shards.name(number)
+    def tensor_bytes(self, plan: Plan) -> int:
+        """Bytes of an image's tensors while its shard is made."""
+        return value_bytes(plan, self.processor.layout, self.processor.dtype)
+
+    def _look(self, number: int, inputs: list[shards.Input]) -> _Shard:
+        """A shard that is to be there, and what it says of its images if it is."""
         expected = shards.fingerprint(inputs, self.settings)
-        found = shards.read_metadata(path)
-        if found and found.get("fingerprint") == expected:
-            return Done(number, found["images"], kept=True)
+        found = shards.read_metadata(self.folder / shards.name(number))
+        kept = found["images"] if found and found.get("fingerprint") == expected else None
+        return _Shard(number, expected, kept)
+
+    def _write(self, shard: _Shard, arrays: Mapping[str, NDArray[Any]], images: list[dict[str, Any]]) -> Done:
         # A manifest speaks for a finished folder only.
         (self.folder / shards.MANIFEST).unlink(missing_ok=True)
-        arrays, images = self.make([item.path for item in inputs])
-        metadata = {"fingerprint": expected, "settings": self.settings, "images": images}
-        shards.write_shard(path, arrays, self.settings["dtype"], metadata)
-        return Done(number, images, kept=False)
+        metadata = {"fingerprint": shard.fingerprint, "settings": self.settings, "images": images}
+        shards.write_shard(self.folder / shards.name(shard.number), arrays, self.settings["dtype"], metadata)
+        return Done(shard.number, images, kept=False)
 
-    def make(self, paths: list[str]) -> tuple[Mapping[str, NDArray[Any]], list[dict[str, Any]]]:
-        """The arrays of a shard, and what the manifest says of each of its images."""
-        batch = self.processor(paths, errors="return")
-        return batch, _describe(batch, paths, self.processor)
+    def make(
+        self, wanted: Iterator[list[str]], advance: Advance
+    ) -> Iterator[tuple[Mapping[str, NDArray[Any]], list[dict[str, Any]]]]:
+        """For the paths of each shard its arrays, and what the manifest says of each of its images."""
+        for paths in wanted:
+            batch = self.processor(paths, errors="return")
+            advance(len(paths), kept=False)
+            yield batch, _describe(batch, paths, self.processor)
 
     def _write_manifest(self, done: list[Done]) -> None:
         images = [{**image, "shard": shards.name(shard.number)} for shard in done for image in shard.images]

@@ -89,14 +89,20 @@ def _run(job: Job, name: str) -> dict[str, int]:
     columns: list[Any] = [BarColumn(), MofNCompleteColumn(), TextColumn("images"), _Speed(), TimeRemainingColumn()]
     with Progress(*columns, console=errors, disable=not errors.is_terminal) as progress:
         task = progress.add_task(name, total=len(job.files))
-        for shard in job.run():
+
+        def advance(count: int, *, kept: bool) -> None:
+            progress.advance(task, count)
+            if kept:
+                # The speed, and with it the time that remains, is that of images which take time.
+                progress.reset(task, completed=int(progress.tasks[task].completed))
+
+        for shard in job.run(advance):
             counts["kept" if shard.kept else "made"] += 1
             counts["processed"] += 0 if shard.kept else len(shard.images)
             for image in shard.images:
                 counts["failed" if "error" in image else "images"] += 1
                 if "error" in image:
                     errors.print(f"vlmres: {output.show(image['path'])}: {image['error']}", soft_wrap=True)
-            progress.advance(task, len(shard.images))
     seconds = time.perf_counter() - start
     size = sum(path.stat().st_size for path in shards.shard_files(job.folder))
     speed = f", {counts['processed'] / seconds:.1f} images/s" if counts["processed"] else ""
