@@ -116,6 +116,8 @@ def test_bad_images_are_named_by_their_place_in_the_call(encoder: VisionEncoder)
     assert sum(group.count for group in groups) == 4
     outputs = [group.output for group in groups if group.output is not None]
     assert len(EncoderOutput.join(outputs)) == 3
+    with pytest.raises(ValueError, match="there are no outputs to join"):
+        EncoderOutput.join([])
     with pytest.raises(vlmres.DecodeError, match=r"^image 0: "):
         encoder.encode(b"no image")
     with pytest.raises(ValueError, match="images is empty"):
@@ -156,8 +158,15 @@ def test_batches_of_another_recipe_are_refused(encoder: VisionEncoder, recipe: v
         encoder(_batch(recipe.replace(do_normalize=False)))
     with pytest.raises(ValueError, match="patch_size 14, the encoder 16"):
         encoder(_batch(vlmres.Recipe.load("qwen2-vl", min_pixels=1024, max_pixels=16384)))
-    with pytest.raises(AttributeError, match='layout="packed"'):
-        encoder(vlmres.Processor(recipe, dtype="uint8")(image(64, 64)))
+    hf = vlmres.Processor(recipe, dtype="uint8")(image(64, 64))
+    with pytest.raises(
+        ValueError, match=r'layout="packed", dtype="uint8"\), this one has pixel_values, image_grid_thw'
+    ):
+        encoder(hf)
+    others: list[tuple[str, Any]] = [("dict", _batch(recipe).torch()), ("list", [image(64, 64)]), ("str", "a.png")]
+    for name, other in others:
+        with pytest.raises(TypeError, match=rf'"uint8"\), got {name}; images and videos go to encode'):
+            encoder(other)
     with pytest.raises(TypeError, match="normalisation is folded"):
         encoder(_batch(recipe, "float32"))
 
@@ -168,6 +177,10 @@ def test_unfolded(checkpoint: Checkpoint, recipe: vlmres.Recipe, encoder: Vision
     assert (plain.input_dtype, encoder.input_dtype) == ("float32", "uint8")
     _same(plain(_batch(recipe, "float32")), encoder(_batch(recipe)), 1e-5)
     _same(plain.encode([image(*size, seed=index) for index, size in enumerate(SIZES)]), encoder(_batch(recipe)), 1e-5)
+    for dtype, bound in (("bfloat16", 2e-2), ("float16", 2e-3)):
+        _same(plain(_batch(recipe, dtype)), encoder(_batch(recipe)), bound)
+        with pytest.raises(TypeError, match=rf"patches are torch\.{dtype}, but normalisation is folded"):
+            encoder(_batch(recipe, dtype))
 
 
 def test_without_a_recipe(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> None:

@@ -409,6 +409,34 @@ def test_the_dtype_is_the_checkpoints(checkpoint: Checkpoint, tmp_path: Path) ->
     assert not any(parameter.requires_grad for parameter in encoder.model.parameters())
 
 
+def test_dtypes_by_name(checkpoint: Checkpoint) -> None:
+    folder = checkpoint("siglip")[1]
+    for name, wanted in (("bfloat16", torch.bfloat16), ("torch.float16", torch.float16), ("auto", torch.float32)):
+        assert VisionEncoder.from_pretrained(folder, "cpu", name).dtype is wanted
+    wrong: list[Any] = ["bf16", "int8", torch.uint8, 16, "nn"]
+    for dtype in wrong:
+        with pytest.raises(TypeError, match=f"dtype must be a floating-point torch.dtype or its name.*got {dtype!r}"):
+            VisionEncoder.from_pretrained(folder, "cpu", dtype)
+
+
+def test_names_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "Qwen/Qwen2-VL-2B-Instruct"
+    hint = rf"there is no folder {name}; huggingface_hub\.snapshot_download\('{name}'\) makes one$"
+    with pytest.raises(CheckpointError, match=hint):
+        VisionEncoder.from_pretrained(name, "cpu")
+    for folder in (tmp_path / "missing", Path("missing"), Path("a/b/c")):
+        with pytest.raises(CheckpointError, match=f"there is no folder {folder}$"):
+            load_config(folder)
+
+
+def test_loaded_in_inference_mode(checkpoint: Checkpoint) -> None:
+    """What is loaded there can be trained afterwards."""
+    with torch.inference_mode():
+        encoder = VisionEncoder.from_pretrained(checkpoint("qwen2-vl")[1], "cpu")
+    assert not any(tensor.is_inference() for tensor in (*encoder.model.parameters(), *encoder.model.buffers()))
+
+
 def test_normalisation_is_the_processors(checkpoint: Checkpoint, tmp_path: Path) -> None:
     folder = shutil.copytree(checkpoint("pixtral")[1], tmp_path / "pixtral")
     settings = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6], "rescale_factor": 0.01}

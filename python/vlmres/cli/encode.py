@@ -85,8 +85,7 @@ def encode(
     except (RuntimeError, AssertionError) as error:  # it is not there, torch was not built for it, or it holds nothing
         raise typer.BadParameter(f"{device}: {_first_line(error)}", param_hint="--device") from None
     try:
-        found = None if dtype is None else getattr(torch, dtype)
-        encoder = VisionEncoder.from_pretrained(checkpoint, device, found, recipe=chosen, max_patches=max_patches)
+        encoder = VisionEncoder.from_pretrained(checkpoint, device, dtype, recipe=chosen, max_patches=max_patches)
     except CheckpointError as error:
         raise typer.BadParameter(str(error), param_hint="--checkpoint") from None
     except torch.OutOfMemoryError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     import os
 
     from vlmres.encoder.config import EncoderConfig, Patch
+
+
+# Of a model on the Hugging Face hub: its owner's and its own.
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -48,6 +53,10 @@ def read_architecture(directory: Path) -> Architecture:
     Raises:
         CheckpointError: It is none that is known.
     """
+    if not directory.is_dir():
+        name = directory.as_posix()
+        hint = f"; huggingface_hub.snapshot_download({name!r}) makes one" if _HUB_NAME.fullmatch(name) else ""
+        raise CheckpointError(f"there is no folder {directory}{hint}")
     found = architecture(read_json(directory / "config.json"))
     recipe = read_recipe(directory)
     patch = normalised(found.config.patch, _processor(directory) if recipe is None else recipe.params)

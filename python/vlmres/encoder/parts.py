@@ -40,7 +40,13 @@ class EncoderOutput:
 
     @classmethod
     def join(cls, parts: Sequence[EncoderOutput]) -> EncoderOutput:
-        """The outputs of consecutive images as one."""
+        """The outputs of consecutive images as one.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if not parts:
+            raise ValueError("there are no outputs to join: all images were bad, or there were none")
         if len(parts) == 1:
             return parts[0]
         lengths = torch.cat([torch.diff(part.cu_seqlens) for part in parts])
@@ -69,7 +75,7 @@ class Part:
     def of(cls, batch: Batch, *, joins: bool = False) -> Part:
         """All of the tensors; `joins` as of `ImageTokens.of`."""
         images = [image for plan in batch.plans if plan is not None for image in ImageTokens.of(plan, joins=joins)]
-        return cls(torch.from_numpy(batch.patches), batch.grids, batch.positions, images)
+        return cls(batch.torch()["patches"], batch.grids, batch.positions, images)
 
     @property
     def bounds(self) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from vlmres.encoder.layout import Layout, build_layout
 from vlmres.encoder.model import Tokens, VisionModel
 from vlmres.encoder.parts import EncoderOutput, Part
 from vlmres.encoder.stream import EncodedGroup, Kind, SpareLanes, encode_groups
-from vlmres.encoder.weights import load_model
+from vlmres.encoder.weights import as_dtype, load_model
 from vlmres.inputs import as_list
 from vlmres.processor import Processor, with_index
 from vlmres.videos import as_videos
@@ -77,7 +77,7 @@ class VisionEncoder:
         cls,
         directory: str | os.PathLike[str],
         device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         *,
         recipe: Recipe | str | None = None,
         fold: bool = True,
@@ -91,7 +91,7 @@ class VisionEncoder:
                 `config.json` and safetensors files, of a whole model or of its vision tower. Only the encoder's tensors
                 are read.
             device: Where to; by default the current CUDA device, or the CPU where there is none.
-            dtype: Of weights and tokens; by default that of `config.json`.
+            dtype: Of weights and tokens, or its name; by default, and for "auto", that of `config.json`.
             recipe: How images are preprocessed; by default as the checkpoint's processor configuration says.
             fold: Whether normalisation is part of the weights, and patches are uint8.
             max_patches: As of the class.
@@ -99,6 +99,7 @@ class VisionEncoder:
 
         Raises:
             CheckpointError: It is no checkpoint of a known encoder, or its tensors do not fit its configuration.
+            TypeError: `dtype` is no floating-point type.
         """
         path = Path(directory)
         if device is None:
@@ -109,7 +110,9 @@ class VisionEncoder:
         if device == torch.device("cuda"):
             # Readers of files take "cuda" for the first device.
             device = torch.device("cuda", torch.cuda.current_device())
-        model = load_model(path, device, dtype, fold=fold)
+        # In inference mode they would be tensors that can never be trained.
+        with torch.inference_mode(False):
+            model = load_model(path, device, as_dtype(dtype), fold=fold)
         return cls(model, recipe or read_recipe(path), max_patches=max_patches, graphs=graphs)
 
     @property
@@ -164,6 +167,7 @@ class VisionEncoder:
             batch: Of `Processor(recipe, layout="packed", dtype="uint8")`; float32 for an encoder with `fold=False`.
 
         Raises:
+            TypeError: It is no batch, or its values are of another type.
             ValueError: The batch is not packed, or was made for another encoder.
         """
         return self.run(self.prepare(batch))
@@ -184,8 +188,10 @@ class VisionEncoder:
         """What of a batch goes through the model at once, with all that can be computed before: the host's share.
 
         Raises:
+            TypeError: As of a call.
             ValueError: As of a call.
         """
+        _check_packed(batch, self.input_dtype)
         plan = next((plan for plan in batch.plans if plan is not None), None)
         if plan is None:
             raise ValueError("the batch has no images")
@@ -289,6 +295,15 @@ class VisionEncoder:
                 patches = (patches.pin_memory() if pin else patches).to(device, non_blocking=pin)
             result = self.forward(patches, placed)
         return EncoderOutput(result.tokens, layout.cu_seqlens, result.deepstack)
+
+
+def _check_packed(batch: object, dtype: str) -> None:
+    wanted = f'Processor(recipe, layout="packed", dtype="{dtype}")'
+    if not isinstance(batch, Batch):
+        got = type(batch).__qualname__
+        raise TypeError(f"the encoder takes a batch of {wanted}, got {got}; images and videos go to encode")
+    if batch and "patches" not in batch:
+        raise ValueError(f"the encoder takes a batch of {wanted}, this one has {', '.join(batch)}")
 
 
 def _vision_model(model: torch.nn.Module) -> VisionModel:

@@ -43,6 +43,20 @@ def load_model(directory: Path, device: torch.device, dtype: torch.dtype | None,
     return model.to(device).eval()
 
 
+def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """A type of weights from its name; None for "auto".
+
+    Raises:
+        TypeError: It is no type of torch, or none of floating point.
+    """
+    if dtype is None or dtype == "auto":
+        return None
+    found = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise TypeError(f'dtype must be a floating-point torch.dtype or its name, or "auto", got {dtype!r}')
+    return found
+
+
 def _places(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Where a configuration speaks of tensors."""
     found = (config, config.get("vision_config"), config.get("text_config"))
