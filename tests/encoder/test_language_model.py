@@ -161,6 +161,26 @@ def test_logits(whole: tuple[Whole, Any, Path]) -> None:
     assert float((others - wanted).abs().max()) > 1e-2
 
 
+def test_tokens_as_embeddings(whole: tuple[Whole, Any, Path]) -> None:
+    """Where a language model takes nothing beside them."""
+    found, model, folder = whole
+    if found.recipe.startswith("qwen"):
+        pytest.skip("its positions need grids")
+    recipe = vlmres.Recipe.load(found.recipe, **found.overrides)
+    encoder = VisionEncoder.from_pretrained(folder, "cpu", torch.float32, recipe=recipe)
+    images = [image(*size, seed=index) for index, size in enumerate(SIZES[:2])]
+    out = encoder.encode(images, arithmetic="pillow-13")
+    inputs = _prompt(torch.diff(out.cu_seqlens).tolist())
+    ids = inputs["input_ids"]
+    with torch.inference_mode():
+        kwargs = found.inputs(vlmres.Processor(recipe, arithmetic="pillow-13")(images))
+        wanted = model(**inputs, **kwargs).logits
+        embeds = model.get_input_embeddings()(ids)
+        embeds[ids == IMAGE] = out.tokens
+        logits = model(inputs_embeds=embeds).logits
+    assert float((logits - wanted).abs().max()) <= 1e-4
+
+
 @pytest.mark.parametrize("name", ["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "qwen3.5"])
 def test_logits_of_videos(name: str, checkpoint: Checkpoint) -> None:
     model, folder = checkpoint(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 import threading
 import warnings
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils import checkpoint as activations
 
 import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import relative_error
 from tests.images import image, pixels
 from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, pipeline, positions, stream
+from vlmres.encoder.model import Tower
 from vlmres.encoder.parts import cut
 from vlmres.encoder.stream import estimate_patches, group_budget
 
@@ -194,16 +197,95 @@ def test_without_a_recipe(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> None
         VisionEncoder(encoder.model, max_patches=0)
 
 
-def test_gradients_reach_the_weights(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
-    """The model is an ordinary module: it can be trained."""
-    from vlmres.encoder import build_layout
+def _sum(out: EncoderOutput) -> torch.Tensor:
+    return out.tokens.square().sum() + sum(level.square().sum() for level in out.deepstack)
 
+
+def _gradients(encoder: VisionEncoder, batch: vlmres.Batch) -> list[torch.Tensor]:
+    encoder.model.zero_grad()
+    _sum(encoder(batch, grad=True)).backward()
+    found = [parameter.grad for parameter in encoder.model.parameters()]
+    assert all(gradient is not None for gradient in found)
+    return [gradient.clone() for gradient in found if gradient is not None]
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_gradients_reach_the_weights(
+    fold: bool, checkpoint: Checkpoint, recipe: vlmres.Recipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of one run through the model, whose gradient in one direction is the difference of two runs."""
+    encoder = VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cpu", torch.float64, recipe=recipe, fold=fold)
+    batch = _batch(recipe, encoder.input_dtype)
+    plain = encoder(batch, grad=True)
+    assert not plain.tokens.requires_grad
+    encoder.model.train().requires_grad_(True)
+    assert not encoder(batch).tokens.requires_grad
+    assert not encoder.encode(image(64, 64)).tokens.requires_grad
+    with torch.no_grad():
+        assert not encoder(batch, grad=True).tokens.requires_grad
+    assert torch.equal(encoder(batch, grad=True).tokens.detach(), plain.tokens)
+    gradients = _gradients(encoder, batch)
+    assert all(bool(gradient.any()) for gradient in gradients)
+    assert caplog.text.count("normalisation folded into its weights") == int(fold)
+    encoder.max_patches = 70
+    for gradient, wanted in zip(_gradients(encoder, batch), gradients, strict=True):
+        assert relative_error(gradient, wanted) <= 1e-6
+    generator = torch.Generator().manual_seed(0)
+    steps = [torch.randn(gradient.shape, generator=generator, dtype=torch.float64) for gradient in gradients]
+    slope = sum(float((gradient * step).sum()) for gradient, step in zip(gradients, steps, strict=True))
+    sums = []
+    for sign in (1, -2):
+        with torch.no_grad():
+            for parameter, step in zip(encoder.model.parameters(), steps, strict=True):
+                parameter.add_(step, alpha=sign * 1e-7)
+        sums.append(float(_sum(encoder(batch))))
+    assert (sums[0] - sums[1]) / 2e-7 == pytest.approx(slope, rel=1e-3)
+
+
+def test_memory_of_training_is_not_halved(
+    encoder: VisionEncoder, recipe: vlmres.Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept for the gradients of two halves takes no less."""
+    runs: list[int] = []
+
+    def full(_: VisionModel, patches: torch.Tensor, __: Any) -> Any:
+        runs.append(len(patches))
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(VisionModel, "forward", full)
     batch = _batch(recipe)
+    with pytest.raises(torch.OutOfMemoryError):
+        encoder(batch, grad=True)
+    assert runs == [len(batch.patches)]
+
+
+def test_blocks_can_be_computed_again(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> None:
+    """Gradient checkpointing, as the documentation does it."""
+    encoder = VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cpu", torch.float32, recipe=recipe, fold=False)
+    batch = _batch(recipe, "float32")
     encoder.model.requires_grad_(True)
-    layout = build_layout(encoder.config, batch.grids, batch.positions)
-    out = encoder.model(torch.from_numpy(batch.patches), layout)
-    (out.tokens.square().sum() + sum(level.square().sum() for level in out.deepstack)).backward()
-    assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in encoder.model.parameters())
+    kept: list[int] = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.nbytes)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        wanted = _gradients(encoder, batch)
+    before = sum(kept)
+    for tower in encoder.model.towers:
+        assert isinstance(tower, Tower)
+        for block in tower.blocks:
+            block.forward = functools.partial(activations.checkpoint, block.forward, use_reentrant=False)
+    kept.clear()
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = encoder(batch, grad=True)
+    assert sum(kept) < 0.6 * before
+    encoder.model.zero_grad()
+    _sum(out).backward()
+    for parameter, gradient in zip(encoder.model.parameters(), wanted, strict=True):
+        assert parameter.grad is not None
+        assert torch.equal(parameter.grad, gradient)
 
 
 def test_what_follows_can_be_trained(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:

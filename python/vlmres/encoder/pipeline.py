@@ -70,6 +70,7 @@ class VisionEncoder:
         self._checked: set[Recipe] = set()
         self.lanes = SpareLanes()
         """What `encode` and `stream` need beside the model, kept for their next call."""
+        self._warned = False
         self.model = model
 
     @classmethod
@@ -160,17 +161,19 @@ class VisionEncoder:
     def __repr__(self) -> str:
         return f"VisionEncoder({self.config.name}, {self.dtype}, {self.device})"
 
-    def __call__(self, batch: Batch) -> EncoderOutput:
+    def __call__(self, batch: Batch, *, grad: bool = False) -> EncoderOutput:
         """The tokens of a batch's images or videos.
 
         Args:
             batch: Of `Processor(recipe, layout="packed", dtype="uint8")`; float32 for an encoder with `fold=False`.
+            grad: Whether gradients of the model may be asked for, where torch's mode and the parameters'
+                `requires_grad` say so. Then no graphs are replayed, and what does not fit the memory is not halved.
 
         Raises:
             TypeError: It is no batch, or its values are of another type.
             ValueError: The batch is not packed, or was made for another encoder.
         """
-        return self.run(self.prepare(batch))
+        return self.run(self.prepare(batch), grad=grad)
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Refuses a recipe whose batches are not for this encoder; calls do so by themselves.
@@ -202,13 +205,19 @@ class VisionEncoder:
             part.layout = self._layout(part)
         return parts
 
-    def run(self, parts: Sequence[Part], patches: torch.Tensor | None = None) -> EncoderOutput:
-        """The tokens of what `prepare` gave; `patches` are those of all parts, where they are on the device already."""
+    def run(self, parts: Sequence[Part], patches: torch.Tensor | None = None, *, grad: bool = False) -> EncoderOutput:
+        """The tokens of what `prepare` gave.
+
+        Args:
+            parts: What `prepare` gave.
+            patches: Those of all parts, where they are on the device already.
+            grad: As of a call.
+        """
         outputs, start = [], 0
         for part in parts:
             end = start + len(part.patches)
             placed = part if patches is None else replace(part, patches=patches[start:end])
-            outputs += self._run(placed)
+            outputs += [self._with_gradients(placed)] if grad else self._run(placed)
             start = end
         return EncoderOutput.join(outputs).joined([image.ends for part in parts for image in part.images])
 
@@ -284,17 +293,38 @@ class VisionEncoder:
         return build_layout(self.config, part.grids, part.positions, part.images, group=group)
 
     def _encode(self, part: Part) -> EncoderOutput:
-        device = self.device
-        pin = device.type == "cuda"
-        layout = part.layout or self._layout(part)
         # Not in inference mode: what follows the encoder may be trained on its tokens.
         with torch.no_grad():
-            placed = layout.to(device, pin=pin)
-            patches = part.patches
-            if patches.device != device:
-                patches = (patches.pin_memory() if pin else patches).to(device, non_blocking=pin)
-            result = self.forward(patches, placed)
-        return EncoderOutput(result.tokens, layout.cu_seqlens, result.deepstack)
+            patches, layout = self._placed(part)
+            return self._output(part, self.forward(patches, layout))
+
+    def _with_gradients(self, part: Part) -> EncoderOutput:
+        embedding = self._vision.patch_embed
+        if embedding.fold and embedding.weight.requires_grad and torch.is_grad_enabled() and not self._warned:
+            self._warned = True
+            log.warning(
+                "the patch embedding is trained with normalisation folded into its weights, which are about a hundred "
+                "times smaller than the checkpoint's: a step of Adam changes it by as much more. Make the encoder with "
+                "fold=False, or freeze it: encoder.model.patch_embed.requires_grad_(False)"
+            )
+        patches, layout = self._placed(part)
+        return self._output(part, self._model(patches, layout))
+
+    def _placed(self, part: Part) -> tuple[torch.Tensor, Layout]:
+        """Patches and layout on the device."""
+        device = self.device
+        pin = device.type == "cuda"
+        part.layout = part.layout or self._layout(part)
+        placed = part.layout.to(device, pin=pin)
+        patches = part.patches
+        if patches.device != device:
+            patches = (patches.pin_memory() if pin else patches).to(device, non_blocking=pin)
+        return patches, placed
+
+    @staticmethod
+    def _output(part: Part, result: Tokens) -> EncoderOutput:
+        assert part.layout is not None
+        return EncoderOutput(result.tokens, part.layout.cu_seqlens, result.deepstack)
 
 
 def _check_packed(batch: object, dtype: str) -> None:
