@@ -349,6 +349,7 @@ def test_other_settings_are_refused(photos: Path, tmp_path: Path) -> None:
         ["--layout", "packed"],
         ["--set", "max_pixels=50176"],
         ["--arithmetic", "torch"],
+        ["--max-image-pixels", "100"],
     ):
         result = run(*command, "-r", "qwen2-vl", *options, code=2)
         assert "--force" in result.stderr

@@ -173,7 +173,7 @@ class _Steps:
 def _job(folder: Path, shard_size: int, max_patches: int = 30) -> EncodeJob:
     encoder = VisionEncoder.from_pretrained(folder / "checkpoint", "cpu", max_patches=max_patches)
     files = sorted((folder / "images").iterdir())
-    job = EncodeJob(files, folder / "out", encoder, folder / "checkpoint", shard_size, None)
+    job = EncodeJob(files, folder / "out", encoder, folder / "checkpoint", shard_size, {})
     job.prepare(force=False)
     return job
 
@@ -281,3 +281,32 @@ def test_shards_are_cut_by_their_tokens(folder: Path, monkeypatch: pytest.Monkey
     assert len(list(job.run(_Steps()))) > 1
     monkeypatch.setattr(cli_job, "_MAX_BYTES", sum(inputs) + sum(tokens))
     assert len(list(job.run(_Steps()))) == 1
+
+
+def test_settings_of_preprocessing(folder: Path) -> None:
+    """As a processor's, and part of what a shard was made with."""
+    image(400, 300).resize((800, 600)).save(folder / "images" / "3.jpg")
+    arguments = ["encode", str(folder / "images"), "-c", str(folder / "checkpoint"), "-o", str(folder / "out")]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    encoder = VisionEncoder.from_pretrained(folder / "checkpoint", "cpu")
+    files = [folder / "images" / name for name in ("0.png", "1.png", "2.png", "3.jpg")]
+    before = encoder.encode(files).tokens
+    others: list[dict[str, Any]] = [{"decode": "scaled"}, {"arithmetic": "torch"}]
+    for settings in others:
+        options = [text for key, value in settings.items() for text in (f"--{key}", value)]
+        result = CliRunner().invoke(app, [*arguments, *options])
+        assert result.exit_code == 2
+        assert "holds results with" in _words(result.output)
+        assert CliRunner().invoke(app, [*arguments, *options, "--force"]).exit_code == 0
+        (shard,) = (folder / "out").glob("*.safetensors")
+        wanted = encoder.encode(files, **settings).tokens
+        assert torch.equal(load_file(shard)["tokens"], wanted)
+        assert not torch.equal(wanted, before)
+    result = CliRunner().invoke(app, [*arguments, "--max-image-pixels", "100000", "--force"])
+    assert result.exit_code == 1
+    assert "3 images, 1 failed" in result.output
+    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    (error,) = (item["error"] for item in manifest["images"] if "error" in item)
+    assert "100000" in error
+    result = CliRunner().invoke(app, [*arguments, "--arithmetic", "abacus"])
+    assert result.exit_code == 2

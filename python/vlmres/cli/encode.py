@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 import vlmres
 from vlmres.cli import output
 from vlmres.cli.files import find_images
-from vlmres.cli.options import Overrides, Paths, complete_recipe, load_recipe
+from vlmres.cli.options import (
+    ArithmeticOption,
+    DecodeOption,
+    Force,
+    MaxImagePixels,
+    Overrides,
+    Paths,
+    Threads,
+    complete_recipe,
+    load_recipe,
+)
 from vlmres.cli.process import run_job
+
+if TYPE_CHECKING:
+    from vlmres.encoder.stream import Preprocessing
 
 
 def encode(
@@ -50,12 +63,13 @@ def encode(
         Literal["float32", "bfloat16", "float16"] | None,
         typer.Option(help="Type of weights and tokens; by default the checkpoint's.", show_default=False),
     ] = None,
+    arithmetic: ArithmeticOption = None,
+    decode: DecodeOption = "exact",
+    max_image_pixels: MaxImagePixels = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; fewer where they need over 1 GiB.")] = 256,
     max_patches: Annotated[int, typer.Option(min=1, help="Patches of one run, unless one image has more.")] = 65536,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads; by default all processors.", show_default=False)
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace results of other settings or images in DIR.")] = False,
+    threads: Threads = None,
+    force: Force = False,
 ) -> None:
     """Encode images into the visual tokens that a model's language model receives.
 
@@ -94,7 +108,16 @@ def encode(
         encoder.check_recipe(chosen)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--recipe") from None
-    job = EncodeJob(find_images(paths), out, encoder, checkpoint, shard_size, threads)
+    settings: Preprocessing = {
+        "num_threads": threads,
+        "arithmetic": arithmetic,
+        "max_image_pixels": max_image_pixels,
+        "decode": decode,
+    }
+    try:
+        job = EncodeJob(find_images(paths), out, encoder, checkpoint, shard_size, settings)
+    except vlmres.RecipeError as error:
+        raise typer.BadParameter(str(error)) from None
     try:
         run_job(job, "encode", force=force)
     except torch.OutOfMemoryError as error:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vlmres._core import Plan
     from vlmres.cli.job import Advance
     from vlmres.encoder import VisionEncoder
+    from vlmres.encoder.stream import Preprocessing
 
 
 class EncodeJob(Job):
@@ -37,12 +38,12 @@ class EncodeJob(Job):
         encoder: VisionEncoder,
         checkpoint: Path,
         shard_size: int,
-        threads: int | None,
+        preprocessing: Preprocessing,
     ) -> None:
         assert encoder.recipe is not None
-        processor = vlmres.Processor(encoder.recipe, "packed", "uint8", num_threads=threads)
+        processor = vlmres.Processor(encoder.recipe, "packed", encoder.input_dtype, **preprocessing)
         super().__init__(files, folder, processor, shard_size)
-        self.encoder = encoder
+        self.encoder, self.preprocessing = encoder, preprocessing
         weights = sorted(checkpoint.glob("*.safetensors"))
         stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in weights]
         self.settings |= {
@@ -78,7 +79,7 @@ class EncodeJob(Job):
                 yield paths
 
         before: _Copy | None = None
-        groups = encode_groups(self.encoder, noted(), "images", {"num_threads": self.processor.num_threads})
+        groups = encode_groups(self.encoder, noted(), "images", self.preprocessing)
         for group in chain(groups, [None]):
             copy = None if group is None else _Copy(group)
             if before is not None:

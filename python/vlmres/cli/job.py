@@ -81,6 +81,7 @@ class Job:
             "dtype": processor.dtype,
             "arithmetic": resolve_arithmetic(processor.arithmetic),
             "decode": processor.decode,
+            "max_image_pixels": processor.max_image_pixels,
         }
 
     def prepare(self, *, force: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import vlmres
+from vlmres.processor import Arithmetic, Decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,6 +45,18 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
+ArithmeticOption = Annotated[
+    Arithmetic | None, typer.Option(help="Whose resize to equal; by default the recipe's.", show_default=False)
+]
+DecodeOption = Annotated[
+    Decode, typer.Option(help="scaled: JPEG files that become far smaller are decoded smaller; faster, not exact.")
+]
+MaxImagePixels = Annotated[
+    int | None,
+    typer.Option(min=1, help="Files of more pixels are refused; by default Pillow's limit.", show_default=False),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default all processors.", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Replace results of other settings or images in DIR.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 

@@ -14,8 +14,18 @@ import vlmres
 from vlmres.cli import output, shards
 from vlmres.cli.files import find_images
 from vlmres.cli.job import Job, OtherContentError
-from vlmres.cli.options import Overrides, Paths, RecipeName, load_recipe
-from vlmres.processor import Arithmetic, Decode, DType, Layout
+from vlmres.cli.options import (
+    ArithmeticOption,
+    DecodeOption,
+    Force,
+    MaxImagePixels,
+    Overrides,
+    Paths,
+    RecipeName,
+    Threads,
+    load_recipe,
+)
+from vlmres.processor import DType, Layout
 
 if TYPE_CHECKING:
     from rich.progress import Task
@@ -35,17 +45,12 @@ def process(
     dtype: Annotated[
         DType, typer.Option(help="Type of pixel values; uint8 are those before normalisation.")
     ] = "float32",
-    arithmetic: Annotated[
-        Arithmetic | None, typer.Option(help="Whose resize to equal; by default the recipe's.", show_default=False)
-    ] = None,
-    decode: Annotated[
-        Decode, typer.Option(help="scaled: JPEG files that become far smaller are decoded smaller; faster, not exact.")
-    ] = "exact",
+    arithmetic: ArithmeticOption = None,
+    decode: DecodeOption = "exact",
+    max_image_pixels: MaxImagePixels = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; fewer where they need over 1 GiB.")] = 64,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads; by default all processors.", show_default=False)
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace results of other settings or images in DIR.")] = False,
+    threads: Threads = None,
+    force: Force = False,
 ) -> None:
     """Process images into safetensors shards and a manifest.json that says where each image is.
 
@@ -54,7 +59,9 @@ def process(
     """
     chosen = load_recipe(recipe, overrides)
     try:
-        processor = vlmres.Processor(chosen, layout, dtype, arithmetic, threads, decode=decode)
+        processor = vlmres.Processor(
+            chosen, layout, dtype, arithmetic, threads, max_image_pixels=max_image_pixels, decode=decode
+        )
     except vlmres.RecipeError as error:
         raise typer.BadParameter(str(error)) from None
     run_job(Job(find_images(paths), out, processor, shard_size), "process", force=force)
