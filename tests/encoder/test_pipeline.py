@@ -19,7 +19,7 @@ import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import relative_error
 from tests.images import image, pixels
-from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, pipeline, positions, stream
+from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, lanes, positions, runner
 from vlmres.encoder.model import Tower
 from vlmres.encoder.parts import cut
 from vlmres.encoder.stream import estimate_patches, group_budget
@@ -391,11 +391,11 @@ def test_graphs_follow_the_model(
     """A stand-in for the runner, which needs CUDA."""
     made: list[Any] = []
 
-    def runner(model: VisionModel, lengths: Any) -> Any:
+    def stand_in(model: VisionModel, lengths: Any) -> Any:
         made.append((model, lengths))
         return model
 
-    monkeypatch.setattr(pipeline, "GraphRunner", runner)
+    monkeypatch.setattr(runner, "GraphRunner", stand_in)
     graphs = VisionEncoder(encoder.model, recipe, graphs=[64])
     _same(graphs(_batch(recipe)), encoder(_batch(recipe)), 0)
     graphs.model = other = copy.deepcopy(encoder.model)
@@ -417,13 +417,13 @@ def test_calls_are_cut_so_that_preparing_overlaps() -> None:
 def test_lanes_are_kept(encoder: VisionEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between calls of the same settings; not by copies, and not by calls at the same time."""
     made: list[vlmres.Processor] = []
-    create = stream._Lane.use
+    create = lanes._Lane.use
 
-    def use(lane: stream._Lane, *arguments: Any) -> None:
+    def use(lane: lanes._Lane, *arguments: Any) -> None:
         create(lane, *arguments)
         made.append(lane.processor)
 
-    monkeypatch.setattr(stream._Lane, "use", use)
+    monkeypatch.setattr(lanes._Lane, "use", use)
     wanted = encoder.encode(image(64, 64)).tokens
     for _ in range(2):
         assert torch.equal(encoder.encode(image(64, 64)).tokens, wanted)

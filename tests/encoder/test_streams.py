@@ -15,7 +15,7 @@ import torch
 import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.images import image
-from vlmres.encoder import EncoderOutput, VisionEncoder, stream
+from vlmres.encoder import EncoderOutput, VisionEncoder, lanes, stream
 
 
 class Stream:
@@ -51,7 +51,7 @@ class Event:
 
 
 class LateDevice:
-    """What `vlmres.encoder.stream` uses of torch, on a device whose copies and kernels run late."""
+    """What `vlmres.encoder.lanes` uses of torch, on a device whose copies and kernels run late."""
 
     def __init__(self) -> None:
         self.compute = self.current = Stream()
@@ -140,7 +140,7 @@ def encoder(checkpoint: Checkpoint) -> VisionEncoder:
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> LateDevice:
     found = LateDevice()
-    monkeypatch.setattr(stream, "torch", found)
+    monkeypatch.setattr(lanes, "torch", found)
     return found
 
 

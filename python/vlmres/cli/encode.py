@@ -25,7 +25,7 @@ from vlmres.cli.options import (
 from vlmres.cli.process import run_job
 
 if TYPE_CHECKING:
-    from vlmres.encoder.stream import Preprocessing
+    from vlmres.encoder.lanes import Preprocessing
 
 
 def encode(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vlmres._core import Plan
     from vlmres.cli.job import Advance
     from vlmres.encoder import VisionEncoder
-    from vlmres.encoder.stream import Preprocessing
+    from vlmres.encoder.lanes import Preprocessing
 
 
 class EncodeJob(Job):

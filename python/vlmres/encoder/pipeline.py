@@ -11,15 +11,15 @@ import torch
 
 from vlmres._core import Recipe
 from vlmres.batch import Batch
-from vlmres.encoder.attention import choose_backend
 from vlmres.encoder.checkpoint import read_recipe
 from vlmres.encoder.config import EncoderConfig
 from vlmres.encoder.fit import check_recipe
-from vlmres.encoder.graphs import GraphRunner
-from vlmres.encoder.layout import Layout, build_layout
+from vlmres.encoder.lanes import Kind, SpareLanes
+from vlmres.encoder.layout import Layout
 from vlmres.encoder.model import Tokens, VisionModel
 from vlmres.encoder.parts import EncoderOutput, Part
-from vlmres.encoder.stream import EncodedGroup, Kind, SpareLanes, encode_groups
+from vlmres.encoder.runner import Runner
+from vlmres.encoder.stream import EncodedGroup, encode_groups
 from vlmres.encoder.weights import as_dtype, load_model
 from vlmres.inputs import as_list
 from vlmres.processor import Processor, with_index
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from vlmres.encoder.stream import Preprocessing
+    from vlmres.encoder.lanes import Preprocessing
     from vlmres.processor import DType
 
 log = logging.getLogger("vlmres.encoder")
@@ -70,7 +70,6 @@ class VisionEncoder:
         self._checked: set[Recipe] = set()
         self.lanes = SpareLanes()
         """What `encode` and `stream` need beside the model, kept for their next call."""
-        self._warned = False
         self.model = model
 
     @classmethod
@@ -122,41 +121,36 @@ class VisionEncoder:
 
         Typed as what it stands for.
         """
-        return cast("VisionModel", self._model)
+        return cast("VisionModel", self._runner.model)
 
     @model.setter
     def model(self, model: torch.nn.Module) -> None:
-        vision = _vision_model(model)
-        if self._graphs and vision is not model:
-            raise ValueError(f"graphs run the blocks of a VisionModel, and would pass over a {type(model).__name__}")
-        self._runner = GraphRunner(vision, self._graphs) if self._graphs else None
-        self._model, self._vision = model, vision
+        self._runner = Runner(model, self._graphs)
         self._checked.clear()
 
     def forward(self, patches: torch.Tensor, layout: Layout) -> Tokens:
         """Patches and a layout on the device to tokens: the model, or its graphs."""
-        tokens: Tokens = (self._runner or self._model)(patches, layout)
-        return tokens
+        return self._runner.forward(patches, layout)
 
     @property
     def config(self) -> EncoderConfig:
         """What the model is made of."""
-        return self._vision.config
+        return self._runner.vision.config
 
     @property
     def device(self) -> torch.device:
         """Where it runs."""
-        return self._vision.device
+        return self._runner.vision.device
 
     @property
     def dtype(self) -> torch.dtype:
         """Type of weights and tokens."""
-        return self._vision.dtype
+        return self._runner.vision.dtype
 
     @property
     def input_dtype(self) -> DType:
         """The `dtype` of the processor whose batches it takes."""
-        return "uint8" if self._vision.patch_embed.fold else "float32"
+        return "uint8" if self._runner.vision.patch_embed.fold else "float32"
 
     def __repr__(self) -> str:
         return f"VisionEncoder({self.config.name}, {self.dtype}, {self.device})"
@@ -184,7 +178,7 @@ class VisionEncoder:
             ValueError: It has other patches or another normalisation, or its model receives other tokens of an image.
         """
         if recipe not in self._checked:
-            check_recipe(self.config, recipe, fold=self._vision.patch_embed.fold)
+            check_recipe(self.config, recipe, fold=self._runner.vision.patch_embed.fold)
             self._checked.add(recipe)
 
     def prepare(self, batch: Batch) -> list[Part]:
@@ -202,7 +196,7 @@ class VisionEncoder:
         joins = self.config.towers[0].clip_frames is not None
         parts = Part.of(batch, joins=joins).cut(self.max_patches)
         for part in parts:
-            part.layout = self._layout(part)
+            part.layout = self._runner.layout(part)
         return parts
 
     def run(self, parts: Sequence[Part], patches: torch.Tensor | None = None, *, grad: bool = False) -> EncoderOutput:
@@ -217,7 +211,7 @@ class VisionEncoder:
         for part in parts:
             end = start + len(part.patches)
             placed = part if patches is None else replace(part, patches=patches[start:end])
-            outputs += [self._with_gradients(placed)] if grad else self._run(placed)
+            outputs += [self._runner.run_with_gradients(placed)] if grad else self._runner.run(placed)
             start = end
         return EncoderOutput.join(outputs).joined([image.ends for part in parts for image in part.images])
 
@@ -277,55 +271,6 @@ class VisionEncoder:
         """Gives back the memory of preprocessing that is kept for the next call of `encode` or `stream`."""
         self.lanes.drop()
 
-    def _run(self, part: Part) -> list[EncoderOutput]:
-        """One run, or several smaller ones where memory does not suffice."""
-        try:
-            return [self._encode(part)]
-        except torch.OutOfMemoryError:
-            if len(part.images) == 1:
-                raise
-        torch.cuda.empty_cache()
-        log.info("out of memory with %d patches: trying halves", len(part.patches))
-        return [output for half in part.halves() for output in self._run(half)]
-
-    def _layout(self, part: Part) -> Layout:
-        group = choose_backend(self.device, self.dtype) == "sdpa"
-        return build_layout(self.config, part.grids, part.positions, part.images, group=group)
-
-    def _encode(self, part: Part) -> EncoderOutput:
-        # Not in inference mode: what follows the encoder may be trained on its tokens.
-        with torch.no_grad():
-            patches, layout = self._placed(part)
-            return self._output(part, self.forward(patches, layout))
-
-    def _with_gradients(self, part: Part) -> EncoderOutput:
-        embedding = self._vision.patch_embed
-        if embedding.fold and embedding.weight.requires_grad and torch.is_grad_enabled() and not self._warned:
-            self._warned = True
-            log.warning(
-                "the patch embedding is trained with normalisation folded into its weights, which are about a hundred "
-                "times smaller than the checkpoint's: a step of Adam changes it by as much more. Make the encoder with "
-                "fold=False, or freeze it: encoder.model.patch_embed.requires_grad_(False)"
-            )
-        patches, layout = self._placed(part)
-        return self._output(part, self._model(patches, layout))
-
-    def _placed(self, part: Part) -> tuple[torch.Tensor, Layout]:
-        """Patches and layout on the device."""
-        device = self.device
-        pin = device.type == "cuda"
-        part.layout = part.layout or self._layout(part)
-        placed = part.layout.to(device, pin=pin)
-        patches = part.patches
-        if patches.device != device:
-            patches = (patches.pin_memory() if pin else patches).to(device, non_blocking=pin)
-        return patches, placed
-
-    @staticmethod
-    def _output(part: Part, result: Tokens) -> EncoderOutput:
-        assert part.layout is not None
-        return EncoderOutput(result.tokens, part.layout.cu_seqlens, result.deepstack)
-
 
 def _check_packed(batch: object, dtype: str) -> None:
     wanted = f'Processor(recipe, layout="packed", dtype="{dtype}")'
@@ -334,11 +279,3 @@ def _check_packed(batch: object, dtype: str) -> None:
         raise TypeError(f"the encoder takes a batch of {wanted}, got {got}; images and videos go to encode")
     if batch and "patches" not in batch:
         raise ValueError(f"the encoder takes a batch of {wanted}, this one has {', '.join(batch)}")
-
-
-def _vision_model(model: torch.nn.Module) -> VisionModel:
-    """The model itself, or the one that a module is around."""
-    found = [module for module in model.modules() if isinstance(module, VisionModel)]
-    if len(found) != 1:
-        raise TypeError(f"model must be a VisionModel, or a module around one, got {type(model).__name__}")
-    return found[0]
