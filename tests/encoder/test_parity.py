@@ -1,18 +1,14 @@
 """Every architecture against its class in transformers, on one packed batch of different sizes."""
 
 import copy
-from typing import Literal
 
 import pytest
 import torch
-from torch.nn import functional
 
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import Packed, canvases, pack, relative_error
 from tests.encoder.tiny import CASES, Draw, plain, randomize
 from vlmres.encoder import VisionEncoder, VisionModel, build_layout
-from vlmres.encoder.config import Table
-from vlmres.encoder.positions import PositionTable
 
 
 def encode(model: VisionModel, packed: Packed) -> list[torch.Tensor]:
@@ -101,13 +97,3 @@ def test_every_parameter_matters(name: str, checkpoint: Checkpoint) -> None:
         assert relative_error(torch.cat(encode(encoder.model, packed)), wanted) > 2e-4, key
         parameter.copy_(kept)
     assert torch.equal(torch.cat(encode(encoder.model, packed)), wanted)
-
-
-@pytest.mark.parametrize("grid", [(5, 1), (1, 5), (1, 1), (4, 4), (9, 2)])
-@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
-def test_antialiased_tables(mode: Literal["bilinear", "bicubic"], grid: tuple[int, int]) -> None:
-    """torch 2.15 resizes channels-last input to one column wrongly; ours is right there too."""
-    table = PositionTable(Table(4, 4, mode, antialias=True), 8, prefix=1).requires_grad_(False)
-    source = table.weight[1:].double().view(4, 4, 8).permute(2, 0, 1).unsqueeze(0).contiguous()
-    wanted = functional.interpolate(source, grid, mode=mode, antialias=True, align_corners=False)
-    torch.testing.assert_close(table([grid], 1).double(), wanted[0].flatten(1).T, rtol=0, atol=1e-6)

@@ -19,7 +19,7 @@ import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import relative_error
 from tests.images import image, pixels
-from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, lanes, positions, runner
+from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, lanes, runner
 from vlmres.encoder.model import Tower
 from vlmres.encoder.parts import cut
 from vlmres.encoder.stream import estimate_patches, group_budget
@@ -295,26 +295,6 @@ def test_what_follows_can_be_trained(encoder: VisionEncoder, recipe: vlmres.Reci
     (out.tokens @ weight).sum().backward()
     assert weight.grad is not None
     torch.testing.assert_close(weight.grad[:, 0], out.tokens.sum(0))
-
-
-def test_tables_are_kept_and_renewed(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:
-    batch = _batch(recipe)
-    first = encoder(batch).tokens
-    assert torch.equal(encoder(batch).tokens, first)
-    with torch.no_grad():
-        dict(encoder.model.named_parameters())["towers.0.table.weight"].mul_(2)
-    assert not torch.equal(encoder(batch).tokens, first)
-
-
-def test_few_tables_are_kept(encoder: VisionEncoder, recipe: vlmres.Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    batch, most = _batch(recipe), 20_000
-    wanted = encoder(batch).tokens
-    monkeypatch.setattr(positions, "_CACHE_BYTES", most)
-    table = encoder.model.towers[0].table
-    assert isinstance(table, positions.PositionTable)
-    table._cache.clear()
-    assert torch.equal(encoder(batch).tokens, wanted)
-    assert 0 < sum(kept.nbytes for kept in table._cache.values()) <= most
 
 
 def test_memory_of_a_batch_is_not_changed(encoder: VisionEncoder, recipe: vlmres.Recipe) -> None:

@@ -71,8 +71,8 @@ class GraphRunner:
 
     def __call__(self, patches: torch.Tensor, layout: Layout) -> Tokens:
         """As `VisionModel.forward`, without gradients."""
-        plan, merge = layout.towers[0], self.model.config.merge
-        x = self.tower.embed(self.model.embed(patches, layout), plan, merge)
+        plan = layout.towers[0]
+        x = self.tower.embed(self.model.embed(patches, layout), plan)
         full, windowed = self.tower.scopes(plan, x.dtype)
         length = next((length for length in self.lengths if length >= len(x)), None)
         if length is None or not _fits(full, MAX_SEGMENTS) or not _fits(windowed, self._windows(length)):

@@ -53,11 +53,11 @@ class Tower(nn.Module):
         self.final_norm = make_norm(None if config.features else config.final_norm, width)
         self.neck = Neck(config.neck, width) if config.neck is not None else None
 
-    def embed(self, x: torch.Tensor, layout: TowerLayout, merge: int) -> torch.Tensor:
+    def embed(self, x: torch.Tensor, layout: TowerLayout) -> torch.Tensor:
         """Adds learned positions, class tokens and queries: [tokens, width] to a sequence of those that blocks see."""
         config = self.config
-        if config.table is not None:
-            x = x + self.table(layout.grids, merge)
+        if layout.taps is not None:
+            x = x + self.table(layout.taps)
         if layout.times is not None:
             x = x + self.times(layout.times).to(x.dtype)
         if layout.token_index is not None and layout.extra_index is not None:
@@ -115,11 +115,9 @@ class Tower(nn.Module):
             x = mean_of_frames(x, layout.clips)
         return x if self.neck is None else self.neck(x, layout.runs)
 
-    def forward(
-        self, x: torch.Tensor, layout: TowerLayout, merge: int = 1
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    def forward(self, x: torch.Tensor, layout: TowerLayout) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """[tokens, width] in the encoder's order to the tower's tokens and its taps."""
-        x = self.embed(x, layout, merge)
+        x = self.embed(x, layout)
         x, taps = self.run_blocks(x, *self.scopes(layout, x.dtype))
         return self.finish(x, layout), taps
 
@@ -165,7 +163,7 @@ class VisionModel(nn.Module):
         """
         x, outputs, taps = self.embed(patches, layout), [], ()
         for index, (tower, plan) in enumerate(zip(self.towers, layout.towers, strict=True)):
-            x, tapped = tower(x, plan, self.config.merge if index == 0 else 1)
+            x, tapped = tower(x, plan)
             taps = tapped if index == 0 else taps
             outputs.append(x)
         if self.config.concat:

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmres.encoder.config import Rotary, Table
-
-# Resampled tables that are kept for the next batch.
-_CACHE_BYTES = 256 << 20
+    from vlmres.encoder.tables import Taps
 
 
 def frequencies(config: Rotary, head_dim: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,50 +78,15 @@ class PositionTable(nn.Module):
 
     def __init__(self, config: Table, width: int, *, prefix: int) -> None:
         super().__init__()
-        self.config = config
         self.prefix = prefix
         """Rows for tokens that are no patches, before the grid's."""
         self.weight = nn.Parameter(torch.empty(prefix + config.rows * config.cols, width).normal_(std=0.02))
-        self._cache: dict[tuple[int, ...], torch.Tensor] = {}
-        self._cached = 0
 
-    def forward(self, grids: Sequence[tuple[int, int]], merge: int) -> torch.Tensor:
-        """Rows for all patches of segments, [patches, width]; in merge order where `merge` > 1."""
-        return torch.cat([self._grid(rows, cols, merge) for rows, cols in grids])
-
-    def _grid(self, rows: int, cols: int, merge: int) -> torch.Tensor:
-        weight = self.weight
-        if weight.requires_grad and torch.is_grad_enabled():
-            return self._resample(rows, cols, merge)
-        version = 0 if weight.is_inference() else weight._version
-        key = (rows, cols, merge, version, weight.data_ptr())
-        table = self._cache.get(key)
-        if table is None:
-            table = self._resample(rows, cols, merge)
-            if self._cached + table.nbytes > _CACHE_BYTES:
-                self._cache, self._cached = {}, 0
-            self._cache[key] = table
-            self._cached += table.nbytes
-        return table
-
-    def _resample(self, rows: int, cols: int, merge: int) -> torch.Tensor:
-        config = self.config
-        table = self.weight[self.prefix :]
-        if (rows, cols) != (config.rows, config.cols):
-            grid = table.float().view(1, config.rows, config.cols, -1).permute(0, 3, 1, 2)
-            # torch 2.15's antialiased kernels give wrong rows for channels-last input and one output column.
-            grid = grid.contiguous()
-            grid = functional.interpolate(
-                grid,
-                size=(rows, cols),
-                mode=config.mode,
-                align_corners=config.align_corners,
-                antialias=config.antialias,
-            )
-            table = grid[0].flatten(1).T.to(self.weight.dtype)
-        if merge > 1:
-            table = table.view(rows // merge, merge, cols // merge, merge, -1).transpose(1, 2).flatten(0, 3)
-        return table.contiguous()
+    def forward(self, taps: Taps) -> torch.Tensor:
+        """Rows for all patches of segments, [patches, width]."""
+        rows = self.weight[self.prefix :].float()
+        summed = functional.embedding_bag(taps.rows, rows, taps.starts, mode="sum", per_sample_weights=taps.weights)
+        return summed.to(self.weight.dtype)
 
 
 class TimeTable(nn.Module):

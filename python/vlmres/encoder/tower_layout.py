@@ -11,6 +11,7 @@ import torch
 
 from vlmres.encoder.attention import QuerySegments, Segments
 from vlmres.encoder.grids import choose_queries, runs_of_equal
+from vlmres.encoder.tables import Taps
 from vlmres.encoder.windows import GridOrder, grid_order, padded_windows, window_lengths
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class TowerLayout:
     """(rows, cols) of segments."""
     segments: Segments | QuerySegments
     """Of the sequence with class tokens or queries."""
+    taps: Taps | None = None
+    """Of the table of learned positions."""
     windows: Segments | None = None
     gather: torch.Tensor | None = None
     """int64, of padded windows: see `Scope`."""
@@ -85,6 +88,8 @@ def tower_layout(
         extras = np.array(tower.queries)[sets]
     attended = np.add.reduceat(lengths + extras, np.cumsum([0, *clips[:-1]]))
     layout = TowerLayout(grids=grids, segments=Segments.of(attended, group=group))
+    if tower.table is not None:
+        layout.taps = Taps.of(tower.table, grids, orders)
     if max(clips) > 1:
         _put_together(layout, lengths, clips)
     if extras.any():

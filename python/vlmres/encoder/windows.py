@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from vlmres.encoder.memo import keep_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Integers = NDArray[np.int64]
-
-# Grids whose orders are kept for the next batch.
-_KEPT = 256
 
 
 class GridOrder(NamedTuple):
@@ -29,7 +27,7 @@ class GridOrder(NamedTuple):
     """[cells]: place among the tokens, of each cell of merge² patches in raster order."""
 
 
-@functools.lru_cache(_KEPT)
+@keep_small
 def grid_order(rows: int, cols: int, merge: int, window: int | None) -> GridOrder:
     """Cells of merge² patches, or patches where that is 1, in raster order; or window after window.
 
@@ -87,7 +85,7 @@ def padded_windows(grids: Sequence[tuple[int, int]], size: int) -> tuple[Integer
     return np.concatenate(gathers), np.concatenate(scatters)
 
 
-@functools.lru_cache(_KEPT)
+@keep_small
 def _padded(rows: int, cols: int, size: int) -> tuple[Integers, Integers]:
     """As `padded_windows` of one grid; -1 where there is no patch."""
     padded = np.full((-(-rows // size) * size, -(-cols // size) * size), -1, dtype=np.int64)
