@@ -447,6 +447,23 @@ def test_normalisation_is_the_processors(checkpoint: Checkpoint, tmp_path: Path)
     assert (patch.mean, patch.std, patch.rescale) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 0.01)
 
 
+@pytest.mark.parametrize("name", ["qwen2-vl", "qwen3-vl", "kimi", "pixtral", "deepseek-ocr-2"])
+def test_what_is_in_no_checkpoint_follows_from_the_configuration(name: str, checkpoint: Checkpoint) -> None:
+    """Models made without memory, or moved there, get it and their weights later."""
+    wanted = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32).model
+    packed = pack(canvases(CASES[name].sizes), wanted.config.patch.size, wanted.config.merge)
+    with torch.device("meta"):
+        made = VisionModel(wanted.config)
+    for model in (made, VisionModel(wanted.config).to("meta"), VisionModel(wanted.config).half().float()):
+        model.to_empty(device="cpu").requires_grad_(False).load_state_dict(wanted.state_dict())
+        buffers, expected = dict(model.named_buffers()), dict(wanted.named_buffers())
+        assert buffers.keys() == expected.keys() != set()
+        assert all(torch.equal(buffer, expected[key]) for key, buffer in buffers.items())
+        for found, tokens in zip(encode(model, packed), encode(wanted, packed), strict=True):
+            assert torch.equal(found, tokens)
+    assert {buffer.dtype for buffer in wanted.half().buffers()} <= {torch.float32, torch.int64}
+
+
 def test_deepseek_ocrs_sizes() -> None:
     """The authors' configuration names none: the parameters are those of the paper, 80 million and 300 million."""
     found = architecture({"model_type": "deepseek_vl_v2", "architectures": ["DeepseekOCRForCausalLM"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vlmres.encoder.config import Rotary, Table
     from vlmres.encoder.tables import Taps
@@ -41,29 +42,43 @@ def frequencies(config: Rotary, head_dim: int) -> tuple[torch.Tensor, torch.Tens
     return both.repeat_interleave(2), axes
 
 
-class RotaryEmbedding(nn.Module):
+class Constants(nn.Module):
+    """Buffers that follow from a configuration, and so are in no checkpoint.
+
+    They move with their model, and keep values and dtypes whatever is done to its tensors: `half`, or `to_empty` of a
+    model on the meta device.
+    """
+
+    def __init__(self, make: Callable[[], dict[str, torch.Tensor]]) -> None:
+        super().__init__()
+        self._make = make
+        for name, value in make().items():
+            self.register_buffer(name, value, persistent=False)
+
+    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, value in self._make().items():
+            setattr(self, name, value.to(self.get_buffer(name).device))
+        return self
+
+
+class RotaryEmbedding(Constants):
     """Cosines and sines for coordinates."""
 
     frequency: torch.Tensor
     axis: torch.Tensor
 
     def __init__(self, config: Rotary, head_dim: int) -> None:
-        super().__init__()
-        frequency, axis = frequencies(config, head_dim)
-        self.register_buffer("frequency", frequency, persistent=False)
-        self.register_buffer("axis", axis, persistent=False)
+        super().__init__(functools.partial(_rotary, config, head_dim))
 
     def forward(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """From int [tokens, 2] (row, col) to float32 cosines and sines [tokens, 1, head_dim / 2]."""
         angles = (positions[:, self.axis].float() * self.frequency).unsqueeze(1)
         return angles.cos(), angles.sin()
 
-    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
-        frequency = self.frequency
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        # Moves with the model, and stays float32.
-        self.frequency = frequency.to(self.frequency.device)
-        return self
+
+def _rotary(config: Rotary, head_dim: int) -> dict[str, torch.Tensor]:
+    return dict(zip(("frequency", "axis"), frequencies(config, head_dim), strict=True))
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -89,23 +104,25 @@ class PositionTable(nn.Module):
         return summed.to(self.weight.dtype)
 
 
-class TimeTable(nn.Module):
+class TimeTable(Constants):
     """Sinusoids of the times of a clip's frames. Source: transformers' `Kimi_K25VisionPositionEmbeddings`."""
 
     rows: torch.Tensor
-    """[1 + frames, width]: zeros for what has no time, then a row for each frame."""
+    """float32 [1 + frames, width]: zeros for what has no time, then a row for each frame."""
 
     def __init__(self, frames: int, width: int) -> None:
-        super().__init__()
-        cpu = torch.device("cpu")
-        steps = torch.arange(0, width, 2, dtype=torch.float32, device=cpu) / width
-        angles = torch.arange(frames, dtype=torch.float32, device=cpu)[:, None] * (1.0 / 10000**steps)
-        rows = functional.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, 0, 1, 0))
-        self.register_buffer("rows", rows, persistent=False)
+        super().__init__(functools.partial(_sinusoids, frames, width))
 
     def forward(self, times: torch.Tensor) -> torch.Tensor:
-        """From int64 [tokens], 0 or one more than the frame's number, to [tokens, width]."""
+        """From int64 [tokens], 0 or one more than the frame's number, to float32 [tokens, width]."""
         return self.rows[times]
+
+
+def _sinusoids(frames: int, width: int) -> dict[str, torch.Tensor]:
+    cpu = torch.device("cpu")
+    steps = torch.arange(0, width, 2, dtype=torch.float32, device=cpu) / width
+    angles = torch.arange(frames, dtype=torch.float32, device=cpu)[:, None] * (1.0 / 10000**steps)
+    return {"rows": functional.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, 0, 1, 0))}
 
 
 class RelativePositions(nn.Module):
