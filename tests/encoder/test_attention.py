@@ -77,12 +77,19 @@ def use(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chooses a backend; the loop is the kernels'."""
     monkeypatch.setattr(attention, "choose_backend", lambda *_: backend)
     monkeypatch.setattr(varlen, "varlen_attn", _varlen)
-    module = ModuleType("flash_attn")
-    module.flash_attn_varlen_func = _flash  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "flash_attn", module)
+    install("flash_attn", monkeypatch, _flash)
+    install("flash_attn_interface", monkeypatch, _flash)
 
 
-@pytest.mark.parametrize("backend", ["varlen", "flash"])
+def install(name: str, monkeypatch: pytest.MonkeyPatch, function: Any = None) -> None:
+    """Puts a package with a kernel in the place of one that may be there; or one without."""
+    module = ModuleType(name)
+    if function is not None:
+        module.flash_attn_varlen_func = function  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, name, module)
+
+
+@pytest.mark.parametrize("backend", ["varlen", "flash", "flash3"])
 @pytest.mark.parametrize("name", ["clip", "qwen2.5-vl", "qwen3-vl", "deepseek-ocr", "deepseek-ocr-2"])
 def test_kernels_are_given_the_same_attention(
     name: str, backend: str, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
@@ -95,17 +102,68 @@ def test_kernels_are_given_the_same_attention(
         assert relative_error(tokens, expected) <= 1e-6
 
 
-def test_backends(monkeypatch: pytest.MonkeyPatch) -> None:
-    attention.choose_backend.cache_clear()
-    cpu, cuda = torch.device("cpu"), torch.device("cuda", 0)
-    assert attention.choose_backend(cpu, torch.bfloat16) == "sdpa"
-    assert attention.choose_backend(cuda, torch.float32) == "sdpa"
+CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A stand-in for a Hopper GPU, a torch with flash attention and no packages."""
+    monkeypatch.delenv("VLMRES_ATTENTION", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    for capability, backend in (((7, 5), "sdpa"), ((8, 0), "varlen"), ((9, 0), "varlen")):
-        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
-        attention.choose_backend.cache_clear()
-        assert attention.choose_backend(cuda, torch.float16) == backend
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
+    for package in ("flash_attn", "flash_attn_interface"):
+        monkeypatch.setitem(sys.modules, package, None)
     attention.choose_backend.cache_clear()
+    yield monkeypatch
+    attention.choose_backend.cache_clear()
+
+
+def _chosen(device: torch.device = CUDA, dtype: torch.dtype = torch.bfloat16) -> str:
+    attention.choose_backend.cache_clear()
+    return attention.choose_backend(device, dtype)
+
+
+def test_the_best_backend_that_is_there(gpu: pytest.MonkeyPatch) -> None:
+    assert _chosen(CPU) == _chosen(CUDA, torch.float32) == "sdpa"
+    assert _chosen() == _chosen(CUDA, torch.float16) == "varlen"
+    install("flash_attn", gpu, _flash)
+    assert _chosen() == "varlen"
+    install("flash_attn_interface", gpu)  # another package of that name
+    assert _chosen() == "varlen"
+    install("flash_attn_interface", gpu, _flash)
+    assert _chosen() == "flash3"
+    for capability, backend in (((7, 5), "sdpa"), ((8, 0), "varlen"), ((8, 9), "varlen"), ((10, 0), "varlen")):
+        gpu.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        assert _chosen() == backend
+    gpu.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: False)
+    assert _chosen() == "flash"
+    gpu.setitem(sys.modules, "flash_attn", None)
+    assert _chosen() == "sdpa"
+
+
+def test_a_backend_by_name(gpu: pytest.MonkeyPatch) -> None:
+    install("flash_attn", gpu, _flash)
+    for name in ("varlen", "flash", "sdpa"):
+        gpu.setenv("VLMRES_ATTENTION", name)
+        assert _chosen() == name
+    gpu.setenv("VLMRES_ATTENTION", "")
+    assert _chosen() == "varlen"
+    gpu.setenv("VLMRES_ATTENTION", "fast")
+    with pytest.raises(ValueError, match="VLMRES_ATTENTION must be one of flash3, varlen, flash, sdpa, got 'fast'"):
+        _chosen(CPU)
+    gpu.setenv("VLMRES_ATTENTION", "varlen")
+    with pytest.raises(ValueError, match=r"=varlen: it takes bfloat16 and float16 on CUDA, not torch\.float32 on cpu"):
+        _chosen(CPU, torch.float32)
+    gpu.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: False)
+    with pytest.raises(ValueError, match="=varlen: this torch has no flash attention"):
+        _chosen()
+    gpu.setenv("VLMRES_ATTENTION", "flash3")
+    with pytest.raises(ValueError, match="=flash3: flash_attn_interface cannot be imported: "):
+        _chosen()
+    gpu.setattr(torch.cuda, "get_device_capability", lambda _: (8, 9))
+    with pytest.raises(ValueError, match=r"=flash3: it needs compute capability 9\.0, cuda:0 has 8\.9"):
+        _chosen()
 
 
 def test_options_of_other_versions() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
+import importlib
 import inspect
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Backend = Literal["varlen", "flash", "sdpa"]
+Backend = Literal["flash3", "varlen", "flash", "sdpa"]
+
+# In the order in which they are tried.
+_BACKENDS: tuple[Backend, ...] = get_args(Backend)
+_PACKAGES = {"flash3": "flash_attn_interface", "flash": "flash_attn"}
 
 # What the flash kernels take.
 _MAX_HEAD_DIM = 256
@@ -26,22 +31,53 @@ _FLASH_DTYPES = (torch.bfloat16, torch.float16)
 
 @functools.cache
 def choose_backend(device: torch.device, dtype: torch.dtype) -> Backend:
-    """The kernel for a device and a dtype.
+    """The kernel for a device and a dtype: the first that is there, or the one that `VLMRES_ATTENTION` names.
 
-    "varlen" is torch's own, "flash" the flash-attn package; both take bfloat16 and float16 on CUDA, from Ampere on.
-    "sdpa" is `scaled_dot_product_attention` on each group of equal segments, on any device, in any dtype.
+    On CUDA, from compute capability 8.0 on, bfloat16 and float16 go through "flash3", FlashAttention 3's package (9.0
+    alone), else "varlen", torch's own, else "flash", FlashAttention 2's package. "sdpa" is
+    `scaled_dot_product_attention` on each group of equal segments, on any device, in any dtype.
+
+    Raises:
+        ValueError: `VLMRES_ATTENTION` names no backend, or one that cannot be used here; the message says why.
     """
-    if device.type == "cuda" and dtype in _FLASH_DTYPES and _is_ampere(device):
-        if importlib.util.find_spec("torch.nn.attention.varlen") is not None:
-            return "varlen"
-        if importlib.util.find_spec("flash_attn") is not None:
-            return "flash"
-    return "sdpa"
+    forced = os.environ.get("VLMRES_ATTENTION")
+    if not forced:
+        return next(backend for backend in _BACKENDS if _obstacle(backend, device, dtype) is None)
+    if forced not in _BACKENDS:
+        raise ValueError(f"VLMRES_ATTENTION must be one of {', '.join(_BACKENDS)}, got {forced!r}")
+    obstacle = _obstacle(forced, device, dtype)
+    if obstacle is not None:
+        raise ValueError(f"VLMRES_ATTENTION={forced}: {obstacle}")
+    return forced
 
 
-def _is_ampere(device: torch.device) -> bool:
-    # Without CUDA there are only tensors without values, which stand for any device.
-    return not torch.cuda.is_available() or torch.cuda.get_device_capability(device) >= (8, 0)
+def _obstacle(backend: Backend, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why a backend cannot be used."""
+    if backend == "sdpa":
+        return None
+    if device.type != "cuda" or dtype not in _FLASH_DTYPES:
+        return f"it takes bfloat16 and float16 on CUDA, not {dtype} on {device}"
+    if not torch.cuda.is_available():
+        # There are only tensors without values, which go through what torch always has.
+        return None if backend == "varlen" else "there is no CUDA device"
+    capability = torch.cuda.get_device_capability(device)
+    if backend == "flash3" and (capability[0] != 9 or torch.version.hip is not None):
+        return f"it needs compute capability 9.0, {device} has {'.'.join(map(str, capability))}"
+    if capability < (8, 0):
+        return f"it needs compute capability 8.0, {device} has {'.'.join(map(str, capability))}"
+    if backend == "varlen":
+        return None if torch.backends.cuda.is_flash_attention_available() else "this torch has no flash attention"
+    try:
+        _flash_function(backend)
+    except (ImportError, OSError, AttributeError) as error:
+        return f"{_PACKAGES[backend]} cannot be imported: {error}"
+    return None
+
+
+def _flash_function(backend: Literal["flash3", "flash"]) -> Callable[..., Any]:
+    """Of a package."""
+    function: Callable[..., Any] = importlib.import_module(_PACKAGES[backend]).flash_attn_varlen_func
+    return function
 
 
 @dataclass
@@ -173,7 +209,7 @@ def _causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: QuerySe
 
 
 def _varlen(
-    backend: Backend,
+    backend: Literal["flash3", "varlen", "flash"],
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -193,12 +229,11 @@ def _varlen(
 
         # Causal is aligned to the last key, as of flash-attn.
         window = (-1, 0 if causal else -1)
-        out = varlen_attn(q, k, v, *bounds, scale=scale, window_size=window, **_extras(varlen_attn))
+        out: Any = varlen_attn(q, k, v, *bounds, scale=scale, window_size=window, **_extras(varlen_attn))
     else:
-        from flash_attn import flash_attn_varlen_func
-
-        out = flash_attn_varlen_func(q, k, v, *bounds, softmax_scale=scale, causal=causal)
-    result: torch.Tensor = out  # type: ignore[assignment]
+        out = _flash_function(backend)(q, k, v, *bounds, softmax_scale=scale, causal=causal)
+    # Early versions of FlashAttention 3 give the logarithms of sums of exponentials too.
+    result: torch.Tensor = out[0] if isinstance(out, tuple) else out
     return result[..., :value_dim]
 
 
