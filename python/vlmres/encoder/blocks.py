@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -13,10 +13,12 @@ from vlmres.encoder.attention import QuerySegments, Segments, attend
 from vlmres.encoder.positions import RelativePositions, rotate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vlmres.encoder import config as parts
     from vlmres.encoder.config import Activation, Norm, Tower
+
+    Steps = tuple[Callable[..., Any], Callable[..., Any]]
 
 
 def make_norm(config: Norm | None, width: int) -> nn.Module:
@@ -73,23 +75,10 @@ class Attention(nn.Module):
         self.k_norm = make_norm(config.qk_norm, pairs)
         self.relative = RelativePositions(relative, config.head_dim) if relative else None
 
-    def forward(self, x: torch.Tensor, scope: Scope) -> torch.Tensor:
-        """[tokens, width] to the same."""
-        config = self.config
-        q, k, v = self._project(x, scope.angles)
-        scale = config.head_dim**-0.5
-        if self.relative is not None and scope.relative is not None:
-            extra = self.relative(q, scope.relative.grids, scope.relative.dims)
-            q = torch.cat([q * scale, extra], dim=-1)
-            k = torch.cat([k, scope.relative.codes.to(k.dtype).expand(-1, config.kv_heads, -1)], dim=-1)
-            scale = 1.0
-        out: torch.Tensor = self.out(attend(q, k, v, scope.segments, scale).flatten(1))
-        return out
-
-    def _project(
+    def project(
         self, x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor] | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """q, k and v, [tokens, heads, head_dim] each."""
+        """[tokens, width] to q, k and v, [tokens, heads, head_dim] each."""
         config = self.config
         heads, kv_heads = config.heads, config.kv_heads
         qkv = self.qkv(x).unflatten(-1, (-1, config.head_dim))
@@ -100,6 +89,17 @@ class Attention(nn.Module):
         if config.qk_norm is not None:
             q, k = (norm(part.flatten(1)).view_as(part) for norm, part in ((self.q_norm, q), (self.k_norm, k)))
         return (q, k, v) if angles is None else (rotate(q, *angles), rotate(k, *angles), v)
+
+    def attend(self, projected: tuple[torch.Tensor, torch.Tensor, torch.Tensor], scope: Scope) -> torch.Tensor:
+        """q, k and v to [tokens, heads, head_dim]."""
+        q, k, v = projected
+        scale = self.config.head_dim**-0.5
+        if self.relative is not None and scope.relative is not None:
+            extra = self.relative(q, scope.relative.grids, scope.relative.dims)
+            q = torch.cat([q * scale, extra], dim=-1)
+            k = torch.cat([k, scope.relative.codes.to(k.dtype).expand(-1, self.config.kv_heads, -1)], dim=-1)
+            scale = 1.0
+        return attend(q, k, v, scope.segments, scale)
 
 
 class MLP(nn.Module):
@@ -136,17 +136,41 @@ class Block(nn.Module):
         self.mlp = MLP(tower.mlp, width)
         self.scale1 = nn.Parameter(torch.full((width,), 0.1)) if tower.layer_scale else None
         self.scale2 = nn.Parameter(torch.full((width,), 0.1)) if tower.layer_scale else None
+        self._compiled: Steps | None = None
 
     def forward(self, x: torch.Tensor, scope: Scope) -> torch.Tensor:
         """[tokens, width] to the same."""
+        steps: Steps = self._compiled or (self.before, self.after)
+        before, after = steps
+        # In one expression, so that q, k and v are gone afterwards.
+        y = self.attention.attend(before(x, scope.angles, scope.gather), scope)
+        out: torch.Tensor = after(x, y, scope.scatter)
+        return out
+
+    def before(
+        self, x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor] | None, gather: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What comes before attention: to its q, k and v."""
         y = self.norm1(x)
-        if scope.gather is not None:
+        if gather is not None:
             # Padding is zero after the norm and takes part with the bias of q, k and v.
-            y = functional.pad(y, (0, 0, 0, 1))[scope.gather]
-        y = self.attention(y, scope)
-        if scope.scatter is not None:
-            y = y[scope.scatter]
+            y = functional.pad(y, (0, 0, 0, 1))[gather]
+        return self.attention.project(y, angles)
+
+    def after(self, x: torch.Tensor, attended: torch.Tensor, scatter: torch.Tensor | None) -> torch.Tensor:
+        """What comes after attention, whose result is `attended`."""
+        y = self.attention.out(attended.flatten(1))
+        if scatter is not None:
+            y = y[scatter]
         x = x + (y if self.scale1 is None else self.scale1 * y)
         y = self.mlp(self.norm2(x))
         out: torch.Tensor = x + (y if self.scale2 is None else self.scale2 * y)
         return out
+
+    def compile(self, **options: Any) -> None:
+        """Compiles what comes before and after attention, which is one kernel, or a loop over segments, and stays."""
+        self._compiled = torch.compile(self.before, **options), torch.compile(self.after, **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Of this very block: a copy is compiled anew.
+        return {**super().__getstate__(), "_compiled": None}  # type: ignore[no-untyped-call]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
@@ -152,6 +152,19 @@ class VisionModel(nn.Module):
     def dtype(self) -> torch.dtype:
         """Type of the weights."""
         return self.patch_embed.weight.dtype
+
+    def compile_blocks(self, **options: Any) -> None:
+        """Compiles all blocks in place, for sequences of any length; on a GPU that fuses what is no matrix product.
+
+        The first batches take longer. Graphs are few whatever the batches: one before and one after attention, for
+        each kind of block.
+
+        Args:
+            **options: Of `torch.compile`; `dynamic` is True unless given.
+        """
+        for block in self.modules():
+            if isinstance(block, Block):
+                block.compile(**{"dynamic": True, **options})
 
     def forward(self, patches: torch.Tensor, layout: Layout) -> Tokens:
         """[N, patch_dim] to the tokens that the language model receives, images in order.

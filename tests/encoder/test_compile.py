@@ -1,0 +1,122 @@
+"""torch.compile, with backends that need no compiler."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from tests.encoder.conftest import Checkpoint
+from tests.encoder.packing import Packed, canvases, pack, relative_error
+from tests.encoder.test_parity import encode
+from tests.encoder.tiny import CASES
+from vlmres.encoder import VisionEncoder, VisionModel, build_layout
+
+NAMES = [
+    "clip",
+    "siglip2",
+    "internvl-6b",
+    "qwen2-vl",
+    "qwen2.5-vl",
+    "qwen3-vl",
+    "kimi",
+    "deepseek-ocr",
+    "deepseek-ocr-2",
+]
+
+# Kinds of blocks: of full and windowed attention, or of two towers.
+KINDS = {"qwen2.5-vl": 1, "deepseek-ocr": 3, "deepseek-ocr-2": 3}
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """Compiled code belongs to functions, and so to all models of a process."""
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+class Counted:
+    """A backend that runs what it is given op by op."""
+
+    def __init__(self) -> None:
+        self.graphs = 0
+
+    def __call__(self, graph: torch.fx.GraphModule, _: Sequence[Any]) -> Callable[..., Any]:
+        self.graphs += 1
+        return graph.forward
+
+
+def _batches(name: str, model: VisionModel) -> list[Packed]:
+    """Of one to five images, of different sizes."""
+    images = canvases(CASES[name].sizes)
+    parts = (images, images[:2], images[2:4], images[1:2], images[::-1], [*images[:3], *images[:2]])
+    return [pack(part, model.config.patch.size, model.config.merge) for part in parts]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_blocks(name: str, checkpoint: Checkpoint) -> None:
+    """The same tokens from a few graphs, without breaks, for batches of any sizes."""
+    model = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32).model
+    batches = _batches(name, model)
+    wanted = [encode(model, batch) for batch in batches]
+    backend = Counted()
+    model.compile_blocks(backend=backend, fullgraph=True)
+    for batch, references in zip(batches, wanted, strict=True):
+        for found, expected in zip(encode(model, batch), references, strict=True):
+            assert relative_error(found, expected) <= 1e-6
+    assert 0 < backend.graphs <= 2 * KINDS.get(name, 1)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch looks at inputs'
+@pytest.mark.parametrize("name", ["qwen2.5-vl", "kimi", "deepseek-ocr"])
+def test_training(name: str, checkpoint: Checkpoint) -> None:
+    model = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32).model.requires_grad_(True)
+    packed = _batches(name, model)[0]
+    layout = build_layout(model.config, packed.grids, packed.positions)
+
+    def gradients() -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        model(packed.patches, layout).tokens.square().mean().backward()
+        return {key: parameter.grad for key, parameter in model.named_parameters() if parameter.grad is not None}
+
+    wanted = gradients()
+    model.compile_blocks(backend="aot_eager", fullgraph=True)
+    found = gradients()
+    assert found.keys() == wanted.keys()
+    for key, gradient in found.items():
+        assert relative_error(gradient, wanted[key]) <= 1e-5
+
+
+def test_copies_are_of_their_own(checkpoint: Checkpoint) -> None:
+    """What is compiled belongs to a model's own weights, and is left behind."""
+    model = VisionEncoder.from_pretrained(checkpoint("clip")[1], "cpu", torch.float32).model
+    packed = _batches("clip", model)[0]
+    model.compile_blocks(backend=Counted())
+    encode(model, packed)
+    copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    for parameter in model.parameters():
+        parameter.mul_(1.5)
+    wanted = VisionModel(model.config).requires_grad_(False)
+    wanted.load_state_dict(model.state_dict())
+    assert torch.equal(torch.cat(encode(model, packed)), torch.cat(encode(wanted, packed)))
+    wanted.load_state_dict(copies[0].state_dict())
+    for own in copies:
+        assert torch.equal(torch.cat(encode(own, packed)), torch.cat(encode(wanted, packed)))
+
+
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+@pytest.mark.parametrize("name", ["clip", "qwen3-vl", "deepseek-ocr"])
+def test_whole_models(name: str, checkpoint: Checkpoint) -> None:
+    """Numbers of a layout are parts of a graph, so that there are many; the tokens are the same."""
+    model = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32).model
+    batches = _batches(name, model)[1:3]
+    wanted = [encode(model, batch) for batch in batches]
+    compiled: Any = torch.compile(model, backend="eager")
+    for batch, references in zip(batches, wanted, strict=True):
+        for found, expected in zip(encode(compiled, batch), references, strict=True):
+            assert relative_error(found, expected) <= 1e-6
