@@ -77,8 +77,8 @@ def use(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chooses a backend; the loop is the kernels'."""
     monkeypatch.setattr(attention, "choose_backend", lambda *_: backend)
     monkeypatch.setattr(varlen, "varlen_attn", _varlen)
-    install("flash_attn", monkeypatch, _flash)
-    install("flash_attn_interface", monkeypatch, _flash)
+    if backend in attention._PACKAGES:
+        install(attention._PACKAGES[backend], monkeypatch, _flash)
 
 
 def install(name: str, monkeypatch: pytest.MonkeyPatch, function: Any = None) -> None:
