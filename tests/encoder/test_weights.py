@@ -308,7 +308,7 @@ def test_authors_names_of_internvl(checkpoint: Checkpoint, tmp_path: Path) -> No
     )
     for one, two in zip(old, new, strict=True):
         assert torch.equal(one, two.view(2, 2, -1).transpose(0, 1).flatten(0, 1))
-    with pytest.raises(CheckpointError, match="unknown ps_version 'v3'; known are v1 and v2"):
+    with pytest.raises(CheckpointError, match="unknown ps_version 'v3'; known are v1, v2"):
         architecture({**found, "ps_version": "v3"})
 
     def alone(tensors: dict[str, torch.Tensor]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmres._core import Recipe, VlmresError
 from vlmres.encoder.architectures import Architecture, CheckpointError, architecture
+from vlmres.encoder.architectures.values import flag, number, numbers, wrong
 
 if TYPE_CHECKING:
     import os
@@ -78,12 +79,18 @@ def load_config(checkpoint: str | os.PathLike[str] | Mapping[str, Any]) -> Encod
 
 
 def normalised(patch: Patch, settings: Mapping[str, Any]) -> Patch:
-    """A patch embedding for values that an image processor's settings make of bytes."""
-    mean, std = settings.get("image_mean", patch.mean), settings.get("image_std", patch.std)
-    if not settings.get("do_normalize", True):
+    """A patch embedding for values that an image processor's settings make of bytes.
+
+    Raises:
+        CheckpointError: They cannot be.
+    """
+    mean, std = numbers(settings, "image_mean", patch.mean), numbers(settings, "image_std", patch.std)
+    if not flag(settings, "do_normalize", True):
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    rescale = settings.get("rescale_factor", patch.rescale) if settings.get("do_rescale", True) else 1.0
-    return replace(patch, mean=tuple(mean), std=tuple(std), rescale=rescale)
+    if 0 in std:
+        raise wrong("image_std", settings["image_std"], "of numbers other than 0")
+    rescale = number(settings, "rescale_factor", patch.rescale) if flag(settings, "do_rescale", True) else 1.0
+    return replace(patch, mean=mean, std=std, rescale=rescale)
 
 
 def _processor(directory: Path) -> dict[str, Any]:

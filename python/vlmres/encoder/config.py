@@ -150,6 +150,13 @@ class Tower:
         for count in self.features:
             if not 0 <= count <= self.depth:
                 raise ValueError(f"a tower of {self.depth} blocks has no hidden state after block {count}")
+        for block in self.taps:
+            if not 0 <= block < self.blocks:
+                raise ValueError(f"a tower of {self.blocks} blocks has no block {block}")
+        # A pair has one coordinate, and but in "sequence" there are as many pairs for rows as for columns.
+        wanted = 0 if self.rotary is None else 2 if self.rotary.kind == "sequence" else 4
+        if wanted and self.attention.head_dim % wanted:
+            raise ValueError(f"rotary positions need heads of a multiple of {wanted}, got {self.attention.head_dim}")
 
     @property
     def blocks(self) -> int:

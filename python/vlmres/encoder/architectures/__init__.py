@@ -63,8 +63,13 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
         CheckpointError: It is none that is known, or its configuration asks for what the encoder cannot do.
     """
     kind = config.get("model_type")
-    if kind not in ARCHITECTURES:
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
         raise CheckpointError(f"no encoder for model_type {kind!r}; known are {', '.join(sorted(ARCHITECTURES))}")
     if kind == "llava_qwen" and "mm_max_image_token" not in config and "vision_config" not in config:
         raise CheckpointError("a llava_qwen checkpoint without mm_max_image_token is not NativeRes-LLaVA")
-    return ARCHITECTURES[kind](config)
+    try:
+        return ARCHITECTURES[kind](config)
+    except CheckpointError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"the config.json of model_type {kind!r} asks for no encoder: {error}") from error

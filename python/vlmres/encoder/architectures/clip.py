@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vlmres.encoder.architectures.base import CheckpointError, Part, Tensors, block_tensors, skipped_blocks
+from vlmres.encoder.architectures.base import Part, Tensors, block_tensors, skipped_blocks
 from vlmres.encoder.architectures.fields import CLIP, HALF, Sizes, grid_side, patch, tower
+from vlmres.encoder.architectures.values import number, square
 from vlmres.encoder.config import Norm, Table
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _SIZES = Sizes(768, 12, 12, 3072, "quick_gelu")
 def clip(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part:
     """CLIP: a class token, a norm before the blocks; `last_hidden_state` has no norm after them."""
     grid = grid_side(config, 224, 32)
-    norm = Norm("layer", config.get("layer_norm_eps", 1e-5))
+    norm = Norm("layer", number(config, "layer_norm_eps", 1e-5, zero=True))
     found = tower(config, _SIZES, norm, cls=True, table=Table(grid, grid), pre_norm=norm)
     found = replace(found, features=features or (found.depth,))
     tensors: Tensors = {
@@ -56,15 +57,12 @@ def siglip(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part:
 
 def siglip2(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part:
     """SigLIP 2 NaFlex: native grids; the table is resampled with antialiasing, as its training did."""
-    count = config.get("num_patches", 256)
-    grid = round(count**0.5)
-    if grid * grid != count:
-        raise CheckpointError(f"num_patches is {count}, which is no square")
+    grid = square(config, "num_patches", 256)
     return _siglip(config, features, Table(grid, grid, "bilinear", antialias=True), "linear")
 
 
 def _siglip(config: Mapping[str, Any], features: tuple[int, ...] | None, table: Table, kind: str) -> Part:
-    norm = Norm("layer", config.get("layer_norm_eps", 1e-6))
+    norm = Norm("layer", number(config, "layer_norm_eps", 1e-6, zero=True))
     sizes = _SIZES._replace(act="gelu_pytorch_tanh")
     found = tower(config, sizes, norm, table=table, final_norm=norm, features=features or ())
     tensors: Tensors = {**_TENSORS, "towers.0.final_norm": "tower.post_layernorm"}

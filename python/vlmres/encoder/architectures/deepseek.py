@@ -8,7 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vlmres.encoder.architectures.base import Architecture, CheckpointError, Tensors, block_tensors
-from vlmres.encoder.architectures.fields import HALF, Sizes, grid_side, patch, section, theta, tower
+from vlmres.encoder.architectures.fields import HALF, Sizes, grid_side, patch, theta, tower
+from vlmres.encoder.architectures.values import (
+    flag,
+    integer,
+    integers,
+    number,
+    optional_integer,
+    optional_integers,
+    section,
+    wrong,
+)
 from vlmres.encoder.config import Arrangement, EncoderConfig, Layer, Neck, Norm, Projector, Rotary, Table, Windows
 
 if TYPE_CHECKING:
@@ -125,12 +135,15 @@ def authors(config: Mapping[str, Any]) -> Architecture:
     Raises:
         CheckpointError: It is DeepSeek-VL2, whose type both took over.
     """
-    out = section(config, "projector_config").get("n_embed") or section(config, "language_config").get("hidden_size")
+    out = optional_integer(section(config, "projector_config"), "n_embed")
+    out = out or integer(section(config, "language_config"), "hidden_size", 1280)
     names = config.get("architectures") or []
+    if not isinstance(names, list):
+        raise wrong("architectures", names, "a list")
     if "DeepseekOCRForCausalLM" in names:
-        return _with_clip({}, {}, out or 1280)
+        return _with_clip({}, {}, out)
     if "DeepseekOCR2ForCausalLM" in names:
-        return _with_queries({}, _QWEN2_0_5B, out or 1280)
+        return _with_queries({}, _QWEN2_0_5B, out)
     raise CheckpointError(f"no encoder for a deepseek_vl_v2 of architectures {names}; known are those of DeepSeek-OCR")
 
 
@@ -139,12 +152,12 @@ def _sections(config: Mapping[str, Any], out: int) -> tuple[Mapping[str, Any], i
     if str(config.get("model_type", "")).endswith("_vision"):
         return config, None
     text = section(config, "text_config", "language_config")
-    return section(config, "vision_config"), text.get("hidden_size", out)
+    return section(config, "vision_config"), integer(text, "hidden_size", out)
 
 
 def _with_clip(sam: Mapping[str, Any], clip: Mapping[str, Any], out: int | None) -> Architecture:
     grid = grid_side(clip, 224, 14)
-    norm = Norm("layer", clip.get("layer_norm_eps", 1e-5))
+    norm = Norm("layer", number(clip, "layer_norm_eps", 1e-5, zero=True))
     second = tower(
         clip,
         Sizes(1024, 24, 16, 4096, "quick_gelu"),
@@ -158,7 +171,7 @@ def _with_clip(sam: Mapping[str, Any], clip: Mapping[str, Any], out: int | None)
     encoder = EncoderConfig(
         name="DeepSeek-OCR",
         patch=patch(sam, 16, HALF, bias=True),
-        towers=(_sam(sam, (512, 1024)), second),
+        towers=(_sam(sam, (512, 1024), 3072), second),
         concat=True,
         projector=None if out is None else Projector((Layer(out),)),
         arrangement=Arrangement() if out is None else views,
@@ -168,7 +181,7 @@ def _with_clip(sam: Mapping[str, Any], clip: Mapping[str, Any], out: int | None)
 
 def _with_queries(sam: Mapping[str, Any], second: Mapping[str, Any], out: int | None) -> Architecture:
     """Learned queries, as many as the compressor's tokens, are what the language model receives."""
-    norm = Norm("rms", second.get("rms_norm_eps", 1e-6))
+    norm = Norm("rms", number(second, "rms_norm_eps", 1e-6, zero=True))
     queries = tower(
         second,
         Sizes(4096, 32, 32, 22016, "silu"),
@@ -183,26 +196,28 @@ def _with_queries(sam: Mapping[str, Any], second: Mapping[str, Any], out: int | 
     encoder = EncoderConfig(
         name="DeepSeek-OCR 2",
         patch=patch(sam, 16, HALF, bias=True),
-        towers=(_sam(sam, (512, 896)), queries),
+        towers=(_sam(sam, (512, 896), None), queries),
         projector=None if out is None else Projector((Layer(out),)),
         arrangement=Arrangement(separator=out is not None),
     )
     return Architecture(encoder, _QUERY_TENSORS, _RENAMES, _NAMESPACES, _UNUSED)
 
 
-def _sam(config: Mapping[str, Any], strided: tuple[int, ...]) -> Tower:
+def _sam(config: Mapping[str, Any], strided: tuple[int, ...], hidden: int | None) -> Tower:
     grid = grid_side(config, 1024, 16)
     return tower(
         config,
-        Sizes(768, 12, 12, None, "gelu"),
-        Norm("layer", config.get("layer_norm_eps", 1e-6)),
-        bias=config.get("qkv_bias", True),
-        table=Table(grid, grid, antialias=True) if config.get("use_abs_pos", True) else None,
-        relative=grid if config.get("use_rel_pos", True) else None,
-        windows=Windows("pad", config.get("window_size", 14), tuple(config.get("global_attn_indexes", (2, 5, 8, 11)))),
+        Sizes(768, 12, 12, hidden, "gelu"),
+        Norm("layer", number(config, "layer_norm_eps", 1e-6, zero=True)),
+        bias=flag(config, "qkv_bias", True),
+        table=Table(grid, grid, antialias=True) if flag(config, "use_abs_pos", True) else None,
+        relative=grid if flag(config, "use_rel_pos", True) else None,
+        windows=Windows(
+            "pad", integer(config, "window_size", 14), integers(config, "global_attn_indexes", (2, 5, 8, 11))
+        ),
         neck=Neck(
-            config.get("output_channels", 256),
+            integer(config, "output_channels", 256),
             Norm("layer", 1e-6),
-            tuple(config.get("downsample_channels") or strided),
+            optional_integers(config, "downsample_channels") or strided,
         ),
     )

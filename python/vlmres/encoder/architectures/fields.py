@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vlmres.encoder.architectures.base import CheckpointError
+from vlmres.encoder.architectures.values import integer, number, optional_integer, section, side, word, wrong
 from vlmres.encoder.config import MLP, Attention, Norm, Patch, Tower
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Sizes(NamedTuple):
     depth: int
     heads: int
     hidden: int | None
-    """Width inside the MLP; None where it is `mlp_ratio` times the tower's."""
+    """Width inside the MLP; None where it is `mlp_dim`, or `mlp_ratio` times the tower's."""
     act: str
 
 
@@ -67,87 +68,61 @@ def tower(
     """A tower whose widths and numbers `config` gives; `others` are further fields of `Tower`.
 
     Raises:
-        CheckpointError: Heads do not divide the width, or the activation is unknown.
+        CheckpointError: A value cannot be, heads do not divide the width, or the activation is unknown.
     """
-    width, depth = int(pick(config, _WIDTH, sizes.width)), int(pick(config, _DEPTH, sizes.depth))
-    heads = int(pick(config, _HEADS, sizes.heads))
-    dim = config.get("head_dim")
+    width, depth = integer(config, _WIDTH, sizes.width), integer(config, _DEPTH, sizes.depth)
+    heads = integer(config, _HEADS, sizes.heads)
+    dim, kv_heads = optional_integer(config, "head_dim"), optional_integer(config, "num_key_value_heads") or heads
     if dim is None and width % heads:
         raise CheckpointError(f"{heads} heads do not divide a width of {width}")
-    dim = int(dim or width // heads)
-    hidden = pick(config, _HIDDEN, sizes.hidden) or width * config.get("mlp_ratio", 4)
-    act = activation(config.get("hidden_act", sizes.act))
+    if heads % kv_heads:
+        raise CheckpointError(f"{kv_heads} heads of keys do not divide {heads} heads")
+    hidden = _hidden(config, width) if sizes.hidden is None else integer(config, _HIDDEN, sizes.hidden)
     return Tower(
         width=width,
         depth=depth,
         norm=norm,
-        attention=Attention(
-            heads, dim, int(config.get("num_key_value_heads") or heads), bias=bias, out_bias=out_bias, qk_norm=qk_norm
-        ),
-        mlp=MLP(int(hidden), act, gated=gated, bias=mlp_bias),
+        attention=Attention(heads, dim or width // heads, kv_heads, bias=bias, out_bias=out_bias, qk_norm=qk_norm),
+        mlp=MLP(hidden, activation(config, "hidden_act", sizes.act), gated=gated, bias=mlp_bias),
         **others,
     )
 
 
+def _hidden(config: Mapping[str, Any], width: int) -> int:
+    """Width inside an MLP that is a multiple of the tower's, unless it is said."""
+    ratio = number(config, "mlp_ratio", 4)
+    found = optional_integer(config, "mlp_dim") or int(width * ratio)
+    if found < 1:
+        raise wrong("mlp_ratio", ratio, f"enough for one value of a width of {width}")
+    return found
+
+
 def patch(config: Mapping[str, Any], size: int, stats: Stats, *, bias: bool, kind: Any = "conv2d") -> Patch:
     """A patch embedding, of patches of `size` where `config` is silent."""
-    frames = int(config.get("temporal_patch_size", 2)) if kind == "conv3d" else 1
-    found = side(config.get("patch_size", size))
+    frames = integer(config, "temporal_patch_size", 2) if kind == "conv3d" else 1
+    found = side(config, "patch_size", size)
     return Patch(found, bias=bias, kind=kind, frames=frames, mean=stats.mean, std=stats.std)
 
 
 def grid_side(config: Mapping[str, Any], image_size: int, patch_size: int) -> int:
-    """Patches along a side of the square for which a table of positions was made."""
-    return side(config.get("image_size", image_size)) // side(config.get("patch_size", patch_size))
+    """Patches along a side of the square for which a table of positions was made.
+
+    Raises:
+        CheckpointError: It has no whole patch.
+    """
+    image, own = side(config, "image_size", image_size), side(config, "patch_size", patch_size)
+    if image < own:
+        raise CheckpointError(f"image_size is {image}, less than a patch of {own}")
+    return image // own
 
 
-def pick(config: Mapping[str, Any], names: tuple[str, ...], default: Any) -> Any:
-    """The value of the first name that has one."""
-    return next((config[name] for name in names if config.get(name) is not None), default)
-
-
-def activation(name: str) -> Activation:
+def activation(config: Mapping[str, Any], name: str, default: str) -> Activation:
     """Our name of transformers' activation.
 
     Raises:
         CheckpointError: There is none.
     """
-    if name not in _ACTIVATIONS:
-        raise CheckpointError(f"unknown activation {name!r}; known are {', '.join(_ACTIVATIONS)}")
-    return _ACTIVATIONS[name]
-
-
-def side(value: Any) -> int:
-    """The side of a square that a configuration writes as one number or two.
-
-    Raises:
-        CheckpointError: It is not square.
-    """
-    if isinstance(value, (list, tuple)):
-        if len(set(value)) != 1:
-            raise CheckpointError(f"{list(value)} is not square")
-        value = value[0]
-    return int(value)
-
-
-def section(config: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """A part of a configuration by any of its names; empty where there is none, which means all defaults."""
-    for name in names:
-        if isinstance(config.get(name), dict):
-            found: Mapping[str, Any] = config[name]
-            return found
-    return {}
-
-
-def required(config: Mapping[str, Any], name: str, where: str) -> Any:
-    """A value that has no default.
-
-    Raises:
-        CheckpointError: It is not there.
-    """
-    if config.get(name) is None:
-        raise CheckpointError(f"config.json has no {where}.{name}")
-    return config[name]
+    return _ACTIVATIONS[word(config, name, default, _ACTIVATIONS)]
 
 
 def theta(config: Mapping[str, Any]) -> float:
@@ -157,7 +132,5 @@ def theta(config: Mapping[str, Any]) -> float:
         CheckpointError: Frequencies are scaled.
     """
     rope = section(config, "rope_parameters", "rope_scaling")
-    kind = rope.get("rope_type", "default")
-    if kind not in ("default", "axial"):
-        raise CheckpointError(f"unknown rope_type {kind!r}; known are default and axial")
-    return float(rope.get("rope_theta", config.get("rope_theta", 10000.0)))
+    word(rope, "rope_type", "default", ("default", "axial"))
+    return number(rope if "rope_theta" in rope else config, "rope_theta", 10000.0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vlmres.encoder.architectures.base import Architecture, CheckpointError, Take, Tensors, block_tensors
-from vlmres.encoder.architectures.fields import HALF, Sizes, patch, pick, section, side, theta, tower
+from vlmres.encoder.architectures.base import Architecture, Take, Tensors, block_tensors
+from vlmres.encoder.architectures.fields import HALF, Sizes, patch, theta, tower
+from vlmres.encoder.architectures.values import integer, number, section, side, word
 from vlmres.encoder.config import EncoderConfig, Layer, Norm, Projector, Rotary, Table
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ def kimi(config: Mapping[str, Any]) -> Architecture:
     vision = section(config, "vision_config")
     alone = kimi_tower(vision).config
     merged = alone.features * alone.merge**2
-    out = section(config, "text_config").get("hidden_size", 7168)
-    eps = config.get("projection_layer_norm_eps", vision.get("projector_ln_eps", 1e-5))
+    out = integer(section(config, "text_config"), "hidden_size", 7168)
+    eps = number(vision, "projector_ln_eps", 1e-5, zero=True)
+    eps = number(config, "projection_layer_norm_eps", eps, zero=True)
     encoder = replace(
         alone,
         name="MoonViT with Kimi's projector",
@@ -72,10 +74,9 @@ def kimi(config: Mapping[str, Any]) -> Architecture:
 def kimi_tower(config: Mapping[str, Any]) -> Architecture:
     """MoonViT alone, by transformers or by the authors; tokens are cells of patches, side by side."""
     for name, known in _KNOWN.items():
-        if config.get(name, known) != known:
-            raise CheckpointError(f"unknown {name} {config[name]!r}; known is {known}")
-    rows = pick(config, ("pos_emb_height", "init_pos_emb_height"), 64)
-    cols = pick(config, ("pos_emb_width", "init_pos_emb_width"), 64)
+        word(config, name, known, (known,))
+    rows = integer(config, ("pos_emb_height", "init_pos_emb_height"), 64)
+    cols = integer(config, ("pos_emb_width", "init_pos_emb_width"), 64)
     found = tower(
         config,
         Sizes(1152, 27, 16, 4304, "gelu_pytorch_tanh"),
@@ -84,12 +85,12 @@ def kimi_tower(config: Mapping[str, Any]) -> Architecture:
         rotary=Rotary("interleaved", theta(config)),
         final_norm=_NORM,
         # Kimi-VL's MoonViT takes no videos.
-        clip_frames=None if config.get("model_type") == "moonvit" else pick(config, _FRAMES, 4),
+        clip_frames=None if config.get("model_type") == "moonvit" else integer(config, _FRAMES, 4),
     )
     encoder = EncoderConfig(
         name="MoonViT",
         patch=patch(config, 14, HALF, bias=True),
         towers=(found,),
-        merge=side(config.get("merge_kernel_size", 2)),
+        merge=side(config, "merge_kernel_size", 2),
     )
     return Architecture(encoder, _TENSORS, ((r"^", "tower."), *_RENAMES[2:]), ("tower",))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from vlmres.encoder.architectures.base import Architecture, CheckpointError, Part, Take, Tensors
 from vlmres.encoder.architectures.clip import clip, siglip, siglip2
-from vlmres.encoder.architectures.fields import activation, section
+from vlmres.encoder.architectures.fields import activation
 from vlmres.encoder.architectures.pixtral import pixtral
+from vlmres.encoder.architectures.values import find, flag, integer, number, section, word
 from vlmres.encoder.config import Arrangement, EncoderConfig, Layer, Norm, Projector
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ def llava_next(config: Mapping[str, Any]) -> Architecture:
 
 def _llava(config: Mapping[str, Any], name: str, arrangement: Arrangement) -> Architecture:
     part = _part(config, default_layer=-2)
-    out = section(config, "text_config").get("hidden_size", 4096)
-    bias = config.get("multimodal_projector_bias", True)
-    act = activation(config.get("projector_hidden_act", "gelu"))
+    out = integer(section(config, "text_config"), "hidden_size", 4096)
+    bias = flag(config, "multimodal_projector_bias", True)
+    act = activation(config, "projector_hidden_act", "gelu")
     encoder = EncoderConfig(
         name=name,
         patch=part.patch,
@@ -76,17 +77,17 @@ def mistral3(config: Mapping[str, Any]) -> Architecture:
     """Mistral 3: Pixtral's tower, cells of 2x2 patches to tokens."""
     part = _part(config, default_layer=-1)
     text = section(config, "text_config")
-    out, width = text.get("hidden_size", 5120), part.tower.width * len(part.tower.features)
-    bias = config.get("multimodal_projector_bias", False)
-    act = activation(config.get("projector_hidden_act", "gelu"))
+    out, width = integer(text, "hidden_size", 5120), part.tower.width * len(part.tower.features)
+    bias = flag(config, "multimodal_projector_bias", False)
+    act = activation(config, "projector_hidden_act", "gelu")
     encoder = EncoderConfig(
         name="Mistral 3",
         patch=part.patch,
         towers=(part.tower,),
-        merge=config.get("spatial_merge_size", 2),
+        merge=integer(config, "spatial_merge_size", 2),
         projector=Projector(
             (Layer(width, bias=False), Layer(out, bias, act), Layer(out, bias)),
-            Norm("rms", text.get("rms_norm_eps", 1e-5)),
+            Norm("rms", number(text, "rms_norm_eps", 1e-5, zero=True)),
         ),
     )
     tensors: Tensors = {
@@ -104,14 +105,14 @@ def _part(config: Mapping[str, Any], default_layer: int) -> Part:
         raise CheckpointError("mm_vision_tower is of the authors' own LLaVA; only transformers' form of it can be read")
     vision = section(config, "vision_config")
     default = "pixtral" if default_layer == -1 else "clip_vision_model"
-    kind = vision.get("model_type", default)
-    if kind not in TOWERS:
-        raise CheckpointError(f"unknown vision tower {kind!r}; known are {', '.join(TOWERS)}")
-    depth = TOWERS[kind](vision, None).tower.depth
-    layers = config.get("vision_feature_layer", default_layer)
-    features = tuple(feature_layer(layer, depth) for layer in (layers if isinstance(layers, list) else [layers]))
-    part = TOWERS[kind](vision, features)
-    strategy = config.get("vision_feature_select_strategy", "default" if default_layer == -2 else "full")
+    make = TOWERS[word(vision, "model_type", default, TOWERS, "vision tower")]
+    depth = make(vision, None).tower.depth
+    name, layers = find(config, "vision_feature_layer", default_layer)
+    listed = layers if isinstance(layers, list) and layers else [layers]
+    features = tuple(feature_layer(name, integer({name: layer}, name, least=None), depth) for layer in listed)
+    part = make(vision, features)
+    default = "default" if default_layer == -2 else "full"
+    strategy = word(config, "vision_feature_select_strategy", default, ("default", "full"))
     if part.tower.cls != (strategy == "default"):
         raise CheckpointError(
             f"vision_feature_select_strategy is {strategy!r}, which would "
@@ -120,7 +121,7 @@ def _part(config: Mapping[str, Any], default_layer: int) -> Part:
     return part
 
 
-def feature_layer(layer: int, depth: int) -> int:
+def feature_layer(name: str, layer: int, depth: int) -> int:
     """Blocks before a hidden state that a configuration counts from 0, the embeddings, or backwards from -1, the last.
 
     Raises:
@@ -128,5 +129,5 @@ def feature_layer(layer: int, depth: int) -> int:
     """
     count = layer + depth + 1 if layer < 0 else layer
     if not 0 <= count <= depth:
-        raise CheckpointError(f"vision_feature_layer is {layer}, but the tower has {depth} layers")
+        raise CheckpointError(f"{name} is {layer}, but the tower has {depth} layers")
     return count

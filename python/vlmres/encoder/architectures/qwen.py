@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vlmres.encoder.architectures.base import Architecture, CheckpointError, Tensors, block_tensors
-from vlmres.encoder.architectures.fields import CLIP, HALF, Sizes, Stats, patch, required, section, side, theta, tower
+from vlmres.encoder.architectures.base import Architecture, Tensors, block_tensors
+from vlmres.encoder.architectures.fields import CLIP, HALF, Sizes, Stats, patch, theta, tower
+from vlmres.encoder.architectures.values import integer, integers, section, side, square, word
 from vlmres.encoder.config import EncoderConfig, Layer, Norm, Projector, Rotary, Table, Windows
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ def qwen2_vl(config: Mapping[str, Any]) -> Architecture:
     """Native grids, rotary positions, cells of 2x2 patches to tokens."""
     vision, renames = _vision(config)
     # Here `hidden_size` is the language model's.
-    own = {**vision, "hidden_size": vision.get("embed_dim", 1280)}
+    own = {**vision, "hidden_size": integer(vision, "embed_dim", 1280)}
     norm = Norm("layer", 1e-6)
     found = tower(own, Sizes(1280, 32, 16, None, "quick_gelu"), norm, rotary=Rotary("axial", theta(vision)))
-    encoder = _encoder("Qwen2-VL", vision, found, vision.get("hidden_size", 3584), 14, CLIP)
+    encoder = _encoder("Qwen2-VL", vision, found, integer(vision, "hidden_size", 3584), 14, CLIP)
     names = {"mlp.up": "mlp.fc1", "mlp.down": "mlp.fc2"}
     return Architecture(encoder, _tensors(names, _OLD_MERGER), renames, ("tower",))
 
@@ -35,7 +36,7 @@ def qwen2_vl(config: Mapping[str, Any]) -> Architecture:
 def qwen2_5_vl(config: Mapping[str, Any]) -> Architecture:
     """As Qwen2-VL, with attention inside windows in most blocks, root-mean-square norms and a gated MLP."""
     vision, renames = _vision(config)
-    cell = vision.get("spatial_merge_size", 2) * side(vision.get("patch_size", 14))
+    cell = integer(vision, "spatial_merge_size", 2) * side(vision, "patch_size", 14)
     found = tower(
         vision,
         Sizes(3584, 32, 16, 3420, "silu"),
@@ -44,11 +45,11 @@ def qwen2_5_vl(config: Mapping[str, Any]) -> Architecture:
         rotary=Rotary("axial", theta(vision)),
         windows=Windows(
             "cut",
-            vision.get("window_size", 112) // cell,
-            tuple(vision.get("fullatt_block_indexes", (7, 15, 23, 31))),
+            integer(vision, "window_size", 112, least=cell) // cell,
+            integers(vision, "fullatt_block_indexes", (7, 15, 23, 31)),
         ),
     )
-    encoder = _encoder("Qwen2.5-VL", vision, found, vision.get("out_hidden_size", 3584), 14, CLIP)
+    encoder = _encoder("Qwen2.5-VL", vision, found, integer(vision, "out_hidden_size", 3584), 14, CLIP)
     names = {"mlp.up": ("mlp.gate_proj", "mlp.up_proj"), "mlp.down": "mlp.down_proj"}
     return Architecture(encoder, _tensors(names, _OLD_MERGER), renames, ("tower",))
 
@@ -65,19 +66,16 @@ def qwen3_5(config: Mapping[str, Any]) -> Architecture:
 
 def _qwen3(name: str, config: Mapping[str, Any], taps: tuple[int, ...]) -> Architecture:
     vision, renames = _vision(config)
-    count = vision.get("num_position_embeddings", 2304)
-    grid = round(count**0.5)
-    if grid * grid != count:
-        raise CheckpointError(f"num_position_embeddings is {count}, which is no square")
+    grid = square(vision, "num_position_embeddings", 2304)
     found = tower(
         vision,
         Sizes(1152, 27, 16, 4304, "gelu_pytorch_tanh"),
         Norm("layer", 1e-6),
         table=Table(grid, grid, "bilinear", align_corners=True),
         rotary=Rotary("axial", theta(vision)),
-        taps=tuple(vision.get("deepstack_visual_indexes", taps)),
+        taps=integers(vision, "deepstack_visual_indexes", taps),
     )
-    encoder = _encoder(name, vision, found, vision.get("out_hidden_size", 3584), 16, HALF)
+    encoder = _encoder(name, vision, found, integer(vision, "out_hidden_size", 3584), 16, HALF)
     tensors = {
         **_tensors({"mlp.up": "mlp.linear_fc1", "mlp.down": "mlp.linear_fc2"}, _merger("tower.merger")),
         "towers.0.table": "tower.pos_embed",
@@ -94,12 +92,11 @@ def nativeres_llava(config: Mapping[str, Any]) -> Architecture:
     Its `config.json` names another checkpoint for the tower; where there is no `vision_config`, the tower is that of
     Qwen2-VL 2B, whose merger's width is `mm_hidden_size`. Source: its authors' code.
     """
-    vision = {"hidden_size": config.get("mm_hidden_size", 1536), **section(config, "vision_config")}
+    vision = {"hidden_size": integer(config, "mm_hidden_size", 1536), **section(config, "vision_config")}
     qwen = qwen2_vl({"vision_config": vision})
-    out = required(config, "hidden_size", "config")
-    kind = config.get("mm_projector_type", "mlp2x_gelu")
-    if kind != "mlp2x_gelu" or qwen.config.projector is None:
-        raise CheckpointError(f"unknown mm_projector_type {kind!r}; known is mlp2x_gelu")
+    out = integer(config, "hidden_size")
+    word(config, "mm_projector_type", "mlp2x_gelu", ("mlp2x_gelu",))
+    assert qwen.config.projector is not None
     layers = (*qwen.config.projector.layers, Layer(out, activation="gelu"), Layer(out))
     encoder = replace(qwen.config, name="NativeRes-LLaVA", projector=Projector(layers, qwen.config.projector.norm))
     tensors = {**qwen.tensors, "projector.layers.2": "projector.0", "projector.layers.3": "projector.2"}
@@ -118,7 +115,7 @@ def _vision(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[tuple[s
 
 
 def _encoder(name: str, vision: Mapping[str, Any], found: Tower, out: int, size: int, stats: Stats) -> EncoderConfig:
-    merge = vision.get("spatial_merge_size", 2)
+    merge = integer(vision, "spatial_merge_size", 2)
     layers = Layer(found.width * merge * merge, activation="gelu"), Layer(out)
     return EncoderConfig(
         name=name,
