@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from vlmres.encoder.config import EncoderConfig
 from vlmres.encoder.flops import projector_flops, tower_flops
 from vlmres.encoder.grids import check_grids, clip_grids, output_grids
-from vlmres.encoder.memory import projector_weights, tower_activations, tower_weights
+from vlmres.encoder.memory import (
+    embedding_activations,
+    projector_weights,
+    table_activations,
+    tower_activations,
+    tower_weights,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,8 +96,9 @@ def grid_cost(
     patches = sum(rows * cols for rows, cols in grids)
     width, merge, dim = config.towers[0].width, config.merge, config.patch.dim
     flops, weights = 2 * patches * frames * dim * width, config.patch.frames * dim * width + width
-    activations = 0
+    activations = embedding_activations(config.patch, width, patches, frames, value_bytes)
     for index, tower in enumerate(config.towers):
+        activations = max(activations, table_activations(tower, grids, value_bytes))
         grids = clip_grids(tower, grids, clips)
         # A clip's segments attend to each other, as if they lay below each other.
         seen = [(count * rows, cols) for count, (rows, cols) in zip(clips, grids, strict=True)]

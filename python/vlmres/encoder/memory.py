@@ -10,7 +10,7 @@ from vlmres.encoder.grids import extra_tokens
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmres.encoder.config import Projector, Tower
+    from vlmres.encoder.config import Patch, Projector, Tower
     from vlmres.encoder.grids import Grid
 
 
@@ -55,6 +55,23 @@ def tower_weights(tower: Tower) -> int:
     return total
 
 
+def embedding_activations(patch: Patch, width: int, patches: int, frames: int, value_bytes: int) -> int:
+    """Bytes alive when patches become vectors: their values, the vectors, and the kernel of still images."""
+    folded = patch.dim * width if frames < patch.frames else 0
+    return (patches * (frames * patch.dim + width) + folded) * value_bytes
+
+
+def table_activations(tower: Tower, grids: Sequence[Grid], value_bytes: int) -> int:
+    """Bytes alive when a learned table is resampled: its float32 copy, of which a cast makes two, and vectors."""
+    table, width = tower.table, tower.width
+    if table is None or all(grid == (table.rows, table.cols) for grid in grids):
+        return 0
+    sizes = [rows * cols for rows, cols in grids]
+    learned = 4 * table.rows * table.cols * width
+    copies = max(2 * learned if value_bytes < 4 else 0, learned + max(sizes) * width * (4 + value_bytes))
+    return 2 * sum(sizes) * width * value_bytes + copies
+
+
 def tower_activations(tower: Tower, grids: Sequence[Grid], value_bytes: int) -> int:
     """Bytes alive at once in a block: what is kept of earlier steps, and q, k, v with their rotation, or the MLP."""
     attention, mlp = tower.attention, tower.mlp
@@ -64,10 +81,27 @@ def tower_activations(tower: Tower, grids: Sequence[Grid], value_bytes: int) -> 
     # Rotation is in float32: a copy of q and k where they are not, then both halves and a product.
     rotation = (inner + pairs) * (6 + (4 if value_bytes < 4 else 0)) if tower.rotary is not None else 0
     fused = (2 * inner + pairs) * value_bytes
+    attended = length * (heads + max(rotation, fused))
     if tower.relative:
-        fused += 2 * attention.heads * max(rows + cols for rows, cols in grids) * value_bytes
+        attended = max(_relative(tower, *seen) for seen in _relative_scopes(tower, grids)) * value_bytes
     copies = 4 if mlp.gated else 3 if mlp.activation == "quick_gelu" else 2
     kept = 6 + len(tower.features) + len(tower.taps)
-    return length * (
-        kept * tower.width * value_bytes + max(heads + max(rotation, fused), copies * mlp.hidden * value_bytes)
-    )
+    return length * kept * tower.width * value_bytes + max(attended, length * copies * mlp.hidden * value_bytes)
+
+
+def _relative_scopes(tower: Tower, grids: Sequence[Grid]) -> list[tuple[int, int]]:
+    """Tokens, and dimensions that carry rows and columns, of full blocks and of windowed ones."""
+    # All segments of a batch have as many dimensions as the tallest and the widest need.
+    dims = max(rows for rows, _ in grids) + max(cols for _, cols in grids)
+    scopes = [(sum(rows * cols for rows, cols in grids), dims)]
+    if tower.windows is not None:
+        size = tower.windows.size
+        windows = sum(-(-rows // size) * -(-cols // size) for rows, cols in grids)
+        scopes.append((windows * size**2, 2 * size))
+    return scopes
+
+
+def _relative(tower: Tower, tokens: int, dims: int) -> int:
+    """Values of q, k and v, of what carries relative positions, and of q, k, v and the output with it."""
+    heads, head_dim = tower.attention.heads, tower.attention.head_dim
+    return tokens * heads * (3 * head_dim + dims + 4 * (head_dim + dims))
