@@ -1,24 +1,34 @@
 """The encoder beside transformers' modules, on a GPU: random weights of real sizes, images of mixed sizes.
 
-    python -m benches.gpu                                    # all models, CUDA, bfloat16
-    python -m benches.gpu --model qwen2-vl --batch 32 --seconds 10 --json results.json
-    python -m benches.gpu --tiny --device cpu                # a smoke test of the script, no measurement
+    python -m benches.gpu                                          # all models, CUDA, bfloat16
+    python -m benches.gpu --quick --budget 540 --json out.json     # numbers of all models in less than ten minutes
+    python -m benches.gpu --model qwen2-vl --parts encoder compiled --seconds 10
+    python -m benches.gpu --check --device cpu                     # how far apart both are at real sizes, in float32
+    python -m benches.gpu --tiny --device cpu                      # a smoke test of the script, no measurement
 
 A model of transformers is made with random weights and saved; vlmres reads that checkpoint, so both compute the same
-function, and the last column is how far apart their tokens are for the same pixels. Attention of transformers is
-flash-attn where it is installed and the model allows it, else SDPA. Rounds are interleaved; numbers are medians.
+function. Lines are printed, and `--json` is written, as soon as they are measured; what fails is a line of the table.
 
-tokens/s and MFU are of the encoder alone, with its input on the device; FLOPs are those of `Plan.cost` for both. Copied
-is what goes to the device: uint8 patches, or transformers' float32 pixel_values. Pages/s are end to end, from JPEG
-bytes: decoding, preprocessing, copies, encoder.
+Parts: "encoder" is a batch of mixed sizes that is on the device, with all that follows from grids computed before, as
+`VisionEncoder` does it beside the device's work. "small" is one image, with CUDA graphs too where they are possible.
+"pages" is end to end from JPEG files: decoding, preprocessing, copies, encoder; of transformers the next batch is
+prepared on a thread meanwhile. "compiled" is "encoder" with the blocks of both compiled.
+
+transformers has the fastest attention of those that load, run and give SDPA's tokens, and the faster place for its
+image processor, both found by measuring. Rounds are interleaved; numbers are medians, with the least and the most in
+brackets. Beside transformers is its time over ours. FLOPs of MFU are those of `Plan.cost` for both. Peak memory is
+beside weights and input, with what CUDA graphs keep. Copied is what goes to the device: uint8 patches, or float32
+pixel_values as transformers' processor gives them.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-import platform
+import os
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -27,49 +37,79 @@ import torch
 
 if not __package__:  # run as a file
     sys.path.insert(0, str(Path(__file__).parents[1]))
+# No library may wait for a network that is not there.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from benches.encoder.measure import Setting, measure
+from benches.encoder.devices import device_name, peak_products, versions
+from benches.encoder.measure import Duel, Row, Setting
 from benches.encoder.models import MODELS
+from benches.encoder.table import HEAD, failure, line
+from benches.encoder.timing import Clock
 
-# Dense bfloat16 products a second, by a word of the device's name.
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10": 125e12, "4090": 165e12}
-
-
-def show(results: list[dict[str, Any]], setting: Setting) -> None:
-    """Prints a Markdown table."""
-    kind = str(setting.dtype).removeprefix("torch.")
-    print(f"{device_name(setting.device)}, torch {torch.__version__}, {kind}, {setting.batch} images of mixed sizes")
-    if setting.tiny:
-        print("Tiny models: this shows that the script runs, and nothing else.")
-    print("\n| model | | attention | tokens/s | MFU | peak memory | copied | pages/s | difference |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for result in results:
-        for key, found in result["encoder"].items():
-            row = [
-                result["model"],
-                key,
-                result["attention"][key],
-                f"{found['tokens_per_s']:,.0f}",
-                "n/a" if found["mfu"] is None else f"{found['mfu']:.1%}",
-                "n/a" if found["peak_bytes"] is None else f"{found['peak_bytes'] / 2**30:.2f} GiB",
-                f"{found['copied_bytes'] / 2**20:.1f} MiB",
-                f"{result['pages_per_s'][key]:.1f}",
-                f"{result['difference']:.1e}" if key == "vlmres" else "",
-            ]
-            print(f"| {' | '.join(row)} |")
+PARTS = ("encoder", "pages", "small", "compiled")
 
 
-def device_name(device: torch.device) -> str:
-    """For people."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+class Report:
+    """Lines and a file that grow with what is measured."""
 
+    def __init__(self, args: argparse.Namespace, setting: Setting) -> None:
+        self.file: Path | None = args.json
+        self.found: dict[str, Any] = {
+            "device": device_name(setting.clock.device),
+            "versions": versions(),
+            "dtype": args.dtype,
+            "tiny": args.tiny,
+            "results": [],
+        }
+        listed = ", ".join(f"{name} {version}" for name, version in self.found["versions"].items())
+        self.say(f"{self.found['device']}; {args.dtype}; {listed}")
+        if args.tiny:
+            self.say("Tiny models: this shows that the script runs, and nothing else.")
+        self.failed = False
 
-def peak_products(device: torch.device, dtype: str) -> float | None:
-    """Of a device whose name is known, in 16 bits."""
-    if device.type != "cuda" or dtype == "float32":
-        return None
-    words = device_name(device).replace("-", " ").split()
-    return next((peak for word, peak in PEAKS.items() if word in words), None)
+    def begin(self, model: str) -> dict[str, Any]:
+        """A model's results, to be added to."""
+        result: dict[str, Any] = {"model": model, "difference": None, "rows": [], "errors": {}, "notes": []}
+        self.found["results"].append(result)
+        return result
+
+    def add(self, result: dict[str, Any], rows: list[Row]) -> None:
+        """Prints and keeps rows."""
+        for row in rows:
+            self.say(line(result["model"], row))
+            result["rows"].append(dataclasses.asdict(row))
+        self.save()
+
+    def fail(self, result: dict[str, Any], part: str, error: BaseException) -> None:
+        """Prints and keeps what went wrong."""
+        self.failed = True
+        self.say(failure(result["model"], part, error))
+        result["errors"][part] = f"{type(error).__name__}: {error}"
+        self.save()
+
+    def save(self) -> None:
+        """Writes all that there is."""
+        if self.file is not None:
+            self.file.write_text(json.dumps(self.found, indent=1))
+
+    def end(self, result: dict[str, Any]) -> None:
+        """Keeps how far apart both are, and what could not be run."""
+        if result["difference"] is not None:
+            kind, error = self.found["dtype"], result["difference"]
+            result["notes"].insert(0, f"tokens equal transformers' within {error:.1e} of their norm, in {kind}")
+        self.save()
+
+    def summary(self) -> None:
+        """Prints what is beside the table."""
+        self.say("")
+        for result in self.found["results"]:
+            for note in result["notes"]:
+                self.say(f"{result['model']}: {note}")
+
+    @staticmethod
+    def say(text: str) -> None:
+        """Prints at once."""
+        print(text, flush=True)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,47 +118,93 @@ def parser() -> argparse.ArgumentParser:
         "benches.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     found.add_argument("--model", choices=MODELS, action="append", help="again for more; by default all")
+    found.add_argument("--parts", choices=PARTS, nargs="+", help="by default all but compiled")
     found.add_argument("--device", type=torch.device, default="cuda", help="cuda, cuda:1, cpu; by default cuda")
     found.add_argument(
-        "--dtype", default="bfloat16", choices=["bfloat16", "float16", "float32"], help="by default bfloat16"
+        "--dtype", choices=["bfloat16", "float16", "float32"], help="by default bfloat16; float32 of --check"
     )
-    found.add_argument("--batch", type=int, default=16, metavar="N", help="images; by default 16")
-    found.add_argument("--seconds", type=float, default=5, metavar="S", help="of each measurement; by default 5")
+    found.add_argument("--batch", type=int, default=16, metavar="N", help="images of a batch; by default 16")
+    found.add_argument("--pages", type=int, metavar="N", help="files of the part pages; by default 64")
+    found.add_argument("--seconds", type=float, metavar="S", help="of each comparison; by default 5")
+    found.add_argument("--quick", action="store_true", help="three rounds and one second, encoder and pages alone")
+    found.add_argument("--budget", type=float, metavar="S", help="seconds of all; each model gets an equal share")
     found.add_argument("--threads", type=int, metavar="N", help="of preprocessing; by default all")
     found.add_argument("--peak-tflops", type=float, metavar="T", help="of the device, where its name is not known")
-    found.add_argument(
-        "--graphs", type=int, nargs="*", default=[], metavar="N", help="sequence lengths to capture as CUDA graphs"
-    )
+    found.add_argument("--check", action="store_true", help="differences alone, of two small images")
     found.add_argument("--tiny", action="store_true", help="tiny models and images")
     found.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers here")
     return found
 
 
+def settle(args: argparse.Namespace) -> None:
+    """Fills in what depends on other options."""
+    args.dtype = args.dtype or ("float32" if args.check else "bfloat16")
+    args.parts = args.parts or PARTS[: 2 if args.quick else 3]
+    args.pages = args.pages or (6 if args.tiny else 64)
+    args.seconds = (1 if args.quick else 5) if args.seconds is None else args.seconds
+    for name in ("batch", "pages"):
+        if getattr(args, name) < 1:
+            parser().error(f"--{name} must be at least 1, got {getattr(args, name)}")
+    if args.device.type == "cuda" and not torch.cuda.is_available():
+        parser().error("no CUDA device: --tiny --device cpu runs a smoke test")
+
+
+def setting_of(args: argparse.Namespace, deadline: float | None) -> Setting:
+    """How a model is measured."""
+    peak = peak_products(device_name(args.device), args.dtype) if args.device.type == "cuda" else None
+    return Setting(
+        clock=Clock(args.device, args.seconds, 3 if args.quick else 5, deadline),
+        dtype=getattr(torch, args.dtype),
+        batch=args.batch,
+        pages=args.pages,
+        threads=args.threads,
+        tiny=args.tiny,
+        peak=args.peak_tflops * 1e12 if args.peak_tflops else peak,
+    )
+
+
+def run(name: str, setting: Setting, args: argparse.Namespace, report: Report) -> None:
+    """All of a model, whatever of it fails."""
+    result = report.begin(name)
+    try:
+        duel = Duel(name, setting)
+        result["notes"] = duel.notes
+        result["difference"] = duel.difference("small" if args.check else "mixed")
+    except Exception as error:
+        report.fail(result, "making it", error)
+        return
+    if args.check:
+        report.say(f"| {name} | {result['difference']:.1e} |")
+    for part in () if args.check else args.parts:
+        if setting.clock.is_over and result["rows"]:
+            duel.notes.append(f"no time was left for {part}")
+            continue
+        try:
+            report.add(result, duel.parts[part]())
+        except Exception as error:
+            report.fail(result, part, error)
+    report.end(result)
+
+
 def main() -> None:
     """Measures and prints."""
     args = parser().parse_args()
-    if args.device.type == "cuda" and not torch.cuda.is_available():
-        parser().error("no CUDA device: --tiny --device cpu runs a smoke test")
-    setting = Setting(
-        device=args.device,
-        dtype=getattr(torch, args.dtype),
-        batch=args.batch,
-        seconds=args.seconds,
-        threads=args.threads,
-        graphs=args.graphs,
-        tiny=args.tiny,
-        peak=args.peak_tflops * 1e12 if args.peak_tflops else peak_products(args.device, args.dtype),
-    )
+    settle(args)
+    start, names = time.monotonic(), args.model or list(MODELS)
+    if args.dtype == "float32":
+        torch.backends.cudnn.allow_tf32 = False
     warnings.filterwarnings("ignore")
-    results = []
-    for name in args.model or MODELS:
-        print(f"{name} …", file=sys.stderr)
-        results.append(measure(name, setting))
-        torch.cuda.empty_cache()
-    show(results, setting)
-    if args.json:
-        versions = {"torch": torch.__version__, "device": device_name(setting.device)}
-        args.json.write_text(json.dumps({**versions, "results": results}, indent=1))
+    report = Report(args, setting_of(args, None))
+    report.say(f"\n| model | difference, {args.dtype} |\n|---|---|" if args.check else f"\n{HEAD}")
+    for index, name in enumerate(names):
+        now = time.monotonic()
+        share = None if args.budget is None else (start + args.budget - now) / (len(names) - index)
+        run(name, setting_of(args, None if share is None else now + share), args, report)
+        if args.device.type == "cuda":
+            torch.cuda.empty_cache()
+    if not args.check:
+        report.summary()
+    sys.exit(report.failed)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,19 +14,31 @@ if TYPE_CHECKING:
     import vlmres
 
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
-# Pages, screenshots, photographs, thumbnails and lines of text.
-SIZES = [(1240, 1754), (1500, 4500), (2048, 1536), (640, 480), (300, 200), (1024, 1024), (512, 64), (1920, 1080)]
+# (width, height), taken in turn.
+SIZES = {
+    # Pages, screenshots, photographs, thumbnails and lines of text.
+    "mixed": [(1240, 1754), (1500, 4500), (2048, 1536), (640, 480), (300, 200), (1024, 1024), (512, 64), (1920, 1080)],
+    # A4 and US letter at 150 dpi, upright and across, and A4 at 200 dpi.
+    "pages": [(1240, 1754), (1275, 1650), (1754, 1240), (1654, 2339)],
+    "small": [(300, 300), (512, 64)],
+}
 TINY_SIZES = [(124, 175), (150, 320), (96, 64), (200, 60)]
 
 
-def jpegs(count: int, *, tiny: bool) -> list[bytes]:
-    """Real pictures of mixed sizes, as files."""
-    sizes = TINY_SIZES if tiny else SIZES
+def sizes_of(kind: str, count: int, *, tiny: bool) -> tuple[tuple[int, int], ...]:
+    """(width, height) of so many images of a kind."""
+    sizes = TINY_SIZES if tiny else SIZES[kind]
+    return tuple(sizes[index % len(sizes)] for index in range(count))
+
+
+@functools.lru_cache(4)
+def jpegs(sizes: tuple[tuple[int, int], ...]) -> list[bytes]:
+    """Real pictures of these sizes, as files."""
     pictures = [Image.open(IMAGES / name).convert("RGB") for name in ("photo.jpg", "page.png", "screenshot.webp")]
     files = []
-    for index in range(count):
+    for index, size in enumerate(sizes):
         buffer = io.BytesIO()
-        pictures[index % len(pictures)].resize(sizes[index % len(sizes)]).save(buffer, "JPEG", quality=90)
+        pictures[index % len(pictures)].resize(size).save(buffer, "JPEG", quality=90)
         files.append(buffer.getvalue())
     return files
 

@@ -1,24 +1,63 @@
-"""The benchmark's script runs, and what it compares is equal."""
+"""The benchmark's script runs, whatever fails in it, and what it compares is equal."""
+
+from __future__ import annotations
 
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from benches import gpu
+from benches.encoder import timing
+from benches.encoder.devices import peak_products
+from benches.encoder.measure import Row
+from benches.encoder.models import MODELS
+from benches.encoder.peer import Peer
+from benches.encoder.table import HEAD, failure, line
+from benches.encoder.timing import Clock, Memory
 
 ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
 
 
 def test_tiny_models_on_the_cpu(tmp_path: Path) -> None:
     script, out = ROOT / "benches" / "gpu.py", tmp_path / "out.json"
-    options = ["--tiny", "--device", "cpu", "--dtype", "float32", "--batch", "2", "--seconds", "0.01"]
-    command = [sys.executable, str(script), *options, "--json", str(out)]
+    options = ["--tiny", "--device", "cpu", "--dtype", "float32", "--batch", "2", "--seconds", "0.01", "--quick"]
+    command = [sys.executable, str(script), *options, "--parts", "encoder", "pages", "small", "--json", str(out)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "Tiny models" in done.stdout
-    results = json.loads(out.read_text())["results"]
-    assert [result["model"] for result in results] == ["qwen2-vl", "qwen2.5-vl", "internvl", "deepseek-ocr"]
-    for result in results:
+    found = json.loads(out.read_text())
+    assert {"torch", "transformers", "vlmres", "CUDA"} <= found["versions"].keys()
+    assert [result["model"] for result in found["results"]] == list(MODELS)
+    for result in found["results"]:
         assert result["difference"] < 1e-5
-        assert result["encoder"]["vlmres"]["copied_bytes"] * 4 <= result["encoder"]["transformers"]["copied_bytes"]
+        assert result["errors"] == {}
+        assert f"{result['model']}: tokens equal transformers' within {result['difference']:.1e}" in done.stdout
+        who = [(row["part"], row["who"]) for row in result["rows"]]
+        assert who == [(part, name) for part in ("encoder", "pages", "small") for name in ("vlmres", "transformers")]
+        assert any("no CUDA graphs" in note for note in result["notes"])
+        ours, theirs, pages, *_ = result["rows"]
+        # float32 values are four bytes each, and Qwen's processors repeat an image for both frames of a patch.
+        assert theirs["copied_bytes"] == ours["copied_bytes"] * (8 if "qwen" in result["model"] else 4)
+        assert len(ours["seconds"]) == len(ours["baseline"]) >= 3
+        assert pages["images"] == 6
+    table = done.stdout[done.stdout.index("| model") :].split("\n\n")[0].splitlines()
+    assert len(table) == 2 + 6 * len(MODELS)
+    assert {row.count("|") for row in table} == {12}
+
+
+def test_check_prints_differences_alone() -> None:
+    options = ["--check", "--tiny", "--device", "cpu", "--model", "internvl"]
+    command = [sys.executable, "-m", "benches.gpu", *options]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert "| model | difference, float32 |" in done.stdout
+    name, error = done.stdout.splitlines()[-1].strip("| ").split(" | ")
+    assert name == "internvl"
+    assert 0 < float(error) < 1e-6
 
 
 def test_help() -> None:
@@ -28,3 +67,205 @@ def test_help() -> None:
     wrong = subprocess.run([*command[:-1], "--model", "abacus"], capture_output=True, text=True, cwd=ROOT)
     assert wrong.returncode == 2
     assert "invalid choice: 'abacus'" in wrong.stderr
+
+
+ROW = Row("encoder", "vlmres", "varlen", 16, 3000, [0.2, 0.1, 0.1], [0.3, 0.25, 0.2], 0.5, 2**30, 2**20)
+
+
+class FakeDuel:
+    """Fails for one model, and in one part of another."""
+
+    def __init__(self, name: str, _: Any) -> None:
+        if name == "qwen2-vl":
+            raise torch.OutOfMemoryError("CUDA out of memory |")
+        self.notes: list[str] = []
+        self.parts = {part: lambda: [ROW] for part in gpu.PARTS}
+        if name == "internvl":
+            self.parts["pages"] = self.fail
+        if name == "deepseek-ocr":
+            self.parts["encoder"] = self.stop
+
+    def difference(self, _: str) -> float:
+        return 1e-3
+
+    def fail(self) -> list[Row]:
+        raise ValueError("no such file")
+
+    def stop(self) -> list[Row]:
+        raise KeyboardInterrupt
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *options: str) -> None:
+    """The script in this process."""
+    monkeypatch.setattr(sys, "argv", ["gpu", "--device", "cpu", *options])
+    monkeypatch.setattr(gpu, "Duel", FakeDuel)
+    gpu.main()
+
+
+def test_what_fails_costs_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.json"
+    models = ["--model", "qwen2-vl", "--model", "internvl", "--model", "qwen2.5-vl"]
+    with pytest.raises(SystemExit) as done:
+        run(monkeypatch, *models, "--json", str(out))
+    assert done.value.code == 1
+    text = capsys.readouterr().out
+    assert "| qwen2-vl | making it | failed: OutOfMemoryError: CUDA out of memory / |" in text
+    assert "| internvl | pages | failed: ValueError: no such file |" in text
+    results = {result["model"]: result for result in json.loads(out.read_text())["results"]}
+    assert {name: len(result["rows"]) for name, result in results.items()} == {
+        "qwen2-vl": 0,
+        "internvl": 2,
+        "qwen2.5-vl": 3,
+    }
+    assert list(results["internvl"]["errors"]) == ["pages"]
+
+
+def test_what_is_measured_is_kept_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.json"
+    with pytest.raises(KeyboardInterrupt):
+        run(monkeypatch, "--model", "qwen2.5-vl", "--model", "deepseek-ocr", "--json", str(out))
+    assert [len(result["rows"]) for result in json.loads(out.read_text())["results"]] == [3]
+    assert capsys.readouterr().out.count("| qwen2.5-vl |") == 3
+
+
+def test_a_budget_leaves_parts_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        run(monkeypatch, "--model", "qwen2.5-vl", "--model", "internvl", "--budget", "0")
+    assert done.value.code == 0
+    text = capsys.readouterr().out
+    assert text.count("| encoder | vlmres |") == 2
+    assert "| pages |" not in text
+    assert "internvl: no time was left for pages\ninternvl: no time was left for small\n" in text
+
+
+def test_lines() -> None:
+    cells = [cell.strip() for cell in line("qwen2-vl", ROW).strip("|").split("|")]
+    assert cells[:5] == ["qwen2-vl", "encoder", "vlmres", "varlen", "16"]
+    assert cells[5:8] == ["30,000 (15,000 to 30,000)", "160.0", "2.00x (1.50 to 2.50)"]
+    assert cells[8:] == ["50.0%", "1.00 GiB", "1.0 MiB"]
+    assert line("a", ROW).count("|") == failure("a", "b", ValueError("c | d\ne")).count("|") == HEAD.count("|") // 2
+
+
+def test_peaks_are_the_devices_own() -> None:
+    for name, tflops in {
+        "NVIDIA H100 80GB HBM3": 989.4,
+        "NVIDIA H100 NVL": 835.5,
+        "NVIDIA H100 PCIe": 756.5,
+        "NVIDIA H200": 989.4,
+        "NVIDIA H200 NVL": 835.5,
+        "NVIDIA GH200 480GB": 989.4,
+        "NVIDIA B200": 2250,
+        "NVIDIA A100-SXM4-80GB": 312,
+        "NVIDIA A100 80GB PCIe": 312,
+        "NVIDIA L40S": 362,
+        "NVIDIA L4": 121,
+        "NVIDIA GeForce RTX 4090": 165.2,
+    }.items():
+        assert peak_products(name, "bfloat16") == tflops * 1e12
+    assert peak_products("NVIDIA H100 80GB HBM3", "float32") is None
+    assert peak_products("NVIDIA H100 80GB HBM3 MIG 1g.10gb", "bfloat16") is None
+    assert peak_products("Abacus", "bfloat16") is None
+
+
+def test_rounds_end_with_the_deadline() -> None:
+    calls: list[str] = []
+    contestants = {name: lambda name=name: calls.append(name) for name in "ab"}
+    times = Clock(CPU, 0, 4).compare(contestants, warm_ups=1)
+    assert calls == list("ab" * 5)
+    assert [len(values) for values in times.values()] == [4, 4]
+    over = Clock(CPU, 60, 4, deadline=time.monotonic() - 1)
+    assert [len(values) for values in over.compare(contestants, warm_ups=0).values()] == [1, 1]
+    assert list(over.fastest(contestants)) == ["a", "b"]
+
+
+def test_memory_counts_what_graphs_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"allocated": 1000, "peak": 0}
+    segments = [{"segment_pool_id": (0, 0), "total_size": 5000, "allocated_size": 1000}]
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: state["allocated"])
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: state["peak"])
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: state.update(peak=state["allocated"]))
+    monkeypatch.setattr(torch.cuda, "memory_snapshot", lambda: segments)
+    memory = Memory(torch.device("cuda"))
+    assert memory.peak(lambda: state.update(peak=1300)) == 300
+    # A graph keeps 600 bytes, of which its results are 100.
+    state["allocated"] += 100
+    segments.append({"segment_pool_id": (0, 1), "total_size": 600, "allocated_size": 100})
+    assert memory.peak(lambda: state.update(peak=1150)) == 150 + 500
+    assert timing.kept_by_graphs(segments) == 500
+    # What was kept before is no part of a later contestant's.
+    assert Memory(torch.device("cuda")).peak(lambda: state.update(peak=1200)) == 100
+    assert Memory(CPU).peak(lambda: None) is None
+
+
+SECONDS = {"sdpa": 0.02, "flash_attention_2": 0.001, "flash_attention_3": 0.0, "flex_attention": 0.0}
+ERRORS = {"flash_attention_3": 0.5}
+
+
+class FakePeer(Peer):
+    """Kernels of given speeds and errors."""
+
+    def _use(self, name: str) -> None:
+        if name == "flash_attention_4":
+            raise ImportError("the package does not seem to be installed\nreally")
+        self.attention = name
+
+    def tokens(self, _: dict[str, Any]) -> torch.Tensor:
+        time.sleep(SECONDS[self.attention])
+        return torch.ones(4, dtype=self.dtype) * (1 + ERRORS.get(self.attention, 0))
+
+
+def test_the_fastest_attention_that_is_right() -> None:
+    peer = FakePeer(MODELS["internvl"], None, torch.device("cuda"), torch.bfloat16)
+    times = peer.choose_attention({}, Clock(CPU, 0, 3))
+    assert times.keys() == {"sdpa", "flex_attention", "flash_attention_2"}
+    assert peer.attention == "flex_attention"
+    notes = "\n".join(peer.notes)
+    assert "flash_attention_3 is not taken: its tokens are 5e-01 from SDPA's" in notes
+    assert "flash_attention_4 does not run: ImportError: the package does not seem to be installed" in notes
+    assert "attention of transformers: sdpa 2" in notes
+
+
+def test_flash_attention_is_not_for_float32() -> None:
+    peer = FakePeer(MODELS["internvl"], None, torch.device("cuda"), torch.float32)
+    assert peer.choose_attention({}, Clock(CPU, 0, 3)).keys() == {"sdpa", "flex_attention"}
+    assert not any("flash" in note for note in peer.notes)
+
+
+def test_attention_of_a_module() -> None:
+    parent, name, config = MODELS["internvl"].build(True)
+    module = getattr(sys.modules[parent.__module__], name)._from_config(config, attn_implementation="sdpa")
+    peer = Peer(MODELS["internvl"], module, CPU, torch.float32)
+    peer._use("flex_attention")
+    assert peer.attention == module.vision_tower.config._attn_implementation == "flex_attention"
+    with pytest.raises(ValueError, match="FlashAttention2"):
+        peer._use("flash_attention_2")
+    peer._use("sdpa")
+    assert peer.attention == module.vision_tower.config._attn_implementation == "sdpa"
+
+
+def test_the_faster_place_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = FakePeer(MODELS["internvl"], None, torch.device("meta"), torch.float32)
+    places = {"cpu": 0.01, "meta": 0.0}
+    monkeypatch.setattr(peer, "prepare", lambda *given: time.sleep(places[given[2].type]))
+    monkeypatch.setattr("benches.encoder.peer.decoded", lambda files: files)
+    assert peer.choose_processor(None, [b""], Clock(CPU, 0, 3)).keys() == {"cpu", "meta"}
+    assert peer.processor_device == torch.device("meta")
+
+
+def test_pages_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = FakePeer(MODELS["internvl"], None, CPU, torch.float32)
+    seen: list[list[bytes]] = []
+
+    def prepare(_: Any, pictures: list[bytes]) -> dict[str, Any]:
+        seen.append(pictures)
+        return {}
+
+    monkeypatch.setattr(peer, "prepare", prepare)
+    monkeypatch.setattr("benches.encoder.peer.decoded", lambda files: files)
+    assert peer.run_files(None, [b"a", b"b", b"c", b"d", b"e"], 2) == 3 * 4
+    assert seen == [[b"a", b"b"], [b"c", b"d"], [b"e"]]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.encoder.conftest import Checkpoint
-from tests.encoder.packing import Packed, canvases, pack, relative_error
+from tests.encoder.packing import Packed, canvases, normalised, pack, relative_error
 from tests.encoder.tiny import CASES, Draw, plain, randomize
 from vlmres.encoder import VisionEncoder, VisionModel, build_layout
 
@@ -37,6 +37,21 @@ def test_equals_transformers(name: str, dtype: torch.dtype, draw: Draw, checkpoi
     for tokens, expected in zip(found, wanted, strict=True):
         assert tokens.dtype == dtype
         assert relative_error(tokens, expected.reshape(tokens.shape)) <= bound
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_unfolded_equals_transformers_to_rounding(name: str, checkpoint: Checkpoint) -> None:
+    """Vectors of patches may be the reference's to the bit; whole encoders add in other orders."""
+    reference, folder = checkpoint(name)
+    encoder = VisionEncoder.from_pretrained(folder, "cpu", torch.float32, fold=False)
+    images, patch = canvases(CASES[name].sizes), encoder.config.patch
+    packed = pack(images, patch.size, encoder.config.merge)
+    values = normalised(packed.patches.view(-1, patch.size, patch.size, 3), patch).flatten(1)
+    with torch.inference_mode():
+        wanted = CASES[name].reference(reference, images, encoder.config)
+    found = encode(encoder.model, Packed(values, packed.grids, packed.positions))
+    for tokens, expected in zip(found, wanted, strict=True):
+        assert relative_error(tokens, expected.reshape(tokens.shape)) <= 1e-5
 
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
