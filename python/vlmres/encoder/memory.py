@@ -62,14 +62,14 @@ def embedding_activations(patch: Patch, width: int, patches: int, frames: int, v
 
 
 def table_activations(tower: Tower, grids: Sequence[Grid], value_bytes: int) -> int:
-    """Bytes alive when a learned table is resampled: its float32 copy, of which a cast makes two, and vectors."""
+    """Bytes alive when a learned table is resampled: float32 copies of it and of its sums, where it is not, and vectors."""
     table, width = tower.table, tower.width
-    if table is None or all(grid == (table.rows, table.cols) for grid in grids):
+    if table is None:
         return 0
-    sizes = [rows * cols for rows, cols in grids]
-    learned = 4 * table.rows * table.cols * width
-    copies = max(2 * learned if value_bytes < 4 else 0, learned + max(sizes) * width * (4 + value_bytes))
-    return 2 * sum(sizes) * width * value_bytes + copies
+    vectors = sum(rows * cols for rows, cols in grids) * width
+    if value_bytes >= 4:
+        return 2 * vectors * value_bytes
+    return vectors * value_bytes + 4 * (table.rows * table.cols * width + vectors)
 
 
 def tower_activations(tower: Tower, grids: Sequence[Grid], value_bytes: int) -> int:
