@@ -62,7 +62,7 @@ def embedding_activations(patch: Patch, width: int, patches: int, frames: int, v
 
 
 def table_activations(tower: Tower, grids: Sequence[Grid], value_bytes: int) -> int:
-    """Bytes alive when a learned table is resampled: vectors, and float32 copies of table and sums where they are not."""
+    """Bytes alive when a learned table is resampled: vectors, and float32 copies of table and sums."""
     table, width = tower.table, tower.width
     if table is None:
         return 0
