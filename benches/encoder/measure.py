@@ -150,14 +150,15 @@ class Duel:
         if not self.times_of_choice:
             self._choose_attention(self._batch("mixed", setting.batch))
         self.peer.choose_processor(self.processor, files[:8], setting.clock)
-        tokens = len(self.encoder.encode(files, num_threads=setting.threads).tokens)
+        groups = [group.output for group in self.encoder.stream(files, num_threads=setting.threads)]
+        tokens = sum(len(output.tokens) for output in groups if output is not None)
         calls: dict[str, Callable[[], Any]] = {
             "vlmres": lambda: self.encoder.encode(files, num_threads=setting.threads),
             "transformers": lambda: self.peer.run_files(self.processor, files, setting.batch),
         }
         times = setting.clock.compare(calls, warm_ups=1, rounds=3)
         how = {
-            "vlmres": f"{self.backend}, groups of {self.encoder.max_patches:,} patches",
+            "vlmres": f"{self.backend}, {len(groups)} groups",
             "transformers": f"{self.peer.attention}, processor on {self.peer.processor_device.type}, "
             f"batches of {setting.batch}",
         }

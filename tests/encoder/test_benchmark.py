@@ -45,6 +45,7 @@ def test_tiny_models_on_the_cpu(tmp_path: Path) -> None:
         assert theirs["copied_bytes"] == ours["copied_bytes"] * (8 if "qwen" in result["model"] else 4)
         assert len(ours["seconds"]) == len(ours["baseline"]) >= 3
         assert pages["images"] == 6
+        assert int(pages["how"].removeprefix("sdpa, ").removesuffix(" groups")) > 1
     table = done.stdout[done.stdout.index("| model") :].split("\n\n")[0].splitlines()
     assert len(table) == 2 + 6 * len(MODELS)
     assert {row.count("|") for row in table} == {12}
