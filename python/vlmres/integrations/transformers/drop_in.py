@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from transformers.image_processing_backends import PilBackend, TorchvisionBackend
 from transformers.image_processing_utils import BaseImageProcessor
@@ -15,19 +15,18 @@ from vlmres.integrations.transformers.decline import DeclinedError, log_once
 from vlmres.integrations.transformers.inputs import check_images
 from vlmres.integrations.transformers.route import find_route
 from vlmres.integrations.transformers.samples import Call
+from vlmres.integrations.transformers.twin import Twin, twin_of
 from vlmres.integrations.transformers.videos import accelerate_video
 
 T = TypeVar("T")
 
 
-class Accelerated:
+class Accelerated(Twin):
     """What the classes have in common that `accelerate` makes.
 
     Such a class stands before the processor's own and replaces one method: the one that gets images and resolved
     settings. Validation, defaults and nesting stay transformers' code, and an instance holds what the original holds.
     """
-
-    _vlmres_original: ClassVar[Any]
 
     def _preprocess_image_like_inputs(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         original = functools.partial(self._vlmres_original._preprocess_image_like_inputs, self)
@@ -41,9 +40,6 @@ class Accelerated:
         except DeclinedError as declined:
             log_once(self._vlmres_original.__name__, declined)
         return original(images, *args, **kwargs)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return _restore, (self._vlmres_original,), self.__dict__
 
 
 def accelerate(processor: T) -> T:
@@ -76,8 +72,7 @@ def accelerate(processor: T) -> T:
         cls = type(processor)
         if not isinstance(processor, Accelerated):
             if _is_pipeline(cls):
-                accelerated = _restore(cls)
-                accelerated.__dict__.update(copy.deepcopy(vars(processor)))
+                accelerated = twin_of(processor, Accelerated)
             else:
                 log_once(cls.__name__, DeclinedError("pipeline", "the class prepares images in a way of its own"))
     else:
@@ -93,15 +88,3 @@ def _is_pipeline(cls: type) -> bool:
         getattr(cls, name) is getattr(backend, name)
         for name in ("_preprocess_image_like_inputs", "_prepare_image_like_inputs", "process_image", "convert_to_rgb")
     )
-
-
-def _restore(original: type) -> Any:
-    """An empty instance of the accelerated class: what copies and unpickled processors start from."""
-    return object.__new__(_accelerated_class(original))
-
-
-@functools.cache
-def _accelerated_class(original: type) -> type:
-    # The class's name is written to configurations.
-    names = {"__module__": original.__module__, "__qualname__": original.__qualname__, "__doc__": original.__doc__}
-    return type(original.__name__, (Accelerated, original), {**names, "_vlmres_original": original})

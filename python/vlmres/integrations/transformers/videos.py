@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from transformers.image_utils import ChannelDimension, infer_channel_dimension_format
@@ -18,6 +17,7 @@ from vlmres.integrations.transformers.decline import DeclinedError, log_once
 from vlmres.integrations.transformers.memo import remembered
 from vlmres.integrations.transformers.route import settings_of
 from vlmres.integrations.transformers.structure import same
+from vlmres.integrations.transformers.twin import Twin, twin_of
 from vlmres.processor import DType, Processor
 
 # What picks frames: it has been done when a video gets here.
@@ -28,14 +28,12 @@ _SAMPLE_SIZES = ((47, 61), (120, 30))
 _SAMPLE_FRAMES = 5
 
 
-class AcceleratedVideo:
+class AcceleratedVideo(Twin):
     """What the classes have in common that `accelerate_video` makes.
 
     Such a class stands before the processor's own. Frames are picked by transformers; then they stay where they are, in
     place of a copy with channels first, and the pixels are vlmres'.
     """
-
-    _vlmres_original: ClassVar[Any]
 
     def _prepare_input_videos(
         self, videos: Any, do_convert_rgb: Any = None, input_data_format: Any = None, device: Any = None
@@ -58,9 +56,6 @@ class AcceleratedVideo:
             log_once(self._vlmres_original.__name__, declined)
         return original([video.contiguous() for video in videos], **kwargs)
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return _restore, (self._vlmres_original,), self.__dict__
-
 
 def accelerate_video(processor: Any) -> Any:
     """The accelerated twin of a video processor, or itself where its class prepares videos in a way of its own."""
@@ -72,9 +67,7 @@ def accelerate_video(processor: Any) -> Any:
     ):
         log_once(cls.__name__, DeclinedError("pipeline", "the class prepares videos in a way of its own"))
         return processor
-    accelerated = _restore(cls)
-    accelerated.__dict__.update(copy.deepcopy(vars(processor)))
-    return accelerated
+    return twin_of(processor, AcceleratedVideo)
 
 
 @dataclass(frozen=True)
@@ -193,15 +186,3 @@ def _check(video: Any) -> None:
         raise DeclinedError(f"dtype {video.dtype}", f"a video is {video.dtype}, not torch.uint8")
     if video.shape[1] != 3:
         raise DeclinedError("channels", f"a video has {video.shape[1]} channels")
-
-
-def _restore(original: type) -> Any:
-    """An empty instance of the accelerated class: what copies and unpickled processors start from."""
-    return object.__new__(_accelerated_class(original))
-
-
-@functools.cache
-def _accelerated_class(original: type) -> type:
-    # The class's name is written to configurations.
-    names = {"__module__": original.__module__, "__qualname__": original.__qualname__, "__doc__": original.__doc__}
-    return type(original.__name__, (AcceleratedVideo, original), {**names, "_vlmres_original": original})

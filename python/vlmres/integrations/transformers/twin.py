@@ -1,0 +1,37 @@
+"""Twins of transformers' processors: of the same class for all who ask, with methods of ours before its own."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any, ClassVar
+
+
+class Twin:
+    """What stands before a processor's own class. An instance holds what the original holds."""
+
+    _vlmres_methods: ClassVar[Any]
+    _vlmres_original: ClassVar[Any]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _empty, (self._vlmres_methods, self._vlmres_original), self.__dict__
+
+
+def twin_of(processor: Any, methods: type[Twin]) -> Any:
+    """A processor's twin, with methods before its own."""
+    twin = _empty(methods, type(processor))
+    twin.__dict__.update(copy.deepcopy(vars(processor)))
+    return twin
+
+
+def _empty(methods: type, original: type) -> Any:
+    """An instance without attributes: what copies and unpickled processors start from."""
+    return object.__new__(_twin_class(methods, original))
+
+
+@functools.cache
+def _twin_class(methods: type, original: type) -> type:
+    # The class's name is written to configurations.
+    names = {"__module__": original.__module__, "__qualname__": original.__qualname__, "__doc__": original.__doc__}
+    own = {"_vlmres_methods": methods, "_vlmres_original": original}
+    return type(original.__name__, (methods, original), {**names, **own})
