@@ -5,12 +5,13 @@ use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
-use vlmres::engine::{self, Item, Threads};
+use vlmres::engine::{self, Item};
 use vlmres::geometry::Size;
 use vlmres::plan::Plan;
 use vlmres::recipe::{Filter, Recipe};
 use vlmres::resample::Arithmetic;
 use vlmres::source::{DEFAULT_MAX_PIXELS, Encoded, OwnedImage};
+use vlmres::threads::Threads;
 use vlmres::write::{BatchLayout, Element, LayoutKind, Sink};
 
 fn photo() -> OwnedImage {

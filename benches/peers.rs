@@ -16,11 +16,12 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
-use vlmres::engine::{self, Threads};
+use vlmres::engine;
 use vlmres::geometry::Size;
 use vlmres::recipe::Filter;
 use vlmres::resample::Arithmetic;
 use vlmres::source::{DEFAULT_MAX_PIXELS, Encoded, OwnedImage, PixelView};
+use vlmres::threads::Threads;
 
 const CASES: [(Size, Size); 3] = [
     (Size::new(4032, 3024), Size::new(1288, 966)),

@@ -4,10 +4,11 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use vlmres::engine::{self, Threads};
+use vlmres::engine;
 use vlmres::geometry::Size;
 use vlmres::recipe::Filter;
 use vlmres::source::{DEFAULT_MAX_PIXELS, Encoded, OwnedImage};
+use vlmres::threads::Threads;
 
 fn photo() -> OwnedImage {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images/photo.jpg");

@@ -34,15 +34,19 @@ pub enum Error {
     #[error("preprocessor configuration: {0}")]
     Checkpoint(String),
     /// An image without pixels, or larger than any image.
-    #[error("image size {width}x{height}: both sides must be between 1 and {max} pixels", max = crate::geometry::Size::MAX_SIDE)]
+    #[error("image size {width}x{height}: both sides must be between 1 and {limit} pixels")]
     ImageSize {
         /// Width given.
         width: i64,
         /// Height given.
         height: i64,
+        /// The longest side.
+        limit: u32,
     },
     /// A side of the planned image rounds to zero, or leaves the range of sizes.
-    #[error("an image of {from_width}x{from_height} would be resized to {width}x{height}: both sides must be between 1 and {max} pixels", max = crate::geometry::Size::MAX_SIDE)]
+    #[error(
+        "an image of {from_width}x{from_height} would be resized to {width}x{height}: both sides must be between 1 and {limit} pixels"
+    )]
     PlannedSize {
         /// Planned width.
         width: i64,
@@ -52,6 +56,8 @@ pub enum Error {
         from_width: u32,
         /// Height of the image.
         from_height: u32,
+        /// The longest side.
+        limit: u32,
     },
     /// A side of the planned image is shorter than the recipe's reference takes.
     #[error(

@@ -28,7 +28,7 @@ impl Size {
         if valid.contains(&width) && valid.contains(&height) {
             Ok(Self::new(width as u32, height as u32))
         } else {
-            Err(Error::ImageSize { width, height })
+            Err(Error::ImageSize { width, height, limit: Self::MAX_SIDE })
         }
     }
 
@@ -38,7 +38,13 @@ impl Size {
         if valid.contains(&width) && valid.contains(&height) {
             Ok(Self::new(width as u32, height as u32))
         } else {
-            Err(Error::PlannedSize { width, height, from_width: from.width, from_height: from.height })
+            Err(Error::PlannedSize {
+                width,
+                height,
+                from_width: from.width,
+                from_height: from.height,
+                limit: Self::MAX_SIDE,
+            })
         }
     }
 

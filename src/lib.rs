@@ -7,10 +7,13 @@ pub mod engine;
 pub mod error;
 pub mod geometry;
 pub mod memory;
+pub mod options;
 pub mod plan;
 pub mod recipe;
 pub mod resample;
+pub mod simd;
 pub mod source;
+pub mod threads;
 pub mod write;
 
 #[cfg(feature = "python")]

@@ -4,12 +4,12 @@
 use std::ops::Range;
 
 use super::view::StageJob;
-use super::{Threads, parallel};
 use crate::error::Result;
+use crate::options::Filter;
 use crate::plan::Stage;
-use crate::recipe::Filter;
 use crate::resample::{Arithmetic, identity};
 use crate::source::{OwnedImage, PixelView};
+use crate::threads::{Threads, parallel};
 
 /// Canvases of earlier stages that may be there together, in bytes; one may be larger.
 const TOGETHER: u64 = 64 << 20;

@@ -1,20 +1,19 @@
 //! Plans and pixels to tensors. It never looks at a recipe's family.
 
 mod earlier;
-mod pool;
 mod view;
 
 use std::cell::RefCell;
 use std::ops::Range;
 
-pub use pool::{Threads, default_threads, parallel};
-
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Point, Size};
+use crate::options::{Backend, Filter, Sampled};
 use crate::plan::{Plan, Stage, View};
-use crate::recipe::{Backend, Filter, Pixels, Sampled};
+use crate::recipe::Pixels;
 use crate::resample::{Arithmetic, RowSink, identity};
 use crate::source::{OwnedImage, PixelView};
+use crate::threads::{Threads, parallel};
 use crate::write::{BatchLayout, Cells, DType, Element, FloatWriter, Placement, Sink, Values, Writer, normalised};
 use earlier::Group;
 pub use view::reserve;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::geometry::Size;
+use crate::options::{Backend, Filter, Sampled};
 use crate::plan::Stage;
-use crate::recipe::{Backend, Filter, Sampled};
 use crate::resample::{Arithmetic, FloatResampler, FloatScratch, Resampler, RowSink, Scratch, Table, Window, identity};
 use crate::source::{OwnedImage, PixelView};
 

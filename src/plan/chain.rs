@@ -8,7 +8,7 @@ use super::{MAX_STAGES, View, grids, inside, native};
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Point, Rect, Size, py_round};
 use crate::recipe::{
-    Align, Backend, Fill, FrameCount, NamedFill, NamedTarget, Recipe, Sampling, Step, Target, Tiles, ViewSpec,
+    Align, Backend, Fill, FloatResize, FrameCount, NamedFill, NamedTarget, Recipe, Step, Target, Tiles, ViewSpec,
 };
 
 /// Most pixels of a canvas between two stages, which is made whole.
@@ -32,7 +32,7 @@ pub struct Stage {
     /// Whether the image lies on its side while it is resized.
     pub transposed: bool,
     /// How the resize goes in floating point, where it does.
-    pub sampling: Option<Sampling>,
+    pub sampling: Option<FloatResize>,
 }
 
 impl Stage {
@@ -156,7 +156,7 @@ impl<'a> Chain<'a> {
     }
 
     /// Makes the last resize one in floating point.
-    pub(super) fn sample(&mut self, sampling: Option<Sampling>) {
+    pub(super) fn sample(&mut self, sampling: Option<FloatResize>) {
         if let Some(stage) = self.stages.last_mut() {
             stage.sampling = sampling;
         }

@@ -147,7 +147,13 @@ pub(super) fn floor_patches(size: Size, patch: u32, merge: u32, max_tokens: u32)
         (width, height) = (align, ((h / w).floor() as i64 * align).min(longest));
     }
     if width == 0 || width * height > target {
-        return Err(Error::PlannedSize { width, height, from_width: size.width, from_height: size.height });
+        return Err(Error::PlannedSize {
+            width,
+            height,
+            from_width: size.width,
+            from_height: size.height,
+            limit: Size::MAX_SIDE,
+        });
     }
     Ok((width, height))
 }

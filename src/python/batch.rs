@@ -10,11 +10,12 @@ use pyo3::types::PyDict;
 use super::plan::Plan;
 use super::recipe::Recipe;
 use super::source::Source;
-use crate::engine::{self, Item, Threads};
+use crate::engine::{self, Item};
 use crate::error::Error;
 use crate::plan;
 use crate::recipe::IntType;
 use crate::resample::Arithmetic;
+use crate::threads::Threads;
 use crate::write::{self, DType, Element, Sink};
 
 /// The tensors of a batch. Private: `Processor` makes it.

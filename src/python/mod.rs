@@ -38,7 +38,7 @@ mod _core {
 fn build_info() -> std::collections::BTreeMap<&'static str, &'static str> {
     [
         ("version", env!("CARGO_PKG_VERSION")),
-        ("simd", crate::resample::Level::current().map_or("none", crate::resample::Level::name)),
+        ("simd", crate::simd::Level::current().map_or("none", crate::simd::Level::name)),
         ("target", std::env::consts::ARCH),
         ("os", std::env::consts::OS),
         ("profile", if cfg!(debug_assertions) { "debug" } else { "release" }),
@@ -49,5 +49,5 @@ fn build_info() -> std::collections::BTreeMap<&'static str, &'static str> {
 /// Threads that a call uses where it does not say.
 #[pyfunction]
 fn default_threads() -> usize {
-    crate::engine::default_threads().get()
+    crate::threads::default_threads().get()
 }

@@ -10,11 +10,12 @@ use pyo3::types::PyBytes;
 use super::arrow::ArrowPixels;
 use super::convert;
 use super::recipe::Recipe;
-use crate::engine::{self, Threads, parallel};
+use crate::engine;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::plan::Plan;
 use crate::source::{self, AlphaRule, Encoded, OwnedImage, PixelView, Strides};
+use crate::threads::{Threads, parallel};
 use crate::write::Sink;
 
 /// An image's pixels. Private: `Processor` makes them.

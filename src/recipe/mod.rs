@@ -14,10 +14,10 @@ use toml::{Table, Value};
 pub(crate) use validate::smart_budget;
 
 pub use spec::{
-    Align, Backend, Boxes, Cap, CapPer, Clamp, Convention, Convert, Crops, Enlarge, Fill, Filter, Frame, FrameCount,
-    FrameSampling, InsideRounding, IntType, LongestRounding, NamedFill, NamedFrameCount, NamedTarget, NormalizeOrder,
-    OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels, Precision, Role, Sampled, Sampling, Search, Separators,
-    Step, Strategy, Target, TileSize, Tiles, Tokens, Unpad, Video, ViewOrder, ViewSpec, When,
+    Align, Backend, Boxes, Cap, CapPer, Clamp, Convention, Convert, Crops, Enlarge, Fill, Filter, FloatResize, Frame,
+    FrameCount, FrameSampling, InsideRounding, IntType, LongestRounding, NamedFill, NamedFrameCount, NamedTarget,
+    NormalizeOrder, OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels, Precision, Role, Sampled, Search,
+    Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, Unpad, Video, ViewOrder, ViewSpec, When,
 };
 
 use crate::error::{Error, Result};

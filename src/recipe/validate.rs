@@ -2,7 +2,7 @@
 
 use super::Body;
 use super::spec::{
-    Crops, Filter, FrameCount, FrameSampling, NormalizeOrder, OutputKind, Sampled, Sampling, Search, Step, Target,
+    Crops, Filter, FloatResize, FrameCount, FrameSampling, NormalizeOrder, OutputKind, Sampled, Search, Step, Target,
     TileSize, Tiles, Video, ViewSpec, When,
 };
 use crate::geometry::{Grid, Size};
@@ -106,7 +106,7 @@ fn check_video(video: &Video, patch: u32, align: u64) -> Check {
 }
 
 fn check_view(view: &ViewSpec, order: NormalizeOrder) -> Check {
-    if let Some(Sampling { of, filter, antialias, corners }) = view.sampling {
+    if let Some(FloatResize { of, filter, antialias, corners }) = view.sampling {
         if corners && (antialias || filter != Filter::Bilinear) {
             return Err("only a bilinear filter without antialiasing weighs corners".into());
         }

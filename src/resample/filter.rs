@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use crate::recipe::Filter;
+use crate::options::Filter;
 
 impl Filter {
     /// Half the width of the filter at scale one.

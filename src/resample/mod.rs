@@ -14,13 +14,12 @@ mod weights;
 use std::str::FromStr;
 
 pub use floats::{FloatResampler, FloatScratch, Table, identity};
-pub use kernels::Level;
 pub use resampler::{Resampler, RowSink, Scratch, Window};
 pub use weights::AxisWeights;
 
 use crate::error::{Error, Result};
 use crate::geometry::Size;
-use crate::recipe::Backend;
+use crate::options::Backend;
 
 /// When Pillow resamples columns before rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Window;
 use crate::geometry::Size;
-use crate::recipe::Backend;
+use crate::options::Backend;
 
 /// Output sizes (width plus height) up to which ATen runs its generic kernel.
 const SMALL: u32 = 128;

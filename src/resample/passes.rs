@@ -5,9 +5,10 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use super::AxisWeights;
-use super::kernels::{Horizontal, Level, Vertical};
+use super::kernels::{Horizontal, Vertical};
 use crate::error::Result;
-use crate::recipe::{Backend, Filter};
+use crate::options::{Backend, Filter};
+use crate::simd::Level;
 use crate::source::Interleaving;
 
 /// How many passes of each kind are kept, the least recently used going first.

@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::kernels::{BLOCK, Horizontal, KernelScratch, Level, Ring, Vertical, first_rows};
+use super::kernels::{BLOCK, Horizontal, KernelScratch, Ring, Vertical, first_rows};
 use super::passes::{self, AxisKey};
 use super::{Arithmetic, nearest};
 use crate::error::Result;
 use crate::geometry::Size;
-use crate::recipe::Filter;
+use crate::options::Filter;
+use crate::simd::Level;
 use crate::source::{Interleaving, PixelView};
 
 /// The part of the resized image that is wanted.
@@ -223,7 +224,7 @@ impl<'a> Resampler<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Backend;
+    use crate::options::Backend;
     use crate::source::{AlphaRule, Strides};
     use proptest::prelude::*;
 

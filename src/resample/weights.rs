@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::recipe::{Backend, Filter};
+use crate::options::{Backend, Filter};
 
 /// Pillow's fraction bits.
 const PILLOW_BITS: u32 = 32 - 8 - 2;

@@ -3,7 +3,8 @@
 use super::layout::{Layout, Placement};
 use super::normalize::normalise;
 use super::{Element, Sink};
-use crate::recipe::{Backend, Pixels};
+use crate::options::Backend;
+use crate::recipe::Pixels;
 use crate::resample::Table;
 
 /// What every byte of every channel is once it is normalised.

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::geometry::{Grid, Size};
+use crate::options::PatchOrder;
 use crate::plan::Slots;
-use crate::recipe::PatchOrder;
 
 /// Order of a segment's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,18 +2,12 @@
 
 use half::bf16;
 
+use super::values::{Form, Values};
 use super::{DType, Element, kernels};
 use crate::error::Result;
-use crate::recipe::{Backend, NormalizeOrder, Pixels};
-use crate::resample::Level;
-
-/// What every byte becomes in every channel.
-pub struct Values<T> {
-    /// The value of each byte.
-    pub(super) table: [[T; 256]; 3],
-    /// A level and the arithmetic by which its vectors give the values of all 256 bytes, bit for bit, where there is one.
-    pub(super) vectors: Option<(Level, Form)>,
-}
+use crate::options::Backend;
+use crate::recipe::{NormalizeOrder, Pixels};
+use crate::simd::Level;
 
 impl<T: Element> Values<T> {
     /// The values of a recipe's normalisation, by a backend's order of operations.
@@ -31,11 +25,6 @@ impl<T: Element> Values<T> {
             _ => Form::candidate(pixels, backend).filter(|form| kernels::reproduces(level, *form, &exact)),
         };
         Self { table, vectors: form.map(|form| (level, form)) }
-    }
-
-    #[cfg(test)]
-    pub(super) fn of_table(table: [[T; 256]; 3]) -> Self {
-        Self { table, vectors: None }
     }
 }
 
@@ -66,14 +55,6 @@ pub(super) fn normalise(pixels: &Pixels, backend: Backend, channel: usize, x: f3
         }
         (_, _, false, _) => standard(x),
     }
-}
-
-/// `(byte / divisor - mean) / std` in f32, each operation rounded: normalisation as vectors do it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Form {
-    pub(super) divisor: f32,
-    pub(super) mean: [f32; 3],
-    pub(super) std: [f32; 3],
 }
 
 impl Form {

@@ -8,8 +8,9 @@ mod views;
 
 use serde::Deserialize;
 
+pub use crate::options::{Backend, Filter, FloatResize, PatchOrder, Sampled};
 pub use outputs::{IntType, OutputKind, OutputSpec, Per};
-pub use pixels::{Backend, Convert, Filter, NormalizeOrder, PatchOrder, Patches, Pixels, Sampled, Sampling};
+pub use pixels::{Convert, NormalizeOrder, Patches, Pixels};
 pub use steps::{
     Align, Clamp, Enlarge, Fill, InsideRounding, LongestRounding, NamedFill, NamedTarget, Precision, Step, Target,
 };

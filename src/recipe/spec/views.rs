@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
-use super::pixels::Sampling;
 use super::steps::{Precision, Step};
 use super::{no_limit, yes};
 use crate::geometry::{Grid, Size};
+use crate::options::FloatResize;
 
 /// What a view is to the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -243,7 +243,7 @@ pub struct ViewSpec {
     pub steps: Vec<Step>,
     /// How the last step resizes, where it is in floating point.
     #[serde(default)]
-    pub sampling: Option<Sampling>,
+    pub sampling: Option<FloatResize>,
     /// How the canvas is cut.
     #[serde(default)]
     pub tiles: Option<Tiles>,

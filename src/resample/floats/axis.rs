@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::recipe::{Filter, Sampling};
+use crate::options::{Filter, FloatResize};
 
 /// Products that are added one by one, each rounded first, where a window is longer.
 const GROUP: usize = 4;
@@ -28,8 +28,8 @@ pub(super) struct Axis {
 
 impl Axis {
     /// The outputs `range` of an axis that goes from `input` samples to `output`.
-    pub(super) fn new(sampling: Sampling, input: u32, output: u32, range: &Range<u32>) -> Result<Self> {
-        let Sampling { filter, antialias, corners, .. } = sampling;
+    pub(super) fn new(sampling: FloatResize, input: u32, output: u32, range: &Range<u32>) -> Result<Self> {
+        let FloatResize { filter, antialias, corners, .. } = sampling;
         let (support, weight): (f32, fn(f32) -> f32) = match filter {
             Filter::Bilinear => (1.0, hat),
             Filter::Bicubic => (2.0, keys),

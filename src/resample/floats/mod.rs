@@ -10,10 +10,11 @@ use std::ops::Range;
 
 use axis::{Axis, Tap};
 
-use super::{Level, Window};
+use super::Window;
 use crate::error::Result;
 use crate::geometry::Size;
-use crate::recipe::{Filter, Sampling};
+use crate::options::{Filter, FloatResize};
+use crate::simd::Level;
 use crate::source::PixelView;
 
 /// Output sizes (width plus height) up to which ATen weighs four corners, whatever its threads.
@@ -62,7 +63,13 @@ pub struct FloatResampler<'a> {
 
 impl<'a> FloatResampler<'a> {
     /// Sets up the resample of a whole image to `to`, of which `window` is wanted.
-    pub fn new(source: PixelView<'a>, to: Size, window: Window, sampling: Sampling, table: Box<Table>) -> Result<Self> {
+    pub fn new(
+        source: PixelView<'a>,
+        to: Size,
+        window: Window,
+        sampling: FloatResize,
+        table: Box<Table>,
+    ) -> Result<Self> {
         Self::at_level(Level::current()?, source, to, window, sampling, table)
     }
 
@@ -71,12 +78,12 @@ impl<'a> FloatResampler<'a> {
         source: PixelView<'a>,
         to: Size,
         window: Window,
-        sampling: Sampling,
+        sampling: FloatResize,
         table: Box<Table>,
     ) -> Result<Self> {
         let size = source.size();
         let two = sampling.filter == Filter::Bilinear && !sampling.antialias;
-        let sampling = Sampling { corners: two && (sampling.corners || to.width + to.height <= SMALL), ..sampling };
+        let sampling = FloatResize { corners: two && (sampling.corners || to.width + to.height <= SMALL), ..sampling };
         let mut horizontal = Axis::new(sampling, size.width, to.width, &window.columns)?;
         let vertical = Axis::new(sampling, size.height, to.height, &window.rows)?;
         let span = (0..window.rows.len()).map(|row| vertical.span(row).len() as u32).max().unwrap_or(0);

@@ -2,7 +2,7 @@
 //! it, and a function of the system where it has not: the bits are the same.
 
 use super::axis::Axis;
-use crate::resample::Level;
+use crate::simd::Level;
 
 /// A function that is compiled twice: as it is, and for a level's instructions.
 macro_rules! at_level {

@@ -1,9 +1,9 @@
 use super::*;
-use crate::recipe::Sampled;
-use crate::resample::Level;
+use crate::options::Sampled;
+use crate::simd::Level;
 
-fn sampling(filter: Filter, antialias: bool) -> Sampling {
-    Sampling { of: Sampled::Floats, filter, antialias, corners: false }
+fn sampling(filter: Filter, antialias: bool) -> FloatResize {
+    FloatResize { of: Sampled::Floats, filter, antialias, corners: false }
 }
 
 fn image(size: Size) -> Vec<u8> {
@@ -39,7 +39,7 @@ fn levels_bands_and_windows_give_the_same_bits() {
             (Filter::Bicubic, false, false),
             (Filter::Bicubic, true, false),
         ] {
-            let sampling = Sampling { of: Sampled::Floats, filter, antialias, corners };
+            let sampling = FloatResize { of: Sampled::Floats, filter, antialias, corners };
             let new =
                 |level, window| FloatResampler::at_level(level, source, to, window, sampling, identity()).unwrap();
             let expected = run(&new(Level::Scalar, whole(to)), 0..to.height, to.height);

@@ -23,6 +23,7 @@ use image::metadata::Orientation;
 
 use crate::error::{Error, Result};
 use crate::geometry::Size;
+use crate::simd::Level;
 
 /// A progressive file of more scans is refused: each costs a pass over the image, whatever its length.
 const MOST_SCANS: u32 = 500;
@@ -59,19 +60,19 @@ impl<'a> Jpeg<'a> {
 
     /// Decodes at `eighths` of its size, 1, 2, 4 or 8: packed RGB and its size, in the memory of `pixels`. Eight is exact.
     pub(super) fn decode(&self, eighths: usize, pixels: Vec<u8>) -> Result<(Size, Vec<u8>)> {
-        let made = self.read(eighths, pixels).map_err(|stop| error(stop, self.bytes))?;
+        let made = self.read(eighths, pixels, Level::current()?).map_err(|stop| error(stop, self.bytes))?;
         let size = Size::of_image(made.width as i64, made.height as i64)?;
         Ok((size, made.into_pixels()))
     }
 
-    fn read(&self, eighths: usize, pixels: Vec<u8>) -> std::result::Result<Output, Stop> {
+    fn read(&self, eighths: usize, pixels: Vec<u8>, level: Level) -> std::result::Result<Output, Stop> {
         let mut markers = Markers::new(self.bytes);
         markers.read_header()?;
         let frame = markers.frame.clone().ok_or(Stop::Broken("a scan without a frame"))?;
         if (frame.width, frame.height) != self.size() {
             return Err(Stop::Broken("two sizes"));
         }
-        let output = Output::new(&frame, markers.colours(), eighths, pixels);
+        let output = Output::new(&frame, markers.colours(), eighths, pixels, level);
         let mut output = output.ok_or(Stop::Broken("sampling factors that do not divide, or too little memory"))?;
         if frame.progressive || markers.scan.parts.len() < frame.components.len() {
             let mut image = Coefficients::new(&frame)?;

@@ -2,6 +2,7 @@
 
 use super::frame::{Colours, Component, Frame};
 use super::kernels::{Blend, Kernels};
+use crate::simd::Level;
 
 /// How a component's rows become rows of the image's width.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +135,13 @@ pub(super) struct Output {
 impl Output {
     /// An image of `eighths` of the frame's size (1, 2, 4 or 8), into `pixels`; nothing where the sampling is not supported or
     /// memory lacks.
-    pub(super) fn new(frame: &Frame, colours: Colours, eighths: usize, mut pixels: Vec<u8>) -> Option<Self> {
+    pub(super) fn new(
+        frame: &Frame,
+        colours: Colours,
+        eighths: usize,
+        mut pixels: Vec<u8>,
+        level: Level,
+    ) -> Option<Self> {
         let (max_h, max_v) = (frame.max_h, frame.max_v);
         let planes = frame.components.iter().map(|part| {
             // A component of fewer samples is transformed to larger blocks rather than made whole afterwards.
@@ -154,7 +161,7 @@ impl Output {
         pixels.try_reserve_exact(width * height * 3 - pixels.len()).ok()?;
         Some(Self {
             planes,
-            kernels: Kernels::best(),
+            kernels: Kernels::of(level),
             colours,
             width,
             height,

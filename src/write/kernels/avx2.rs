@@ -12,7 +12,7 @@ use std::arch::x86_64::{
 use super::floats::{self, Floats};
 use super::runs::{self, Lines, Values};
 use super::{PatchRow, Sink, TileRows};
-use crate::write::normalize::Form;
+use crate::write::values::Form;
 
 /// The instruction set.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@
 use half::{bf16, f16};
 
 use super::runs::{Lines, Values};
-use crate::write::normalize::Form;
+use crate::write::values::Form;
 
 /// Most lanes of a vector.
 const MOST: usize = 16;

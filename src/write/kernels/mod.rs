@@ -12,9 +12,9 @@ mod neon;
 mod runs;
 mod scalar;
 
-use super::normalize::Form;
-use super::{Sink, Values};
-use crate::resample::Level;
+use super::sink::Sink;
+use super::values::{Form, Values};
+use crate::simd::Level;
 
 /// Whether a level's vectors give these values, bit for bit, by a form of normalisation.
 pub(super) fn reproduces(level: Level, form: Form, exact: &[[f32; 256]; 3]) -> bool {

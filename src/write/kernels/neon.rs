@@ -13,7 +13,7 @@ use std::arch::asm;
 use super::floats::{self, Floats};
 use super::runs::{self, Lines, Values};
 use super::{PatchRow, Sink, TileRows};
-use crate::write::normalize::Form;
+use crate::write::values::Form;
 
 /// The instruction set.
 #[derive(Clone, Copy)]

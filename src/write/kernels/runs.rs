@@ -8,7 +8,7 @@
 
 use super::{PatchRow, TileRows};
 use crate::write::Sink;
-use crate::write::normalize::Form;
+use crate::write::values::Form;
 
 /// Pixels that are parted at once.
 pub(super) const PARTED: usize = 16;

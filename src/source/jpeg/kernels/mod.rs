@@ -6,7 +6,7 @@ mod avx2;
 mod neon;
 mod scalar;
 
-use std::sync::OnceLock;
+use crate::simd::Level;
 
 /// A row's neighbour in the other direction and how the sums round: how chroma of half the width is made whole.
 #[derive(Clone, Copy, Debug)]
@@ -31,26 +31,15 @@ pub(super) struct Kernels {
 }
 
 impl Kernels {
-    /// The machine's best; those of `VLMRES_FORCE_LEVEL=scalar` where it is set.
-    pub(super) fn best() -> Self {
-        static BEST: OnceLock<Kernels> = OnceLock::new();
-        *BEST.get_or_init(|| {
-            let forced = std::env::var("VLMRES_FORCE_LEVEL").is_ok_and(|name| name == "scalar");
-            if forced { scalar::KERNELS } else { Self::vectors().unwrap_or(scalar::KERNELS) }
-        })
-    }
-
-    /// Those in vectors, where the machine has any.
-    fn vectors() -> Option<Self> {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            return Some(avx2::kernels());
+    /// Those of a level of this machine; AVX-512 has none of its own.
+    pub(super) fn of(level: Level) -> Self {
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::Avx512 => avx2::kernels(),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => neon::kernels(),
+            _ => scalar::KERNELS,
         }
-        #[cfg(target_arch = "aarch64")]
-        if std::arch::is_aarch64_feature_detected!("neon") {
-            return Some(neon::kernels());
-        }
-        None
     }
 }
 
@@ -60,7 +49,12 @@ mod tests {
 
     #[test]
     fn vectors_give_the_scalar_bits() {
-        let Some(fast) = Kernels::vectors() else { return };
+        for level in Level::available() {
+            check(Kernels::of(level));
+        }
+    }
+
+    fn check(fast: Kernels) {
         let slow = scalar::KERNELS;
         let mut seed = 1u64;
         let mut random = move || {
