@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -22,88 +21,15 @@ from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_torch
 
 import vlmres
+from tests.commands import ARGUMENTS, ENVIRONMENT, assert_whole, manifest, run, save, save_photos, shards, states
 from tests.images import EXAMPLES, REAL, pixels
 
 COMMANDS = ("plan", "process", "compare", "recipes", "verify", "info")
-# CI services make rich and typer believe in a terminal.
-ENVIRONMENT = {
-    key: value
-    for key, value in os.environ.items()
-    if key not in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "COLUMNS", "VLMRES_NUM_THREADS")
-}
-ARGUMENTS = [sys.executable, "-m", "vlmres.cli"]
-
-
-def run(*arguments: str | Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run(
-        [*ARGUMENTS, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env=ENVIRONMENT | environment,
-        timeout=120,
-    )
-    assert result.returncode == code, result.stdout + result.stderr
-    assert "\x1b" not in result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
-    return result
-
-
-def save(path: Path, width: int, height: int, seed: int = 0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels(width, height, seed=seed)).save(path)
-    return path
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder with six images, two of the same name, and a file that is no image."""
-    folder = tmp_path / "photos"
-    for index in range(4):
-        save(folder / f"{index}.png", 90 + 40 * index, 70, index)
-    save(folder / "more" / "0.png", 64, 200, 9)
-    save(folder / "more" / "deep" / "z.jpg", 120, 100, 10)
-    (folder / "notes.txt").write_text("no image")
-    return folder
-
-
-def manifest(folder: Path) -> Any:
-    return json.loads((folder / "manifest.json").read_text())
-
-
-def shards(folder: Path) -> list[Path]:
-    return sorted(folder.glob("shard-*.safetensors"))
-
-
-def states(folder: Path) -> dict[str, tuple[int, int]]:
-    return {path.name: (path.stat().st_mtime_ns, path.stat().st_ino) for path in shards(folder)}
-
-
-def assert_whole(folder: Path) -> None:
-    """Every image of the manifest is where it says, equal to what a processor makes of it."""
-    found = manifest(folder)
-    settings = found["settings"]
-    processor = vlmres.Processor(settings["recipe"], settings["layout"], settings["dtype"])
-    assert found["shards"] == [path.name for path in shards(folder)]
-    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
-    tensors = {name: load_file(folder / name) for name in found["shards"]}
-    for image in found["images"]:
-        if "error" in image:
-            continue
-        expected = processor(image["path"])
-        assert image["tokens"] == expected.num_tokens[0]
-        assert set(image["rows"]) == set(expected)
-        for key, (start, stop) in image["rows"].items():
-            part = tensors[image["shard"]][key][start:stop]
-            if key == "cu_seqlens":
-                part = part - part[0]
-            if start == stop:  # an image alone without tiles has a tile of zeros instead
-                assert not expected[key].any()
-            elif key == "image_index":
-                assert (part == image["index"]).all()
-            else:
-                assert part.dtype == expected[key].dtype
-                np.testing.assert_array_equal(part, expected[key])
+    return save_photos(tmp_path / "photos")
 
 
 # plan
@@ -326,7 +252,7 @@ def test_half_written_and_damaged_shards_are_redone(photos: Path, tmp_path: Path
     whole = first.read_bytes()
     first.write_bytes(whole[: len(whole) // 2])
     second.unlink()
-    leftover = out / f".{second.name}.{10**30}.vlmres-tmp"  # no process has this number
+    leftover = out / f".{second.name}.{'0' * 16}.vlmres-tmp"
     leftover.write_bytes(whole[:100])
     (out / "manifest.json").unlink()
     other = out / "notes.tmp"
@@ -417,68 +343,6 @@ def test_out_that_is_a_file(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.write_text("")
     assert "File exists" in run("process", photos, "-o", out, "-r", "qwen2-vl", code=2).stderr
-
-
-# The command, stopped for good at a known point: the fifth shard is half-written.
-STUCK = """
-import os, signal, time
-from vlmres.cli import main, shards
-
-def write(tensors, path, metadata):
-    serialize(tensors, path, metadata)
-    if shards.name(4) in path.name:
-        os.truncate(path, path.stat().st_size // 2)
-        print("half-written", flush=True)
-        while True:
-            time.sleep(60)
-
-# A shell that starts tests in the background has them ignore it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-serialize, shards.serialize_file = shards.serialize_file, write
-main()
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_interrupted_and_resumed(tmp_path: Path, number: signal.Signals) -> None:
-    folder = tmp_path / "photos"
-    for index in range(9):
-        save(folder / f"{index}.png", 90 + 40 * index, 70, index)
-    out = tmp_path / "out"
-    command = ["process", str(folder), "-o", str(out), "-r", "qwen2-vl", "--dtype", "uint8", "--shard-size", "1"]
-    with subprocess.Popen(
-        [sys.executable, "-c", STUCK, *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "half-written\n"
-        half = out / f".shard-00004.safetensors.{process.pid}.vlmres-tmp"
-        assert half.stat().st_size > 0
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
-    if number == signal.SIGINT:
-        assert process.returncode == 130
-        assert "interrupted" in errors
-        assert "Traceback" not in errors
-        assert not half.exists()
-    else:
-        assert process.returncode == -number
-        assert half.exists()
-    finished = states(out)
-    assert list(finished) == [f"shard-0000{index}.safetensors" for index in range(4)]
-    assert not (out / "manifest.json").exists()
-    for path in shards(out):
-        assert load_file(path)  # none is half-written
-    assert "5 shards written, 4 kept" in run(*command).stdout
-    after = states(out)
-    assert len(after) == 9
-    assert {name: after[name] for name in finished} == finished
-    assert len(manifest(out)["images"]) == 9
-    assert_whole(out)
 
 
 # compare, recipes, info

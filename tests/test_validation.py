@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +10,6 @@ import pytest
 
 import vlmres
 from tests.images import EXAMPLES, pixels
-from vlmres.cli import shards
 from vlmres.processor import Arithmetic, DType, Layout
 
 PICTURE = pixels(40, 30)
@@ -143,49 +140,3 @@ def test_paths_of_bytes(tmp_path: Path) -> None:
         proc(BytesPath(tmp_path / "missing.png"))
     with pytest.raises(vlmres.VlmresError, match="local files"):
         proc(BytesPath("https://example.com/a.png"))
-
-
-def temporary(folder: Path, pid: int) -> Path:
-    path = folder / f".shard-00000.safetensors.{pid}.vlmres-tmp"
-    path.write_bytes(b"half")
-    return path
-
-
-def finished_pid() -> int:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    return process.pid
-
-
-def test_temporaries_of_dead_processes_are_removed(tmp_path: Path) -> None:
-    # The last is no process number at all.
-    left = [temporary(tmp_path, pid) for pid in (finished_pid(), 10**30)]
-    shards.remove_temporaries(tmp_path)
-    # Windows has no signal that only asks whether a process is there, so that nothing is removed.
-    assert [path.exists() for path in left] == [os.name == "nt"] * 2
-
-
-def test_temporaries_of_live_processes_are_kept(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        live = temporary(tmp_path, process.pid)
-        own = temporary(tmp_path, os.getpid())
-        foreign = tmp_path / "notes.1.vlmres-tmp"
-        foreign.touch()
-        shards.remove_temporaries(tmp_path)
-        assert process.poll() is None
-        process.communicate(b"\n")
-    assert live.exists()
-    assert foreign.exists()
-    # Nothing is being written by this process; a container's runs all have the same number.
-    assert not own.exists()
-
-
-def test_temporaries_of_other_users_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(pid: int, signal: int) -> None:
-        assert signal == 0
-        raise PermissionError(pid)
-
-    theirs = temporary(tmp_path, 12345)
-    monkeypatch.setattr(os, "kill", refuse)
-    shards.remove_temporaries(tmp_path)
-    assert theirs.exists()

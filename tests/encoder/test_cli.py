@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.images import image
-from vlmres.cli import job as cli_job
-from vlmres.cli import process
 from vlmres.cli.app import app
-from vlmres.cli.encode_job import EncodeJob
+from vlmres.cli.jobs import base, command
+from vlmres.cli.jobs.base import Done
+from vlmres.cli.jobs.encode import EncodeJob
 from vlmres.encoder import VisionEncoder, VisionModel
 
 PROCESSOR = {
@@ -173,9 +173,12 @@ class _Steps:
 def _job(folder: Path, shard_size: int, max_patches: int = 30) -> EncodeJob:
     encoder = VisionEncoder.from_pretrained(folder / "checkpoint", "cpu", max_patches=max_patches)
     files = sorted((folder / "images").iterdir())
-    job = EncodeJob(files, folder / "out", encoder, folder / "checkpoint", shard_size, {})
-    job.prepare(force=False)
-    return job
+    return EncodeJob(files, folder / "out", encoder, folder / "checkpoint", shard_size, {})
+
+
+def _run(job: EncodeJob, steps: _Steps | None = None) -> list[Done]:
+    with job.opened(force=False, tell=pytest.fail):
+        return list(job.run(steps or _Steps()))
 
 
 def test_progress_is_of_groups_and_of_what_is_kept(folder: Path) -> None:
@@ -183,7 +186,7 @@ def test_progress_is_of_groups_and_of_what_is_kept(folder: Path) -> None:
         image(64, 64, seed=index).save(folder / "images" / f"{index}.png")
     (folder / "images" / "5.png").write_bytes(b"no image")
     steps = _Steps()
-    done = list(_job(folder, 3).run(steps))
+    done = _run(_job(folder, 3), steps)
     assert [len(shard.images) for shard in done] == [3, 3, 1]
     assert len(steps.steps) > len(done)
     assert sum(count for count, _ in steps.steps) == 7
@@ -191,13 +194,13 @@ def test_progress_is_of_groups_and_of_what_is_kept(folder: Path) -> None:
     manifest = (folder / "out" / "manifest.json").read_bytes()
     (folder / "out" / "shard-00001.safetensors").unlink()
     again = _Steps()
-    resumed = list(_job(folder, 3).run(again))
+    resumed = _run(_job(folder, 3), again)
     assert [(shard.number, shard.kept) for shard in resumed] == [(0, True), (1, False), (2, True)]
     assert [shard.images for shard in resumed] == [shard.images for shard in done]
     assert sorted(again.steps) == [(1, False), (1, True), (2, False), (3, True)]
     assert (folder / "out" / "manifest.json").read_bytes() == manifest
     kept = _Steps()
-    assert all(shard.kept for shard in _job(folder, 3).run(kept))
+    assert all(shard.kept for shard in _run(_job(folder, 3), kept))
     assert kept.steps == [(3, True), (3, True), (1, True)]
 
 
@@ -216,7 +219,7 @@ def test_the_bar_counts_images(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
             super().advance(task_id, advance)
             seen.append(self.tasks[0].completed)
 
-    monkeypatch.setattr(process, "Progress", Bar)
+    monkeypatch.setattr(command, "Progress", Bar)
     arguments = ["encode", str(folder / "images"), "-c", str(folder / "checkpoint"), "-o", str(folder / "out")]
     arguments += ["--max-patches", "30"]
     assert CliRunner().invoke(app, arguments).exit_code == 0
@@ -245,7 +248,7 @@ def test_tokens_leave_the_device_group_by_group(folder: Path, monkeypatch: pytes
         return found
 
     monkeypatch.setattr(VisionModel, "forward", counted)
-    assert len(list(_job(folder, 100).run(_Steps()))) == 1
+    assert len(_run(_job(folder, 100))) == 1
     assert len(most) == 9
     assert max(most) <= 3
 
@@ -262,9 +265,11 @@ def test_the_next_shard_is_prepared_before_one_is_written(folder: Path, monkeypa
         return call(self, *arguments, **settings)
 
     monkeypatch.setattr(vlmres.Processor, "__call__", prepare)
-    for shard in _job(folder, 1).run(_Steps()):
-        assert second.wait(30)
-        assert not shard.kept
+    job = _job(folder, 1)
+    with job.opened(force=False, tell=pytest.fail):
+        for shard in job.run(_Steps()):
+            assert second.wait(30)
+            assert not shard.kept
     assert len(calls) == 3
 
 
@@ -277,10 +282,10 @@ def test_shards_are_cut_by_their_tokens(folder: Path, monkeypatch: pytest.Monkey
     assert [job.tensor_bytes(plan) for plan in plans] == [
         count + plan.num_patches * 768 for count, plan in zip(tokens, plans, strict=True)
     ]
-    monkeypatch.setattr(cli_job, "_MAX_BYTES", sum(inputs))
-    assert len(list(job.run(_Steps()))) > 1
-    monkeypatch.setattr(cli_job, "_MAX_BYTES", sum(inputs) + sum(tokens))
-    assert len(list(job.run(_Steps()))) == 1
+    monkeypatch.setattr(base, "_MAX_BYTES", sum(inputs))
+    assert len(_run(job)) > 1
+    monkeypatch.setattr(base, "_MAX_BYTES", sum(inputs) + sum(tokens))
+    assert len(_run(job)) == 1
 
 
 def test_settings_of_preprocessing(folder: Path) -> None:

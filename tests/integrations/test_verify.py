@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 import vlmres
+from tests.commands import run
 from tests.integrations.tiny import processor
-from tests.test_cli import run
 from vlmres.cli.app import app
 from vlmres.verify import references as hf
 from vlmres.verify import tokens, videos

@@ -11,6 +11,7 @@ import typer
 import vlmres
 from vlmres.cli import output
 from vlmres.cli.files import find_images
+from vlmres.cli.jobs.command import run_job
 from vlmres.cli.options import (
     ArithmeticOption,
     DecodeOption,
@@ -22,7 +23,6 @@ from vlmres.cli.options import (
     complete_recipe,
     load_recipe,
 )
-from vlmres.cli.process import run_job
 
 if TYPE_CHECKING:
     from vlmres.encoder.lanes import Preprocessing
@@ -80,7 +80,7 @@ def encode(
     try:
         import torch
 
-        from vlmres.cli.encode_job import EncodeJob
+        from vlmres.cli.jobs.encode import EncodeJob
         from vlmres.encoder import CheckpointError, VisionEncoder
     except ModuleNotFoundError as error:
         raise typer.BadParameter(f"encoding needs {error.name}: pip install 'vlmres[encoder]'") from None
@@ -119,7 +119,7 @@ def encode(
     except vlmres.RecipeError as error:
         raise typer.BadParameter(str(error)) from None
     try:
-        run_job(job, "encode", force=force)
+        run_job(job, force=force)
     except torch.OutOfMemoryError as error:
         message = f"no room for an image beside the encoder: {_first_line(error)}"
         raise typer.BadParameter(message, param_hint="--device") from None

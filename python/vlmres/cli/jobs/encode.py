@@ -1,4 +1,4 @@
-"""A run of `vlmres encode`: images to a folder of shards of tokens."""
+"""A run of `vlmres encode`: shards of tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 import vlmres
 from vlmres.cli import output
-from vlmres.cli.job import Job
+from vlmres.cli.jobs.base import Job
 from vlmres.encoder.stream import EncodedGroup, encode_groups
 
 if TYPE_CHECKING:
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vlmres._core import Plan
-    from vlmres.cli.job import Advance
+    from vlmres.cli.jobs.base import Advance
     from vlmres.encoder import VisionEncoder
     from vlmres.encoder.lanes import Preprocessing
 
 
 class EncodeJob(Job):
-    """Images, an encoder, and what becomes of them in a folder."""
+    """Images, an encoder, and their tokens in a folder."""
+
+    command = "encode"
 
     def __init__(
         self,
@@ -62,21 +64,21 @@ class EncodeJob(Job):
         return super().tensor_bytes(plan) + values * self.encoder.dtype.itemsize
 
     def make(
-        self, wanted: Iterator[list[str]], advance: Advance
+        self, wanted: Iterator[list[str | bytes]], advance: Advance
     ) -> Iterator[tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]]:
-        """Tokens and where images start; and path, index, number and rows of tokens of each image, or its error.
+        """Tokens and where images start; and index, number and rows of tokens of each image, or its error.
 
         The device's work goes on from shard to shard. A group's tokens are copied to the host beside the next group.
         """
-        started: deque[_Shard] = deque()
+        started: deque[_Pieces] = deque()
         first = 0
 
-        def noted() -> Iterator[list[str]]:
+        def noted() -> Iterator[list[str | bytes]]:
             nonlocal first
-            for paths in wanted:
-                started.append(_Shard(first, paths))
-                first += len(paths)
-                yield paths
+            for files in wanted:
+                started.append(_Pieces(first, len(files)))
+                first += len(files)
+                yield files
 
         before: _Copy | None = None
         groups = encode_groups(self.encoder, noted(), "images", self.preprocessing)
@@ -116,12 +118,13 @@ class _Copy:
 
 
 @dataclass
-class _Shard:
-    """What becomes of some files."""
+class _Pieces:
+    """The tokens of a shard's files, group by group."""
 
     first: int
     """Index in the run of the first file."""
-    paths: list[str]
+    size: int
+    """How many files there are."""
     count: int = 0
     """How many are done."""
     lengths: dict[int, int] = field(default_factory=dict)
@@ -132,7 +135,7 @@ class _Shard:
     @property
     def is_whole(self) -> bool:
         """Whether all are done."""
-        return self.count == len(self.paths)
+        return self.count == self.size
 
     def add(self, copy: _Copy) -> None:
         """Adds a group."""
@@ -155,12 +158,12 @@ class _Shard:
             arrays["cu_seqlens"] = np.cumsum([0, *self.lengths.values()], dtype=np.int32)
         images: list[dict[str, Any]] = []
         end = 0
-        for index, path in enumerate(self.paths):
+        for index in range(self.size):
             if index in self.errors:
-                images.append({"path": path, "index": index, "error": output.reason(self.errors[index])})
+                images.append({"index": index, "error": output.reason(self.errors[index])})
                 continue
             start, end = end, end + self.lengths[index]
-            images.append({"path": path, "index": index, "tokens": end - start, "rows": {"tokens": [start, end]}})
+            images.append({"index": index, "tokens": end - start, "rows": {"tokens": [start, end]}})
         return arrays, images
 
 

@@ -1,0 +1,94 @@
+"""A run under its command: a bar of progress, messages, an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from vlmres.cli import output
+from vlmres.cli.jobs.base import OtherContentError
+from vlmres.cli.jobs.lock import InUseError, LostError
+
+if TYPE_CHECKING:
+    from rich.progress import Task
+
+    from vlmres.cli.jobs.base import Job
+
+
+def run_job(job: Job, *, force: bool) -> None:
+    """Runs a job from its folder's preparation to its exit code."""
+    with contextlib.ExitStack() as stack:
+        try:
+            _open(job, stack, force=force)
+            counts = _run(job)
+        except KeyboardInterrupt:
+            output.console(stderr=True).print("vlmres: interrupted; the same command goes on where it stopped")
+            raise typer.Exit(130) from None
+        except (OSError, LostError) as error:
+            output.complain(getattr(error, "filename", None) or job.folder.path, error)
+            raise typer.Exit(1) from None
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _open(job: Job, stack: contextlib.ExitStack, *, force: bool) -> None:
+    folder, errors = output.show(job.folder.path), output.console(stderr=True)
+
+    def tell(text: str) -> None:
+        errors.print(f"vlmres: {folder}: {output.show(text)}", soft_wrap=True)
+
+    try:
+        stack.enter_context(job.opened(force=force, tell=tell))
+    except OtherContentError as error:
+        message = f"{folder} holds {output.show(str(error))}. Choose another folder, or replace it with --force"
+    except InUseError as error:
+        message = f"{folder} is in use by {output.show(str(error))}. Wait for it, or choose another folder"
+    except OSError as error:
+        path = output.show(error.filename or job.folder.path)
+        message = f"{path}: {output.reason(error)}"
+    else:
+        return
+    raise typer.BadParameter(message, param_hint="--out")
+
+
+def _run(job: Job) -> dict[str, int]:
+    """Runs a job with a bar of progress on the standard error, and says what became of it."""
+    counts = {"made": 0, "kept": 0, "images": 0, "failed": 0, "processed": 0}
+    start = time.perf_counter()
+    errors = output.console(stderr=True)
+    columns: list[Any] = [BarColumn(), MofNCompleteColumn(), TextColumn("images"), _Speed(), TimeRemainingColumn()]
+    with Progress(*columns, console=errors, disable=not errors.is_terminal) as progress:
+        task = progress.add_task(job.command, total=len(job.files))
+
+        def advance(count: int, *, kept: bool) -> None:
+            progress.advance(task, count)
+            if kept:
+                # The speed, and with it the time that remains, is that of images which take time.
+                progress.reset(task, completed=int(progress.tasks[task].completed))
+
+        for shard in job.run(advance):
+            counts["kept" if shard.kept else "made"] += 1
+            counts["processed"] += 0 if shard.kept else len(shard.images)
+            for image in shard.images:
+                counts["failed" if "error" in image else "images"] += 1
+                if "error" in image:
+                    errors.print(f"vlmres: {output.show(image['path'])}: {output.show(image['error'])}", soft_wrap=True)
+    seconds = time.perf_counter() - start
+    size = sum(path.stat().st_size for path in job.folder.shards())
+    speed = f", {counts['processed'] / seconds:.1f} images/s" if counts["processed"] else ""
+    output.console().print(
+        f"{counts['images']:,} images, {counts['failed']:,} failed; {counts['made']:,} shards written, "
+        f"{counts['kept']:,} kept; {output.size(size)} in {output.show(job.folder.path)} ({seconds:.1f} s{speed})",
+        soft_wrap=True,
+    )
+    return counts
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f} images/s" if task.speed else "")

@@ -1,0 +1,66 @@
+"""A run of `vlmres process`: shards of a processor's tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vlmres._core import BatchLayout, Plan
+from vlmres.cli import output
+from vlmres.cli.jobs.base import Advance, Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    import vlmres
+
+
+class ProcessJob(Job):
+    """Images, and their tensors in a folder."""
+
+    command = "process"
+
+    def make(
+        self, wanted: Iterator[list[str | bytes]], advance: Advance
+    ) -> Iterator[tuple[Mapping[str, NDArray[Any]], list[dict[str, Any]]]]:
+        """The tensors of a call; and of each image index, size, counts and rows in every tensor, or its error."""
+        for files in wanted:
+            batch = self.processor(files, errors="return")
+            advance(len(files), kept=False)
+            yield batch, _describe(batch, self.processor)
+
+
+def _describe(batch: vlmres.Batch, processor: vlmres.Processor) -> list[dict[str, Any]]:
+    """Per image: index in the shard, and its size, counts and rows in every tensor, or its error."""
+    images: list[dict[str, Any]] = []
+    ends = dict.fromkeys(batch, 0)
+    for index, plan in enumerate(batch.plans):
+        image: dict[str, Any] = {"index": index}
+        if plan is None:
+            images.append({**image, "error": output.reason(batch.errors[index])})
+            continue
+        rows: dict[str, list[int]] = {}
+        for key, count in _row_counts(plan, processor, list(batch)).items():
+            start, ends[key] = ends[key], ends[key] + count
+            # Bounds of n segments are n + 1 numbers.
+            rows[key] = [start, ends[key] + (key == "cu_seqlens")]
+        counts = {"size": list(plan.size), "tiles": plan.num_tiles, "tokens": plan.num_tokens}
+        images.append({**image, **counts, "rows": rows})
+    return images
+
+
+def _row_counts(plan: Plan, processor: vlmres.Processor, keys: list[str]) -> dict[str, int]:
+    """How many rows of each tensor's first axis an image takes."""
+    if processor.layout == "packed":
+        segments = plan.num_tiles
+        counts = {"patches": plan.num_patches, "positions": plan.num_patches}
+        return {key: counts.get(key, segments) for key in keys}
+    # What a second such image adds: some tensors have a row of zeros that is no image's where none has tiles.
+    one, two = (_lengths(BatchLayout(processor.recipe, [plan] * count, "hf")) for count in (1, 2))
+    return {key: two.get(key, 0) - one.get(key, 0) for key in keys}
+
+
+def _lengths(layout: BatchLayout) -> dict[str, int]:
+    lengths = {key: shape[0] for key, shape in layout.tensors}
+    return {**lengths, **{key: len(array) for key, array in layout.arrays().items()}}
