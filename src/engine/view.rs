@@ -43,7 +43,7 @@ impl<'a> StageJob<'a> {
             rows: visible(stage.offset.y, stage.resized.height, stage.canvas.height),
         };
         let source = stage.cut.map_or(source, |cut| source.crop(cut));
-        let pass = if let Some(sampling) = stage.sampling {
+        let pass = if let Some(sampling) = stage.float_resize {
             let table = if sampling.of == Sampled::Normalized { table() } else { identity() };
             let resampler = FloatResampler::new(source, stage.resized, window.clone(), sampling, table)?;
             Pass::Floats(Box::new(resampler))
@@ -84,7 +84,7 @@ impl<'a> StageJob<'a> {
 
     /// What the stage resizes, where it leaves floats.
     pub(super) fn floats(&self) -> Option<Sampled> {
-        self.stage.sampling.map(|sampling| sampling.of).filter(|of| *of != Sampled::Bytes)
+        self.stage.float_resize.map(|sampling| sampling.of).filter(|of| *of != Sampled::Bytes)
     }
 
     /// As [`Self::rows`], before they are rounded, of a stage that leaves floats. Its canvas is the resized image.

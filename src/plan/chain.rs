@@ -32,7 +32,7 @@ pub struct Stage {
     /// Whether the image lies on its side while it is resized.
     pub transposed: bool,
     /// How the resize goes in floating point, where it does.
-    pub sampling: Option<FloatResize>,
+    pub float_resize: Option<FloatResize>,
 }
 
 impl Stage {
@@ -46,7 +46,7 @@ impl Stage {
             fill: [0; 3],
             always_pillow,
             transposed: false,
-            sampling: None,
+            float_resize: None,
         }
     }
 
@@ -156,9 +156,9 @@ impl<'a> Chain<'a> {
     }
 
     /// Makes the last resize one in floating point.
-    pub(super) fn sample(&mut self, sampling: Option<FloatResize>) {
+    pub(super) fn resize_floats(&mut self, how: Option<FloatResize>) {
         if let Some(stage) = self.stages.last_mut() {
-            stage.sampling = sampling;
+            stage.float_resize = how;
         }
     }
 
@@ -237,25 +237,25 @@ impl<'a> Chain<'a> {
             Step::LongestEdge { edge, rounding, min, enlarge } => {
                 self.resize_pair(inside::longest_edge(size, edge, rounding, min, enlarge))
             }
-            Step::Inside { to, rounding, at_most_tile, at_least, precision } => {
+            Step::Contain { to, rounding, at_most_tile, at_least, precision } => {
                 let to = self.target(to);
                 let tile = self.grid.filter(|_| at_most_tile).map(|cut| cut.tile);
-                let (width, height) = inside::fit(size, to, rounding, tile, precision);
+                let (width, height) = inside::contain(size, to, rounding, tile, precision);
                 if width.min(height) < i64::from(at_least) {
                     let (from_width, from_height) = (size.width, size.height);
                     return Err(Error::ThinSize { width, height, from_width, from_height, limit: at_least });
                 }
                 self.resize_pair((width, height))
             }
-            Step::LongTiles { edge, max } => {
-                let (width, height) = inside::long_tiles(size, edge, max);
+            Step::HdTransform { edge, max } => {
+                let (width, height) = inside::hd_transform(size, edge, max);
                 self.resize_pair((width, height))?;
                 if let Some(stage) = self.stages.last_mut() {
                     stage.transposed = size.width < size.height;
                 }
                 Ok(())
             }
-            Step::Smart {
+            Step::SmartResize {
                 clamp,
                 enlarge,
                 frames,
@@ -284,34 +284,34 @@ impl<'a> Chain<'a> {
             }
             Step::Naflex { max_patches } => self.resize_pair(native::naflex(size, patch, max_patches)),
             Step::CeilPatches { longest } => self.resize_pair(native::ceil_patches(size, align, longest)),
-            Step::Navit { max_patches, max_side_patches } => {
-                self.resize_pair(native::navit(size, patch, max_patches, max_side_patches))
+            Step::ShrinkToPatches { max_patches, max_side_patches } => {
+                self.resize_pair(native::shrink_to_patches(size, patch, max_patches, max_side_patches))
             }
             Step::FloorPatches { max_tokens } => {
                 let to = native::floor_patches(size, patch, self.recipe.patches.merge, max_tokens)?;
                 self.resize_pair(to)
             }
-            Step::BegunPatches { min_patches, max_patches } => {
+            Step::PatchBudget { min_patches, max_patches } => {
                 let merge = self.recipe.patches.merge;
-                self.resize_pair(native::begun_patches(size, patch, merge, min_patches, max_patches))
+                self.resize_pair(native::patch_budget(size, patch, merge, min_patches, max_patches))
             }
-            Step::CeilCanvas { min_tokens, max_tokens } => {
+            Step::PadToPatches { min_tokens, max_tokens } => {
                 let clip = self.clip.unwrap_or_else(|| Clip::of_patch(self.recipe.patches.temporal));
-                let (canvas, content) = native::ceil_canvas(size, align, clip, min_tokens, max_tokens)?;
+                let (canvas, content) = native::pad_to_patches(size, align, clip, min_tokens, max_tokens)?;
                 self.resize_pair(content)?;
                 let canvas = Size::planned(canvas.0, canvas.1, size)?;
                 self.place(canvas, Point::default(), [0; 3])
             }
-            Step::SquareArea { edge } => {
+            Step::MatchArea { edge } => {
                 let (w, h) = (f64::from(size.width), f64::from(size.height));
-                self.resize_to(native::square_area(w, h, edge, align as u32))
+                self.resize_to(native::match_area(w, h, edge, align as u32))
             }
             Step::CenterCrop { to } => {
                 let ceil = self.recipe.pixels.arithmetic == Backend::Pillow;
                 let at = |inner, outer| crop_offset(inner, outer, ceil);
                 self.place(to, Point { x: at(size.width, to.width), y: at(size.height, to.height) }, [0; 3])
             }
-            Step::SquareThin { under, ratio } => {
+            Step::PadThinToSquare { under, ratio } => {
                 let (long, short) = (size.longest(), size.shortest());
                 if short < under && u64::from(long) > u64::from(short) * u64::from(ratio) {
                     self.place(Size::new(long, long), Point::default(), [0; 3])?;
@@ -355,7 +355,7 @@ fn pad_offset(inner: u32, outer: u32, align: Align) -> i32 {
     let free = i64::from(outer) - i64::from(inner);
     match align {
         Align::TopLeft => 0,
-        Align::Floor => free.div_euclid(2) as i32,
-        Align::HalfEven => py_round(free as f64 * 0.5) as i32,
+        Align::Center => free.div_euclid(2) as i32,
+        Align::CenterHalfEven => py_round(free as f64 * 0.5) as i32,
     }
 }

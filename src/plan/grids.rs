@@ -1,6 +1,6 @@
 //! Tile-grid searches. Ties are exact comparisons in the reference's order and precision.
 
-use super::native::{nearest_multiple, square_area};
+use super::native::{match_area, nearest_multiple};
 use crate::geometry::{Grid, Size};
 use crate::recipe::{Precision, Search, TileSize, Tiles};
 
@@ -9,12 +9,12 @@ pub(super) fn search(tiles: &Tiles, size: Size, align: u32) -> Grid {
     // Only a search over fixed tiles asks for the tile.
     let tile = match tiles.size {
         TileSize::Fixed(tile) => tile,
-        TileSize::SquareArea { .. } => Size::new(align, align),
+        TileSize::MatchArea { .. } => Size::new(align, align),
     };
     match &tiles.search {
-        Search::Ratio { grids, max, hold, .. } => {
+        Search::AspectRatio { grids, max, keep_if_fits, .. } => {
             let held = Grid { rows: size.height.div_ceil(tile.height), cols: size.width.div_ceil(tile.width) };
-            if *hold && held.cells() <= u64::from(*max) { held } else { closest_ratio(grids, size, tile) }
+            if *keep_if_fits && held.cells() <= u64::from(*max) { held } else { closest_ratio(grids, size, tile) }
         }
         Search::Pinpoints { candidates, .. } => {
             let best = best_pinpoint(candidates, size);
@@ -23,11 +23,11 @@ pub(super) fn search(tiles: &Tiles, size: Size, align: u32) -> Grid {
         Search::Scale { grids, enlarge_most, precision, .. } => {
             least_scale(grids, size, tile, tiles.overlap, *enlarge_most, *precision)
         }
-        Search::Cover { grids, threshold, transposed, .. } => {
-            let Grid { rows, cols } = covering(grids, size, tile.height, *threshold);
+        Search::Coverage { grids, threshold, transposed, .. } => {
+            let Grid { rows, cols } = coverage(grids, size, tile.height, *threshold);
             if *transposed { Grid { rows: cols, cols: rows } } else { Grid { rows, cols } }
         }
-        Search::Ceil => ceil(size, tile),
+        Search::LongestSide => longest_side(size, tile),
         Search::Slices { edge, max } => slices(size, *edge, *max),
     }
 }
@@ -36,9 +36,9 @@ pub(super) fn search(tiles: &Tiles, size: Size, align: u32) -> Grid {
 pub(super) fn tile(tile: TileSize, size: Size, grid: Grid, align: u32) -> Size {
     match tile {
         TileSize::Fixed(tile) => tile,
-        TileSize::SquareArea { edge } => {
+        TileSize::MatchArea { edge } => {
             let cell = |side: u32, count: u32| f64::from(nearest_multiple(side.into(), count)) / f64::from(count);
-            square_area(cell(size.width, grid.cols), cell(size.height, grid.rows), edge, align)
+            match_area(cell(size.width, grid.cols), cell(size.height, grid.rows), edge, align)
         }
     }
 }
@@ -115,7 +115,7 @@ fn least_scale(grids: &[Grid], size: Size, tile: Size, overlap: u32, enlarge_mos
 }
 
 /// Ovis 2's search. A tile keeps the pixels that are left when its longer side shrinks to `side`.
-fn covering(grids: &[Grid], size: Size, side: u32, threshold: f64) -> Grid {
+fn coverage(grids: &[Grid], size: Size, side: u32, threshold: f64) -> Grid {
     let kept = |grid: &Grid| {
         let (height, width) = (size.height / grid.rows, size.width / grid.cols);
         let last = |side: u32, count: u32, cell: u32| side - cell * (count - 1);
@@ -175,7 +175,7 @@ impl PythonSum {
 }
 
 /// Idefics 3's second resize: whole tiles along the longer side, then along the other at that side's length.
-fn ceil(size: Size, tile: Size) -> Grid {
+fn longest_side(size: Size, tile: Size) -> Grid {
     let aspect = size.aspect();
     if size.width >= size.height {
         let cols = size.width.div_ceil(tile.width);

@@ -1,7 +1,7 @@
 //! Sizes that keep the image's aspect ratio within given sides. Each in the reference's order of operations; (width, height).
 
 use crate::geometry::{Size, py_round};
-use crate::recipe::{InsideRounding, LongestRounding, Precision};
+use crate::recipe::{ContainRounding, LongestRounding, Precision};
 
 /// No side of Idefics 3's first resize is longer.
 const IDEFICS_SIDE: f64 = 4096.0;
@@ -23,9 +23,9 @@ pub(super) fn longest_edge(size: Size, edge: u32, rounding: LongestRounding, min
     } else {
         match rounding {
             // PIL.ImageOps.contain into a square.
-            LongestRounding::Contain if size.width == size.height => (s, s),
-            LongestRounding::Contain if wide => (s, py_round(h / w * s)),
-            LongestRounding::Contain => (py_round(w / h * s), s),
+            LongestRounding::PilContain if size.width == size.height => (s, s),
+            LongestRounding::PilContain if wide => (s, py_round(h / w * s)),
+            LongestRounding::PilContain => (py_round(w / h * s), s),
             LongestRounding::Scale => {
                 let scale = s / f64::from(size.longest());
                 (py_round(w * scale), py_round(h * scale))
@@ -96,7 +96,7 @@ impl Scale {
 }
 
 /// Phi-3.5's `HD_transform`, without its padding.
-pub(super) fn long_tiles(size: Size, edge: u32, max: u32) -> (i64, i64) {
+pub(super) fn hd_transform(size: Size, edge: u32, max: u32) -> (i64, i64) {
     let ratio = f64::from(size.longest()) / f64::from(size.shortest());
     let fits = |&tiles: &u32| f64::from(tiles) * (f64::from(tiles) / ratio).ceil() <= f64::from(max);
     let long = (1..=max).take_while(fits).last().unwrap_or(1) * edge;
@@ -107,15 +107,15 @@ pub(super) fn long_tiles(size: Size, edge: u32, max: u32) -> (i64, i64) {
 /// As large as fits into `to`, where a `tile` is given without enlarging a side beyond it.
 ///
 /// Scales to a canvas's own side have `precision`, those to another side are doubles (Llama 4 mixes tensors and numbers).
-pub(super) fn fit(
+pub(super) fn contain(
     size: Size,
     to: Size,
-    rounding: InsideRounding,
+    rounding: ContainRounding,
     tile: Option<Size>,
     precision: Precision,
 ) -> (i64, i64) {
-    if rounding == InsideRounding::Contain {
-        return contain(size, to);
+    if rounding == ContainRounding::PilContain {
+        return pil_contain(size, to);
     }
     let target = |side: u32, tile: Option<u32>, canvas: u32| match tile {
         Some(tile) if side.max(tile) <= canvas => (side.max(tile), Precision::F64),
@@ -126,8 +126,8 @@ pub(super) fn fit(
     let horizontal = Scale::of(width, size.width, width_precision);
     let vertical = Scale::of(height, size.height, height_precision);
     let round = |side: f64, most: u32| match rounding {
-        InsideRounding::Ceil => (side.ceil() as i64).min(most.into()),
-        InsideRounding::Floor | InsideRounding::Contain => (side.floor() as i64).min(most.into()).max(1),
+        ContainRounding::Ceil => (side.ceil() as i64).min(most.into()),
+        ContainRounding::Floor | ContainRounding::PilContain => (side.floor() as i64).min(most.into()).max(1),
     };
     if horizontal.less(vertical) {
         (width.into(), round(horizontal.times(size.height), height))
@@ -137,7 +137,7 @@ pub(super) fn fit(
 }
 
 /// Pillow's `ImageOps.contain`.
-fn contain(size: Size, to: Size) -> (i64, i64) {
+fn pil_contain(size: Size, to: Size) -> (i64, i64) {
     let (w, h) = (f64::from(size.width), f64::from(size.height));
     let (aspect, target) = (w / h, f64::from(to.width) / f64::from(to.height));
     if aspect > target {

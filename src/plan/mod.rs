@@ -100,7 +100,7 @@ impl Plan {
     /// The plan of an image of this size in a sample of so many images.
     pub fn among(recipe: &Recipe, size: Size, images: usize) -> Result<Self> {
         let mut views = Vec::with_capacity(recipe.views.len());
-        for spec in recipe.views.iter().filter(|spec| spec.enabled && !spec.disabled) {
+        for spec in recipe.views.iter().filter(|spec| spec.enabled) {
             if wanted(recipe, spec.when, size, images, &views) {
                 match spec.crops {
                     None => {
@@ -199,7 +199,7 @@ impl Plan {
 fn wanted(recipe: &Recipe, when: When, size: Size, images: usize, earlier: &[View]) -> bool {
     match when {
         When::Always => true,
-        When::Tiled => earlier.iter().any(|view| view.tiles.cells() > 1),
+        When::EarlierTiled => earlier.iter().any(|view| view.tiles.cells() > 1),
         When::Alone => images == 1,
         When::Several => images > 1,
         When::LongestOver(side) => size.longest() > side,
@@ -215,7 +215,7 @@ fn wanted(recipe: &Recipe, when: When, size: Size, images: usize, earlier: &[Vie
 
 fn plan_crops(recipe: &Recipe, spec: &ViewSpec, crops: Crops, size: Size, views: &mut Vec<View>) -> Result<()> {
     let mut whole = Chain::new(recipe, spec, size, views);
-    for step in &spec.before {
+    for step in &spec.pre_crop_steps {
         whole.apply(step)?;
     }
     for part in crops::parts(crops, whole.size()) {
@@ -239,7 +239,7 @@ fn plan_view(recipe: &Recipe, spec: &ViewSpec, size: Size, mut chain: Chain<'_>)
 }
 
 fn finish_view(recipe: &Recipe, spec: &ViewSpec, tokens: Tokens, size: Size, mut chain: Chain<'_>) -> Result<View> {
-    chain.sample(spec.sampling);
+    chain.resize_floats(spec.float_resize);
     let (stages, Cut { tiles, tile, overlap }) = chain.finish()?;
     let patches = Grid { rows: tile.height / recipe.patches.size, cols: tile.width / recipe.patches.size };
     let shown = stages[stages.len() - 1].shown_patches(recipe.patches.size);

@@ -36,7 +36,7 @@ pub(super) fn smart_resize(size: Size, rules: Smart) -> Result<(i64, i64)> {
     let whole = |x: f64| x as i64 * align;
     let nearest = |x: f64| {
         let side = whole(py_round(x / factor));
-        if clamp == Clamp::Shrunk { side } else { side.max(align) }
+        if clamp == Clamp::AfterShrinking { side } else { side.max(align) }
     };
     let (frames, counted) = frames;
     let area = f64::from(frames) * w * h;
@@ -46,7 +46,7 @@ pub(super) fn smart_resize(size: Size, rules: Smart) -> Result<(i64, i64)> {
         let beta = (area / max as f64).sqrt();
         let shrunk = |x: f64| {
             let side = whole((x / beta / factor).floor());
-            if clamp == Clamp::Rounded { side } else { side.max(align) }
+            if clamp == Clamp::AfterRounding { side } else { side.max(align) }
         };
         Ok((shrunk(w), shrunk(h)))
     } else if planned < i128::from(min) {
@@ -120,7 +120,7 @@ pub(super) fn ceil_patches(size: Size, align: u64, longest: u32) -> (i64, i64) {
 }
 
 /// Kimi: one scale, never above 1, that brings whole patches and the sides within their limits; sides truncate.
-pub(super) fn navit(size: Size, patch: u32, max_patches: u32, max_side: u32) -> (i64, i64) {
+pub(super) fn shrink_to_patches(size: Size, patch: u32, max_patches: u32, max_side: u32) -> (i64, i64) {
     let patches = |side: u32| f64::from((side / patch).max(1));
     let most = u64::from(max_side) * u64::from(patch);
     let within = |side: u32| most as f64 / f64::from(side);
@@ -159,7 +159,7 @@ pub(super) fn floor_patches(size: Size, patch: u32, merge: u32, max_tokens: u32)
 }
 
 /// Nemotron: `round(side / patch + 0.5)` patches, then within the budget, then whole merged patches where that leaves room.
-pub(super) fn begun_patches(size: Size, patch: u32, merge: u32, min: u32, max: u32) -> (i64, i64) {
+pub(super) fn patch_budget(size: Size, patch: u32, merge: u32, min: u32, max: u32) -> (i64, i64) {
     let (min, max, merge) = (i64::from(min), i64::from(max), i64::from(merge));
     let begun = |side: u32| py_round(f64::from(side) / f64::from(patch) + 0.5);
     let (mut rows, mut cols) = (begun(size.height), begun(size.width));
@@ -187,7 +187,13 @@ pub(super) fn begun_patches(size: Size, patch: u32, merge: u32, min: u32, max: u
 }
 
 /// GLM-5: a canvas of merged patches within a budget, and the image's size on it. `clip` is a video's, or that of one patch.
-pub(super) fn ceil_canvas(size: Size, align: u64, clip: Clip, min: u64, max: u64) -> Result<((i64, i64), (i64, i64))> {
+pub(super) fn pad_to_patches(
+    size: Size,
+    align: u64,
+    clip: Clip,
+    min: u64,
+    max: u64,
+) -> Result<((i64, i64), (i64, i64))> {
     let (w, h) = (f64::from(size.width), f64::from(size.height));
     let (factor, frames) = (align as i64, i64::from(clip.frames));
     let counted = i64::from(clip.rounded_frames().max(clip.temporal));
@@ -230,7 +236,7 @@ pub(super) fn ceil_canvas(size: Size, align: u64, clip: Clip, min: u64, max: u64
 
 /// MiniCPM-V's `find_best_resize`: the area of a square at the aspect ratio of `w` x `h`, truncated, then the nearest
 /// multiples of `align`, at least one.
-pub(super) fn square_area(w: f64, h: f64, edge: u32, align: u32) -> Size {
+pub(super) fn match_area(w: f64, h: f64, edge: u32, align: u32) -> Size {
     let aspect = w / h;
     let height = (f64::from(edge) / aspect.sqrt()).trunc();
     let width = (height * aspect).trunc();

@@ -44,23 +44,25 @@ pub fn sample_frames(recipe: &Recipe, footage: Footage) -> Result<Vec<i64>> {
         }
     }
     let temporal = i64::from(video.temporal);
-    let picked = match &video.sampling {
-        FrameSampling::Even { fps: own } => even(footage, fps.or((*own > 0.0).then_some(*own)))?,
-        FrameSampling::Steps { min_frames, max_frames } => steps(footage, temporal, (*min_frames, *max_frames))?,
-        FrameSampling::Ends { fps: own, min_frames, max_frames } => {
-            ends(footage, fps.unwrap_or(*own), (*min_frames, *max_frames))
+    let picked = match &video.frame_sampling {
+        FrameSampling::Arange { fps: own } => by_arange(footage, fps.or((*own > 0.0).then_some(*own)))?,
+        FrameSampling::ArangePatches { min_frames, max_frames } => {
+            by_arange_patches(footage, temporal, (*min_frames, *max_frames))?
         }
-        FrameSampling::Times { fps: own, max_duration } => {
+        FrameSampling::Linspace { fps: own, min_frames, max_frames } => {
+            by_linspace(footage, fps.unwrap_or(*own), (*min_frames, *max_frames))
+        }
+        FrameSampling::Timestamps { fps: own, max_duration } => {
             no_count(num_frames)?;
-            times(total, known(video_fps)?, duration, fps.unwrap_or(*own), *max_duration)
+            by_timestamps(total, known(video_fps)?, duration, fps.unwrap_or(*own), *max_duration)
         }
-        FrameSampling::Paced { rates, per_patch, max_frames, max_duration } => {
+        FrameSampling::FpsByDuration { rates, per_patch, max_frames, max_duration } => {
             no_count(num_frames)?;
             if let Some(fps) = fps.filter(|_| *per_patch) {
                 return Err(Error::Argument(format!("fps={fps} is not followed: the rate goes by the video's length")));
             }
             let pace = Pace { rates, temporal: per_patch.then_some(temporal), fps, max_duration: *max_duration };
-            paced(total, known(video_fps)?, duration, pace, i64::from(*max_frames))
+            by_duration(total, known(video_fps)?, duration, pace, i64::from(*max_frames))
         }
     };
     if picked.is_empty() {
@@ -91,7 +93,7 @@ fn within(count: i64, total: i64) -> Result<i64> {
 }
 
 /// `default_sample_indices_fn`.
-fn even(footage: Footage, fps: Option<f64>) -> Result<Vec<i64>> {
+fn by_arange(footage: Footage, fps: Option<f64>) -> Result<Vec<i64>> {
     let total = footage.total;
     let count = match (footage.num_frames, fps) {
         (Some(count), _) => count,
@@ -103,7 +105,7 @@ fn even(footage: Footage, fps: Option<f64>) -> Result<Vec<i64>> {
 }
 
 /// `Qwen2VLVideoProcessor.sample_frames`.
-fn steps(footage: Footage, temporal: i64, (min, max): (u32, u32)) -> Result<Vec<i64>> {
+fn by_arange_patches(footage: Footage, temporal: i64, (min, max): (u32, u32)) -> Result<Vec<i64>> {
     let total = footage.total;
     let count = match (footage.num_frames, footage.fps) {
         (Some(count), _) => py_round(count as f64 / temporal as f64) as i64 * temporal,
@@ -133,7 +135,7 @@ fn arange(end: f64, step: f64) -> impl Iterator<Item = f32> {
 }
 
 /// `Qwen3VLVideoProcessor.sample_frames`, which takes 24 frames a second where none are known.
-fn ends(footage: Footage, fps: f64, (min, max): (u32, u32)) -> Vec<i64> {
+fn by_linspace(footage: Footage, fps: f64, (min, max): (u32, u32)) -> Vec<i64> {
     let total = footage.total;
     let count = footage.num_frames.unwrap_or_else(|| {
         let count = (total as f64 / footage.video_fps.unwrap_or(24.0) * fps) as i64;
@@ -143,7 +145,7 @@ fn ends(footage: Footage, fps: f64, (min, max): (u32, u32)) -> Vec<i64> {
 }
 
 /// `Glm4vVideoProcessor.sample_frames`.
-fn times(total: i64, video_fps: f64, duration: Option<f64>, fps: f64, max_duration: f64) -> Vec<i64> {
+fn by_timestamps(total: i64, video_fps: f64, duration: Option<f64>, fps: f64, max_duration: f64) -> Vec<i64> {
     let last = total - 1;
     let duration = seconds(total, video_fps, duration);
     let picked = if duration <= max_duration {
@@ -172,7 +174,7 @@ struct Pace<'a> {
 }
 
 /// `Glm46VVideoProcessor.sample_frames` and `Glm5NextVideoProcessor.sample_frames`.
-fn paced(total: i64, video_fps: f64, duration: Option<f64>, pace: Pace<'_>, most: i64) -> Vec<i64> {
+fn by_duration(total: i64, video_fps: f64, duration: Option<f64>, pace: Pace<'_>, most: i64) -> Vec<i64> {
     let duration = seconds(total, video_fps, duration);
     let end = duration.trunc();
     let counted = if pace.max_duration > 0.0 { duration.min(pace.max_duration) } else { duration };

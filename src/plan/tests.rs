@@ -25,8 +25,8 @@ fn smart_resize_differs_by_variant_on_thin_images() {
             native::Smart { align: 28, min, max, clamp, enlarge: Enlarge::None, frames: (1, 1), max_ratio: 200.0 };
         native::smart_resize(size, rules).unwrap()
     };
-    assert_eq!(resized(Clamp::Shrunk), (476, 28));
-    assert_eq!(resized(Clamp::Rounded), (1008, 28));
+    assert_eq!(resized(Clamp::AfterShrinking), (476, 28));
+    assert_eq!(resized(Clamp::AfterRounding), (1008, 28));
 }
 
 #[test]

@@ -18,22 +18,22 @@ pub(super) struct Patches {
 /// Rows and columns of tokens over a whole view.
 pub(super) fn grid(spec: &ViewSpec, tokens: Tokens, patches: Patches, image: Size) -> Grid {
     let Patches { tiles, of_tile: patches, shared, shown } = patches;
-    if let Some(count) = spec.resampled {
+    if let Some(count) = spec.tokens_per_tile {
         return Grid { rows: tiles.cells() as u32, cols: count };
     }
-    let tile = Grid { rows: patches.rows.div_ceil(tokens.downsample), cols: patches.cols.div_ceil(tokens.downsample) };
+    let tile = Grid { rows: patches.rows.div_ceil(tokens.stride), cols: patches.cols.div_ceil(tokens.stride) };
     let whole = if shared == 0 {
         Grid { rows: tiles.rows * tile.rows, cols: tiles.cols * tile.cols }
     } else {
         // Tokens are of the canvas's patches, whichever tile they are encoded in.
-        let side = |count: u32, side: u32| (count * (side - shared) + shared).div_ceil(tokens.downsample);
+        let side = |count: u32, side: u32| (count * (side - shared) + shared).div_ceil(tokens.stride);
         Grid { rows: side(tiles.rows, patches.rows), cols: side(tiles.cols, patches.cols) }
     };
     let seen = match spec.unpad {
         None => whole,
         Some(Unpad::Aspect) => unpad(whole, image),
         Some(Unpad::Patches) => {
-            Grid { rows: shown.rows.div_ceil(tokens.downsample), cols: shown.cols.div_ceil(tokens.downsample) }
+            Grid { rows: shown.rows.div_ceil(tokens.stride), cols: shown.cols.div_ceil(tokens.stride) }
         }
     };
     match spec.max_token_tiles {
@@ -45,9 +45,9 @@ pub(super) fn grid(spec: &ViewSpec, tokens: Tokens, patches: Patches, image: Siz
 /// Tokens of a view that carry no image features.
 pub(super) fn separators(spec: &ViewSpec, tiles: Grid, token_grid: Grid) -> u64 {
     let newlines = if spec.row_newline { i64::from(token_grid.rows) } else { 0 };
-    let Separators { per_tile, per_row, once, only_tiled } = spec.separators;
+    let Separators { per_tile, per_row, once, only_if_tiled } = spec.separators;
     let per_row = if spec.crops.is_some() { 0 } else { per_row };
-    let others = if only_tiled && tiles == Grid::SINGLE {
+    let others = if only_if_tiled && tiles == Grid::SINGLE {
         0
     } else {
         per_tile * tiles.cells() as i64 + per_row * i64::from(tiles.rows) + once

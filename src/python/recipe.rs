@@ -157,7 +157,7 @@ impl Recipe {
     /// Key of the seconds between patches along time, where the reference's processor gives them.
     #[getter]
     fn seconds_key(&self) -> Option<&str> {
-        self.0.video().ok().and_then(|video| video.seconds.as_deref())
+        self.0.video().ok().and_then(|video| video.seconds_key.as_deref())
     }
 
     /// What of the recipe is not established, and why; empty where all is.
@@ -187,7 +187,7 @@ impl Recipe {
     /// Patches per side of a token.
     #[getter]
     fn token_stride(&self) -> u32 {
-        self.0.tokens.downsample
+        self.0.tokens.stride
     }
 
     /// All parameters with their values.

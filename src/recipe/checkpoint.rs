@@ -4,39 +4,13 @@ mod video;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
+use super::language::Checkpoint;
 use super::registry::{Entry, registry};
 use super::{Recipe, coerce};
 use crate::error::{Error, Result};
-
-/// One kind of configuration that a recipe follows.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Checkpoint {
-    /// Image processor types (without the suffixes `Fast` and `Pil`) or model architectures.
-    types: Vec<String>,
-    /// Keys that must have these values for this recipe to be the one.
-    when: Table,
-    /// Keys of which one must have its value, where there are any.
-    when_any: Table,
-    /// Keys that must be there.
-    present: Vec<String>,
-    /// Keys that must not be there: other ways to say a size, which the recipe does not follow.
-    absent: Vec<String>,
-    /// What the reference class assumes where the configuration is silent and the recipe thinks otherwise.
-    defaults: Table,
-    /// Keys that must have these values, or be absent, for the recipe to be exact.
-    fixed: Table,
-    /// Keys that must not have these values: of those the reference makes something of its own.
-    refused: BTreeMap<String, Vec<Value>>,
-    /// Pairs of keys that must agree where both are there.
-    equal: Vec<[String; 2]>,
-    /// Keys of each parameter, in order of precedence.
-    keys: BTreeMap<String, Vec<String>>,
-}
 
 /// Parameters that every image processor writes under one name.
 const COMMON: [(&str, &str); 10] = [
@@ -134,7 +108,7 @@ fn choose<'a>(config: &Config, types: &[String], of: Of) -> Option<(&'a str, &'a
                 && checkpoint.present.iter().all(|key| config.get(key).is_some())
                 && !(checkpoint.types.is_empty() && checkpoint.present.is_empty())
         })
-        // An architecture says more than the processor's type, each further condition more still; heirs yield to the recipe they extend.
+        // An architecture says more than the processor's type, each further condition more still; derived recipes yield to the one they extend.
         .max_by_key(|(_, entry, checkpoint)| {
             let by_architecture = checkpoint.types.iter().any(|name| config.architectures().contains(name));
             let any = usize::from(!checkpoint.when_any.is_empty());

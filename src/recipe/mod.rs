@@ -4,8 +4,8 @@
 //! what callers may override, and the rest refers to them as `"$name"`.
 
 mod checkpoint;
+mod language;
 mod registry;
-mod spec;
 mod validate;
 
 use serde::Deserialize;
@@ -13,10 +13,10 @@ use toml::{Table, Value};
 
 pub(crate) use validate::smart_budget;
 
-pub use spec::{
-    Align, Backend, Boxes, Cap, CapPer, Clamp, Convention, Convert, Crops, Enlarge, Fill, Filter, FloatResize, Frame,
-    FrameCount, FrameSampling, InsideRounding, IntType, LongestRounding, NamedFill, NamedFrameCount, NamedTarget,
-    NormalizeOrder, OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels, Precision, Role, Sampled, Search,
+pub use language::{
+    Align, Backend, Boxes, Cap, CapPer, Clamp, ContainRounding, Convention, Convert, Crops, Enlarge, Fill, Filter,
+    FloatResize, Frame, FrameCount, FrameSampling, IntType, LongestRounding, NamedFill, NamedFrameCount, NamedTarget,
+    NormalizeAs, OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels, Precision, Role, Sampled, Search,
     Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, Unpad, Video, ViewOrder, ViewSpec, When,
 };
 
@@ -158,7 +158,9 @@ impl Recipe {
         let refuse = |message: String| Error::Recipe { recipe: self.name.clone(), message };
         match &self.body.video {
             None => Err(refuse("takes no videos".into())),
-            Some(video) if !video.refused.is_empty() => Err(refuse(format!("takes no videos: {}", video.refused))),
+            Some(video) if !video.unsupported_reason.is_empty() => {
+                Err(refuse(format!("takes no videos: {}", video.unsupported_reason)))
+            }
             Some(video) => Ok(video),
         }
     }
@@ -197,12 +199,18 @@ fn describe(value: &Value) -> String {
     }
 }
 
-/// Replaces every `"$name"` by the parameter's value.
+/// Replaces every `"$name"` by the parameter's value, and `"!$name"` by its opposite.
 fn substitute(value: &mut Value, params: &Table) -> std::result::Result<(), String> {
     match value {
         Value::String(text) => {
-            if let Some(name) = text.strip_prefix('$') {
-                *value = params.get(name).ok_or_else(|| format!("refers to ${name}, which it does not have"))?.clone();
+            let (negated, reference) = text.strip_prefix('!').map_or((false, text.as_str()), |rest| (true, rest));
+            if let Some(name) = reference.strip_prefix('$') {
+                let param = params.get(name).ok_or_else(|| format!("refers to ${name}, which it does not have"))?;
+                *value = match param {
+                    Value::Boolean(on) if negated => Value::Boolean(!on),
+                    other if negated => return Err(format!("has {text:?}, but {name} is not true or false: {other}")),
+                    other => other.clone(),
+                };
             }
             Ok(())
         }
@@ -235,7 +243,7 @@ mod tests {
             let entry = registry::entry(name).unwrap();
             let text = toml::to_string(&entry.structure).unwrap();
             for key in entry.params.keys() {
-                assert!(text.contains(&format!("\"${key}\"")), "{name}: nothing refers to {key}");
+                assert!(text.contains(&format!("${key}\"")), "{name}: nothing refers to {key}");
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::checkpoint::Checkpoint;
+use super::language::Checkpoint;
 use crate::error::{Error, Result};
 
 const COMMON: &str = include_str!("builtin/common.toml");
@@ -80,7 +80,7 @@ fn resolve(name: &str, sources: &BTreeMap<String, Table>, common: &Table) -> Ent
         merge(&mut merged, &sources[*ancestor]);
     }
     merged.remove("extends");
-    // An heir writes `false` where it does not take videos as the recipe that it extends does.
+    // A derived recipe writes `false` where it does not take videos as the recipe that it extends does.
     if merged.get("video").is_some_and(|video| !video.is_table()) {
         merged.remove("video");
     }
@@ -91,17 +91,17 @@ fn resolve(name: &str, sources: &BTreeMap<String, Table>, common: &Table) -> Ent
     let mut params = section("params");
     let checkpoints = section("checkpoint")
         .into_iter()
-        // An heir writes `false` for a kind of configuration that is not its own.
+        // A derived recipe writes `false` for a kind of configuration that is not its own.
         .filter(|(_, value)| value.is_table())
         .map(|(key, value)| {
             let checkpoint = Checkpoint::deserialize(value).unwrap_or_else(|error| panic!("{name}: {error}"));
             (key, checkpoint)
         })
         .collect();
-    // An heir has those parameters that it names, and those that something of it refers to.
+    // A derived recipe has those parameters that it names, and those that something of it refers to.
     let text = toml::to_string(&merged).unwrap_or_default();
     let own = |key: &str| sources[name].get("params").is_some_and(|params| params.get(key).is_some());
-    params.retain(|key, _| lineage.len() == 1 || own(key) || text.contains(&format!("\"${key}\"")));
+    params.retain(|key, _| lineage.len() == 1 || own(key) || text.contains(&format!("${key}\"")));
     Entry { params, structure: merged, checkpoints, depth: lineage.len() - 1 }
 }
 

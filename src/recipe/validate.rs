@@ -1,8 +1,8 @@
 //! What a recipe must hold for its plans to make sense, whatever its overrides. Messages name the value.
 
 use super::Body;
-use super::spec::{
-    Crops, Filter, FloatResize, FrameCount, FrameSampling, NormalizeOrder, OutputKind, Sampled, Search, Step, Target,
+use super::language::{
+    Crops, Filter, FloatResize, FrameCount, FrameSampling, NormalizeAs, OutputKind, Sampled, Search, Step, Target,
     TileSize, Tiles, Video, ViewSpec, When,
 };
 use crate::geometry::{Grid, Size};
@@ -18,14 +18,14 @@ pub(super) fn check(body: &mut Body) -> Check {
     numbers(body)?;
     let patches = body.patches;
     let align = u64::from(patches.size) * u64::from(patches.merge);
-    let order = body.pixels.order;
+    let order = body.pixels.normalize_as;
     let mut grid = false;
     for view in &mut body.views {
         if let Some(tiles) = &mut view.tiles {
             check_tiles(tiles, patches.size)?;
             grid = true;
         }
-        for step in view.before.iter().chain(&view.steps) {
+        for step in view.pre_crop_steps.iter().chain(&view.steps) {
             check_step(step, grid, patches.size, align)?;
         }
         check_view(view, order)?;
@@ -58,44 +58,44 @@ fn numbers(body: &Body) -> Check {
     if matches!(pixels.arithmetic, super::Backend::Torch) && matches!(pixels.filter, Filter::Box | Filter::Hamming) {
         return Err(format!("filter {:?} does not exist in arithmetic \"torch\"", pixels.filter).to_lowercase());
     }
-    if matches!(pixels.order, super::NormalizeOrder::ToTensor) && pixels.rescale != 1.0 / 255.0 {
+    if matches!(pixels.normalize_as, super::NormalizeAs::ToTensor) && pixels.rescale != 1.0 / 255.0 {
         return Err(format!("its reference rescales by 1/255 (ToTensor), got rescale_factor {}", pixels.rescale));
     }
     range("patch_size", body.patches.size.into(), 1, 1024)?;
     range("merge_size", body.patches.merge.into(), 1, 64)?;
     range("temporal_patch_size", body.patches.temporal.into(), 1, 64)?;
-    range("tokens.downsample", body.tokens.downsample.into(), 1, 1024)
+    range("tokens.stride", body.tokens.stride.into(), 1, 1024)
 }
 
 fn check_video(video: &Video, patch: u32, align: u64) -> Check {
     let view = &video.view;
-    if view.tiles.is_some() || view.crops.is_some() || view.sampling.is_some() || view.steps.is_empty() {
-        return Err("a frame's view has steps, and neither tiles, crops nor sampling".into());
+    if view.tiles.is_some() || view.crops.is_some() || view.float_resize.is_some() || view.steps.is_empty() {
+        return Err("a frame's view has steps, and neither tiles, crops nor float_resize".into());
     }
     for step in &view.steps {
         check_step(step, false, patch, align)?;
     }
     range("temporal_patch_size", video.temporal.into(), 1, 64)?;
     range("chunk", video.chunk.into(), 0, 1 << 20)?;
-    range("tokens.downsample", video.tokens.downsample.into(), 1, 1024)?;
+    range("tokens.stride", video.tokens.stride.into(), 1, 1024)?;
     for output in &video.outputs {
         use OutputKind::{ChannelPatches, GridThw, NumChunks, PlanarPatches, Tiles};
         if !matches!(output.kind, ChannelPatches | GridThw | NumChunks | PlanarPatches | Tiles) {
             return Err(format!("{} cannot be of kind {:?}", output.key, output.kind));
         }
     }
-    let (fps, counts) = match video.sampling {
-        FrameSampling::Even { fps } => (fps, None),
-        FrameSampling::Steps { min_frames, max_frames } => (0.0, Some((min_frames, max_frames))),
-        FrameSampling::Ends { fps, min_frames, max_frames } => (fps, Some((min_frames, max_frames))),
-        FrameSampling::Times { fps, max_duration } => (fps.min(max_duration), None),
-        FrameSampling::Paced { ref rates, max_frames, max_duration, .. } => {
+    let (fps, counts) = match video.frame_sampling {
+        FrameSampling::Arange { fps } => (fps, None),
+        FrameSampling::ArangePatches { min_frames, max_frames } => (0.0, Some((min_frames, max_frames))),
+        FrameSampling::Linspace { fps, min_frames, max_frames } => (fps, Some((min_frames, max_frames))),
+        FrameSampling::Timestamps { fps, max_duration } => (fps.min(max_duration), None),
+        FrameSampling::FpsByDuration { ref rates, max_frames, max_duration, .. } => {
             let least = rates.iter().flatten().copied().fold(max_duration, f64::min);
             (if rates.is_empty() { f64::NAN } else { least }, Some((1, max_frames)))
         }
     };
     if !fps.is_finite() || fps < 0.0 {
-        return Err(format!("fps and durations of sampling must be positive, got {:?}", video.sampling));
+        return Err(format!("fps and durations of frame_sampling must be positive, got {:?}", video.frame_sampling));
     }
     match counts {
         Some((min, max)) if min > max || max == 0 => {
@@ -105,8 +105,8 @@ fn check_video(video: &Video, patch: u32, align: u64) -> Check {
     }
 }
 
-fn check_view(view: &ViewSpec, order: NormalizeOrder) -> Check {
-    if let Some(FloatResize { of, filter, antialias, corners }) = view.sampling {
+fn check_view(view: &ViewSpec, order: NormalizeAs) -> Check {
+    if let Some(FloatResize { of, filter, antialias, corners }) = view.float_resize {
         if corners && (antialias || filter != Filter::Bilinear) {
             return Err("only a bilinear filter without antialiasing weighs corners".into());
         }
@@ -115,14 +115,14 @@ fn check_view(view: &ViewSpec, order: NormalizeOrder) -> Check {
         }
         if matches!(
             view.steps.last(),
-            None | Some(Step::Pad { .. } | Step::CenterCrop { .. } | Step::SquareThin { .. })
+            None | Some(Step::Pad { .. } | Step::CenterCrop { .. } | Step::PadThinToSquare { .. })
         ) {
             return Err("a view that is resized in floating point must end in a resize".into());
         }
         if of != Sampled::Bytes && view.tiles.as_ref().is_some_and(|tiles| tiles.overlap > 0) {
             return Err("tiles that overlap cannot be resized as floats".into());
         }
-        if of != Sampled::Bytes && order == NormalizeOrder::BFloat16 {
+        if of != Sampled::Bytes && order == NormalizeAs::BFloat16 {
             return Err("what is normalised in bfloat16 cannot be resized as floats".into());
         }
     }
@@ -158,7 +158,7 @@ fn check_tiles(tiles: &mut Tiles, patch: u32) -> Check {
             check_size("tile", size, patch)?;
             size
         }
-        TileSize::SquareArea { edge } => {
+        TileSize::MatchArea { edge } => {
             range("edge", edge.into(), 1, MAX_TARGET.into())?;
             Size::new(1, 1)
         }
@@ -181,7 +181,7 @@ fn check_tiles(tiles: &mut Tiles, patch: u32) -> Check {
         Ok(())
     };
     match &mut tiles.search {
-        Search::Ratio { min, max, max_side, grids, .. } => {
+        Search::AspectRatio { min, max, max_side, grids, .. } => {
             most(*min, *max)?;
             *grids = grids_between(*min, *max);
             grids.retain(|grid| grid.rows.max(grid.cols) <= *max_side);
@@ -190,7 +190,7 @@ fn check_tiles(tiles: &mut Tiles, patch: u32) -> Check {
             most(1, *max)?;
             *grids = grids_between(1, *max);
         }
-        Search::Cover { max, threshold, grids, .. } => {
+        Search::Coverage { max, threshold, grids, .. } => {
             most(1, *max)?;
             if !threshold.is_finite() {
                 return Err(format!("threshold must be finite, got {threshold}"));
@@ -199,7 +199,7 @@ fn check_tiles(tiles: &mut Tiles, patch: u32) -> Check {
             // The reference's pairs are of rows and columns, and tie in that order.
             grids.sort_by_key(|grid| (grid.cells(), grid.rows));
         }
-        Search::Ceil => {}
+        Search::LongestSide => {}
         Search::Slices { edge, max } => {
             most(2, *max)?;
             range("edge", (*edge).into(), 1, MAX_TARGET.into())?;
@@ -244,35 +244,35 @@ fn check_step(step: &Step, has_tiles: bool, patch: u32, align: u64) -> Check {
         Target::Named(_) => Ok(()),
     };
     match *step {
-        Step::Squash { to } | Step::Inside { to, .. } | Step::Pad { to, .. } => target(to),
+        Step::Squash { to } | Step::Contain { to, .. } | Step::Pad { to, .. } => target(to),
         Step::CenterCrop { to } => check_size("crop", to, patch),
         Step::LongestEdge { edge, min, .. } => {
             range("edge", edge.into(), 1, MAX_TARGET.into())?;
             range("min_size", min.into(), 0, MAX_TARGET.into())
         }
-        Step::ShortestEdge { edge } | Step::SquareArea { edge } | Step::CeilPatches { longest: edge } => {
+        Step::ShortestEdge { edge } | Step::MatchArea { edge } | Step::CeilPatches { longest: edge } => {
             range("edge", edge.into(), 1, MAX_TARGET.into())
         }
-        Step::Navit { max_patches, max_side_patches } => {
+        Step::ShrinkToPatches { max_patches, max_side_patches } => {
             range("max_patches", max_patches.into(), 1, 1 << 24)?;
             range("max_side_patches", max_side_patches.into(), 1, MAX_TARGET.into())
         }
-        Step::SquareThin { .. } => Ok(()),
+        Step::PadThinToSquare { .. } => Ok(()),
         Step::FloorPatches { max_tokens } => range("max_soft_tokens", max_tokens.into(), 1, 1 << 24),
-        Step::CeilCanvas { min_tokens, max_tokens } => {
+        Step::PadToPatches { min_tokens, max_tokens } => {
             range("max_image_tokens", max_tokens, 1, 1 << 24)?;
             range("min_image_tokens", min_tokens, 0, 1 << 24)
         }
-        Step::LongTiles { edge, max } => {
+        Step::HdTransform { edge, max } => {
             check_size("tile", Size::new(edge, edge), patch)?;
             range("max_tiles", max.into(), 1, MAX_TILES.into())
         }
-        Step::BegunPatches { min_patches, max_patches } => {
+        Step::PatchBudget { min_patches, max_patches } => {
             range("max_num_patches", max_patches.into(), 1, 1 << 24)?;
             range("min_num_patches", min_patches.into(), 0, max_patches.into())
         }
         Step::Naflex { max_patches } => range("max_num_patches", max_patches.into(), 1, 1 << 24),
-        Step::Smart { min_pixels, max_pixels, min_tokens, max_tokens, frames, max_ratio, .. } => {
+        Step::SmartResize { min_pixels, max_pixels, min_tokens, max_tokens, frames, max_ratio, .. } => {
             if let FrameCount::Count(frames) = frames {
                 range("temporal_patch_size", frames.into(), 1, 64)?;
             }

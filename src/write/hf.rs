@@ -24,14 +24,14 @@ struct TileLayout {
 
 impl TileLayout {
     fn new(spec: &OutputSpec, samples: &Samples, counts: Vec<usize>, canvas: Size) -> Self {
-        let most = counts.iter().copied().max().unwrap_or(0).max((spec.length + spec.plus) as usize);
+        let most = counts.iter().copied().max().unwrap_or(0).max((spec.length + spec.extra_slots) as usize);
         let room = |count: usize| if spec.nested { most } else { count };
         // Tiles from one sample to the next, where samples have a row each.
         let row = samples.ranges().map(|images| counts[images].iter().copied().map(room).sum()).max().unwrap_or(0);
         let mut starts = Vec::with_capacity(counts.len());
         let mut next = 0;
         for (sample, images) in samples.ranges().enumerate() {
-            if spec.sample {
+            if spec.per_sample {
                 next = sample * row;
             }
             for &count in &counts[images] {
@@ -39,7 +39,7 @@ impl TileLayout {
                 next += room(count);
             }
         }
-        let shape = match (spec.sample, spec.nested) {
+        let shape = match (spec.per_sample, spec.nested) {
             (true, true) => vec![samples.counts().len(), samples.most(), most],
             (true, false) => vec![samples.counts().len(), row],
             (false, true) => vec![counts.len(), most],

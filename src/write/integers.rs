@@ -34,9 +34,9 @@ impl Hf<'_> {
         self.push_integers(spec, vec![self.plans.len(), values.len() / self.plans.len()], values);
     }
 
-    /// `[tokens, downsample * downsample]`.
+    /// `[tokens, stride * stride]`.
     pub(super) fn token_patches(&mut self, spec: &OutputSpec) {
-        let side = self.recipe.tokens.downsample;
+        let side = self.recipe.tokens.stride;
         let mut values = Vec::new();
         let mut first = 0;
         for plan in self.plans {
@@ -83,12 +83,12 @@ impl Hf<'_> {
                     entry(spec, length, most, plan, taken.next(), &mut values)?;
                 }
             }
-            while spec.sample && values.len() < (sample + 1) * row * width {
-                values.extend(mask(spec.absent.into(), width));
+            while spec.per_sample && values.len() < (sample + 1) * row * width {
+                values.extend(mask(spec.ones_when_missing.into(), width));
             }
         }
         let mut shape =
-            if spec.sample { vec![self.samples.counts().len(), row] } else { vec![values.len() / width.max(1)] };
+            if spec.per_sample { vec![self.samples.counts().len(), row] } else { vec![values.len() / width.max(1)] };
         shape.extend(dimensions);
         self.push_integers(spec, shape, values);
         Ok(())
@@ -170,7 +170,7 @@ fn entry(
         OutputKind::CanvasSizes => values.extend(pair(canvas.height, canvas.width)),
         OutputKind::TileGrid => values.extend(pair(grid.cols, grid.rows)),
         OutputKind::TileShape => values.extend(tiles.map_or([0; 2], |grid| pair(grid.rows, grid.cols))),
-        OutputKind::TileRows | OutputKind::TileCols if spec.only_tiled && grid == Grid::SINGLE => values.push(0),
+        OutputKind::TileRows | OutputKind::TileCols if spec.zero_if_single && grid == Grid::SINGLE => values.push(0),
         OutputKind::TileRows => values.push(grid.rows.into()),
         OutputKind::TileCols => values.push(grid.cols.into()),
         OutputKind::TileGridId => values.push(grid_id(grid, length as u32)),

@@ -6,7 +6,7 @@ use super::values::{Form, Values};
 use super::{DType, Element, kernels};
 use crate::error::Result;
 use crate::options::Backend;
-use crate::recipe::{NormalizeOrder, Pixels};
+use crate::recipe::{NormalizeAs, Pixels};
 use crate::simd::Level;
 
 impl<T: Element> Values<T> {
@@ -32,23 +32,23 @@ impl<T: Element> Values<T> {
 pub(super) fn normalise(pixels: &Pixels, backend: Backend, channel: usize, x: f32) -> f32 {
     let (mean, std, rescale) = (pixels.mean[channel], pixels.std[channel], pixels.rescale);
     let standard = |value: f32| (value - mean as f32) / std as f32;
-    match (pixels.order, backend, pixels.do_rescale, pixels.do_normalize) {
+    match (pixels.normalize_as, backend, pixels.do_rescale, pixels.do_normalize) {
         // torchvision ToTensor divides in f32.
-        (NormalizeOrder::ToTensor, _, true, true) => standard(x / 255.0),
-        (NormalizeOrder::ToTensor, _, true, false) => x / 255.0,
+        (NormalizeAs::ToTensor, _, true, true) => standard(x / 255.0),
+        (NormalizeAs::ToTensor, _, true, false) => x / 255.0,
         // transformers' torchvision backend folds the factor into mean and deviation (f32 tensor times Python float).
-        (NormalizeOrder::Backend, Backend::Torch, true, true) => {
+        (NormalizeAs::Transformers, Backend::Torch, true, true) => {
             let inverse = (1.0 / rescale) as f32;
             (x - mean as f32 * inverse) / (std as f32 * inverse)
         }
-        (NormalizeOrder::Backend, Backend::Torch, true, false) | (NormalizeOrder::BFloat16, _, true, false) => {
+        (NormalizeAs::Transformers, Backend::Torch, true, false) | (NormalizeAs::BFloat16, _, true, false) => {
             x * rescale as f32
         }
         // transformers' PIL backend rescales in f64, then goes on in f32.
-        (NormalizeOrder::Backend, Backend::Pillow, true, true) => standard((f64::from(x) * rescale) as f32),
-        (NormalizeOrder::Backend, Backend::Pillow, true, false) => (f64::from(x) * rescale) as f32,
+        (NormalizeAs::Transformers, Backend::Pillow, true, true) => standard((f64::from(x) * rescale) as f32),
+        (NormalizeAs::Transformers, Backend::Pillow, true, false) => (f64::from(x) * rescale) as f32,
         // Each operation of a bfloat16 tensor rounds to it; Python floats and a mean's tensor come as its type.
-        (NormalizeOrder::BFloat16, _, true, true) => {
+        (NormalizeAs::BFloat16, _, true, true) => {
             let low = |value: f32| bf16::from_f32(value).to_f32();
             let value = low(low(x) * rescale as f32);
             low(low(value - low(mean as f32)) / low(std as f32))
@@ -64,14 +64,14 @@ impl Form {
     /// The form that is likely to give the reference's bits. Orders of operations differ in the last bit of some values, so
     /// it counts only once it has reproduced the table.
     fn candidate(pixels: &Pixels, backend: Backend) -> Option<Self> {
-        if !pixels.do_normalize || pixels.order == NormalizeOrder::BFloat16 {
+        if !pixels.do_normalize || pixels.normalize_as == NormalizeAs::BFloat16 {
             return None;
         }
         let (mean, std) = (pixels.mean.map(|mean| mean as f32), pixels.std.map(|std| std as f32));
         let inverse = (1.0 / pixels.rescale) as f32;
-        Some(match (pixels.do_rescale, pixels.order, backend) {
+        Some(match (pixels.do_rescale, pixels.normalize_as, backend) {
             (false, ..) => Self { divisor: 1.0, mean, std },
-            (true, NormalizeOrder::Backend, Backend::Torch) => {
+            (true, NormalizeAs::Transformers, Backend::Torch) => {
                 Self { divisor: 1.0, mean: mean.map(|mean| mean * inverse), std: std.map(|std| std * inverse) }
             }
             _ => Self { divisor: inverse, mean, std },
@@ -90,7 +90,7 @@ mod tests {
             Level::available().into_iter().skip(1).flat_map(|level| names().into_iter().map(move |name| (level, name)))
         {
             let recipe = Recipe::load(name, &toml::Table::new()).unwrap();
-            if !recipe.pixels.do_normalize || recipe.pixels.order == NormalizeOrder::BFloat16 {
+            if !recipe.pixels.do_normalize || recipe.pixels.normalize_as == NormalizeAs::BFloat16 {
                 continue;
             }
             for backend in [Backend::Pillow, Backend::Torch] {

@@ -15,7 +15,7 @@ impl Samples {
     pub(super) fn new(recipe: &Recipe, counts: Option<&[usize]>, images: usize) -> Result<Self> {
         let counts = match counts {
             Some(counts) => counts.to_vec(),
-            None if recipe.outputs.iter().any(|spec| spec.sample) => vec![images],
+            None if recipe.outputs.iter().any(|spec| spec.per_sample) => vec![images],
             None => vec![1; images],
         };
         if counts.iter().sum::<usize>() != images {

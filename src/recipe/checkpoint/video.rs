@@ -3,9 +3,10 @@
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::{Checkpoint, Config, TYPES, follow};
+use super::{Config, TYPES, follow};
 use crate::error::{Error, Result};
 use crate::recipe::Recipe;
+use crate::recipe::language::Checkpoint;
 use crate::recipe::registry::registry;
 
 /// The kind of checkpoint section that is of videos.

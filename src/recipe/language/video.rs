@@ -12,7 +12,7 @@ pub struct Video {
     /// The code whose output it reproduces.
     pub reference: String,
     /// Why videos cannot be followed; empty where they can.
-    pub refused: String,
+    pub unsupported_reason: String,
     /// From a frame to its canvas, for every frame alike.
     pub view: ViewSpec,
     /// Frames in a patch; the last frame of a video is repeated where one lacks some.
@@ -29,57 +29,9 @@ pub struct Video {
     pub outputs: Vec<OutputSpec>,
     /// Key of the seconds between patches along time, where the reference's processor gives them.
     #[serde(default)]
-    pub seconds: Option<String>,
+    pub seconds_key: Option<String>,
     /// How the reference picks frames of a longer video.
-    pub sampling: FrameSampling,
-}
-
-/// Frames that a budget counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub enum FrameCount {
-    /// So many.
-    Count(u32),
-    /// A number that depends on the video.
-    Named(NamedFrameCount),
-}
-
-impl FrameCount {
-    /// One frame: the budget is that of each.
-    pub(super) fn one() -> Self {
-        Self::Count(1)
-    }
-}
-
-/// Numbers of frames that depend on the video.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NamedFrameCount {
-    /// All of the video's, rounded to whole patches for the area but not for the scale.
-    All,
-}
-
-/// A limit of pixels that grows tighter with the number of frames (transformers' `cap_pixels_per_frame`). A frame keeps
-/// 1.05 times the fewest pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cap {
-    /// Whether it applies.
-    pub enabled: bool,
-    /// Merged patches.
-    pub tokens: u64,
-    /// Of what.
-    pub per: CapPer,
-}
-
-/// What a cap's tokens are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CapPer {
-    /// A tenth less, of the whole video: each patch along time gets an even share (Qwen2-VL).
-    Video,
-    /// Of a frame, which gets at most an even share of the budget of all (Qwen3-VL).
-    Frame,
+    pub frame_sampling: FrameSampling,
 }
 
 /// How a reference picks frames of a longer video.
@@ -87,19 +39,19 @@ pub enum CapPer {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FrameSampling {
     /// Equal steps from the first frame, truncated; all frames where no rate is asked for (transformers' default).
-    Even {
+    Arange {
         /// Frames a second; none where that is 0.
         fps: f64,
     },
     /// Equal steps from the first frame in f32, truncated, of whole patches (Qwen2-VL).
-    Steps {
+    ArangePatches {
         /// Fewest frames.
         min_frames: u32,
         /// Most frames.
         max_frames: u32,
     },
     /// From the first frame to the last, rounded (Qwen3-VL).
-    Ends {
+    Linspace {
         /// Frames a second.
         fps: f64,
         /// Fewest frames.
@@ -108,14 +60,14 @@ pub enum FrameSampling {
         max_frames: u32,
     },
     /// The first frame at or after each time, an even number of them (GLM-4V).
-    Times {
+    Timestamps {
         /// Frames a second.
         fps: f64,
         /// Most seconds; longer videos are sampled evenly.
         max_duration: f64,
     },
     /// A frame whenever its time has come, evenly where these are too many or too few; an even number (GLM-4.6V, GLM-5).
-    Paced {
+    FpsByDuration {
         /// Patches, or frames, a second by the duration up to which that is; the last rate holds beyond.
         rates: Vec<[f64; 2]>,
         /// Whether rates are of patches, and not the caller's to set.

@@ -1,5 +1,6 @@
 //! The vocabulary in which recipes are written: what each section of a `builtin/*.toml` may say.
 
+mod checkpoint;
 mod outputs;
 mod pixels;
 mod steps;
@@ -9,12 +10,14 @@ mod views;
 use serde::Deserialize;
 
 pub use crate::options::{Backend, Filter, FloatResize, PatchOrder, Sampled};
+pub(super) use checkpoint::Checkpoint;
 pub use outputs::{IntType, OutputKind, OutputSpec, Per};
-pub use pixels::{Convert, NormalizeOrder, Patches, Pixels};
+pub use pixels::{Convert, NormalizeAs, Patches, Pixels};
 pub use steps::{
-    Align, Clamp, Enlarge, Fill, InsideRounding, LongestRounding, NamedFill, NamedTarget, Precision, Step, Target,
+    Align, Cap, CapPer, Clamp, ContainRounding, Enlarge, Fill, FrameCount, LongestRounding, NamedFill, NamedFrameCount,
+    NamedTarget, Precision, Step, Target,
 };
-pub use video::{Cap, CapPer, FrameCount, FrameSampling, NamedFrameCount, Video};
+pub use video::{FrameSampling, Video};
 pub use views::{Crops, Role, Search, Separators, TileSize, Tiles, Unpad, ViewOrder, ViewSpec, When};
 
 /// Which of the four answers to the resolution question a family gives.
@@ -36,7 +39,7 @@ pub enum Strategy {
 #[serde(deny_unknown_fields)]
 pub struct Tokens {
     /// Patches per side of a token.
-    pub downsample: u32,
+    pub stride: u32,
     /// Tokens per image besides those of its views: separators, start and end.
     pub extra: u64,
 }

@@ -19,9 +19,9 @@ pub enum Convert {
 /// Order of operations from a byte to a normalised float.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum NormalizeOrder {
+pub enum NormalizeAs {
     /// transformers' own, by [`Backend`].
-    Backend,
+    Transformers,
     /// torchvision's `ToTensor` then `Normalize`, all in f32.
     ToTensor,
     /// Rescaled in bfloat16, then normalised in it (transformers' Llama 4).
@@ -50,7 +50,7 @@ pub struct Pixels {
     /// Whether mean and deviation are applied.
     pub do_normalize: bool,
     /// Order of operations.
-    pub order: NormalizeOrder,
+    pub normalize_as: NormalizeAs,
 }
 
 /// Patches of the vision encoder.

@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use super::video::{Cap, FrameCount};
 use super::{qwen_ratio, yes};
 use crate::geometry::Size;
 
@@ -33,9 +32,9 @@ pub enum NamedTarget {
 #[serde(rename_all = "snake_case")]
 pub enum Align {
     /// Centred, an odd pixel after.
-    Floor,
+    Center,
     /// Centred by Python's `round(d / 2)`: an odd pixel goes to either side (`ImageOps.pad`).
-    HalfEven,
+    CenterHalfEven,
     /// All padding right and below.
     TopLeft,
 }
@@ -65,7 +64,7 @@ pub enum NamedFill {
 #[serde(rename_all = "snake_case")]
 pub enum LongestRounding {
     /// `round(short / long * edge)`: Pillow's `ImageOps.contain`.
-    Contain,
+    PilContain,
     /// `round(short * (edge / long))`: transformers.
     Scale,
     /// `int(short * (edge / long))`.
@@ -80,15 +79,15 @@ pub enum LongestRounding {
 
 /// How a resize into a canvas rounds the side that does not fill it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum InsideRounding {
+#[serde(rename_all = "snake_case")]
+pub enum ContainRounding {
     /// Up.
     #[default]
     Ceil,
     /// Down, to at least one pixel.
     Floor,
     /// To the nearest, by aspect ratios: Pillow's `ImageOps.contain`.
-    Contain,
+    PilContain,
 }
 
 /// Precision of a reference's arithmetic.
@@ -104,12 +103,12 @@ pub enum Precision {
 
 /// When a smart resize sees to it that a side holds a merged patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Clamp {
     /// After rounding, before the area is looked at (qwen-vl-utils).
-    Rounded,
+    AfterRounding,
     /// After shrinking: a side may round to zero first, which makes the image grow (transformers).
-    Shrunk,
+    AfterShrinking,
     /// Both times.
     Both,
 }
@@ -128,6 +127,54 @@ pub enum Enlarge {
     /// The shorter side to a merged patch and the longer along, rounded; of images without so short a side, the longer is
     /// taken for no more than 200 times the shorter (Ovis 2.5).
     Short,
+}
+
+/// Frames that a budget counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum FrameCount {
+    /// So many.
+    Count(u32),
+    /// A number that depends on the video.
+    Named(NamedFrameCount),
+}
+
+impl FrameCount {
+    /// One frame: the budget is that of each.
+    pub(super) fn one() -> Self {
+        Self::Count(1)
+    }
+}
+
+/// Numbers of frames that depend on the video.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NamedFrameCount {
+    /// All of the video's, rounded to whole patches for the area but not for the scale.
+    All,
+}
+
+/// A limit of pixels that grows tighter with the number of frames (transformers' `cap_pixels_per_frame`). A frame keeps
+/// 1.05 times the fewest pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cap {
+    /// Whether it applies.
+    pub enabled: bool,
+    /// Merged patches.
+    pub tokens: u64,
+    /// Of what.
+    pub per: CapPer,
+}
+
+/// What a cap's tokens are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CapPer {
+    /// A tenth less, of the whole video: each patch along time gets an even share (Qwen2-VL).
+    Video,
+    /// Of a frame, which gets at most an even share of the budget of all (Qwen3-VL).
+    Frame,
 }
 
 /// One step from an image to a view's canvas.
@@ -158,12 +205,12 @@ pub enum Step {
         enlarge: bool,
     },
     /// Resize to fit inside, keeping the aspect ratio.
-    Inside {
+    Contain {
         /// The size to fit.
         to: Target,
         /// How the other side rounds.
         #[serde(default)]
-        rounding: InsideRounding,
+        rounding: ContainRounding,
         /// Whether no side is enlarged beyond that of a tile.
         #[serde(default)]
         at_most_tile: bool,
@@ -176,14 +223,14 @@ pub enum Step {
     },
     /// Resize the longer side to as many tiles of side `edge` as leave no more than `max` where the shorter one's are counted
     /// up; the shorter side truncates. An image that is taller than wide lies on its side meanwhile (Phi-3.5).
-    LongTiles {
+    HdTransform {
         /// Side of a tile.
         edge: u32,
         /// Most tiles.
         max: u32,
     },
     /// Resize to whole merged patches within a budget of pixels, or of merged patches ("tokens").
-    Smart {
+    SmartResize {
         /// When a side is seen to hold a merged patch.
         clamp: Clamp,
         /// What happens to images with smaller sides.
@@ -225,7 +272,7 @@ pub enum Step {
         longest: u32,
     },
     /// Shrink, where there are more patches than allowed; never enlarge (Kimi).
-    Navit {
+    ShrinkToPatches {
         /// Most whole patches.
         max_patches: u32,
         /// Most patches of a side.
@@ -237,21 +284,21 @@ pub enum Step {
         max_tokens: u32,
     },
     /// Resize to whole merged patches, counted up from patches that are begun, within a budget of patches (Nemotron).
-    BegunPatches {
+    PatchBudget {
         /// Fewest patches.
         min_patches: u32,
         /// Most patches.
         max_patches: u32,
     },
     /// Place, shrunk or enlarged only where the budget asks, on a canvas of merged patches rounded up (GLM-5).
-    CeilCanvas {
+    PadToPatches {
         /// Fewest merged patches.
         min_tokens: u64,
         /// Most merged patches.
         max_tokens: u64,
     },
     /// Resize to whole merged patches with nearly the area of a square, whatever the image's own (MiniCPM-V).
-    SquareArea {
+    MatchArea {
         /// Side of the square.
         edge: u32,
     },
@@ -261,7 +308,7 @@ pub enum Step {
         to: Size,
     },
     /// Pad a thin image right and below to a square with zeros (Step3).
-    SquareThin {
+    PadThinToSquare {
         /// The shorter side is under this.
         under: u32,
         /// Longer over shorter side is over this.

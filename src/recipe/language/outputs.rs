@@ -32,7 +32,7 @@ pub struct OutputSpec {
     pub length: u32,
     /// Tiles where nested: so many more, for views beside the tiles.
     #[serde(default)]
-    pub plus: u32,
+    pub extra_slots: u32,
     /// Patches: number of merged patches to pad to, where that is more.
     #[serde(default)]
     pub length_tokens: u32,
@@ -42,13 +42,13 @@ pub struct OutputSpec {
     /// Whether there is a row for each sample, padded with zeros to the longest: the reference takes lists of the images
     /// of samples, and a list of images for one sample.
     #[serde(default)]
-    pub sample: bool,
+    pub per_sample: bool,
     /// Tile mask: ones of an image that a sample has not, and a longer one has.
     #[serde(default)]
-    pub absent: u32,
+    pub ones_when_missing: u32,
     /// Tile rows and columns: whether they are zero where there is a single tile.
     #[serde(default)]
-    pub only_tiled: bool,
+    pub zero_if_single: bool,
     /// Whether there is such an output at all.
     #[serde(default = "yes")]
     pub enabled: bool,
@@ -132,7 +132,7 @@ pub enum OutputKind {
     PixelMask,
     /// `[images, most crops]`: whether a row of crops, but the last, ends with this one; left out where there are no crops.
     RowEnds,
-    /// `[tokens of all images, downsample * downsample]`: the patches that make each token, counted over all tiles; -1 for none.
+    /// `[tokens of all images, stride * stride]`: the patches that make each token, counted over all tiles; -1 for none.
     /// Where tiles share patches, either gives those that lie further in it.
     TokenPatches,
     /// `[images, 2 * views]`: rows and columns of each view's tokens.

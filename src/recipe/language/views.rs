@@ -44,7 +44,7 @@ pub enum When {
     #[default]
     Always,
     /// Where an earlier view has more than one tile.
-    Tiled,
+    EarlierTiled,
     /// Where the image is the only one of its sample.
     Alone,
     /// Where its sample has more images.
@@ -69,7 +69,7 @@ pub enum TileSize {
     /// `[width, height]`.
     Fixed(Size),
     /// Whole merged patches with nearly the area of the square on this side, of the cell's aspect ratio (MiniCPM-V).
-    SquareArea {
+    MatchArea {
         /// Side of the square.
         edge: u32,
     },
@@ -93,7 +93,7 @@ pub struct Tiles {
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Search {
     /// The closest aspect ratio among all grids of `min..=max` tiles; on a tie, more tiles if the image can fill half of them.
-    Ratio {
+    AspectRatio {
         /// Fewest tiles.
         min: u32,
         /// Most tiles.
@@ -103,7 +103,7 @@ pub enum Search {
         max_side: u32,
         /// Whether an image that fits `max` tiles at the size it has gets just those that hold it.
         #[serde(default)]
-        hold: bool,
+        keep_if_fits: bool,
         /// All grids, by area, then columns; filled in when the recipe is checked.
         #[serde(skip)]
         grids: Vec<Grid>,
@@ -131,7 +131,7 @@ pub enum Search {
         grids: Vec<Grid>,
     },
     /// The fewest tiles that keep over `threshold` of the image's pixels, else those that keep most (Ovis 2).
-    Cover {
+    Coverage {
         /// Most tiles.
         max: u32,
         /// Share of pixels.
@@ -143,7 +143,7 @@ pub enum Search {
         grids: Vec<Grid>,
     },
     /// As many tiles as the image is long, rounded up; then as many as its shorter side has at that length (Idefics 3).
-    Ceil,
+    LongestSide,
     /// The grid of nearly as many tiles as squares of side `edge` fit the image, of closest aspect ratio (MiniCPM-V).
     Slices {
         /// Side of the square.
@@ -190,7 +190,7 @@ pub struct Separators {
     /// For the view.
     pub once: i64,
     /// Whether a view of a single tile has none of these.
-    pub only_tiled: bool,
+    pub only_if_tiled: bool,
 }
 
 /// Which tokens over padding are removed.
@@ -224,9 +224,6 @@ pub struct ViewSpec {
     /// Whether it is made at all.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Whether it is not, although it is enabled.
-    #[serde(default)]
-    pub disabled: bool,
     /// For which images it is made.
     #[serde(default)]
     pub when: When,
@@ -238,12 +235,12 @@ pub struct ViewSpec {
     pub crops: Option<Crops>,
     /// Steps of the whole image before it is cut into crops.
     #[serde(default)]
-    pub before: Vec<Step>,
+    pub pre_crop_steps: Vec<Step>,
     /// Steps from the image, or from a crop of it, to its canvas.
     pub steps: Vec<Step>,
     /// How the last step resizes, where it is in floating point.
     #[serde(default)]
-    pub sampling: Option<FloatResize>,
+    pub float_resize: Option<FloatResize>,
     /// How the canvas is cut.
     #[serde(default)]
     pub tiles: Option<Tiles>,
@@ -259,7 +256,7 @@ pub struct ViewSpec {
     pub max_token_tiles: Option<u32>,
     /// Tokens of a tile where a resampler makes as many whatever its patches.
     #[serde(default)]
-    pub resampled: Option<u32>,
+    pub tokens_per_tile: Option<u32>,
     /// Tokens besides those.
     #[serde(default)]
     pub separators: Separators,
