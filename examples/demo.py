@@ -88,7 +88,7 @@ def describe(plan: vlmres.Plan) -> str:
 def overview(paths: list[Path]) -> Table:
     """Tokens by recipe and image, from the headers of the files alone."""
     table = Table("strategy", "recipe", box=box.SIMPLE_HEAD, title="TOKENS PER IMAGE", title_justify="left")
-    sizes = [vlmres.image_size(path, exif=True) for path in paths]
+    sizes = [vlmres.image_size(path) for path in paths]
     for path, (width, height) in zip(paths, sizes, strict=True):
         table.add_column(f"{path.name}\n{width}x{height}", justify="right", overflow="fold")
     for strategy in STRATEGIES:

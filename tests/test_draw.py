@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import vlmres
 from tests.images import EXAMPLES, image, pixels
@@ -129,6 +130,25 @@ def test_what_is_cropped_away_is_paled() -> None:
     pale = (190, 190, 190)
     assert (cropped == pale).all(axis=2).sum() > 100 * 150
     assert not (whole == pale).all(axis=2).any()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "cropped"), [("llava-1.5", True), ("llava-1.5-pad", False), ("qwen2-vl", False), ("internvl2", False)]
+)
+def test_the_caption_says_whether_something_is_cropped_away(
+    recipe: str, cropped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    text = ImageDraw.ImageDraw.text
+
+    def spy(pen: ImageDraw.ImageDraw, at: Any, line: str, **options: Any) -> None:
+        written.append(line)
+        text(pen, at, line, **options)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", spy)
+    draw(pixels(300, 100), recipe)
+    assert ("pale: cropped away" in written) == cropped
+    assert "image 300x100" in written
 
 
 def test_wrong_plan_and_bad_image() -> None:

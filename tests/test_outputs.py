@@ -1,5 +1,7 @@
 """The packed layout against the reference one, dtypes, and memory of the caller's."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -162,15 +164,58 @@ def test_packed_segments(name: str) -> None:
     assert start == len(batch.patches) == len(batch.positions)
 
 
-def test_attributes_of_the_other_layout() -> None:
+@pytest.mark.parametrize("name", RECIPES)
+def test_arrays_are_attributes(name: str) -> None:
+    for layout in ("hf", "packed"):
+        batch = processor(name, layout=layout, dtype="uint8")(IMAGES[0])
+        for key, array in batch.items():
+            assert getattr(batch, key) is array
+            assert key in dir(batch)
+    assert "to" in dir(batch)
+
+
+def test_attributes_that_a_batch_has_not() -> None:
     batch = processor("qwen2-vl")(IMAGES[0])
-    with pytest.raises(AttributeError, match=r'layout="packed".*pixel_values, image_grid_thw'):
+    with pytest.raises(AttributeError, match=r'^patches is part of layout="packed".*pixel_values, image_grid_thw'):
         _ = batch.patches
+    with pytest.raises(AttributeError, match=r"^pixel_value is neither a key nor an attribute; .* pixel_values"):
+        _ = batch.pixel_value
     with pytest.raises(KeyError, match="pixel_values"):
         batch["patches"]
+    assert not hasattr(batch, "times")
     assert len(batch) == 2
     assert batch.nbytes == sum(array.nbytes for array in batch.values())
     assert "1 images" in repr(batch)
+
+
+@pytest.mark.parametrize("layout", ["hf", "packed"])
+def test_batches_are_copied_and_pickled(layout: str) -> None:
+    batch = processor("qwen2-vl", layout=layout, dtype="bfloat16")([IMAGES[0], b"no image"], errors="return")
+    for again in (copy.copy(batch), copy.deepcopy(batch), pickle.loads(pickle.dumps(batch))):
+        assert_equal_batches(again.torch(), batch.torch())
+        assert (again.plans, list(again.errors), again.dtype) == (batch.plans, [1], "bfloat16")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", ["hf", "packed"])
+def test_to_gives_a_new_batch_of_tensors(layout: str, dtype: str) -> None:
+    batch = processor("qwen2-vl", layout=layout, dtype=dtype)([IMAGES[0], b"no image", IMAGES[1]], errors="return")
+    moved = batch.to("cpu")
+    assert moved is not batch
+    assert all(isinstance(array, np.ndarray) for array in batch.values())
+    assert all(isinstance(tensor, torch.Tensor) for tensor in moved.values())
+    assert_equal_batches(dict(moved), batch.torch())
+    assert_equal_batches(moved.to("cpu").torch(), batch.torch())
+    assert (moved.plans, moved.errors, moved.indices) == (batch.plans, batch.errors, [0, 2])
+    assert (moved.num_tokens, moved.nbytes, moved.dtype) == (batch.num_tokens, batch.nbytes, dtype)
+    assert repr(moved) == repr(batch)
+    if layout == "packed":
+        assert moved.max_seqlen == batch.max_seqlen
+    else:
+        # As a model is called.
+        assert set({**moved}) == {"pixel_values", "image_grid_thw"}
+    meta = batch.to("meta")
+    assert {tensor.device.type for tensor in meta.values()} == {"meta"}
 
 
 @pytest.mark.parametrize("layout", ["hf", "packed"])

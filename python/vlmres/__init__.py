@@ -21,13 +21,12 @@ from vlmres._core import (
     VlmresError,
     build_info,
     image_size,
-    plan,
     recipes,
 )
-from vlmres._types import Grid, Size
+from vlmres._types import Grid, RecipeName, Size
 from vlmres.batch import Batch
+from vlmres.planning import PlanTable, plan, plan_many
 from vlmres.processor import Processor, resize
-from vlmres.table import PlanTable, plan_many
 
 __version__ = build_info()["version"]
 
@@ -41,6 +40,7 @@ __all__ = [
     "Processor",
     "Recipe",
     "RecipeError",
+    "RecipeName",
     "Size",
     "View",
     "VlmresError",

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeAlias, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vlmres._types import Grid, Size
+from vlmres._types import Grid, RecipeName, Size
 from vlmres.encoder import Cost, EncoderConfig
 
 __all__ = [
@@ -51,7 +51,7 @@ class Recipe:
     """A family's preprocessing as data. Make one with `Recipe.load` or `Recipe.from_pretrained`."""
 
     @staticmethod
-    def load(name: str, **overrides: Any) -> Recipe:
+    def load(name: RecipeName | str, **overrides: Any) -> Recipe:
         """The built-in recipe `name` with `overrides` of its parameters."""
     @staticmethod
     def from_pretrained(directory_or_config: str | os.PathLike[str] | dict[str, Any], **overrides: Any) -> Recipe:
@@ -214,11 +214,25 @@ class Plan:
         *,
         view: int | None = None,
         tile: int | None = None,
+        clip: bool = False,
     ) -> NDArray[np.float64]:
-        """Source pixels to the model's coordinates: `boxes` is (n, 4) or (4,), xyxy; the result has its shape.
+        """Source pixels to the model's coordinates, of boxes or points.
 
-        `convention` is by default the recipe's own. With `view` the coordinates are those of that view's canvas, with
-        `tile` those of that tile of it.
+        Args:
+            boxes: Boxes (x0, y0, x1, y1) of shape (n, 4) or (4,), or points (x, y) of shape (n, 2) or (2,).
+            convention: Units; by default the recipe's own.
+            view: Index of a view, whose canvas the coordinates are then relative to.
+            tile: Index of a tile of that view, row by row, whose coordinates they then are.
+            clip: Whether what lies outside of the frame moves to its edge.
+
+        Returns:
+            float64 of the shape of `boxes`.
+
+        Raises:
+            VlmresError: A coordinate is not finite, a box is turned (x1 < x0 or y1 < y0), there is no such convention,
+                or `tile` comes without `view`.
+            IndexError: There is no such view or tile.
+            TypeError: `boxes` has another shape.
         """
     def to_image(
         self,
@@ -227,8 +241,12 @@ class Plan:
         *,
         view: int | None = None,
         tile: int | None = None,
+        clip: bool = False,
     ) -> NDArray[np.float64]:
-        """The model's coordinates to source pixels; the inverse of `to_model`."""
+        """The model's coordinates to source pixels: the inverse of `to_model`, with the same arguments.
+
+        With `clip`, what lies outside of the image moves to its edge.
+        """
     def cost(self, config: EncoderConfig, *, value_bytes: int = 2) -> Cost:
         """What encoding the image takes: FLOPs, bytes and activation memory. Needs neither pixels nor torch.
 
@@ -316,15 +334,20 @@ def execute(
 ) -> None:
     """Writes every value of every tensor of `layout` into `outputs`."""
 
-def image_size(path_or_bytes: str | os.PathLike[str] | bytes, *, exif: bool = False) -> Size:
-    """(width, height) of an encoded image from its header: as stored, or with `exif` as it is to be seen."""
+def image_size(path_or_bytes: str | os.PathLike[str] | bytes, *, exif: bool = True) -> Size:
+    """(width, height) of an encoded image from its header.
+
+    Args:
+        path_or_bytes: A file or its content.
+        exif: Whether to apply the EXIF orientation, as `Processor` does; else the size is as it is stored.
+
+    Raises:
+        DecodeError: It is no image.
+        OSError: The file cannot be read.
+    """
 
 def plan(size: tuple[int, int] | tuple[int, int, int], recipe: Recipe | str, images: int = 1) -> Plan:
-    """The plan of an image of `size` (width, height), or of a video of (frames, width, height).
-
-    `recipe` is a recipe or the name of one. `images` is how many the image's sample has: LLaVA-OneVision alone gives
-    one of several another plan.
-    """
+    """The plan of an image of (width, height), or of a video of (frames, width, height). Private: use `vlmres.plan`."""
 
 def plan_columns(
     sizes: NDArray[np.int64], recipe: Recipe | str

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
     from vlmres._core import Plan
 
 
-class Batch(Mapping[str, "NDArray[Any]"]):
-    """What a `Processor` made of a list of images or videos: numpy arrays by key.
+class Batch(Mapping[str, Any]):
+    """What a `Processor` made of a list of images or videos: arrays by key, each also an attribute.
 
-    With `layout="hf"` the keys are the reference processor's. With `layout="packed"` they are `patches` [N, patch_dim],
-    `cu_seqlens` int32 [segments + 1], `grids` int32 [segments, 2] (rows, cols), `image_index` int32 [segments] and
-    `positions` int32 [N, 2] (row, col); each is an attribute too. A segment is a tile or an uncut view. Of videos it is
-    a patch along time, there is `times` int32 [segments], and a patch's values are (frame, row, column, channel).
+    With `layout="hf"` the keys are the reference processor's, such as `pixel_values`. With `layout="packed"` they are
+    `patches`, `cu_seqlens`, `grids`, `image_index` and `positions`, and of videos also `times`: a segment is a tile or
+    an uncut view, of videos a patch along time.
 
-    bfloat16 values are uint16 arrays of their bits, because numpy has no such type; `torch()` gives real ones.
+    The arrays are numpy's, and torch tensors after `to()`. bfloat16 values are uint16 arrays of their bits, because
+    numpy has no such type; `torch()` and `to()` give real ones.
     """
+
+    patches: Any
+    """[N, patch_dim]; a patch's values are in (row, column, channel) order, of videos (frame, row, column, channel)."""
+    cu_seqlens: Any
+    """int32 [segments + 1]: where segments start, and the end."""
+    grids: Any
+    """int32 [segments, 2]: rows and columns of patches."""
+    image_index: Any
+    """int32 [segments]: index in the call of the segment's image, or video."""
+    positions: Any
+    """int32 [N, 2]: row and column of each patch in its segment."""
+    times: Any
+    """int32 [segments], of videos: which patch along time a segment is of its row of `Plan.grid_thw`."""
 
     def __init__(
         self,
-        arrays: dict[str, NDArray[Any]],
+        arrays: dict[str, Any],
         plans: list[Plan | None],
         errors: dict[int, Exception],
         *,
@@ -43,11 +55,22 @@ class Batch(Mapping[str, "NDArray[Any]"]):
         self.dtype = dtype
         """Type of the pixel values."""
 
-    def __getitem__(self, key: str) -> NDArray[Any]:
+    def __getitem__(self, key: str) -> Any:
         try:
             return self._arrays[key]
         except KeyError:
             raise KeyError(f"{key!r}; this batch has {', '.join(self._arrays)}") from None
+
+    def __getattr__(self, name: str) -> Any:
+        # While an instance is being unpickled it has no arrays yet.
+        arrays = self.__dict__.get("_arrays", {})
+        if name in arrays:
+            return arrays[name]
+        layout = 'part of layout="packed"' if name in type(self).__annotations__ else "neither a key nor an attribute"
+        raise AttributeError(f"{name} is {layout}; this batch has {', '.join(arrays)}", name=name, obj=self)
+
+    def __dir__(self) -> Iterable[str]:
+        return {*super().__dir__(), *self._arrays}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
@@ -75,45 +98,11 @@ class Batch(Mapping[str, "NDArray[Any]"]):
         """Bytes of all arrays."""
         return sum(array.nbytes for array in self._arrays.values())
 
-    def _packed(self, key: str) -> NDArray[Any]:
-        if key not in self._arrays:
-            raise AttributeError(f'{key} is part of layout="packed"; this batch has {", ".join(self._arrays)}')
-        return self._arrays[key]
-
-    @property
-    def patches(self) -> NDArray[Any]:
-        """[N, patch_dim]; a patch's values are in (row, column, channel) order."""
-        return self._packed("patches")
-
-    @property
-    def cu_seqlens(self) -> NDArray[np.int32]:
-        """[segments + 1]: where segments start, and the end."""
-        return self._packed("cu_seqlens")
-
     @property
     def max_seqlen(self) -> int:
-        """Patches of the longest segment."""
-        return int(np.diff(self.cu_seqlens).max())
-
-    @property
-    def grids(self) -> NDArray[np.int32]:
-        """[segments, 2]: rows and columns of patches."""
-        return self._packed("grids")
-
-    @property
-    def image_index(self) -> NDArray[np.int32]:
-        """[segments]: index in the call of the segment's image, or video."""
-        return self._packed("image_index")
-
-    @property
-    def positions(self) -> NDArray[np.int32]:
-        """[N, 2]: row and column of each patch in its segment."""
-        return self._packed("positions")
-
-    @property
-    def times(self) -> NDArray[np.int32]:
-        """[segments], of videos: which patch along time a segment is of its row of `Plan.grid_thw`."""
-        return self._packed("times")
+        """Patches of the longest segment of a packed batch."""
+        ends = self.cu_seqlens
+        return int((ends[1:] - ends[:-1]).max())
 
     def verify(self, input_ids: Any, image_token_ids: int | Collection[int]) -> None:
         """Checks that token ids have room for the images, as many tokens as the plans say.
@@ -140,6 +129,19 @@ class Batch(Mapping[str, "NDArray[Any]"]):
                 f"input_ids have {sum(runs)} in {len(runs)} places"
             )
 
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        """A new batch of torch tensors on `device`, with the same plans and errors; this one stays as it is.
+
+        Args:
+            device: Where to. On the CPU the tensors share memory with this batch's arrays.
+            non_blocking: Passed to `Tensor.to`; needs pinned memory to matter.
+
+        Raises:
+            ImportError: torch is not installed.
+        """
+        tensors = self.torch(device, non_blocking=non_blocking)
+        return Batch(tensors, self.plans, self.errors, values=self._values, dtype=self.dtype)
+
     def torch(self, device: torch.device | str | None = None, *, non_blocking: bool = False) -> dict[str, torch.Tensor]:
         """The arrays as torch tensors: views of the same memory on the CPU, copies on another device.
 
@@ -152,8 +154,10 @@ class Batch(Mapping[str, "NDArray[Any]"]):
         """
         import torch
 
-        def convert(key: str, array: NDArray[Any]) -> torch.Tensor:
-            if key in self._values and self.dtype == "bfloat16":
+        def convert(key: str, array: Any) -> torch.Tensor:
+            if isinstance(array, torch.Tensor):
+                tensor = array
+            elif key in self._values and self.dtype == "bfloat16":
                 tensor = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
             else:
                 tensor = torch.from_numpy(array)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from vlmres._core import (
     Plan,
     PlanError,
     Recipe,
+    RecipeError,
     Source,
     VlmresError,
     default_threads,
@@ -25,6 +27,7 @@ from vlmres._core import (
 )
 from vlmres.batch import Batch
 from vlmres.inputs import DataFormat, Loader, as_list
+from vlmres.planning import Sizable, size_of
 from vlmres.videos import as_videos
 from vlmres.videos import load as load_video
 
@@ -37,7 +40,7 @@ Layout = Literal["hf", "packed"]
 DType = Literal["float32", "bfloat16", "float16", "uint8"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Decode = Literal["exact", "scaled"]
-Arithmetic = Literal["pillow", "pillow-13", "pillow-12", "pillow-11", "torch"]
+Arithmetic = Literal["torch", "pillow", "pillow-installed", "pillow-13", "pillow-12", "pillow-11"]
 
 # numpy types that may hold each dtype; the first is what a fresh array has.
 _STORAGE: dict[DType, tuple[str, ...]] = {
@@ -59,22 +62,27 @@ class Processor:
         recipe: A recipe or the name of one.
         layout: "hf" for the reference processor's keys, shapes and order; "packed" for all patches in one buffer.
         dtype: Type of the pixel values. "uint8" are pixels before normalisation.
-        arithmetic: Whose resize and normalisation to equal bit for bit: "pillow" (transformers' PIL backend and most
-            authors' code) with the order of passes of the installed Pillow, "pillow-13", "pillow-12" (12.2 and 12.3) or
-            "pillow-11" (up to 12.1) with theirs, "torch" (transformers' torchvision backend). By default the recipe's
-            for images and "torch" for videos, whose classes in transformers are torchvision's alone.
+        arithmetic: Whose resize and normalisation to equal bit for bit: "torch" (transformers' torchvision backend),
+            "pillow" (transformers' PIL backend and most authors' code, on Pillow 13), "pillow-12" (12.2 and 12.3) or
+            "pillow-11" (up to 12.1) with the order of passes of those versions, "pillow-13" (the same as "pillow"), or
+            "pillow-installed" with that of the Pillow installed here. By default the recipe's own for images, which
+            `Recipe.params["arithmetic"]` tells, and "torch" for videos, whose classes in transformers are torchvision's
+            alone.
         num_threads: Threads per call. By default `VLMRES_NUM_THREADS`, else all processors; one in a DataLoader worker.
         max_image_pixels: Files of more pixels are refused before they are decoded. By default Pillow's limit.
         decode: "exact" for Pillow's pixels. "scaled" decodes a JPEG file to a half, a quarter or an eighth of its sides
             where every view of its plan is at most that large: faster, not exact. Plans and shapes stay the same.
+        **overrides: Parameters of the recipe, such as `max_pixels=1_000_000`; `Recipe.params` and
+            `vlmres recipes NAME` say which it has.
 
     A processor may be called from many threads, pickled, and used after a fork. Memory of its large results returns to
     it when nobody uses them any more, and is used again: at most 256 MiB, or as much as the largest tensor so far.
     `trim()` gives it back to the system.
 
     Raises:
-        RecipeError: The recipe does not exist, or its filter does not exist in this arithmetic.
-        ValueError: Another argument is none of its values.
+        RecipeError: The recipe does not exist, it has no such parameter or not with such a value, or its filter does
+            not exist in this arithmetic.
+        ValueError: Another argument has an unsupported value.
         TypeError: A number is not an integer.
     """
 
@@ -88,21 +96,20 @@ class Processor:
         *,
         max_image_pixels: int | None = None,
         decode: Decode = "exact",
+        **overrides: Any,
     ) -> None:
         _check_choice("layout", layout, Layout)
         _check_choice("dtype", dtype, DType)
         _check_choice("decode", decode, Decode)
         _check_count("num_threads", num_threads)
         _check_count("max_image_pixels", max_image_pixels)
-        recipe = Recipe.load(recipe) if isinstance(recipe, str) else recipe
+        if arithmetic is not None:
+            _check_choice("arithmetic", arithmetic, Arithmetic)
+        self.recipe = _recipe(recipe, overrides, arithmetic)
         self.video_arithmetic: Arithmetic = arithmetic or "torch"
-        if arithmetic is None:
-            arithmetic = recipe.params["arithmetic"]
-        _check_choice("arithmetic", arithmetic, Arithmetic)
-        self.recipe = recipe.replace(arithmetic="torch" if arithmetic == "torch" else "pillow")
+        self.arithmetic: Arithmetic = arithmetic or self.recipe.params["arithmetic"]
         self.layout: Layout = layout
         self.dtype: DType = dtype
-        self.arithmetic: Arithmetic = arithmetic
         self.num_threads = num_threads
         self.max_image_pixels = max_image_pixels
         self._memory = Memory()
@@ -130,9 +137,10 @@ class Processor:
         own = self.arithmetic == self.video_arithmetic
         return self.recipe if own else self.recipe.replace(arithmetic=self.video_arithmetic)
 
-    def plan(self, size: tuple[int, int] | tuple[int, int, int]) -> Plan:
-        """The plan of an image of `size` (width, height), or of a video of (frames, width, height)."""
-        return plan(size, self.recipe if len(size) == 2 else self._video_recipe)
+    def plan(self, size: Sizable) -> Plan:
+        """The plan of an image, or of a video: what `vlmres.plan` gives of it with this processor's recipe."""
+        sides = size_of(size)
+        return plan(sides, self.recipe if len(sides) == 2 else self._video_recipe)
 
     def __call__(
         self,
@@ -344,15 +352,18 @@ def resize(
 
 
 def resolve_arithmetic(name: str) -> str:
-    """The arithmetic with Pillow's version filled in: that of the installed Pillow, else the newest."""
-    if name not in ("pillow", "torch"):
-        return name
-    pillow = installed_pillow()
-    return pillow if name == "pillow" else f"torch+{pillow}"
+    """The arithmetic with the version of Pillow that it means: "pillow" is 13, whatever is installed."""
+    if name == "pillow-installed":
+        return installed_pillow()
+    return "pillow-13" if name == "pillow" else name
 
 
 def installed_pillow() -> str:
-    """Which of the Pillow arithmetics the installed Pillow has."""
+    """Which of the Pillow arithmetics the installed Pillow has.
+
+    Raises:
+        ModuleNotFoundError: Pillow is not installed.
+    """
     module = sys.modules.get("PIL")
     return _pillow_of(module.__version__ if module is not None else _pillow_version())
 
@@ -364,7 +375,7 @@ def _pillow_version() -> str:
     try:
         return version("pillow")
     except PackageNotFoundError:
-        return "13"
+        raise ModuleNotFoundError('arithmetic="pillow-installed" needs Pillow, which is not installed') from None
 
 
 def _pillow_of(version: str) -> str:
@@ -372,6 +383,22 @@ def _pillow_of(version: str) -> str:
     if major >= 13:
         return "pillow-13"
     return "pillow-12" if (major, minor) >= (12, 2) else "pillow-11"
+
+
+def _recipe(recipe: Recipe | str, overrides: dict[str, Any], arithmetic: Arithmetic | None) -> Recipe:
+    """The recipe with these parameters; the recipe knows no versions of Pillow."""
+    if not isinstance(recipe, (Recipe, str)):
+        raise TypeError(f"a recipe is a Recipe or a name, got {type(recipe).__qualname__}")
+    if arithmetic is not None:
+        overrides = {**overrides, "arithmetic": "torch" if arithmetic == "torch" else "pillow"}
+    try:
+        return Recipe.load(recipe, **overrides) if isinstance(recipe, str) else recipe.replace(**overrides)
+    except RecipeError as error:
+        known = (Recipe.load(recipe) if isinstance(recipe, str) else recipe).params
+        if overrides.keys() <= known.keys():
+            raise
+        own = ", ".join(inspect.signature(Processor).parameters)
+        raise RecipeError(f"{error}; Processor's own arguments are {own}") from None
 
 
 def _check_choice(name: str, value: object, kind: Any) -> None:

@@ -34,9 +34,18 @@ pub struct Units {
     pub frame: Frame,
 }
 
+/// The model's side of a plan.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Coordinates {
+    /// From source pixels.
+    pub affine: Affine,
+    /// Largest x and y of what lies inside the frame; the smallest are zero.
+    pub extent: [f64; 2],
+}
+
 impl Plan {
-    /// The map from source pixels to the coordinates of a view, or of one of its tiles (by index, row by row).
-    pub fn affine(&self, view: &View, tile: Option<u64>, units: Units) -> Affine {
+    /// The coordinates of a view, or of one of its tiles (by index, row by row).
+    pub fn coordinates(&self, view: &View, tile: Option<u64>, units: Units) -> Coordinates {
         let mut pixels = self.to_canvas(view);
         let mut canvas = view.canvas();
         if let Some(tile) = tile {
@@ -50,12 +59,14 @@ impl Plan {
             shift: [0.0; 2],
         };
         let full = match units.convention {
-            Convention::Pixels => return pixels,
+            Convention::Pixels => {
+                return Coordinates { affine: pixels, extent: [canvas.width, canvas.height].map(f64::from) };
+            }
             Convention::Thousand => 1000.0,
             Convention::NineNineNine => 999.0,
             Convention::Unit => 1.0,
         };
-        match units.frame {
+        let affine = match units.frame {
             Frame::Image => relative(self.size, full),
             Frame::Canvas => {
                 let unit = relative(canvas, full);
@@ -64,7 +75,8 @@ impl Plan {
                     shift: [0, 1].map(|axis| pixels.shift[axis] * unit.scale[axis]),
                 }
             }
-        }
+        };
+        Coordinates { affine, extent: [full; 2] }
     }
 
     fn to_canvas(&self, view: &View) -> Affine {

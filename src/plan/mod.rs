@@ -12,7 +12,7 @@ mod tokens;
 
 use arrayvec::ArrayVec;
 
-pub use boxes::{Affine, Units};
+pub use boxes::{Affine, Coordinates, Units};
 pub use chain::Stage;
 use chain::{Chain, Cut};
 pub use clip::{Clip, Slots};

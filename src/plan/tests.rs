@@ -107,7 +107,7 @@ proptest! {
             prop_assert!(!view.stages.is_empty());
             prop_assert_eq!(view.stages.last().unwrap().canvas, view.canvas());
             let units = Units { convention: recipe.boxes.convention, frame: recipe.boxes.frame };
-            let map = plan.affine(view, Some(0), units);
+            let map = plan.coordinates(view, Some(0), units).affine;
             for axis in 0..2 {
                 prop_assert!((map.invert(axis, map.apply(axis, 17.5)) - 17.5).abs() < 1e-6);
             }

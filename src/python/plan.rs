@@ -11,7 +11,7 @@ use super::convert;
 use super::recipe::Recipe;
 use crate::error::Error;
 use crate::geometry::Size;
-use crate::plan::{self as core, Affine, Units};
+use crate::plan::{self as core, Coordinates, Units};
 use crate::recipe::{Convention, Frame};
 
 /// One view of an image: how it becomes a canvas, and how that is cut into tiles and patches.
@@ -218,33 +218,38 @@ impl Plan {
         self.plan.num_tiles()
     }
 
-    /// Source pixels to the model's coordinates: `boxes` is (n, 4) or (4,), xyxy; the result is float64 of that shape.
+    /// Source pixels to the model's coordinates: `boxes` is (n, 4) or (4,), xyxy, or points, (n, 2) or (2,); the result is
+    /// float64 of that shape.
     ///
     /// `convention` is "pixels", "0-1000", "0-999" or "0-1", by default the recipe's own. With `view` the coordinates are
-    /// those of that view's canvas, with `tile` those of that tile of it.
-    #[pyo3(signature = (boxes, convention = None, *, view = None, tile = None))]
+    /// those of that view's canvas, with `tile` also those of that tile of it. `clip` moves what lies outside to the edge.
+    #[pyo3(signature = (boxes, convention = None, *, view = None, tile = None, clip = false))]
     fn to_model<'py>(
         &self,
         boxes: PyArrayLikeDyn<'py, f64, numpy::AllowTypeChange>,
         convention: Option<&str>,
         view: Option<usize>,
         tile: Option<u64>,
+        clip: bool,
     ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
-        let map = self.affine(convention, view, tile)?;
-        transform(&boxes, |axis, value| map.apply(axis, value))
+        let map = self.coordinates(convention, view, tile)?;
+        transform(&boxes, clip.then_some(map.extent), |axis, value| map.affine.apply(axis, value))
     }
 
     /// The model's coordinates to source pixels; the inverse of `to_model`.
-    #[pyo3(signature = (boxes, convention = None, *, view = None, tile = None))]
+    #[pyo3(signature = (boxes, convention = None, *, view = None, tile = None, clip = false))]
     fn to_image<'py>(
         &self,
         boxes: PyArrayLikeDyn<'py, f64, numpy::AllowTypeChange>,
         convention: Option<&str>,
         view: Option<usize>,
         tile: Option<u64>,
+        clip: bool,
     ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
-        let map = self.affine(convention, view, tile)?;
-        transform(&boxes, |axis, value| map.invert(axis, value))
+        let map = self.coordinates(convention, view, tile)?;
+        let Size { width, height } = self.plan.size;
+        let image = [width, height].map(f64::from);
+        transform(&boxes, clip.then_some(image), |axis, value| map.affine.invert(axis, value))
     }
 
     /// FLOPs, bytes and activation memory of encoding the image with an `EncoderConfig`: a `vlmres.encoder.Cost`.
@@ -273,7 +278,7 @@ impl Plan {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyTuple>, Recipe))> {
-        let make = py.import("vlmres")?.getattr("plan")?;
+        let make = py.import("vlmres._core")?.getattr("plan")?;
         let Size { width, height } = self.plan.size;
         let sides = self.plan.clip.map(|clip| clip.frames).into_iter().chain([width, height]).collect::<Vec<_>>();
         Ok((make, (PyTuple::new(py, sides)?, self.recipe.clone())))
@@ -281,7 +286,7 @@ impl Plan {
 }
 
 impl Plan {
-    fn affine(&self, convention: Option<&str>, view: Option<usize>, tile: Option<u64>) -> PyResult<Affine> {
+    fn coordinates(&self, convention: Option<&str>, view: Option<usize>, tile: Option<u64>) -> PyResult<Coordinates> {
         let own = self.recipe.0.boxes;
         let convention = match convention {
             None => own.convention,
@@ -295,9 +300,13 @@ impl Plan {
                 return Err(Error::Argument(message).into());
             }
         };
+        if let (None, Some(tile)) = (view, tile) {
+            let message = format!("tile={tile} is a tile of a view: pass view= too");
+            return Err(Error::Argument(message).into());
+        }
         let views = &self.plan.views;
         // A view asked for by index is the frame itself.
-        let frame = if view.is_some() || tile.is_some() { Frame::Canvas } else { own.frame };
+        let frame = if view.is_some() { Frame::Canvas } else { own.frame };
         let index = view.unwrap_or_else(|| self.plan.main_view());
         let view = views
             .get(index)
@@ -305,23 +314,53 @@ impl Plan {
         if let Some(tile) = tile.filter(|tile| *tile >= view.tiles.cells()) {
             return Err(PyIndexError::new_err(format!("tile {tile} of a view with {} tiles", view.tiles.cells())));
         }
-        Ok(self.plan.affine(view, tile, Units { convention, frame }))
+        Ok(self.plan.coordinates(view, tile, Units { convention, frame }))
     }
 }
 
+/// Maps boxes or points, and moves what then lies beyond `extent` (width, height) to its edge.
 fn transform<'py>(
     boxes: &PyArrayLikeDyn<'py, f64, numpy::AllowTypeChange>,
+    extent: Option<[f64; 2]>,
     map: impl Fn(usize, f64) -> f64,
 ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
     let array = boxes.as_array();
     let shape = array.shape();
     // No boxes at all have no second dimension.
     let shape = if shape == [0] { &[0, 4][..] } else { shape };
-    if !matches!(shape, [4] | [_, 4]) {
-        return Err(PyTypeError::new_err(format!("boxes must have shape (n, 4) or (4,), got {shape:?}")));
+    let columns @ (2 | 4) = shape.last().copied().unwrap_or(0) else { return Err(wrong_shape(shape)) };
+    if shape.len() > 2 {
+        return Err(wrong_shape(shape));
     }
-    let values: Vec<f64> = array.iter().enumerate().map(|(index, &value)| map(index % 2, value)).collect();
+    let mut values: Vec<f64> = array.iter().copied().collect();
+    for (index, row) in values.chunks_exact_mut(columns).enumerate() {
+        check(row).map_err(|problem| {
+            let what = if columns == 4 { "box" } else { "point" };
+            Error::Argument(format!("{what} {index} is {row:?}: {problem}"))
+        })?;
+        for (at, value) in row.iter_mut().enumerate() {
+            let axis = at % 2;
+            *value = map(axis, *value);
+            if let Some(extent) = extent {
+                *value = value.clamp(0.0, extent[axis]);
+            }
+        }
+    }
     PyArray1::from_vec(boxes.py(), values).reshape(shape)
+}
+
+fn wrong_shape(shape: &[usize]) -> PyErr {
+    let message = format!("boxes must have shape (n, 4) or (4,), points (n, 2) or (2,), got {shape:?}");
+    PyTypeError::new_err(message)
+}
+
+/// What is wrong with a box or point, if anything.
+fn check(row: &[f64]) -> Result<(), &'static str> {
+    match row {
+        _ if row.iter().any(|value| !value.is_finite()) => Err("coordinates must be finite"),
+        [x0, y0, x1, y1] if x1 < x0 || y1 < y0 => Err("a box is (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1"),
+        _ => Ok(()),
+    }
 }
 
 /// Columns of many plans: `sizes` is int64 (n, 2) of (width, height), or (n, 3) of (frames, width, height). Returns the columns by name and the errors as

@@ -245,9 +245,9 @@ pub(super) fn resize_source<'py>(
     Ok(array)
 }
 
-/// (width, height) of an encoded image from its header: as stored, or with `exif` as it is to be seen.
+/// (width, height) of an encoded image from its header: as it is to be seen, or without `exif` as it is stored.
 #[pyfunction]
-#[pyo3(signature = (path_or_bytes, *, exif = false))]
+#[pyo3(signature = (path_or_bytes, *, exif = true))]
 pub(super) fn image_size<'py>(path_or_bytes: &Bound<'py, PyAny>, exif: bool) -> PyResult<Bound<'py, PyAny>> {
     let py = path_or_bytes.py();
     let input = Input::of(path_or_bytes)?;

@@ -69,18 +69,14 @@ impl Arithmetic {
 impl FromStr for Arithmetic {
     type Err = Error;
 
-    /// `pillow` is the newest Pillow's; `pillow-12` is that of 12.2 and 12.3, `pillow-11` that of all before. After `torch+`
-    /// stands the Pillow of those steps that are always Pillow's.
+    /// `pillow` is the newest Pillow's; `pillow-12` is that of 12.2 and 12.3, `pillow-11` that of all before. With `torch`,
+    /// steps that are always Pillow's are the newest's.
     fn from_str(name: &str) -> Result<Self> {
-        let (backend, pillow) = match name.strip_prefix("torch") {
-            Some("") => (Backend::Torch, "pillow"),
-            Some(rest) => (Backend::Torch, rest.strip_prefix('+').unwrap_or(rest)),
-            None => (Backend::Pillow, name),
-        };
-        let pass_order = match pillow {
-            "pillow" | "pillow-13" => PassOrder::Pillow13,
-            "pillow-12" => PassOrder::Pillow12,
-            "pillow-11" => PassOrder::Pillow11,
+        let (backend, pass_order) = match name {
+            "torch" => (Backend::Torch, PassOrder::Pillow13),
+            "pillow" | "pillow-13" => (Backend::Pillow, PassOrder::Pillow13),
+            "pillow-12" => (Backend::Pillow, PassOrder::Pillow12),
+            "pillow-11" => (Backend::Pillow, PassOrder::Pillow11),
             _ => return Err(Error::Argument(format!("arithmetic must be one of {}, got {name:?}", Self::NAMES))),
         };
         Ok(Self { backend, pass_order, transposed: false })

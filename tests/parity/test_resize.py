@@ -192,18 +192,28 @@ for key, (width, height), resampling in json.load(open(folder + "/cases.json")):
 np.savez(folder + "/results.npz", **results)
 import vlmres
 from vlmres.processor import resolve_arithmetic
-assert resolve_arithmetic("pillow") == "pillow-12", resolve_arithmetic("pillow")
-array = given["0"]
-expected = np.asarray(Image.fromarray(array).resize((70, 90), Image.Resampling.BICUBIC))
-assert np.array_equal(vlmres.resize(array, (70, 90)), expected)
+assert resolve_arithmetic("pillow") == "pillow-13"
+assert resolve_arithmetic("pillow-installed") == "pillow-12"
+array = given["1"]
+expected = np.asarray(Image.fromarray(array).resize((9, 100), Image.Resampling.BICUBIC))
+assert np.array_equal(vlmres.resize(array, (9, 100), arithmetic="pillow-installed"), expected)
+# Whatever is installed, "pillow" is 13, here and in a processor.
+assert np.array_equal(vlmres.resize(array, (9, 100)), vlmres.resize(array, (9, 100), arithmetic="pillow-13"))
+assert not np.array_equal(vlmres.resize(array, (9, 100)), expected)
+values = {}
+for name in ("pillow", "pillow-installed", "pillow-12", "pillow-13"):
+    processor = vlmres.Processor("paligemma", arithmetic=name, image_size=98)
+    values[name] = processor(array)["pixel_values"].tobytes()
+assert values["pillow"] == values["pillow-13"] != values["pillow-12"] == values["pillow-installed"]
 print("done")
 """
 
 
 def run_with_pillow_12(pillow12: Path, script: str, *arguments: str) -> str:
+    path = os.pathsep.join([str(pillow12), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
-        env={**os.environ, "PYTHONPATH": str(pillow12)},
+        env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=False,
@@ -247,7 +257,7 @@ def test_pillow_decides_without_being_imported(pillow12: Path) -> None:
     script = """
 import sys
 from vlmres.processor import resolve_arithmetic
-print(resolve_arithmetic("pillow"), "PIL" in sys.modules)
+print(resolve_arithmetic("pillow-installed"), "PIL" in sys.modules)
 """
     assert run_with_pillow_12(pillow12, script).split() == ["pillow-12", "False"]
 

@@ -295,6 +295,16 @@ def test_token_counts(recipe: str) -> None:
     assert vlmres.plan_many(sizes, recipe).num_tokens.tolist() == expected
 
 
+def test_tokens_where_llava_onevision_begins_to_interpolate() -> None:
+    """Over 1.1 times the side of nine tiles of 27 x 27 tokens: 81 x 98 are just below, 81 x 100 above."""
+    sizes = [(round(1146 * columns / 81), 1146) for columns in range(95, 104)]
+    sizes += [(height, width) for width, height in sizes]
+    expected = tokens.count(tokens.processor_of("llava-onevision"), sizes)
+    assert vlmres.plan_many(sizes, "llava-onevision").num_tokens.tolist() == expected
+    assert 729 + 81 * (98 + 1) in expected
+    assert 729 + 81 * (100 + 1) not in expected
+
+
 @pytest.mark.skipif(not hf.rounds_as_known(), reason="torch's floats round otherwise")
 def test_molmo2_with_one_thread() -> None:
     """torch has another kernel then, and ties round to other bytes."""

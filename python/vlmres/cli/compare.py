@@ -58,7 +58,7 @@ def compare(
     """
     chosen = [load_recipe(name) for name in recipe or DEFAULT]
     try:
-        size = vlmres.image_size(image, exif=True)
+        size = vlmres.image_size(image)
     except (vlmres.VlmresError, OSError) as error:
         output.complain(image, error)
         raise typer.Exit(1) from None

@@ -37,7 +37,7 @@ def info(as_json: AsJson = False) -> None:
         typer.echo(json.dumps(facts))
         return
     notes = {
-        "arithmetic": 'what arithmetic="pillow" means here',
+        "arithmetic": 'what arithmetic="pillow-installed" means here',
         "simd": "instructions of the kernels in use",
         "threads": "per call, where it does not say",
     }

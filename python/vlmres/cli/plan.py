@@ -54,7 +54,7 @@ def plan(
     failed = 0
     for path, known in _inputs(paths):
         try:
-            size = known or vlmres.image_size(path, exif=True)
+            size = known or vlmres.image_size(path)
             row = describe(str(path), vlmres.plan(size, chosen), layout, dtype)
         except (vlmres.VlmresError, OSError) as error:
             output.complain(path, error)

@@ -75,7 +75,7 @@ class Part:
     def of(cls, batch: Batch, *, joins: bool = False) -> Part:
         """All of the tensors; `joins` as of `ImageTokens.of`."""
         images = [image for plan in batch.plans if plan is not None for image in ImageTokens.of(plan, joins=joins)]
-        return cls(batch.torch()["patches"], batch.grids, batch.positions, images)
+        return cls(batch.torch()["patches"], _host(batch.grids), _host(batch.positions), images)
 
     @property
     def bounds(self) -> NDArray[np.int64]:
@@ -105,6 +105,11 @@ class Part:
         """The first and second half of the images."""
         middle = len(self.images) // 2
         return self.between(0, middle), self.between(middle, len(self.images))
+
+
+def _host(array: NDArray[np.int32] | torch.Tensor) -> NDArray[np.int32]:
+    """The array of a batch that may have been moved to a device."""
+    return array.cpu().numpy() if isinstance(array, torch.Tensor) else array
 
 
 def cut(counts: Sequence[int], budget: int) -> list[tuple[int, int]]:

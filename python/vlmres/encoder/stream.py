@@ -115,7 +115,7 @@ def _size(item: Any) -> tuple[int, int]:
     if isinstance(item, (bytearray, memoryview)):
         item = bytes(item)
     if isinstance(item, (str, bytes, os.PathLike)):
-        return image_size(item, exif=True)
+        return image_size(item)
     pil = sys.modules.get("PIL.Image")
     if pil is not None and isinstance(item, pil.Image):
         size: tuple[int, int] = item.size

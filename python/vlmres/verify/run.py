@@ -224,7 +224,7 @@ def compare(subject: Subject, arithmetic: Arithmetic, case: Case, reference: Any
         reference = subject.reference(arithmetic, **case.settings)
         processor = subject.follow(reference)
     else:
-        processor = Processor(subject.recipe, arithmetic=arithmetic)
+        processor = Processor(subject.recipe, arithmetic="torch" if arithmetic == "torch" else "pillow-installed")
     if reference.do_normalize:
         processor.dtype = subject.known.dtype
     expected = _outcome(partial(reference, return_tensors="pt"), case.images)

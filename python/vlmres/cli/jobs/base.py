@@ -204,7 +204,7 @@ class Job(abc.ABC):
 
     def _cost(self, path: Path) -> int:
         try:
-            size = vlmres.image_size(path, exif=True)
+            size = vlmres.image_size(path)
             values = self.tensor_bytes(self.processor.plan(size))
         except (vlmres.VlmresError, OSError):
             return 0  # reported when it is processed

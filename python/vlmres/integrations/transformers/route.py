@@ -84,7 +84,7 @@ def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
         return Processor(
             recipe,
             dtype=dtype,
-            arithmetic="torch" if processor.backend == "torchvision" else "pillow",
+            arithmetic="torch" if processor.backend == "torchvision" else "pillow-installed",
         )
     except (ValueError, TypeError) as error:
         raise DeclinedError("recipe", str(error)) from error

@@ -1,0 +1,158 @@
+"""Plans of one image or video, and of many at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from vlmres._core import Plan, PlanError, Recipe, image_size, plan_columns
+from vlmres._core import plan as plan_size
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+    from PIL.Image import Image
+
+    from vlmres._types import RecipeName
+
+# Heights of a video that a shape (height, width, channels) would have.
+_CHANNELS = (1, 3, 4)
+
+Sizable: TypeAlias = "Sequence[int] | NDArray[np.integer[Any]] | Image | str | os.PathLike[str] | bytes"
+"""What `plan` takes a size from."""
+
+
+def plan(size: Sizable, recipe: Recipe | RecipeName | str, images: int = 1) -> Plan:
+    """What an image's or a video's preprocessing will be: views, tiles, patches and tokens, without decoding anything.
+
+    Args:
+        size: (width, height) of an image, or (frames, width, height) of a video, as any sequence of integers; or an
+            image: a path, the bytes of a file, of which the header is read and the EXIF orientation applied as in
+            `image_size`, or a PIL image.
+        recipe: A recipe or the name of one.
+        images: How many images the image's sample has: LLaVA-OneVision alone gives one of several another plan.
+
+    Raises:
+        PlanError: Nothing can have such a size, or the recipe cannot plan it. A last of three that is 1, 3 or 4 is
+            taken for the channels of an array's shape.
+        DecodeError: The file's header cannot be read.
+        OSError: The file cannot be read.
+        TypeError: `size` is none of these.
+    """
+    return plan_size(size_of(size), recipe, images)
+
+
+def size_of(size: Sizable) -> tuple[int, int] | tuple[int, int, int]:
+    """(width, height) or (frames, width, height) of what `plan` takes."""
+    if isinstance(size, (str, bytes, bytearray, memoryview, os.PathLike)):
+        return image_size(bytes(size) if isinstance(size, (bytearray, memoryview)) else size)
+    pil = sys.modules.get("PIL.Image")
+    if pil is not None and isinstance(size, pil.Image):
+        width, height = size.size
+        return width, height
+    if isinstance(size, np.ndarray) and size.ndim > 1:
+        raise TypeError(f"a size is (width, height), got an array of shape {size.shape}: pass its width and height")
+    if not isinstance(size, (Sequence, np.ndarray)) or len(size) not in (2, 3):
+        raise TypeError(
+            "a size is (width, height), (frames, width, height), a PIL image, a path or bytes, "
+            f"got {size if isinstance(size, Sequence) else type(size).__qualname__}"
+        )
+    sides = tuple(size)
+    if len(sides) == 3 and sides[2] in _CHANNELS:
+        raise PlanError(_taken_for_shape(sides))
+    return sides
+
+
+def _taken_for_shape(sides: Sequence[int]) -> str:
+    height, width, channels = sides
+    return (
+        f"size {tuple(map(int, sides))} reads as an array's shape (height, width, channels), because {channels} is a "
+        f"number of channels: pass (width, height), here ({width}, {height}); of a video (frames, width, height)"
+    )
+
+
+@dataclass(frozen=True)
+class PlanTable:
+    """Columns of plans, one int64 row per image or video; -1 in the rows of `errors`."""
+
+    sizes: NDArray[np.int64]
+    """(n, 2) width and height of the images, or (n, 3) with a video's frames first; -1 for what int64 cannot hold."""
+    num_tokens: NDArray[np.int64]
+    """Tokens that the language model receives, separators included."""
+    num_visual_tokens: NDArray[np.int64]
+    """Tokens that carry image features."""
+    num_valid_tokens: NDArray[np.int64]
+    """Visual tokens that are not over padding."""
+    num_patches: NDArray[np.int64]
+    """Patches that the vision encoder receives."""
+    num_tiles: NDArray[np.int64]
+    """Tiles of all views, an uncut view counting as one."""
+    rows: NDArray[np.int64]
+    """Rows of `Plan.grid`."""
+    cols: NDArray[np.int64]
+    """Columns of `Plan.grid`."""
+    canvas_width: NDArray[np.int64]
+    """Width of the main view's canvas."""
+    canvas_height: NDArray[np.int64]
+    """Height of the main view's canvas."""
+    errors: dict[int, PlanError] = field(default_factory=dict)
+    """What is wrong with rows that cannot be planned."""
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+
+def plan_many(
+    sizes: ArrayLike | Sequence[Sequence[int]],
+    recipe: Recipe | RecipeName | str,
+    *,
+    errors: Literal["raise", "return"] = "raise",
+) -> PlanTable:
+    """Plans images, or videos, by their sizes.
+
+    Args:
+        sizes: Integers of shape (n, 2), width and height of images, or (n, 3), frames, width and height of videos.
+        recipe: A recipe or the name of one.
+        errors: "raise" the first row that cannot be planned, or "return" all of them in `PlanTable.errors`.
+
+    Raises:
+        PlanError: A row cannot be planned; the message names the row. Rows of three whose last is 1, 3 or 4 are taken
+            for the shapes of arrays, as in `plan`.
+        TypeError: `sizes` are not integers of such a shape.
+    """
+    if errors not in ("raise", "return"):
+        raise ValueError(f'errors must be "raise" or "return", got {errors!r}')
+    array = np.asarray(sizes)
+    if array.size == 0:
+        array = np.empty((0, 2), dtype=np.int64)
+    if array.ndim != 2 or array.shape[1] not in (2, 3) or array.dtype.kind not in "iu":
+        raise TypeError(f"sizes must be integers of shape (n, 2) or (n, 3), got {array.dtype} of shape {array.shape}")
+    array, overflows = _to_int64(array)
+    columns, failures = plan_columns(array, recipe)
+    messages = dict(failures) | overflows
+    if array.shape[1] == 3:
+        shapes = np.flatnonzero(np.isin(array[:, 2], _CHANNELS))
+        messages |= {row: _taken_for_shape(array[row].tolist()) for row in shapes.tolist()}
+        for column in columns.values():
+            column[shapes] = -1
+    if messages and errors == "raise":
+        row = min(messages)
+        raise PlanError(f"row {row}: {messages[row]}")
+    return PlanTable(sizes=array, **columns, errors={row: PlanError(messages[row]) for row in sorted(messages)})
+
+
+def _to_int64(sizes: NDArray[Any]) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """The sizes as int64, -1 where that cannot hold them, and what is wrong with those rows."""
+    result = sizes.astype(np.int64, copy=False)
+    if np.can_cast(sizes.dtype, np.int64):
+        return result, {}
+    # uint64: what is over int64's range wraps around to a negative number, which is not what the caller gave.
+    wrapped = result < 0
+    result[wrapped] = -1
+    rows = np.flatnonzero(wrapped.any(axis=1)).tolist()
+    what = "image size" if sizes.shape[1] == 2 else "video size"
+    return result, {row: f"{what} {'x'.join(map(str, sizes[row]))}: a side is over 2**63 - 1" for row in rows}
