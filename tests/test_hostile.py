@@ -28,7 +28,7 @@ def survives(data: bytes) -> bool:
     for attempt in (
         lambda: PROCESSOR(data),
         lambda: vlmres.image_size(data),
-        lambda: vlmres.image_size(data, exif=True),
+        lambda: vlmres.image_size(data, exif=False),
     ):
         try:
             attempt()

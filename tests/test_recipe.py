@@ -370,3 +370,19 @@ def test_recipes_are_frozen() -> None:
         recipe.name = "mine"  # type: ignore[misc]
     recipe.params["max_pixels"] = 5
     assert recipe.params["max_pixels"] == 12845056
+
+
+def test_a_processor_passes_overrides_on_to_its_recipe() -> None:
+    recipe = vlmres.Recipe.load("qwen3-vl", max_pixels=200_000)
+    assert vlmres.Processor("qwen3-vl", max_pixels=200_000).recipe == recipe
+    assert vlmres.Processor(vlmres.Recipe.load("qwen3-vl"), max_pixels=200_000).recipe == recipe
+    processor = vlmres.Processor(recipe, "packed", arithmetic="pillow-12", patch_size=14)
+    assert processor.recipe == recipe.replace(patch_size=14, arithmetic="pillow")
+    assert (processor.layout, processor.arithmetic) == ("packed", "pillow-12")
+    for given in ("qwen3-vl", recipe):
+        with pytest.raises(vlmres.RecipeError, match=r'no parameter "max_pixel"; .*max_pixels.*num_threads'):
+            vlmres.Processor(given, max_pixel=1)
+        with pytest.raises(vlmres.RecipeError, match="max_pixels must be an integer"):
+            vlmres.Processor(given, max_pixels="many")
+    with pytest.raises(TypeError, match="a recipe is a Recipe or a name, got dict"):
+        vlmres.Processor({})  # type: ignore[arg-type]

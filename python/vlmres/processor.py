@@ -397,7 +397,7 @@ def _recipe(recipe: Recipe | str, overrides: dict[str, Any], arithmetic: Arithme
         known = (Recipe.load(recipe) if isinstance(recipe, str) else recipe).params
         if overrides.keys() <= known.keys():
             raise
-        own = ", ".join(inspect.signature(Processor).parameters)
+        own = ", ".join(name for name in inspect.signature(Processor).parameters if name != "overrides")
         raise RecipeError(f"{error}; Processor's own arguments are {own}") from None
 
 

@@ -202,7 +202,7 @@ assert np.array_equal(vlmres.resize(array, (9, 100)), vlmres.resize(array, (9, 1
 assert not np.array_equal(vlmres.resize(array, (9, 100)), expected)
 values = {}
 for name in ("pillow", "pillow-installed", "pillow-12", "pillow-13"):
-    processor = vlmres.Processor("paligemma", arithmetic=name, image_size=98)
+    processor = vlmres.Processor("paligemma", arithmetic=name, image_width=98, image_height=98)
     values[name] = processor(array)["pixel_values"].tobytes()
 assert values["pillow"] == values["pillow-13"] != values["pillow-12"] == values["pillow-installed"]
 print("done")
