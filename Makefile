@@ -19,7 +19,7 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lint-rust lint-python test-rust test-python test-aarch64 build build-demo bench compare fmt clean prerequisites
+.PHONY: help demo audit test lint lint-rust lint-python test-rust test-python test-aarch64 build build-demo bench compare fmt clean prerequisites
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,8 +35,8 @@ lint-rust: prerequisites
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || \
 		{ echo "make: rustfmt or clippy is missing; install them: rustup component add rustfmt clippy" >&2; exit 1; }
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	cargo clippy --features python --lib -- -D warnings
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --features python --lib -- -D warnings
 
 lint-python: build
 	$(BIN)/ruff format --check .
@@ -45,7 +45,7 @@ lint-python: build
 	$(BIN)/python -m mypy.stubtest vlmres._core
 
 test-rust: prerequisites
-	cargo test --quiet
+	cargo test --locked --quiet
 
 test-python: build $(PILLOW12)/.installed
 	VLMRES_TEST_PILLOW12=$(abspath $(PILLOW12)) $(BIN)/python -m pytest
@@ -59,7 +59,7 @@ test-aarch64: prerequisites ## Rust tests for AArch64, emulated: what an x86-64 
 		{ echo "make: qemu-aarch64 is missing (Debian: apt install qemu-user)" >&2; exit 1; }
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib" \
-		cargo test --quiet --release --target $(ARM)
+		cargo test --locked --quiet --release --target $(ARM)
 
 build: $(VENV)/.test ## Install the package and all that its tests need into .venv
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --skip-install
@@ -68,10 +68,16 @@ build-demo: $(VENV)/.demo
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --skip-install
 
 bench: prerequisites ## Criterion benchmarks of the Rust core
-	cargo bench
+	cargo bench --locked
 
 compare: build $(VENV)/.bench ## vlmres beside its peers; ARGS="run --help" and so on for more
 	$(BIN)/python -m benches.compare $(ARGS)
+
+audit: $(VENV)/.audit ## Advisories, licences and sources of dependencies (needs cargo-deny and the network)
+	@cargo deny --version >/dev/null 2>&1 || \
+		{ echo "make: cargo-deny is missing; install it: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo deny --all-features --locked check
+	$(BIN)/python -m pip_audit --strict --requirement requirements/audit.txt
 
 fmt: build ## Format all code
 	cargo fmt
@@ -91,6 +97,10 @@ $(VENV)/.demo: pyproject.toml Makefile | prerequisites
 
 $(VENV)/.test: $(VENV)/.demo requirements/test.txt
 	$(BIN)/python -m pip install --requirement requirements/test.txt
+	@touch $@
+
+$(VENV)/.audit: $(VENV)/.demo requirements/audit.txt
+	$(BIN)/python -m pip install pip-audit==2.10.1
 	@touch $@
 
 $(PILLOW12)/.installed: $(VENV)/.test
