@@ -12,7 +12,10 @@ use crate::write::values::Form;
 /// Most lanes of a vector.
 const MOST: usize = 16;
 
-/// An instruction set that normalises. A vector has as many bytes as a line. All functions need its features.
+/// An instruction set that normalises. A vector has as many bytes as a line.
+///
+/// # Safety of its functions
+/// The machine must have the instruction set's features; those that read memory demand more.
 pub(super) trait Floats: Lines {
     /// A vector of f32.
     type Vector: Copy;
@@ -22,9 +25,15 @@ pub(super) trait Floats: Lines {
     unsafe fn splat(value: f32) -> Self::Vector;
 
     /// Reads a float for each lane.
+    ///
+    /// # Safety
+    /// [`Self::LANES`] floats from `values` on must be readable.
     unsafe fn read(values: *const f32) -> Self::Vector;
 
     /// Reads a byte for each lane, as a float.
+    ///
+    /// # Safety
+    /// [`Self::LANES`] bytes from `bytes` on must be readable.
     unsafe fn widen(bytes: *const u8) -> Self::Vector;
 
     unsafe fn subtract(from: Self::Vector, what: Self::Vector) -> Self::Vector;
@@ -56,6 +65,8 @@ struct Divisor<I: Floats> {
     reciprocal: I::Vector,
 }
 
+/// # Safety of its functions
+/// The machine must have the instruction set's features.
 impl<I: Floats> Divisor<I> {
     #[inline(always)]
     unsafe fn new(value: I::Vector) -> Self {
@@ -86,6 +97,9 @@ pub(super) struct Operands<I: Floats> {
 
 impl<I: Floats> Operands<I> {
     /// Those of a vector whose lane `i` belongs to channel `channel(first + i)`.
+    ///
+    /// # Safety
+    /// The machine must have the features.
     #[inline(always)]
     unsafe fn new(form: Form, first: usize, channel: &impl Fn(usize) -> usize) -> Self {
         let [mean, std] = [form.mean, form.std].map(|of| -> [f32; MOST] {
@@ -100,6 +114,9 @@ impl<I: Floats> Operands<I> {
     }
 
     /// The values of as many bytes as a vector has lanes.
+    ///
+    /// # Safety
+    /// The machine must have the features, and as many bytes from `bytes` on must be readable.
     #[inline(always)]
     unsafe fn values(&self, bytes: *const u8) -> I::Vector {
         // SAFETY: as the caller promises.
@@ -114,6 +131,9 @@ impl<I: Floats> Operands<I> {
 }
 
 /// As [`super::reproduces`].
+///
+/// # Safety
+/// The machine must have the features.
 #[inline(always)]
 pub(super) unsafe fn reproduces<I: Floats>(form: Form, exact: &[[f32; 256]; 3]) -> bool {
     let bytes: [u8; 256] = std::array::from_fn(|byte| byte as u8);

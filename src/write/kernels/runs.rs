@@ -17,7 +17,10 @@ const GROUP: usize = 4;
 /// Bytes that a line's load may reach beyond a run of bytes on both sides.
 pub(super) const REACH: usize = 64;
 
-/// An instruction set that fills lines. All functions need its features.
+/// An instruction set that fills lines.
+///
+/// # Safety of its functions
+/// The machine must have the instruction set's features; what more a function demands is said there.
 pub(super) trait Lines: Copy {
     /// A line, or as much of one as a store takes.
     type Line: Copy;
@@ -25,24 +28,45 @@ pub(super) trait Lines: Copy {
     const BYTES: usize;
 
     /// Reads a line at any address.
+    ///
+    /// # Safety
+    /// [`Self::BYTES`] bytes from `bytes` on must be readable.
     unsafe fn load(bytes: *const u8) -> Self::Line;
 
-    /// Stores at an address that is a multiple of [`Self::BYTES`]; past the caches if so.
+    /// Stores a line; past the caches if so.
+    ///
+    /// # Safety
+    /// `out` must be a multiple of [`Self::BYTES`], and as many bytes from there on must be writable.
     unsafe fn store<const PAST: bool>(out: *mut u8, line: Self::Line);
 
-    /// Stores the first `count` bytes, fewer than all.
+    /// Stores the first `count` bytes, at any address.
+    ///
+    /// # Safety
+    /// `count` must be less than [`Self::BYTES`], and as many bytes from `out` on must be writable.
     unsafe fn store_first(out: *mut u8, line: Self::Line, count: usize);
 
-    /// The first `count` bytes of `first`, fewer than all, then those of `second`.
+    /// The first `count` bytes of `first`, then those of `second`.
+    ///
+    /// # Safety
+    /// `count` must be less than [`Self::BYTES`].
     unsafe fn splice(first: Self::Line, second: Self::Line, count: usize) -> Self::Line;
 
-    /// Parts sixteen pixels of packed RGB into channels. Reads up to 64 bytes.
+    /// Parts [`PARTED`] pixels of packed RGB into channels.
+    ///
+    /// # Safety
+    /// 64 bytes from `pixels` on must be readable, and [`PARTED`] bytes from each channel on writable.
     unsafe fn part(pixels: *const u8, channels: [*mut u8; 3]);
 
     /// Orders stores past the caches before all that follow.
+    ///
+    /// # Safety
+    /// Nothing but the features.
     unsafe fn fence();
 
     /// Brings a line to the cache that will be written in part.
+    ///
+    /// # Safety
+    /// Nothing but the features: `out` may be any address.
     unsafe fn prefetch(out: *const u8);
 }
 
@@ -52,9 +76,15 @@ pub(super) trait Values<T>: Lines {
     type Operands: Copy;
 
     /// Operands of a line whose value `i` belongs to channel `channel(i)`.
+    ///
+    /// # Safety
+    /// Nothing but the features.
     unsafe fn operands(form: Form, channel: impl Fn(usize) -> usize) -> Self::Operands;
 
-    /// A line of values out of as many bytes. Reads up to 64.
+    /// A line of values out of as many bytes.
+    ///
+    /// # Safety
+    /// [`REACH`] bytes from `bytes` on must be readable.
     unsafe fn line(bytes: *const u8, operands: &Self::Operands) -> Self::Line;
 }
 
@@ -63,7 +93,7 @@ const fn step<I: Lines, T>() -> usize {
     I::BYTES / size_of::<T>()
 }
 
-/// A run of bytes of one channel.
+/// A run of bytes of one channel, with [`REACH`] bytes that are readable before and after it.
 struct Segment<'o, O> {
     bytes: *const u8,
     len: usize,
@@ -71,15 +101,18 @@ struct Segment<'o, O> {
 }
 
 impl<O> Segment<'_, O> {
-    /// The line that begins with value `at`.
+    /// The line that begins with value `at`, which may lie before the run.
+    ///
+    /// # Safety
+    /// The machine must have the features, and `at` must be in `-REACH..=len`.
     #[inline(always)]
     unsafe fn line<I: Values<T, Operands = O>, T>(&self, at: isize) -> I::Line {
-        // SAFETY: as the caller promises.
+        // SAFETY: as the caller promises; REACH bytes from there on belong to the run or to what is around it.
         unsafe { I::line(self.bytes.offset(at), self.operands) }
     }
 }
 
-/// Where a run goes.
+/// Where a run goes: a multiple of `T`'s alignment.
 struct Target<T> {
     out: *mut T,
     past: bool,
@@ -102,6 +135,11 @@ impl<T> Target<T> {
         }
     }
 
+    /// Stores a line at value `at`.
+    ///
+    /// # Safety
+    /// The machine must have the features; that value's address must be a multiple of a line's bytes, and a line from there
+    /// on must lie in the run.
     #[inline(always)]
     unsafe fn store<I: Lines>(&self, at: usize, line: I::Line) {
         // SAFETY: as the caller promises.
@@ -111,6 +149,10 @@ impl<T> Target<T> {
         }
     }
 
+    /// Stores the first `count` values of a line at value `at`.
+    ///
+    /// # Safety
+    /// The machine must have the features; `count` must be fewer values than a line has, and they must lie in the run.
     #[inline(always)]
     unsafe fn store_first<I: Lines>(&self, at: usize, line: I::Line, count: usize) {
         if count > 0 {
@@ -120,7 +162,11 @@ impl<T> Target<T> {
     }
 }
 
-/// Writes segments of at least a line each, one after the other.
+/// Writes segments one after the other.
+///
+/// # Safety
+/// The machine must have the features; there must be a segment, each must have at least a line's values, and the run at `to`
+/// as many places as all have values together.
 #[inline(always)]
 unsafe fn write<I: Values<T>, T>(segments: &[Segment<'_, I::Operands>], to: &Target<T>) {
     let step = const { step::<I, T>() };
@@ -159,6 +205,10 @@ unsafe fn write<I: Values<T>, T>(segments: &[Segment<'_, I::Operands>], to: &Tar
 }
 
 /// As [`super::Kernels::merged`]; false where patches are too small.
+///
+/// # Safety
+/// The machine must have the features. The row's lines must be as [`PatchRow`] says: each patch's `size` lines of `3 * size`
+/// bytes lie in them, and [`super::SLACK`] bytes before and after. No other worker may write the patches' places in the sink.
 #[inline(always)]
 pub(super) unsafe fn merged<I: Values<T>, T: Copy>(
     row: &PatchRow<'_>,
@@ -177,6 +227,9 @@ pub(super) unsafe fn merged<I: Values<T>, T: Copy>(
 }
 
 /// `SIZE` is the patch side, or zero where it is not constant.
+///
+/// # Safety
+/// As of [`merged`].
 #[inline(always)]
 unsafe fn merged_of<I: Values<T>, T: Copy, const SIZE: usize>(
     row: &PatchRow<'_>,
@@ -237,6 +290,9 @@ unsafe fn merged_of<I: Values<T>, T: Copy, const SIZE: usize>(
 }
 
 /// As [`super::Kernels::flat`]; false where patches are too small.
+///
+/// # Safety
+/// As of [`merged`].
 #[inline(always)]
 pub(super) unsafe fn flat<I: Values<T>, T: Copy>(row: &PatchRow<'_>, form: Form, sink: &Sink<'_, T>) -> bool {
     let step = const { step::<I, T>() };
@@ -293,6 +349,9 @@ pub(super) unsafe fn flat<I: Values<T>, T: Copy>(row: &PatchRow<'_>, form: Form,
 }
 
 /// Lines of flat patches of bytes, joined in registers to lines of the output.
+///
+/// # Safety
+/// As of [`merged`]; `T` must have one byte, and a patch no fewer bytes than a line.
 #[inline(always)]
 unsafe fn joined<I: Lines, T: Copy>(row: &PatchRow<'_>, sink: &Sink<'_, T>) {
     let (width, total) = (row.size * 3, row.size * row.size * 3);
@@ -334,6 +393,10 @@ unsafe fn joined<I: Lines, T: Copy>(row: &PatchRow<'_>, sink: &Sink<'_, T>) {
 }
 
 /// As [`super::Kernels::planar`]; false where tiles are too small.
+///
+/// # Safety
+/// The machine must have the features. The rows must be as [`TileRows`] says: of each tile, `count` lines of `3 * width` bytes
+/// lie in the lines, and [`super::SLACK`] bytes after them. No other worker may write the tiles' places in the sink.
 #[inline(always)]
 pub(super) unsafe fn planar<I: Values<T>, T: Copy>(rows: &TileRows<'_>, form: Form, sink: &Sink<'_, T>) -> bool {
     let len = rows.width * rows.count;
@@ -389,7 +452,7 @@ macro_rules! entries {
         /// As [`super::Kernels::merged`]; false where patches are too small.
         ///
         /// # Safety
-        /// The machine must have the features.
+        /// As of [`runs::merged`].
         #[target_feature(enable = $features)]
         pub(super) unsafe fn merged<T: Copy>(
             row: &PatchRow<'_>,
@@ -407,7 +470,7 @@ macro_rules! entries {
         /// As [`super::Kernels::flat`]; false where patches are too small.
         ///
         /// # Safety
-        /// The machine must have the features.
+        /// As of [`runs::flat`].
         #[target_feature(enable = $features)]
         pub(super) unsafe fn flat<T: Copy>(row: &PatchRow<'_>, form: Form, sink: &Sink<'_, T>) -> bool
         where
@@ -420,7 +483,7 @@ macro_rules! entries {
         /// As [`super::Kernels::planar`]; false where tiles are too small.
         ///
         /// # Safety
-        /// The machine must have the features.
+        /// As of [`runs::planar`].
         #[target_feature(enable = $features)]
         pub(super) unsafe fn planar<T: Copy>(rows: &TileRows<'_>, form: Form, sink: &Sink<'_, T>) -> bool
         where
