@@ -146,8 +146,9 @@ class Lock:
             raise InUseError(_name(before))
         if not self._is_current(handle):
             return None
-        # A lock that was free speaks for this machine alone.
-        if not is_new and not (is_locked and before.get("machine") == self._record["machine"]):
+        # A lock that was free speaks for this machine alone. A file that is empty yet is of a run that died at once.
+        here = os.fstat(handle).st_size == 0 or before.get("machine") == self._record["machine"]
+        if not is_new and not (is_locked and here):
             self._watch(before, tell)
         try:
             self._write(handle)
