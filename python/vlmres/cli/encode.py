@@ -75,7 +75,7 @@ def encode(
 
     Shards hold tokens [total, hidden] and cu_seqlens; manifest.json says where each image is. Run the same command
     again after an interruption: finished shards are kept. A bad file is reported and skipped. Exit codes: 0 all done,
-    1 some files failed, 2 wrong usage, 130 interrupted.
+    1 some files failed or the disk is full, 2 wrong usage or DIR is in use, 130 interrupted.
     """
     try:
         import torch
