@@ -9,6 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A Pillow of the 12 series beside the environment's own, for the tests of its order of passes.
 PILLOW12 := $(VENV)/pillow-12.3
+# Another transformers beside the environment's own, for the tests of the drop-in: make test-transformers VERSION=5.19
+VERSION ?= 5.19
+TRANSFORMERS := $(VENV)/transformers-$(VERSION)
 # Pillow-SIMD, which has Pillow's name: benches/compare/fleet.py looks for it here.
 PILLOW_SIMD := $(VENV)/pillow-simd
 ARM := aarch64-unknown-linux-gnu
@@ -19,10 +22,10 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo audit test lint lint-rust lint-python test-rust test-python test-aarch64 build build-demo bench compare fmt clean prerequisites
+.PHONY: help demo audit test lint lint-rust lint-python test-rust test-python test-transformers test-aarch64 build build-demo bench compare fmt clean prerequisites
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 demo: build-demo ## Run the main job on the sample images and draw what each strategy sees
 	$(BIN)/python examples/demo.py
@@ -49,6 +52,9 @@ test-rust: prerequisites
 
 test-python: build $(PILLOW12)/.installed
 	VLMRES_TEST_PILLOW12=$(abspath $(PILLOW12)) $(BIN)/python -m pytest
+
+test-transformers: build $(TRANSFORMERS)/.installed ## Tests of the drop-in with another transformers: VERSION=5.19
+	PYTHONPATH=$(abspath $(TRANSFORMERS)) $(BIN)/python -m pytest tests/integrations
 
 test-aarch64: prerequisites ## Rust tests for AArch64, emulated: what an x86-64 machine cannot run of `make test`
 	@[ -d "$$($${RUSTC:-rustc} --print target-libdir --target $(ARM))" ] || \
@@ -105,6 +111,12 @@ $(VENV)/.audit: $(VENV)/.demo requirements/audit.txt
 
 $(PILLOW12)/.installed: $(VENV)/.test
 	$(BIN)/python -m pip install --no-deps --upgrade --target $(PILLOW12) pillow==12.3.0
+	@touch $@
+
+# With what it needs in versions of its own, and all else as it is in the environment.
+$(TRANSFORMERS)/.installed: $(VENV)/.test
+	$(BIN)/python -m pip freeze --exclude transformers --exclude huggingface_hub --exclude vlmres > $(TRANSFORMERS).txt
+	$(BIN)/python -m pip install --upgrade --target $(TRANSFORMERS) --constraint $(TRANSFORMERS).txt "transformers==$(VERSION).*"
 	@touch $@
 
 # Peers that cannot be installed here are skipped, by the benchmark too.

@@ -114,7 +114,7 @@ def _need_transformers() -> None:
 def _subjects(
     recipes: Sequence[str], checkpoints: Sequence[Path], only: Literal["images", "videos"] | None
 ) -> list[Subject]:
-    from vlmres.verify.references import REFERENCES
+    from vlmres.verify.references import REFERENCES, available
     from vlmres.verify.run import Subject
     from vlmres.verify.videos import VIDEO_REFERENCES, VideoSubject
 
@@ -126,7 +126,12 @@ def _subjects(
             raise typer.BadParameter(
                 f"{what}{hint or ';'} to verify are {', '.join(REFERENCES)}", param_hint="--recipe"
             )
-    names = recipes or ([] if checkpoints else list(REFERENCES))
+        if not available(name):
+            raise typer.BadParameter(
+                f"the installed transformers is too old for {name!r}; it has no class {REFERENCES[name].name}",
+                param_hint="--recipe",
+            )
+    names = recipes or ([] if checkpoints else list(filter(available, REFERENCES)))
     subjects: list[Subject] = []
     for name in dict.fromkeys(names):
         if only != "videos":

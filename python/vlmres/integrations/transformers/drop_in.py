@@ -12,7 +12,7 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.video_processing_utils import BaseVideoProcessor
 
 from vlmres.integrations.transformers.decline import DeclinedError, log_once
-from vlmres.integrations.transformers.inputs import check_images
+from vlmres.integrations.transformers.inputs import kinds_of
 from vlmres.integrations.transformers.route import find_route
 from vlmres.integrations.transformers.samples import Call
 from vlmres.integrations.transformers.twin import Twin, twin_of
@@ -34,9 +34,10 @@ class Accelerated(Twin):
         images = self.fetch_images(images)  # type: ignore[attr-defined]
         try:
             call = Call.of(self._prepare_images_structure(images), args)  # type: ignore[attr-defined]
-            check_images(call.images, self.backend, kwargs)  # type: ignore[attr-defined]
-            route = find_route(self, original, call.form, kwargs)
-            return route.run(call, kwargs.get("input_data_format"))
+            kinds = kinds_of(call.images, self.backend, kwargs)  # type: ignore[attr-defined]
+            sources = tuple(sorted({kind.source for kind in kinds}))
+            route = find_route(self, original, call.form, sources, kwargs)
+            return route.run(call, kinds, self, kwargs)
         except DeclinedError as declined:
             log_once(self._vlmres_original.__name__, declined)
         return original(images, *args, **kwargs)
@@ -84,7 +85,11 @@ def accelerate(processor: T) -> T:
 def _is_pipeline(cls: type) -> bool:
     """Whether the class reads its images as transformers' backends do, so that `vlmres.inputs` does the same."""
     backend: Any = next((base for base in (TorchvisionBackend, PilBackend) if issubclass(cls, base)), None)
-    return backend is not None and all(
-        getattr(cls, name) is getattr(backend, name)
-        for name in ("_preprocess_image_like_inputs", "_prepare_image_like_inputs", "process_image", "convert_to_rgb")
+    if backend is None:
+        return False
+    kept = ("_preprocess_image_like_inputs", "_prepare_image_like_inputs", "process_image")
+    # How transformers' classes convert colours is seen in what they read.
+    converts: Any = cls.convert_to_rgb  # type: ignore[attr-defined]
+    return converts.__module__.startswith("transformers.") and all(
+        getattr(cls, name) is getattr(backend, name) for name in kept
     )

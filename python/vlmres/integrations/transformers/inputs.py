@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 from transformers.image_utils import ChannelDimension
 
-from vlmres.inputs import CHANNELS
 from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.transformers.kinds import Kind, kind_of
 
 
-def check_images(images: list[Any], backend: str, kwargs: dict[str, Any]) -> None:
-    """Declines a list of images of which one is not uint8 on the CPU, or may be read in two ways, or not by `backend`.
+def kinds_of(images: list[Any], backend: str, kwargs: dict[str, Any]) -> frozenset[Kind]:
+    """The kinds of a call's images, which are to be uint8 on the CPU.
 
     Raises:
-        DeclinedError: With the first reason.
+        DeclinedError: One is not, or may be read in two ways, or not by `backend`; with the first reason.
     """
     device = kwargs.get("device")
     if device is not None and str(device) != "cpu":
@@ -26,22 +25,8 @@ def check_images(images: list[Any], backend: str, kwargs: dict[str, Any]) -> Non
         raise DeclinedError("input_data_format", f"input_data_format={data_format!r} is unknown")
     if len(images) == 0:
         raise DeclinedError("empty", "there are no images")
-    torch = sys.modules.get("torch")
-    for image in images:
-        if torch is not None and isinstance(image, torch.Tensor):
-            if image.device.type != "cpu":
-                raise DeclinedError("device", f"a tensor is on device {image.device}")
-            _check_array(image, str(image.dtype).removeprefix("torch."), kwargs)
-        elif isinstance(image, np.ndarray):
-            if backend == "torchvision" and min(image.strides, default=0) < 0:
+    if backend == "torchvision":
+        for image in images:
+            if isinstance(image, np.ndarray) and min(image.strides, default=0) < 0:
                 raise DeclinedError("strides", f"an array has negative strides, {image.strides}")
-            _check_array(image, str(image.dtype), kwargs)
-
-
-def _check_array(image: Any, dtype: str, kwargs: dict[str, Any]) -> None:
-    if dtype != "uint8":
-        raise DeclinedError(f"dtype {dtype}", f"an image is {dtype}, not uint8")
-    if image.ndim != 3:
-        raise DeclinedError("dimensions", f"an image has shape {tuple(image.shape)}")
-    if kwargs.get("input_data_format") is None and image.shape[0] in CHANNELS and image.shape[2] in CHANNELS:
-        raise DeclinedError("ambiguous", f"shape {tuple(image.shape)} may be channels first or last")
+    return frozenset([kind_of(image, data_format) for image in images])

@@ -76,5 +76,10 @@ def _torch_defaults() -> Hashable:
     torch = sys.modules.get("torch")
     if torch is None:
         return None
-    # Some of its kernels round otherwise on one thread.
-    return torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads() == 1
+    return torch.get_default_dtype(), torch.get_default_device(), has_one_thread()
+
+
+def has_one_thread() -> bool:
+    """Whether torch computes on one thread, as in a DataLoader's worker: some of its kernels round otherwise then."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.get_num_threads() == 1

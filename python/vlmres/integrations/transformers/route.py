@@ -13,7 +13,9 @@ from transformers.image_utils import SizeDict
 
 from vlmres._core import Recipe
 from vlmres.integrations.transformers.decline import DeclinedError
-from vlmres.integrations.transformers.memo import remembered
+from vlmres.integrations.transformers.kinds import Kind, Source, plain
+from vlmres.integrations.transformers.memo import has_one_thread, remembered
+from vlmres.integrations.transformers.reading import Readings, alpha_rule, reader
 from vlmres.integrations.transformers.samples import Call, Form
 from vlmres.integrations.transformers.structure import Lengths, Structure, is_tensor, same
 from vlmres.processor import DType, Processor
@@ -29,18 +31,24 @@ class Route:
     """Settings that vlmres follows."""
 
     processor: Processor
+    readings: Readings
     container: Callable[[dict[str, Any]], Any]
     """The class of transformers' result."""
     attributes: dict[str, Any]
     """What such a result holds besides values."""
     structures: dict[str, Structure]
 
-    def run(self, call: Call, data_format: Any) -> Any:
-        """The result that transformers would return.
+    def run(self, call: Call, kinds: frozenset[Kind], processor: Any, kwargs: Mapping[str, Any]) -> Any:
+        """The result that transformers' `processor` would return for a call with images of these kinds.
 
         Raises:
             DeclinedError: vlmres does not read one of the images, or has an output that the sample images did not have.
         """
+        self.readings.check(kinds, reader(processor, kwargs))
+        return self.build(call, kwargs.get("input_data_format"))
+
+    def build(self, call: Call, data_format: Any) -> Any:
+        """As `run`, of images that vlmres is known to read as transformers does."""
         arrays, lengths = run(self.processor, call, data_format)
         if not arrays.keys() <= self.structures.keys():
             raise DeclinedError(
@@ -51,20 +59,23 @@ class Route:
         return result
 
 
-def find_route(processor: Any, original: Original, form: Form, kwargs: dict[str, Any]) -> Route:
+def find_route(
+    processor: Any, original: Original, form: Form, sources: tuple[Source, ...], kwargs: dict[str, Any]
+) -> Route:
     """The route of a processor called with the resolved settings `kwargs`; found once, then remembered.
 
     Args:
         processor: transformers' processor.
         original: Its own implementation, called with images and settings.
-        form: The form of the images.
+        form: The form of the call.
+        sources: What its images are.
         kwargs: Every setting, as transformers resolved it.
 
     Raises:
         DeclinedError: There is none, with the reason.
     """
-    make = functools.partial(_make_route, processor, original, form, kwargs)
-    return remembered(processor, kwargs, make, (processor.backend, form))
+    make = functools.partial(_make_route, processor, original, form, sources, kwargs)
+    return remembered(processor, kwargs, make, (processor.backend, form, sources))
 
 
 def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
@@ -74,18 +85,18 @@ def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
         DeclinedError: No recipe follows them.
     """
     settings = settings_of(processor, kwargs)
+    torch = processor.backend == "torchvision"
     dtype: DType = "float32"
     if not settings["do_rescale"] and not settings["do_normalize"]:
         dtype, settings["do_rescale"] = "uint8", True  # pixels before they are rescaled
     try:
         recipe = Recipe.from_pretrained(settings)
         # Colours are converted before a class sees the image, by this setting alone.
-        recipe = recipe.replace(convert="white" if kwargs.get("do_convert_rgb") else "none")
-        return Processor(
-            recipe,
-            dtype=dtype,
-            arithmetic="torch" if processor.backend == "torchvision" else "pillow-installed",
-        )
+        colours = kwargs.get("do_convert_rgb")
+        recipe = recipe.replace(convert=alpha_rule(reader(processor, kwargs), torch=torch) if colours else "none")
+        if "one_thread" in recipe.params:
+            recipe = recipe.replace(one_thread=has_one_thread())
+        return Processor(recipe, dtype=dtype, arithmetic="torch" if torch else "pillow-installed")
     except (ValueError, TypeError) as error:
         raise DeclinedError("recipe", str(error)) from error
 
@@ -120,16 +131,19 @@ def run(processor: Processor, call: Call, data_format: Any) -> tuple[Mapping[str
     return batch.torch() if processor.dtype == "bfloat16" else batch, Lengths(call.counts or (), tiles)
 
 
-def _make_route(processor: Any, original: Original, form: Form, kwargs: dict[str, Any]) -> Route:
+def _make_route(
+    processor: Any, original: Original, form: Form, sources: tuple[Source, ...], kwargs: dict[str, Any]
+) -> Route:
     ours = make_processor(processor, kwargs)
-    call = form.trial()
+    data_format = kwargs.get("input_data_format")
+    call = form.trial([plain(source, data_format) for source in sources])
     try:
         expected = original(*call.arguments, **kwargs)
     except Exception as error:
         raise DeclinedError("settings", f"with these settings transformers itself fails: {error}") from error
     if ours.dtype == "float32" and _has_bfloat16(list(expected.values())):
         ours.dtype = "bfloat16"
-    arrays, lengths = run(ours, call, kwargs.get("input_data_format"))
+    arrays, lengths = run(ours, call, data_format)
     if list(arrays) != list(expected):
         raise DeclinedError(
             "outputs", f"recipe {ours.recipe.name!r} gives {', '.join(arrays)}, transformers {', '.join(expected)}"
@@ -140,8 +154,9 @@ def _make_route(processor: Any, original: Original, form: Form, kwargs: dict[str
         raise DeclinedError("outputs", f"no array could be put in place of {', '.join(unknown)}")
     known = {key: structure for key, structure in structures.items() if structure is not None}
     attributes = {name: value for name, value in vars(expected).items() if name != "data"}
-    route = Route(ours, type(expected), attributes, known)
-    got = route.run(call, kwargs.get("input_data_format"))
+    readings = Readings(ours.recipe.params["convert"], torch=ours.arithmetic == "torch", data_format=data_format)
+    route = Route(ours, readings, type(expected), attributes, known)
+    got = route.build(call, data_format)
     differing = [key for key in expected if not same(got[key], expected[key])]
     if differing:
         raise DeclinedError(

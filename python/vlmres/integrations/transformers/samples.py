@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.transformers.kinds import SIZES, Kind, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PIL.Image import Image
-
-# (width, height) of the images on which settings are tried: two alike, which a backend may process together, and
-# long ones in both directions, which are cut into tiles where a family does that.
-_SIZES = ((61, 47), (61, 47), (900, 100), (100, 900))
-
-# Which of them make a sample: ragged lists show how they are padded, one of several images whether it is seen alone.
+# Which of the small images make a sample: ragged lists show how they are padded, one of several images whether it is
+# seen alone.
 _NESTED = ((0, 1, 2), (3,))
 _COUNTED = ((0,), (1,), (2,), (3,), (2, 3))
 
@@ -39,15 +32,16 @@ class Form:
     ends_empty: bool = False
     """The last has none. Classes may forget it in some of their outputs."""
 
-    def trial(self) -> Call:
-        """A call of this form with the small images."""
-        pictures = _pictures()
+    def trial(self, kinds: Sequence[Kind]) -> Call:
+        """A call of this form with small images of each of the kinds, of which there are four at most."""
+        images = [pictures(kind) for kind in kinds]
+        mixed = [images[index % len(kinds)][index] for index in range(len(SIZES))]
         if not self.nested and not self.counted:
-            return Call(self, list(pictures), None)
+            return Call(self, mixed, None)
         groups = _NESTED if self.nested else _COUNTED
         counts = [len(group) for group in groups]
         counts = [0] * self.starts_empty + counts[:1] + [0] * self.has_empty + counts[1:] + [0] * self.ends_empty
-        return Call(self, [pictures[index] for group in groups for index in group], counts)
+        return Call(self, [mixed[index] for group in groups for index in group], counts)
 
 
 @dataclass(frozen=True)
@@ -101,13 +95,3 @@ def _stripped(counts: list[int]) -> list[int]:
     """Without empty samples at either end."""
     filled = [index for index, count in enumerate(counts) if count]
     return counts[filled[0] : filled[-1]] if filled else []
-
-
-@functools.cache
-def _pictures() -> tuple[Image, ...]:
-    from PIL import Image
-
-    generator = np.random.default_rng(0)
-    return tuple(
-        Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8)) for width, height in _SIZES
-    )

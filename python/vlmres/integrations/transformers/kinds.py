@@ -1,0 +1,156 @@
+"""The kinds of images that a call may hold, as far as a reader may tell them apart, and small images of each kind."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from vlmres.inputs import CHANNELS
+from vlmres.integrations.transformers.decline import DeclinedError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Source = Literal["PIL image", "array", "tensor", "strided tensor"]
+"""Where pixels lie. Backends keep the strides of some, and torch has kernels for each memory format."""
+
+Axes = Literal["HW", "CHW", "HWC"]
+
+# (width, height) of the images on which settings are tried: two alike, which a backend may process together, and
+# long ones in both directions, which are cut into tiles where a family does that.
+SIZES = ((61, 47), (61, 47), (900, 100), (100, 900))
+
+
+class Pixels(NamedTuple):
+    """A kind of PIL image."""
+
+    mode: str
+    transparency: type = type(None)
+    """Of what `info["transparency"]` is: an index or a gray value, a colour, or the alpha of a palette."""
+    palette: str | None = None
+    """The palette's mode."""
+
+
+class Shape(NamedTuple):
+    """A kind of array or tensor."""
+
+    axes: Axes
+    channels: int
+
+
+class Kind(NamedTuple):
+    """A kind of image: all of them are read alike."""
+
+    source: Source
+    form: Pixels | Shape
+
+    def __str__(self) -> str:
+        if isinstance(self.form, Shape):
+            axes = ", ".join(str(self.form.channels) if axis == "C" else axis for axis in self.form.axes)
+            return f"{'an' if self.source == 'array' else 'a'} {self.source} of shape ({axes})"
+        transparent = "" if self.form.transparency is type(None) else " with a transparent colour"
+        return f"a PIL image of mode {self.form.mode}{transparent}"
+
+
+def kind_of(image: Any, data_format: str | None) -> Kind:
+    """The kind of an image on the CPU; an array's axes are as `data_format` says.
+
+    Raises:
+        DeclinedError: There are no such images that vlmres reads, or their axes may be read in two ways.
+    """
+    torch, pil = sys.modules.get("torch"), sys.modules.get("PIL.Image")
+    if pil is not None and isinstance(image, pil.Image):
+        palette = getattr(image, "palette", None)
+        return Kind("PIL image", Pixels(image.mode, type(image.info.get("transparency")), palette and palette.mode))
+    if torch is not None and type(image) is torch.Tensor:
+        if image.device.type != "cpu":
+            raise DeclinedError("device", f"a tensor is on device {image.device}")
+        shape = _shape(image, str(image.dtype).removeprefix("torch."), data_format)
+        return Kind("tensor" if image.is_contiguous() else "strided tensor", shape)
+    if type(image) in (np.ndarray, np.memmap):
+        return Kind("array", _shape(image, str(image.dtype), data_format))
+    name = type(image).__qualname__
+    raise DeclinedError(f"type {name}", f"an image is a {name}")
+
+
+def _shape(array: Any, dtype: str, data_format: str | None) -> Shape:
+    if dtype != "uint8":
+        raise DeclinedError(f"dtype {dtype}", f"an image is {dtype}, not uint8")
+    if array.ndim == 2:
+        return Shape("HW", 1)
+    if array.ndim != 3:
+        raise DeclinedError("dimensions", f"an image has shape {tuple(array.shape)}")
+    first, last = array.shape[0], array.shape[2]
+    if data_format is None and first in CHANNELS and last in CHANNELS:
+        raise DeclinedError("ambiguous", f"shape {tuple(array.shape)} may be channels first or last")
+    if data_format == "channels_first" or (data_format is None and first in CHANNELS):
+        return Shape("CHW", first)
+    return Shape("HWC", last)
+
+
+def plain(source: Source, data_format: str | None) -> Kind:
+    """The kind of opaque RGB images that lie so."""
+    if source == "PIL image":
+        return Kind(source, Pixels("RGB"))
+    planar = data_format == "channels_first" or (data_format is None and source != "array")
+    return Kind(source, Shape("CHW" if planar else "HWC", 3))
+
+
+@functools.cache
+def pictures(kind: Kind) -> tuple[Any, ...]:
+    """Small images of a kind, all its values in them, of the sizes of `SIZES`.
+
+    Raises:
+        DeclinedError: There is none.
+    """
+    generator = np.random.default_rng(0)
+    if isinstance(kind.form, Pixels):
+        try:
+            return tuple(_pil(kind.form, size, generator) for size in SIZES)
+        except Exception as error:
+            raise DeclinedError(f"kind {kind}", f"no sample could be made of {kind}: {error}") from error
+    return tuple(_array(kind, kind.form, size, generator, sliced=index % 2 > 0) for index, size in enumerate(SIZES))
+
+
+def _pil(form: Pixels, size: tuple[int, int], generator: np.random.Generator) -> Image:
+    from PIL import Image
+
+    def random(count: int) -> bytes:
+        if form.mode == "F":
+            return generator.uniform(-20, 300, count // 4).astype(np.float32).tobytes()
+        return generator.integers(0, 256, count, dtype=np.uint8).tobytes()
+
+    image = Image.frombytes(form.mode, size, random(len(Image.new(form.mode, size).tobytes())))
+    if form.palette is not None:
+        image.putpalette(random(256 * len(form.palette)), form.palette)
+    if form.transparency is bytes:
+        image.info["transparency"] = random(256)
+    elif form.transparency is not type(None):
+        value: Any = image.getpixel((0, 0))
+        if form.transparency is not type(value):
+            raise TypeError(f"its transparency is a {form.transparency.__qualname__}")
+        image.paste(value, (0, 0, 20, 20))
+        image.info["transparency"] = value
+    return image
+
+
+# The order of axes in memory of images that are permuted, as PIL's or a decoder's are to have channels first.
+_PERMUTED: dict[Axes, str] = {"HW": "WH", "CHW": "HWC", "HWC": "CHW"}
+
+
+def _array(kind: Kind, form: Shape, size: tuple[int, int], generator: np.random.Generator, *, sliced: bool) -> Any:
+    sides = {"H": size[1], "W": size[0], "C": form.channels}
+    strided = kind.source == "strided tensor"
+    order = _PERMUTED[form.axes] if strided and not sliced else form.axes
+    array = generator.integers(0, 256, [sides[axis] for axis in order], dtype=np.uint8)
+    if strided and sliced:
+        array = np.repeat(array, 2, axis=-1)[..., ::2]
+    array = array.transpose([order.index(axis) for axis in form.axes])
+    if kind.source == "array":
+        return array
+    import torch
+
+    return torch.from_numpy(array)
