@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from tests.images import image
+from tests.integrations import versions
 from tests.integrations.models import FAMILIES, make
 from tests.integrations.tiny import SMALL, processor
 from tests.videos import video
@@ -19,6 +20,8 @@ def build(name: str) -> tuple[Any, Any]:
     """A model with random weights, and its processor."""
     family = FAMILIES[name]
     reference = family.reference or name
+    if not hf.available(reference) or not hasattr(transformers, f"{family.model}ForConditionalGeneration"):
+        pytest.skip(f"this transformers has no {family.model}")
     arguments = {"image_seq_length": 4} if name == "internvl3" else {}
     settings = {**SMALL.get(reference, {}), **family.settings}
     original = processor(name, hf.processor(reference, "torch", **settings), **arguments)
@@ -34,7 +37,7 @@ def test_logits(name: str, runs: list[int]) -> None:
         images = [[one] for one in images]
     call = {"images": images, "text": [family.prompt] * 3, "padding": True, "return_tensors": "pt", **family.call}
     expected, got = original(**call), accelerate(original)(**call)
-    assert runs == [3]
+    assert runs == ([] if versions.declines(family.reference or name) else [3])
     assert list(got) == list(expected)
     assert torch.equal(got["input_ids"], expected["input_ids"])
     with torch.inference_mode():

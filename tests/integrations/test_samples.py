@@ -10,6 +10,7 @@ from transformers import BatchFeature
 
 from tests.images import EXAMPLES, image, pixels
 from tests.integrations.test_transformers_dropin import both, pair
+from vlmres.integrations.transformers.kinds import plain
 from vlmres.integrations.transformers.samples import Call
 from vlmres.verify import references as hf
 
@@ -158,7 +159,7 @@ def test_calls() -> None:
     empties = [(form.starts_empty, form.has_empty, form.ends_empty) for form in forms]
     assert empties == [(True, False, False), (False, True, False), (False, False, True), (True, False, True)]
     for form in forms:
-        trial = form.trial()
+        trial = form.trial([plain("PIL image", None)])
         assert trial.counts is not None
         assert Call.of(trial.samples, ()).form == form
         assert sum(trial.counts) == len(trial.images) == 4

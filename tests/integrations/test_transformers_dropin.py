@@ -16,6 +16,7 @@ from transformers import BatchFeature
 from transformers.image_utils import ChannelDimension
 
 from tests.images import EXAMPLES, image, pixels
+from tests.integrations import versions
 from tests.integrations.tiny import SMALL
 from vlmres.integrations.transformers import accelerate
 from vlmres.integrations.transformers.structure import same
@@ -37,6 +38,8 @@ def assert_same(got: Any, expected: Any, what: str = "") -> None:
 
 def pair(recipe: str, arithmetic: str, **settings: Any) -> tuple[Any, Any]:
     """transformers' processor and the accelerated one."""
+    if not hf.available(recipe):
+        pytest.skip(f"this transformers has no class for {recipe}")
     original = hf.processor(recipe, arithmetic, **{**SMALL.get(recipe, {}), **settings})
     return original, accelerate(original)
 
@@ -62,7 +65,10 @@ def outcome(processor: Any, images: Any, **kwargs: Any) -> Any:
 def test_settings_of_checkpoints(recipe: str, arithmetic: str, reasons: Reasons, runs: list[int]) -> None:
     original = hf.processor(recipe, arithmetic)
     both((original, accelerate(original)), [image(300, 200), image(800, 900)], return_tensors="pt")
-    assert (reasons(), runs) == ([], [2])
+    if versions.declines(recipe):
+        assert (len(reasons()), runs) == (1, [])
+    else:
+        assert (reasons(), runs) == ([], [2])
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import vlmres
 from tests.commands import run
+from tests.integrations import versions
 from tests.integrations.tiny import processor
 from vlmres.cli.app import app
 from vlmres.verify import references as hf
@@ -17,6 +18,10 @@ from vlmres.verify import tokens, videos
 from vlmres.verify.cases import FORMS, PLAIN_FORMS, draw
 from vlmres.verify.report import row
 from vlmres.verify.run import Arithmetic, Subject, Tally, verify
+
+pytestmark = pytest.mark.skipif(
+    not versions.COMPOSITES, reason="what vlmres does by itself with transparent images is what newer versions do"
+)
 
 OF_RECIPE = Subject.of_recipe
 

@@ -116,7 +116,7 @@ def test_gray_videos(video_runs: list[int]) -> None:
 
 
 def test_frames_stay_where_they_are() -> None:
-    prepared = accelerate(video_processor("qwen2-vl"))._prepare_input_videos([CLIPS[0]])
+    prepared = accelerate(video_processor("qwen2-vl"))._prepare_input_videos(videos=[CLIPS[0]])
     assert prepared[0].shape == (5, 3, 61, 90)
     assert prepared[0].data_ptr() == CLIPS[0].ctypes.data
 

@@ -2,7 +2,10 @@
 
 import transformers
 
-VERSION = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+from vlmres.verify.references import REFERENCES
+
+_PARTS = [int(part) for part in transformers.__version__.split(".")[:2]]
+VERSION = (_PARTS[0], _PARTS[1])
 
 COMPOSITES = VERSION >= (5, 21)
 """Whether backends composite transparent images on white, and convert arrays of one and four channels."""
@@ -13,11 +16,15 @@ _ABSENT: dict[tuple[int, int], set[str]] = {
     (5, 19): {"granite-docling", "molmo2", "unlimited-ocr"},
     (5, 20): {"granite-docling"},
 }
-# Recipes of references that an old version has and that are left to it, with the arithmetic.
-_DECLINED: dict[tuple[int, int], set[tuple[str, str]]] = {
-    (5, 17): {("idefics2", "torch")},
+# Models of transformers whose image processors an old version has and vlmres leaves to it.
+_DECLINED: dict[tuple[int, int], set[str]] = {
+    (5, 17): {"pixtral"},  # it pads whatever it is told, and says that it does not
 }
 
 TESTED = {*_ABSENT, (5, 23)}
-ABSENT = _ABSENT.get(VERSION[:2], set())  # type: ignore[arg-type]
-DECLINED = _DECLINED.get(VERSION[:2], set())  # type: ignore[arg-type]
+ABSENT = _ABSENT.get(VERSION, set())
+
+
+def declines(recipe: str) -> bool:
+    """Whether all calls of a recipe's reference are left to it, in this version."""
+    return REFERENCES[recipe].model in _DECLINED.get(VERSION, set())

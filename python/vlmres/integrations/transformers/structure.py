@@ -33,6 +33,8 @@ class Structure:
     kind: type
     item: Structure | None = None
     cut: Cut = "whole"
+    dtype: Any = None
+    """Of a tensor of whole numbers that some version of a class has in another type: old ones in floats."""
 
     @staticmethod
     def of(example: Any, array: Any, lengths: Lengths) -> Structure | None:
@@ -46,7 +48,10 @@ class Structure:
             items = {Structure.of(*pair, lengths) for pair in pairs if not isinstance(pair[0], list) or pair[0]}
             item = items.pop() if len(items) == 1 else None
             return None if item is None else Structure(type(example), item, cut)
-        if isinstance(example, (np.ndarray, np.generic, int, float)) or is_tensor(example):
+        if is_tensor(example):
+            whole = getattr(array.dtype, "kind", "") in "iu"
+            return Structure(type(example), dtype=example.dtype if whole else None)
+        if isinstance(example, (np.ndarray, np.generic, int, float)):
             return Structure(type(example))
         return None
 
@@ -62,7 +67,8 @@ class Structure:
             return array[()]
         import torch
 
-        return torch.from_numpy(array)
+        tensor = torch.from_numpy(array)
+        return tensor if self.dtype is None else tensor.to(self.dtype)
 
 
 def _cut(example: Sequence[Any], array: Any, lengths: Lengths) -> Cut:

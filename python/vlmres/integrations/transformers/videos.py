@@ -36,13 +36,14 @@ class AcceleratedVideo(Twin):
     """
 
     def _prepare_input_videos(
-        self, videos: Any, do_convert_rgb: Any = None, input_data_format: Any = None, device: Any = None
+        self, videos: Any, *args: Any, input_data_format: Any = None, device: Any = None, **kwargs: Any
     ) -> list[Any]:
-        views = None if device is not None and str(device) != "cpu" else _views(videos, input_data_format)
+        # Versions differ in their other arguments.
+        views = None if args or (device is not None and str(device) != "cpu") else _views(videos, input_data_format)
         if views is not None:
             return views
         prepared: list[Any] = self._vlmres_original._prepare_input_videos(
-            self, videos, do_convert_rgb=do_convert_rgb, input_data_format=input_data_format, device=device
+            self, videos, *args, input_data_format=input_data_format, device=device, **kwargs
         )
         return prepared
 
