@@ -130,7 +130,7 @@ def _pil(form: Pixels, size: tuple[int, int], generator: np.random.Generator) ->
         image.info["transparency"] = random(256)
     elif form.transparency is not type(None):
         value: Any = image.getpixel((0, 0))
-        if form.transparency not in (int, tuple):
+        if form.transparency.__name__ != type(value).__name__:
             raise TypeError(f"its transparency is a {form.transparency.__qualname__}")
         image.paste(value, (0, 0, 20, 20))
         image.info["transparency"] = value
