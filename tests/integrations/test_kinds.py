@@ -100,6 +100,13 @@ def test_kinds_beside_each_other(arithmetic: str, runs: list[int]) -> None:
     assert runs == [len(mixed), len(mixed) + 1]
 
 
+@pytest.mark.parametrize("arithmetic", ["torch", "pillow"])
+def test_gray_arrays_of_samples(arithmetic: str, runs: list[int]) -> None:
+    """Elsewhere transformers takes their rows for images, or refuses them."""
+    both(pair("llava-1.5", arithmetic), [[KINDS["array HW"]]], return_tensors="pt")
+    assert runs == ([1] if versions.COMPOSITES and arithmetic == "torch" else [])
+
+
 def test_a_kind_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its trial is a small image, whatever the call's are."""
     original, accelerated = pair("llava-1.5", "torch")

@@ -212,7 +212,6 @@ FALLBACKS: list[tuple[str, str, Any, dict[str, Any], str]] = [
     ("a mean for all channels", "llava-1.5", image(60, 50), {"image_mean": 0.5, "image_std": 0.5}, "image_mean"),
     ("extreme ratio", "qwen2-vl", image(1, 300), {}, "ratio"),
     ("half a budget", "qwen2-vl", image(60, 50), {"size": {"shortest_edge": 3136}}, "transformers itself fails"),
-    ("flat arrays in lists", "llava-1.5", [[np.zeros((50, 60), np.uint8)]], {}, "shape (50, 60)"),
     ("an unknown data format", "llava-1.5", pixels(60, 50), {"input_data_format": "planes"}, "'planes' is unknown"),
     ("three and four channels", "llava-1.5", pixels(60, 50), {"image_mean": [0.5] * 4, "image_std": [0.5] * 4}, "4"),
     ("no padding", "idefics3", [[image(60, 50)]], {"do_pad": False}, "do_pad=false"),
