@@ -108,7 +108,7 @@ def test_differences_of_videos_are_found() -> None:
 
 
 def test_videos_alone() -> None:
-    result = run("verify", "-r", "qwen2-vl", "-r", "clip", "--only", "videos", "--cases", "3")
+    result = run("verify", "-r", "qwen2-vl", "-r", "clip", "--media", "videos", "--cases", "3")
     assert [row[:3] for row in rows(result.stdout)] == [["qwen2-vl (videos)", "torch", "3"]]
 
 
@@ -184,8 +184,8 @@ USAGE: list[tuple[list[str], str]] = [
     (["--checkpoint", "nowhere"], "nowhere"),
     (["--cases", "0"], "--cases"),
     (["--arithmetic", "numpy"], "numpy"),
-    (["-r", "llava-1.5", "--output", "no/such/folder.md"], "no folder"),
-    (["-r", "llava-1.5", "--only", "videos"], "videos are taken by glm-4.6v"),
+    (["-r", "llava-1.5", "--out", "no/such/folder.md"], "no folder"),
+    (["-r", "llava-1.5", "--media", "videos"], "videos are taken by glm-4.6v"),
 ]
 
 

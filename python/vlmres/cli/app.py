@@ -48,7 +48,7 @@ app.command(
 app.command(epilog="Examples: vlmres recipes\n\nvlmres recipes qwen3-vl --json")(recipes)
 app.command(
     epilog="Examples: vlmres verify\n\n"
-    "vlmres verify -r qwen3-vl --cases 1000 --output parity.md\n\n"
+    "vlmres verify -r qwen3-vl --cases 1000 --out parity.md\n\n"
     "vlmres verify --checkpoint ./my-checkpoint",
 )(verify)
 app.command(epilog="Example: vlmres info --json")(info)

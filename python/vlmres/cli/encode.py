@@ -66,7 +66,9 @@ def encode(
     arithmetic: ArithmeticOption = None,
     decode: DecodeOption = "exact",
     max_image_pixels: MaxImagePixels = None,
-    shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; fewer where they need over 1 GiB.")] = 256,
+    shard_size: Annotated[
+        int, typer.Option(min=1, help="Images per shard, whose tokens are small; fewer where they need over 1 GiB.")
+    ] = 256,
     max_patches: Annotated[int, typer.Option(min=1, help="Patches of one run, unless one image has more.")] = 65536,
     threads: Threads = None,
     force: Force = False,

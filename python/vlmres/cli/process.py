@@ -49,8 +49,8 @@ def process(
     """Process images into safetensors shards and a manifest.json that says where each image is.
 
     Run the same command again after an interruption, or when files were added or changed: finished shards are kept.
-    A bad file is reported and skipped. Exit codes: 0 all done, 1 some files failed or the disk is full, 2 wrong usage or
-    DIR is in use, 130 interrupted.
+    A bad file is reported and skipped. Exit codes: 0 all done, 1 some files failed or the disk is full, 2 wrong usage
+    or DIR is in use, 130 interrupted.
     """
     chosen = load_recipe(recipe, overrides)
     try:

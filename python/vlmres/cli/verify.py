@@ -44,7 +44,7 @@ def verify(
         Literal["torch", "pillow"] | None,
         typer.Option(help="Only this backend of transformers; by default both.", show_default=False),
     ] = None,
-    only: Annotated[
+    media: Annotated[
         Literal["images", "videos"] | None,
         typer.Option(help="Only images, or only the videos of the recipes that take them.", show_default=False),
     ] = None,
@@ -60,7 +60,7 @@ def verify(
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write a Markdown report here.", metavar="FILE", show_default=False),
+        typer.Option("--out", "-o", help="Write a Markdown report here.", metavar="FILE", show_default=False),
     ] = None,
 ) -> None:
     """Compare vlmres with the installed transformers, bit for bit.
@@ -73,9 +73,9 @@ def verify(
     from vlmres.verify import report as reports
     from vlmres.verify.run import ARITHMETICS, Tally
 
-    subjects = _subjects(recipe or [], checkpoint or [], only)
+    subjects = _subjects(recipe or [], checkpoint or [], media)
     if report is not None and not report.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {output.show(report.parent)}", param_hint="--output")
+        raise typer.BadParameter(f"there is no folder {output.show(report.parent)}", param_hint="--out")
     arithmetics = ARITHMETICS if arithmetic is None else (arithmetic,)
     numbers = range(cases) if case is None else range(case, case + 1)
     tallies = [Tally(subject, one) for subject in subjects for one in subject.arithmetics if one in arithmetics]
@@ -93,7 +93,7 @@ def verify(
             report.write_text(reports.markdown(tallies, shlex.join(["vlmres", *sys.argv[1:]])), encoding="utf-8")
         except OSError as error:
             raise typer.BadParameter(
-                f"cannot write {output.show(report)}: {output.reason(error)}", param_hint="--output"
+                f"cannot write {output.show(report)}: {output.reason(error)}", param_hint="--out"
             ) from None
     if any(tally.failed for tally in tallies):
         raise typer.Exit(1)
@@ -112,7 +112,7 @@ def _need_transformers() -> None:
 
 
 def _subjects(
-    recipes: Sequence[str], checkpoints: Sequence[Path], only: Literal["images", "videos"] | None
+    recipes: Sequence[str], checkpoints: Sequence[Path], media: Literal["images", "videos"] | None
 ) -> list[Subject]:
     from vlmres.verify.references import REFERENCES, available
     from vlmres.verify.run import Subject
@@ -134,25 +134,25 @@ def _subjects(
     names = recipes or ([] if checkpoints else list(filter(available, REFERENCES)))
     subjects: list[Subject] = []
     for name in dict.fromkeys(names):
-        if only != "videos":
+        if media != "videos":
             subjects.append(Subject.of_recipe(name))
-        if only != "images" and name in VIDEO_REFERENCES:
+        if media != "images" and name in VIDEO_REFERENCES:
             subjects.append(VideoSubject.of_recipe(name))
     for directory in checkpoints:
         try:
             if not directory.is_dir():
                 raise output.missing(directory)
             takes_videos = bool(vlmres.Recipe.from_pretrained(directory).video_reference)
-            if only != "videos":
+            if media != "videos":
                 subjects.append(Subject.of_checkpoint(directory))
-            if only != "images" and takes_videos:
+            if media != "images" and takes_videos:
                 subjects.append(VideoSubject.of_checkpoint(directory))
         except (vlmres.VlmresError, OSError) as error:
             raise typer.BadParameter(
                 f"{output.show(directory)}: {output.reason(error)}", param_hint="--checkpoint"
             ) from None
     if not subjects:
-        raise typer.BadParameter(f"videos are taken by {', '.join(VIDEO_REFERENCES)}", param_hint="--only")
+        raise typer.BadParameter(f"videos are taken by {', '.join(VIDEO_REFERENCES)}", param_hint="--media")
     return subjects
 
 
@@ -184,7 +184,7 @@ def _complain(tallies: Sequence[Tally]) -> None:
         errors.print(what, soft_wrap=True)
         errors.print(f"  {failure.command}", soft_wrap=True)
     if len(failures) > _SHOWN:
-        errors.print(f"vlmres: {len(failures) - _SHOWN} more failures are in the file of --output", soft_wrap=True)
+        errors.print(f"vlmres: {len(failures) - _SHOWN} more failures are in the file of --out", soft_wrap=True)
     for tally in tallies:
         if tally.left_out == tally.cases:
             errors.print(f"vlmres: {tally.subject.name}, {tally.arithmetic}: no case was compared", soft_wrap=True)

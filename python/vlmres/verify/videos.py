@@ -95,7 +95,7 @@ class VideoSubject(Subject):
         def reference(_: str, **settings: Any) -> Any:
             return video_processor(name, **settings)
 
-        option = f"--recipe {name} --only videos"
+        option = f"--recipe {name} --media videos"
         known = VIDEO_REFERENCES[name]
         recipe = Recipe.load(name)
         subject = VideoSubject(f"{name} (videos)", option, recipe, reference, partial(video_counter, name), known)
@@ -121,7 +121,7 @@ class VideoSubject(Subject):
             return processor
 
         recipe = Recipe.from_pretrained(directory)
-        name, option = f"{directory.name} ({recipe.name}, videos)", f"--checkpoint {directory} --only videos"
+        name, option = f"{directory.name} ({recipe.name}, videos)", f"--checkpoint {directory} --media videos"
         known = VIDEO_REFERENCES.get(recipe.name, _LIKE_MOST)
         subject = VideoSubject(name, option, recipe, reference, counter, known)
         return subject.made_by(VideoSubject.of_checkpoint, directory)
