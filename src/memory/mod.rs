@@ -123,9 +123,9 @@ fn capacity(len: usize) -> usize {
 }
 
 /// Asks for huge pages where so many bytes of fresh memory have room for them.
-#[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+#[cfg_attr(any(not(target_os = "linux"), miri), allow(unused_variables))] // Miri has no such call
 fn prefer_huge_pages(start: *mut u8, bytes: usize) {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(miri)))]
     if bytes >= LARGE {
         let skipped = start.addr().next_multiple_of(HUGE_PAGE) - start.addr();
         let len = (bytes - skipped) / HUGE_PAGE * HUGE_PAGE;
