@@ -101,6 +101,20 @@ pub enum Error {
         /// Height of the image.
         from_height: u32,
     },
+    /// An axis of a resize in floating point has too many weights.
+    #[error(
+        "a resize in floating point from {input} to {output} samples has {weights} weights, over the limit of {limit}"
+    )]
+    Weights {
+        /// Samples of the image's side.
+        input: u32,
+        /// Samples of the resized side.
+        output: u32,
+        /// How many weights there would be.
+        weights: u64,
+        /// The most.
+        limit: u64,
+    },
     /// The image is longer and narrower than the recipe allows.
     #[error("aspect ratio {ratio} of an image of {width}x{height} is over the limit of {limit}")]
     AspectRatio {
@@ -148,8 +162,11 @@ pub enum Error {
         /// Its filters.
         known: String,
     },
+    /// The caller wants the result no longer.
+    #[error("interrupted")]
+    Interrupted,
     /// The system gives no more memory.
-    #[error("no memory for {bytes} bytes of pixels")]
+    #[error("no memory for {bytes} bytes")]
     Memory {
         /// Bytes asked for.
         bytes: usize,

@@ -16,5 +16,8 @@ pub mod source;
 pub mod threads;
 pub mod write;
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("vlmres needs 64-bit addresses: sizes in bytes do not fit 32 bits");
+
 #[cfg(feature = "python")]
 mod python;

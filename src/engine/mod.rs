@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Point, Size};
+use crate::memory::try_resize;
 use crate::options::{Backend, Filter, Sampled};
 use crate::plan::{Plan, Stage, View};
 use crate::recipe::Pixels;
@@ -24,7 +25,10 @@ const SERIAL_BYTES: usize = 512 << 10;
 /// Bands are cut so that a worker has about this many.
 const BANDS_PER_THREAD: usize = 4;
 
-/// A thread's buffers. They stay with it, bounded by a band's few rows, so that a call touches no fresh memory of its own.
+/// Most bytes of buffers that stay with a thread.
+const MOST_KEPT: usize = 8 << 20;
+
+/// A thread's buffers. They stay with it unless they are large, so that a call touches no fresh memory of its own.
 #[derive(Default)]
 struct Scratch {
     buffers: Buffers,
@@ -35,7 +39,13 @@ fn with_scratch<R>(run: impl FnOnce(&mut Scratch) -> R) -> R {
     thread_local! {
         static SCRATCH: RefCell<Scratch> = RefCell::default();
     }
-    SCRATCH.with_borrow_mut(run)
+    SCRATCH.with_borrow_mut(|scratch| {
+        let result = run(scratch);
+        if scratch.buffers.bytes() + scratch.lines.capacity() > MOST_KEPT {
+            *scratch = Scratch::default();
+        }
+        result
+    })
 }
 
 /// One image of a batch.
@@ -89,7 +99,7 @@ pub fn execute<T: Element>(
                 jobs.push(Job { stage, height, to });
             }
         }
-        write(&jobs, &values, (pixels, arithmetic.backend), sinks, threads);
+        write(&jobs, &values, (pixels, arithmetic.backend), sinks, threads)?;
     }
     Ok(())
 }
@@ -134,23 +144,25 @@ fn write<T: Element>(
     order: (&Pixels, Backend),
     sinks: &[Sink<'_, T>],
     threads: Threads,
-) {
+) -> Result<()> {
     let rows = jobs.iter().map(|job| job.height as usize).sum();
     let cut =
         |(index, job): (usize, &Job<'_>)| cut(job.height, job.to.unit(), rows, threads).map(move |band| (index, band));
     let bands: Vec<(usize, Range<u32>)> = jobs.iter().enumerate().flat_map(cut).collect();
-    parallel(&bands, threads, |(index, band)| {
+    let done = parallel(&bands, threads, |(index, band)| {
         let Job { stage, to, .. } = &jobs[*index];
         with_scratch(|Scratch { buffers, lines }| {
             if let Some(of) = stage.floats().filter(|_| T::DTYPE != DType::UInt8) {
                 let writer = FloatWriter::new(to, (of == Sampled::Floats).then_some(order), &sinks[to.tensor]);
                 return stage.float_rows(band.clone(), buffers, |y, row| writer.row(y, row));
             }
-            let mut writer = Writer::new(to, values, &sinks[to.tensor], lines);
-            stage.rows(band.clone(), buffers, &mut writer);
+            let mut writer = Writer::new(to, values, &sinks[to.tensor], lines)?;
+            stage.rows(band.clone(), buffers, &mut writer)?;
             writer.finish();
-        });
+            Ok(())
+        })
     });
+    done.into_iter().collect()
 }
 
 /// Resizes one image, bytes to bytes.
@@ -186,13 +198,13 @@ pub fn resize_into(
     let job = StageJob::new(source, Stage::resize(to, false), filter, arithmetic, identity)?;
     let threads = if sink.len() < SERIAL_BYTES { Threads::ONE } else { threads };
     let bands: Vec<_> = cut(to.height, 1, to.height as usize, threads).collect();
-    parallel(&bands, threads, |band| {
+    let done = parallel(&bands, threads, |band| {
         with_scratch(|Scratch { buffers, lines }| {
-            lines.resize(row_bytes, 0);
-            job.rows(band.clone(), buffers, &mut Copied { line: lines, sink });
-        });
+            try_resize(lines, row_bytes, 0)?;
+            job.rows(band.clone(), buffers, &mut Copied { line: lines, sink })
+        })
     });
-    Ok(())
+    done.into_iter().collect()
 }
 
 /// Rows that are made in cache and copied to memory that may hold no values yet.

@@ -16,6 +16,13 @@ pub(super) struct Buffers {
     floats: FloatScratch,
 }
 
+impl Buffers {
+    /// Bytes that they take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.bytes() + self.floats.bytes()
+    }
+}
+
 enum Pass<'a> {
     Bytes(Resampler<'a>),
     Floats(Box<FloatResampler<'a>>),
@@ -56,7 +63,7 @@ impl<'a> StageJob<'a> {
     }
 
     /// Makes the canvas rows of `band` in order, as packed RGB.
-    pub(super) fn rows(&self, band: Range<u32>, buffers: &mut Buffers, sink: &mut impl RowSink) {
+    pub(super) fn rows(&self, band: Range<u32>, buffers: &mut Buffers, sink: &mut impl RowSink) -> Result<()> {
         let Stage { offset, fill, .. } = self.stage;
         let on_canvas = |row: u32| (i64::from(row) + i64::from(offset.y)) as u32;
         let content = on_canvas(self.window.rows.start)..on_canvas(self.window.rows.end);
@@ -71,15 +78,16 @@ impl<'a> StageJob<'a> {
             let mut sink = OnCanvas { sink, columns, offset: offset.y, fill };
             let rows = source(inside.start)..source(inside.end);
             match &self.pass {
-                Pass::Bytes(resampler) => resampler.rows(rows, &mut buffers.bytes, &mut sink),
+                Pass::Bytes(resampler) => resampler.rows(rows, &mut buffers.bytes, &mut sink)?,
                 Pass::Floats(resampler) => {
-                    resampler.rows(rows, &mut buffers.floats, |y, row| sink.row(y, |out| round(row, out)));
+                    resampler.rows(rows, &mut buffers.floats, |y, row| sink.row(y, |out| round(row, out)))?;
                 }
             }
         }
         for y in band.start.max(content.end)..band.end {
             sink.row(y, |out| paint(out, fill));
         }
+        Ok(())
     }
 
     /// What the stage resizes, where it leaves floats.
@@ -88,18 +96,24 @@ impl<'a> StageJob<'a> {
     }
 
     /// As [`Self::rows`], before they are rounded, of a stage that leaves floats. Its canvas is the resized image.
-    pub(super) fn float_rows(&self, band: Range<u32>, buffers: &mut Buffers, emit: impl FnMut(u32, &[f32])) {
+    pub(super) fn float_rows(
+        &self,
+        band: Range<u32>,
+        buffers: &mut Buffers,
+        emit: impl FnMut(u32, &[f32]),
+    ) -> Result<()> {
         debug_assert!(!self.stage.places());
         if let Pass::Floats(resampler) = &self.pass {
-            resampler.rows(band, &mut buffers.floats, emit);
+            resampler.rows(band, &mut buffers.floats, emit)?;
         }
+        Ok(())
     }
 
     /// The whole canvas.
     pub(super) fn canvas(&self) -> Result<OwnedImage> {
         let canvas = self.stage.canvas;
         let mut rows = Rows { data: reserve(canvas)?, len: canvas.width as usize * 3 };
-        self.rows(0..canvas.height, &mut Buffers::default(), &mut rows);
+        self.rows(0..canvas.height, &mut Buffers::default(), &mut rows)?;
         OwnedImage::new(canvas, rows.data)
     }
 }

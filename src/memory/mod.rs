@@ -101,6 +101,36 @@ impl<B: Buffer> Free<B> {
     }
 }
 
+/// Makes a buffer hold `len` values, or says that there is no memory for them.
+pub fn try_resize<T: Clone>(buffer: &mut Vec<T>, len: usize, value: T) -> Result<()> {
+    if len > buffer.capacity() {
+        try_reserve(buffer, len - buffer.len())?;
+    }
+    buffer.resize(len, value);
+    Ok(())
+}
+
+/// Makes room for so many values more, or says that there is no memory for them.
+pub fn try_reserve<T>(buffer: &mut Vec<T>, more: usize) -> Result<()> {
+    let bytes = buffer.len().saturating_add(more).saturating_mul(size_of::<T>());
+    buffer.try_reserve_exact(more).map_err(|_| Error::Memory { bytes })
+}
+
+/// So many values alike.
+pub fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
+    let mut buffer = Vec::new();
+    try_resize(&mut buffer, len, value)?;
+    Ok(buffer)
+}
+
+/// An error where the system has not as many bytes: asked before somebody else's code takes them, who would end the process.
+pub fn probe(bytes: usize) -> Result<()> {
+    if bytes < LARGE {
+        return Ok(());
+    }
+    try_reserve::<u8>(&mut Vec::new(), bytes)
+}
+
 /// What an earlier user left initialised is its length.
 impl Buffer for Vec<u8> {
     fn fresh(bytes: usize) -> Option<Self> {

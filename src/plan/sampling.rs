@@ -3,9 +3,10 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::py_round;
+use crate::memory::probe;
 use crate::recipe::{FrameSampling, Recipe};
 
-/// Most frames of a video of which some are picked.
+/// Most frames of a video of which some are picked, and most that are picked.
 const MAX_TOTAL: i64 = 1 << 24;
 
 /// What is known of a video, and asked for.
@@ -50,11 +51,11 @@ pub fn sample_frames(recipe: &Recipe, footage: Footage) -> Result<Vec<i64>> {
             by_arange_patches(footage, temporal, (*min_frames, *max_frames))?
         }
         FrameSampling::Linspace { fps: own, min_frames, max_frames } => {
-            by_linspace(footage, fps.unwrap_or(*own), (*min_frames, *max_frames))
+            by_linspace(footage, fps.unwrap_or(*own), (*min_frames, *max_frames))?
         }
         FrameSampling::Timestamps { fps: own, max_duration } => {
             no_count(num_frames)?;
-            by_timestamps(total, known(video_fps)?, duration, fps.unwrap_or(*own), *max_duration)
+            by_timestamps(total, known(video_fps)?, duration, fps.unwrap_or(*own), *max_duration)?
         }
         FrameSampling::FpsByDuration { rates, per_patch, max_frames, max_duration } => {
             no_count(num_frames)?;
@@ -62,7 +63,7 @@ pub fn sample_frames(recipe: &Recipe, footage: Footage) -> Result<Vec<i64>> {
                 return Err(Error::Argument(format!("fps={fps} is not followed: the rate goes by the video's length")));
             }
             let pace = Pace { rates, temporal: per_patch.then_some(temporal), fps, max_duration: *max_duration };
-            by_duration(total, known(video_fps)?, duration, pace, i64::from(*max_frames))
+            by_duration(total, known(video_fps)?, duration, pace, i64::from(*max_frames))?
         }
     };
     if picked.is_empty() {
@@ -90,6 +91,15 @@ fn within(count: i64, total: i64) -> Result<i64> {
     } else {
         Err(Error::Argument(format!("{count} frames cannot be picked out of {total}")))
     }
+}
+
+/// A number of frames to pick for which there is memory; they may be more than the video has.
+fn affordable(count: i64) -> Result<i64> {
+    if count > MAX_TOTAL {
+        return Err(Error::Argument(format!("{count} frames to pick are over the limit of {MAX_TOTAL}")));
+    }
+    probe(count.max(0) as usize * size_of::<i64>())?;
+    Ok(count)
 }
 
 /// `default_sample_indices_fn`.
@@ -135,21 +145,21 @@ fn arange(end: f64, step: f64) -> impl Iterator<Item = f32> {
 }
 
 /// `Qwen3VLVideoProcessor.sample_frames`, which takes 24 frames a second where none are known.
-fn by_linspace(footage: Footage, fps: f64, (min, max): (u32, u32)) -> Vec<i64> {
+fn by_linspace(footage: Footage, fps: f64, (min, max): (u32, u32)) -> Result<Vec<i64>> {
     let total = footage.total;
     let count = footage.num_frames.unwrap_or_else(|| {
         let count = (total as f64 / footage.video_fps.unwrap_or(24.0) * fps) as i64;
         count.max(min.into()).min(max.into()).min(total)
     });
-    linspace(0.0, (total - 1) as f64, count).map(|value| py_round(value) as i64).collect()
+    Ok(linspace(0.0, (total - 1) as f64, affordable(count)?).map(|value| py_round(value) as i64).collect())
 }
 
 /// `Glm4vVideoProcessor.sample_frames`.
-fn by_timestamps(total: i64, video_fps: f64, duration: Option<f64>, fps: f64, max_duration: f64) -> Vec<i64> {
+fn by_timestamps(total: i64, video_fps: f64, duration: Option<f64>, fps: f64, max_duration: f64) -> Result<Vec<i64>> {
     let last = total - 1;
     let duration = seconds(total, video_fps, duration);
     let picked = if duration <= max_duration {
-        let count = ((duration * fps).floor() as i64).max(1);
+        let count = affordable(((duration * fps).floor() as i64).max(1))?;
         (0..count).map(|index| (((index as f64 * video_fps) / fps).ceil() as i64).min(last)).collect()
     } else {
         let count = (max_duration * fps) as i64;
@@ -159,7 +169,7 @@ fn by_timestamps(total: i64, video_fps: f64, duration: Option<f64>, fps: f64, ma
             linspace(0.0, duration, count).map(|time| ((time * video_fps).ceil() as i64).min(last)).collect()
         }
     };
-    an_even_number(picked)
+    Ok(an_even_number(picked))
 }
 
 /// How fast frames are picked.
@@ -174,7 +184,7 @@ struct Pace<'a> {
 }
 
 /// `Glm46VVideoProcessor.sample_frames` and `Glm5NextVideoProcessor.sample_frames`.
-fn by_duration(total: i64, video_fps: f64, duration: Option<f64>, pace: Pace<'_>, most: i64) -> Vec<i64> {
+fn by_duration(total: i64, video_fps: f64, duration: Option<f64>, pace: Pace<'_>, most: i64) -> Result<Vec<i64>> {
     let duration = seconds(total, video_fps, duration);
     let end = duration.trunc();
     let counted = if pace.max_duration > 0.0 { duration.min(pace.max_duration) } else { duration };
@@ -185,7 +195,7 @@ fn by_duration(total: i64, video_fps: f64, duration: Option<f64>, pace: Pace<'_>
         let rate = pace.fps.unwrap_or(rate);
         (counted * rate, 1.0 / rate)
     };
-    let count = (count as i64).min(most);
+    let count = affordable((count as i64).min(most))?;
     let spread = |first: i64, last: i64| linspace(first as f64, last as f64, count).map(|value| value.floor() as i64);
     let mut picked: Vec<i64> = if total < count {
         spread(0, total - 1).collect()
@@ -209,7 +219,7 @@ fn by_duration(total: i64, video_fps: f64, duration: Option<f64>, pace: Pace<'_>
     } else if found > count {
         picked = spread(0, total - 1).collect();
     }
-    an_even_number(picked)
+    Ok(an_even_number(picked))
 }
 
 fn seconds(total: i64, video_fps: f64, duration: Option<f64>) -> f64 {

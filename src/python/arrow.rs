@@ -19,6 +19,26 @@ struct Schema {
     flags: i64,
     n_children: i64,
     children: *const *const Schema,
+    dictionary: *const Schema,
+    release: *const c_void,
+    private_data: *const c_void,
+}
+
+impl Schema {
+    /// The type's name; none of a struct that was released.
+    fn format(&self) -> Option<&[u8]> {
+        if self.release.is_null() || self.format.is_null() {
+            return None;
+        }
+        // SAFETY: the interface has all strings end in zero.
+        Some(unsafe { CStr::from_ptr(self.format) }.to_bytes())
+    }
+
+    /// The only child.
+    fn child(&self) -> Option<&Self> {
+        // SAFETY: what is not null points to as many pointers as there are children.
+        unsafe { (self.n_children == 1 && !self.children.is_null()).then(|| (*self.children).as_ref())? }
+    }
 }
 
 /// `struct ArrowArray`, as far as it is read.
@@ -31,6 +51,29 @@ struct Array {
     n_children: i64,
     buffers: *const *const c_void,
     children: *const *const Array,
+    dictionary: *const Array,
+    release: *const c_void,
+    private_data: *const c_void,
+}
+
+impl Array {
+    /// The only child.
+    fn child(&self) -> Option<&Self> {
+        // SAFETY: what is not null points to as many pointers as there are children.
+        unsafe { (self.n_children == 1 && !self.children.is_null()).then(|| (*self.children).as_ref())? }
+    }
+
+    /// The first of so many values, none of which is null.
+    fn values(&self, count: i64) -> Option<*const u8> {
+        let plain = self.length == count && self.null_count <= 0 && self.n_buffers == 2 && !self.buffers.is_null();
+        if !plain || self.offset < 0 {
+            return None;
+        }
+        // SAFETY: there are two buffers; the first says which values are null.
+        let [nulls, values] = unsafe { [*self.buffers, *self.buffers.add(1)] };
+        let start = values.cast::<u8>().wrapping_offset(self.offset as isize);
+        (nulls.is_null() && !values.is_null()).then_some(start)
+    }
 }
 
 /// Pixels that Pillow lends.
@@ -54,7 +97,6 @@ impl ArrowPixels {
         let size = Size::of_image(size.0, size.1)?;
         let (schema, array): (Bound<'_, PyCapsule>, Bound<'_, PyCapsule>) =
             image.call_method0("__arrow_c_array__")?.extract()?;
-        let unexpected = |what: &str| Error::Argument(format!("Pillow lends pixels in an unknown form: {what}"));
         // SAFETY: the names are those of the interface's structs.
         let (schema, data) = unsafe {
             (
@@ -62,25 +104,20 @@ impl ArrowPixels {
                 array.pointer_checked(Some(c"arrow_array"))?.cast::<Array>().as_ref(),
             )
         };
-        // SAFETY: the interface has all strings end in zero.
-        let format = unsafe { CStr::from_ptr(schema.format) };
-        let (values, step) = match format.to_bytes() {
-            b"C" => (data, 1),
-            // SAFETY: a list has one child.
-            b"+w:4" if data.n_children == 1 => (unsafe { &**data.children }, 4),
-            other => return Err(unexpected(&String::from_utf8_lossy(other)).into()),
+        let (format, of_child) = (schema.format(), schema.child().and_then(Schema::format));
+        let (values, step) = match (format, of_child) {
+            _ if data.release.is_null() => (None, 0),
+            (Some(b"C"), _) => (Some(data), 1),
+            (Some(b"+w:4"), Some(b"C")) if data.offset == 0 => (data.child(), 4),
+            _ => (None, 0),
         };
         let pixels = size.area() as i64;
-        if data.length != pixels
-            || values.length != pixels * i64::from(step)
-            || data.offset != 0
-            || values.n_buffers != 2
-        {
-            return Err(unexpected(&format!("{} values for {pixels} pixels", values.length)).into());
-        }
-        // SAFETY: the second of two buffers holds the values.
-        let start = unsafe { (*values.buffers.add(1)).cast::<u8>().offset(values.offset as isize) };
-        Ok(Self { _array: array.unbind(), start, size, step })
+        let start = values.filter(|_| data.length == pixels).and_then(|values| values.values(pixels * step));
+        let start = start.ok_or_else(|| {
+            let format = String::from_utf8_lossy(format.unwrap_or_default());
+            Error::Argument(format!("Pillow lends {} values of type {format:?} for {pixels} pixels", data.length))
+        })?;
+        Ok(Self { _array: array.unbind(), start, size, step: step as u8 })
     }
 
     pub(super) fn size(&self) -> Size {

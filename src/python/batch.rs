@@ -7,6 +7,7 @@ use numpy::{PyArray1, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntyped
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::interrupt::detached;
 use super::plan::Plan;
 use super::recipe::Recipe;
 use super::source::Source;
@@ -119,7 +120,7 @@ pub(super) fn execute(
         .map(|(source, plan)| Ok(Item { source: source.view(py)?, plan }))
         .collect::<Result<Vec<_>, Error>>()?;
     let threads = Threads::new(num_threads);
-    py.detach(|| match dtype {
+    detached(py, || match dtype {
         DType::Float32 => run::<f32>(layout, &items, &buffers, arithmetic, threads),
         DType::BFloat16 => run::<bf16>(layout, &items, &buffers, arithmetic, threads),
         DType::Float16 => run::<f16>(layout, &items, &buffers, arithmetic, threads),

@@ -14,7 +14,7 @@ pub(super) fn overrides(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Table> {
     let mut table = Table::new();
     for (key, value) in kwargs.into_iter().flatten() {
         let key: String = key.extract()?;
-        let value = to_toml(&value).map_err(|error| {
+        let value = to_toml(&value, 0).map_err(|error| {
             let message = format!("{key}: {}", error.value(value.py()));
             if error.is_instance_of::<PyTypeError>(value.py()) {
                 PyTypeError::new_err(message)
@@ -27,7 +27,10 @@ pub(super) fn overrides(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Table> {
     Ok(table)
 }
 
-fn to_toml(value: &Bound<'_, PyAny>) -> PyResult<Value> {
+/// Lists in a list in an override's value; no parameter needs as many.
+const MOST_NESTED: usize = 8;
+
+fn to_toml(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     if value.is_instance_of::<PyBool>() {
         Ok(Value::Boolean(value.extract()?))
     } else if value.is_instance_of::<PyInt>() {
@@ -37,7 +40,10 @@ fn to_toml(value: &Bound<'_, PyAny>) -> PyResult<Value> {
     } else if value.is_instance_of::<PyString>() {
         Ok(Value::String(value.extract()?))
     } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-        value.try_iter()?.map(|item| to_toml(&item?)).collect::<PyResult<_>>().map(Value::Array)
+        if depth == MOST_NESTED {
+            return Err(RecipeError::new_err(format!("lists are nested more than {MOST_NESTED} deep")));
+        }
+        value.try_iter()?.map(|item| to_toml(&item?, depth + 1)).collect::<PyResult<_>>().map(Value::Array)
     } else if let Ok(integer) = value.call_method0("__index__") {
         // numpy's integers.
         Ok(Value::Integer(self::integer(&integer)?))

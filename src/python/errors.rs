@@ -1,7 +1,7 @@
 //! Errors as Python exceptions.
 
 use pyo3::create_exception;
-use pyo3::exceptions::{PyMemoryError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::error::Error;
@@ -25,12 +25,14 @@ impl From<Error> for PyErr {
             | Error::ThinSize { .. }
             | Error::Frames { .. }
             | Error::Canvas { .. }
+            | Error::Weights { .. }
             | Error::AspectRatio { .. } => PlanError::new_err(message),
             Error::TooManyPixels { .. } | Error::Decode(_) => DecodeError::new_err(message),
             // With an error number Python chooses the subclass, such as FileNotFoundError.
             Error::File { path, errno: Some(errno), message } => PyOSError::new_err((errno, message, path)),
             Error::File { .. } => PyOSError::new_err(message),
             Error::Memory { .. } => PyMemoryError::new_err(message),
+            Error::Interrupted => PyKeyboardInterrupt::new_err(message),
             Error::Argument(_) => VlmresError::new_err(message),
         }
     }

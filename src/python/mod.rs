@@ -7,6 +7,7 @@ mod arrow;
 mod batch;
 mod convert;
 mod errors;
+mod interrupt;
 mod memory;
 mod plan;
 mod recipe;

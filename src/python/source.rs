@@ -9,6 +9,7 @@ use pyo3::types::PyBytes;
 
 use super::arrow::ArrowPixels;
 use super::convert;
+use super::interrupt::detached;
 use super::recipe::Recipe;
 use crate::engine;
 use crate::error::{Error, Result};
@@ -212,7 +213,7 @@ pub(super) fn decode_many(
             })
         })
     };
-    py.detach(decode)
+    detached(py, || Ok(decode()))?
         .into_iter()
         .map(|decoded| match decoded {
             Ok((size, image)) => Ok(Py::new(py, Source { size, pixels: Pixels::Owned(Some(image)) })?.into_any()),
@@ -241,7 +242,7 @@ pub(super) fn resize_source<'py>(
     let array = unsafe { PyArrayDyn::<u8>::new(py, &shape[..], false) };
     // SAFETY: the array is new, and holds as many bytes.
     let sink = unsafe { Sink::new(array.data(), shape.iter().product()) };
-    py.detach(|| engine::resize_into(view, to, filter, arithmetic, &sink, Threads::new(num_threads)))?;
+    detached(py, || engine::resize_into(view, to, filter, arithmetic, &sink, Threads::new(num_threads)))?;
     Ok(array)
 }
 
@@ -252,6 +253,6 @@ pub(super) fn image_size<'py>(path_or_bytes: &Bound<'py, PyAny>, exif: bool) -> 
     let py = path_or_bytes.py();
     let input = Input::of(path_or_bytes)?;
     let encoded = input.encoded(py);
-    let size = py.detach(|| source::image_size(encoded, exif))?;
+    let size = detached(py, || source::image_size(encoded, exif))?;
     convert::size(py, size)
 }

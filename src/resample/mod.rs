@@ -13,9 +13,14 @@ mod weights;
 
 use std::str::FromStr;
 
-pub use floats::{FloatResampler, FloatScratch, Table, identity};
-pub use resampler::{Resampler, RowSink, Scratch, Window};
-pub use weights::AxisWeights;
+pub(crate) use floats::{FloatResampler, FloatScratch, Table, identity};
+pub(crate) use resampler::{Resampler, RowSink, Scratch, Window};
+use weights::AxisWeights;
+
+/// Forgets what is kept of earlier resizes.
+pub fn trim() {
+    passes::trim();
+}
 
 use crate::error::{Error, Result};
 use crate::geometry::Size;

@@ -3,36 +3,41 @@
 use std::ops::Range;
 
 use super::Window;
+use crate::error::Result;
 use crate::geometry::Size;
+use crate::memory::try_reserve;
 use crate::options::Backend;
 
 /// Output sizes (width plus height) up to which ATen runs its generic kernel.
 const SMALL: u32 = 128;
 
 /// Input columns and rows of the outputs in a window.
-pub(super) fn indices(backend: Backend, from: Size, to: Size, window: &Window) -> (Vec<u32>, Vec<u32>) {
+pub(super) fn indices(backend: Backend, from: Size, to: Size, window: &Window) -> Result<(Vec<u32>, Vec<u32>)> {
     let axis = |input: u32, output: u32, range: &Range<u32>| match backend {
         Backend::Pillow => pillow(input, output, range),
         Backend::Torch => torch(input, output, to.width + to.height <= SMALL, range),
     };
-    (axis(from.width, to.width, &window.columns), axis(from.height, to.height, &window.rows))
+    Ok((axis(from.width, to.width, &window.columns)?, axis(from.height, to.height, &window.rows)?))
 }
 
 /// Pillow adds the scale up step by step in f64 (`ImagingScaleAffine`).
-fn pillow(input: u32, output: u32, range: &Range<u32>) -> Vec<u32> {
+fn pillow(input: u32, output: u32, range: &Range<u32>) -> Result<Vec<u32>> {
     let scale = f64::from(input) / f64::from(output);
     let mut position = scale * 0.5;
-    let mut all = Vec::with_capacity(range.end as usize);
-    for _ in 0..range.end {
-        all.push((position as u32).min(input - 1));
+    let mut picked = Vec::new();
+    try_reserve(&mut picked, range.len())?;
+    for index in 0..range.end {
+        if index >= range.start {
+            picked.push((position as u32).min(input - 1));
+        }
         position += scale;
     }
-    all.split_off(range.start as usize)
+    Ok(picked)
 }
 
 /// ATen's "nearest-exact" multiplies in f32: small outputs in one step, others by way of a source coordinate that is first
 /// shifted by half a pixel, with one rounding, and then back.
-fn torch(input: u32, output: u32, small: bool, range: &Range<u32>) -> Vec<u32> {
+fn torch(input: u32, output: u32, small: bool, range: &Range<u32>) -> Result<Vec<u32>> {
     let scale = input as f32 / output as f32;
     let index = |output: u32| {
         let centre = output as f32 + 0.5;
@@ -44,5 +49,8 @@ fn torch(input: u32, output: u32, small: bool, range: &Range<u32>) -> Vec<u32> {
         };
         (position as u32).min(input - 1)
     };
-    range.clone().map(index).collect()
+    let mut picked = Vec::new();
+    try_reserve(&mut picked, range.len())?;
+    picked.extend(range.clone().map(index));
+    Ok(picked)
 }

@@ -8,28 +8,30 @@ use super::passes::{self, AxisKey};
 use super::{Arithmetic, nearest};
 use crate::error::Result;
 use crate::geometry::Size;
+use crate::memory::try_resize;
 use crate::options::Filter;
 use crate::simd::Level;
 use crate::source::{Interleaving, PixelView};
+use crate::threads::check_stopped;
 
 /// The part of the resized image that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Window {
+pub(crate) struct Window {
     /// Columns.
-    pub columns: Range<u32>,
+    pub(crate) columns: Range<u32>,
     /// Rows.
-    pub rows: Range<u32>,
+    pub(crate) rows: Range<u32>,
 }
 
 /// Takes rows of pixels in their order, so that each is made where it is to lie.
-pub trait RowSink {
+pub(crate) trait RowSink {
     /// Row `y`: `make` writes all of its bytes.
     fn row(&mut self, y: u32, make: impl FnOnce(&mut [u8]));
 }
 
 /// Buffers that a worker keeps from band to band.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     /// Source rows that had to be converted.
     source: Vec<u8>,
     /// The ring.
@@ -41,8 +43,16 @@ pub struct Scratch {
     kernel: KernelScratch,
 }
 
+impl Scratch {
+    /// Bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let vectors = [&self.source, &self.ring, &self.block, &self.output];
+        vectors.map(Vec::capacity).into_iter().sum::<usize>() + self.kernel.bytes()
+    }
+}
+
 /// A resample, set up.
-pub struct Resampler<'a> {
+pub(crate) struct Resampler<'a> {
     source: PixelView<'a>,
     /// How the rows lie that the first pass reads: the source's own, or converted ones.
     from: Interleaving,
@@ -66,7 +76,7 @@ enum Passes {
 
 impl<'a> Resampler<'a> {
     /// Sets up the resample of a whole image to `to`, of which `window` is wanted.
-    pub fn new(
+    pub(crate) fn new(
         source: PixelView<'a>,
         to: Size,
         window: Window,
@@ -77,7 +87,7 @@ impl<'a> Resampler<'a> {
     }
 
     /// As [`Self::new`], with the kernels of a level of this machine.
-    pub fn at_level(
+    pub(super) fn at_level(
         level: Level,
         source: PixelView<'a>,
         to: Size,
@@ -92,13 +102,16 @@ impl<'a> Resampler<'a> {
         let passes = if size == to {
             Passes::Copy
         } else if filter == Filter::Nearest {
-            let (columns, rows) = nearest::indices(backend, size, to, &window);
+            let (columns, rows) = nearest::indices(backend, size, to, &window)?;
             Passes::Nearest { columns, rows }
         } else {
-            let (columns, rows) = (&window.columns, &window.rows);
-            let horizontal =
-                || passes::horizontal(&AxisKey::new(level, filter, backend, size.width, to.width, columns), from);
-            let vertical = || passes::vertical(&AxisKey::new(level, filter, backend, size.height, to.height, rows));
+            let mut across = AxisKey::new(level, filter, backend, size.width, to.width, &window.columns);
+            let mut down = AxisKey::new(level, filter, backend, size.height, to.height, &window.rows);
+            if across.is_streamed() || down.is_streamed() {
+                (across, down) = (across.without_level(), down.without_level());
+            }
+            let horizontal = || passes::horizontal(&across, from);
+            let vertical = || passes::vertical(&down);
             let vertical_first = arithmetic.vertical_first(size, to);
             match (size.width != to.width, size.height != to.height) {
                 (true, false) => Passes::Horizontal(horizontal()?),
@@ -111,10 +124,10 @@ impl<'a> Resampler<'a> {
     }
 
     /// Makes the rows `band` (absolute rows within the window) in order, as packed RGB of the window's columns.
-    pub fn rows(&self, band: Range<u32>, scratch: &mut Scratch, sink: &mut impl RowSink) {
+    pub(crate) fn rows(&self, band: Range<u32>, scratch: &mut Scratch, sink: &mut impl RowSink) -> Result<()> {
         debug_assert!(band.start >= self.window.rows.start && band.end <= self.window.rows.end);
         if band.is_empty() {
-            return;
+            return Ok(());
         }
         let columns = self.window.columns.clone();
         let len = columns.len() * 3;
@@ -122,102 +135,151 @@ impl<'a> Resampler<'a> {
         let first_row = self.window.rows.start;
         let index = |y: u32| (y - first_row) as usize;
         let Scratch { source, ring, block, output, kernel } = scratch;
+        let together = BLOCK.min(band.len());
         let blocks = band.clone().step_by(BLOCK).map(|y| y..band.end.min(y + BLOCK as u32));
         match &self.passes {
             Passes::Copy => {
-                for y in band {
-                    sink.row(y, |out| self.pack(y, columns.clone(), source, |row| out.copy_from_slice(row)));
+                self.make_room(source)?;
+                for rows in blocks {
+                    check_stopped()?;
+                    for y in rows {
+                        sink.row(y, |out| self.pack(y, columns.clone(), source, |row| out.copy_from_slice(row)));
+                    }
                 }
             }
             Passes::Nearest { columns, rows } => {
-                for y in band {
-                    let pick = |out: &mut [u8], row: &[u8]| {
-                        let (pixels, _) = row.as_chunks::<3>();
-                        for (out, &x) in out.as_chunks_mut::<3>().0.iter_mut().zip(columns) {
-                            *out = pixels[x as usize];
-                        }
-                    };
-                    sink.row(y, |out| self.pack(rows[index(y)], width.clone(), source, |row| pick(out, row)));
+                self.make_room(source)?;
+                for block in blocks {
+                    check_stopped()?;
+                    for y in block {
+                        let pick = |out: &mut [u8], row: &[u8]| {
+                            let (pixels, _) = row.as_chunks::<3>();
+                            for (out, &x) in out.as_chunks_mut::<3>().0.iter_mut().zip(columns) {
+                                *out = pixels[x as usize];
+                            }
+                        };
+                        sink.row(y, |out| self.pack(rows[index(y)], width.clone(), source, |row| pick(out, row)));
+                    }
                 }
             }
             Passes::Horizontal(horizontal) => {
-                output.resize(len * BLOCK, 0);
+                try_resize(output, len * together, 0)?;
                 for rows in blocks {
-                    let input = self.input(rows.clone(), width.clone(), source);
-                    horizontal.rows(&input, &mut first_rows(output, len, rows.len()), kernel);
+                    check_stopped()?;
+                    let input = self.input(rows.clone(), width.clone(), source)?;
+                    horizontal.rows(&input, &mut first_rows(output, len, rows.len()), kernel)?;
                     rows.zip(output.chunks_exact(len)).for_each(|(y, row)| sink.row(y, |out| out.copy_from_slice(row)));
                 }
             }
             Passes::Vertical(vertical) => {
-                block.resize(self.from.bytes(columns.clone()).len(), 0);
-                for y in band {
-                    let input = self.input(vertical.window(index(y)), columns.clone(), source);
-                    sink.row(y, |out| {
-                        if self.from == Interleaving::RGB {
-                            vertical.row(index(y), &input, out, kernel);
-                        } else {
-                            vertical.row(index(y), &input, block, kernel);
-                            self.from.pack(block, out);
-                        }
-                    });
+                try_resize(block, self.from.bytes(columns.clone()).len(), 0)?;
+                for rows in blocks {
+                    check_stopped()?;
+                    for y in rows {
+                        let columns = columns.clone();
+                        let mut made = Ok(());
+                        sink.row(y, |out| {
+                            if self.from == Interleaving::RGB {
+                                made = self.vertical_row(vertical, index(y), columns, source, out, kernel);
+                            } else {
+                                made = self.vertical_row(vertical, index(y), columns, source, block, kernel);
+                                self.from.pack(block, out);
+                            }
+                        });
+                        made?;
+                    }
                 }
             }
             Passes::HorizontalVertical(horizontal, vertical) => {
-                let mut ring = Ring::new(ring, vertical, len);
+                let mut ring = Ring::new(ring, vertical, len)?;
                 let last = vertical.window(index(band.end - 1)).end;
                 for y in band {
                     ring.advance(&vertical.window(index(y)), last, |rows, block| {
-                        block.fill(horizontal, &self.input(rows, width.clone(), source), kernel);
-                    });
-                    sink.row(y, |out| ring.row(index(y), vertical, out, kernel));
+                        block.fill(horizontal, &self.input(rows, width.clone(), source)?, kernel)
+                    })?;
+                    let mut made = Ok(());
+                    sink.row(y, |out| made = ring.row(index(y), vertical, out, kernel));
+                    made?;
                 }
             }
             Passes::VerticalHorizontal(horizontal, vertical) => {
-                output.resize(len * BLOCK, 0);
+                try_resize(output, len * together, 0)?;
                 let inner = self.from.bytes(width.clone()).len();
-                block.resize(inner * BLOCK, 0);
+                try_resize(block, inner * together, 0)?;
                 for rows in blocks {
+                    check_stopped()?;
                     for (y, out) in rows.clone().zip(block.chunks_exact_mut(inner)) {
-                        let input = self.input(vertical.window(index(y)), width.clone(), source);
-                        vertical.row(index(y), &input, out, kernel);
+                        self.vertical_row(vertical, index(y), width.clone(), source, out, kernel)?;
                     }
                     let input: Vec<_> = block.chunks_exact(inner).take(rows.len()).collect();
-                    horizontal.rows(&input, &mut first_rows(output, len, rows.len()), kernel);
+                    horizontal.rows(&input, &mut first_rows(output, len, rows.len()), kernel)?;
                     rows.zip(output.chunks_exact(len)).for_each(|(y, row)| sink.row(y, |out| out.copy_from_slice(row)));
                 }
             }
         }
+        Ok(())
     }
 
-    /// Part of a row as packed RGB: in place where it lies so, else converted.
-    fn pack(&self, y: u32, columns: Range<u32>, scratch: &mut Vec<u8>, take: impl FnOnce(&[u8])) {
+    /// Some columns of the vertical pass's row at `index`, straight from the source.
+    fn vertical_row(
+        &self,
+        vertical: &Vertical,
+        index: usize,
+        columns: Range<u32>,
+        source: &mut Vec<u8>,
+        output: &mut [u8],
+        kernel: &mut KernelScratch,
+    ) -> Result<()> {
+        if let Vertical::Streamed(vertical) = vertical {
+            vertical.begin(index, output.len(), kernel)?;
+            for part in vertical.parts(index) {
+                let input = self.input(part.clone(), columns.clone(), source)?;
+                vertical.add(index, part.start, &input, kernel)?;
+            }
+            vertical.end(kernel, output);
+        } else {
+            vertical.row(index, &self.input(vertical.window(index), columns, source)?, output, kernel);
+        }
+        Ok(())
+    }
+
+    /// Room for a row that has to be converted.
+    fn make_room(&self, scratch: &mut Vec<u8>) -> Result<()> {
+        match self.source.interleaving() {
+            Some(Interleaving::RGB) => Ok(()),
+            _ => try_resize(scratch, self.source.size().width as usize * 3, 0),
+        }
+    }
+
+    /// Part of a row as packed RGB: in place where it lies so, else converted in `scratch`, which has room for a row.
+    fn pack(&self, y: u32, columns: Range<u32>, scratch: &mut [u8], take: impl FnOnce(&[u8])) {
         match self.source.interleaving() {
             Some(Interleaving::RGB) => take(self.source.row_bytes(y, self.from.bytes(columns))),
             Some(from) => {
-                scratch.resize(columns.len() * 3, 0);
-                from.pack(self.source.row_bytes(y, from.bytes(columns)), scratch);
-                take(scratch);
+                let row = &mut scratch[..columns.len() * 3];
+                from.pack(self.source.row_bytes(y, from.bytes(columns)), row);
+                take(row);
             }
             None => {
-                scratch.resize(self.source.size().width as usize * 3, 0);
-                self.source.copy_row(y, scratch);
-                take(&scratch[self.from.bytes(columns)]);
+                let row = &mut scratch[..self.source.size().width as usize * 3];
+                self.source.copy_row(y, row);
+                take(&row[self.from.bytes(columns)]);
             }
         }
     }
 
     /// Columns of some source rows, as they lie where they can be read in place, else converted.
-    fn input<'s>(&'s self, rows: Range<u32>, columns: Range<u32>, scratch: &'s mut Vec<u8>) -> Vec<&'s [u8]> {
+    fn input<'s>(&'s self, rows: Range<u32>, columns: Range<u32>, scratch: &'s mut Vec<u8>) -> Result<Vec<&'s [u8]>> {
         let bytes = self.from.bytes(columns);
         if self.source.interleaving().is_some() {
-            return rows.map(|y| self.source.row_bytes(y, bytes.clone())).collect();
+            return Ok(rows.map(|y| self.source.row_bytes(y, bytes.clone())).collect());
         }
         let width = self.source.size().width as usize * 3;
-        scratch.resize(rows.len() * width, 0);
+        try_resize(scratch, rows.len().saturating_mul(width), 0)?;
         for (y, row) in rows.zip(scratch.chunks_exact_mut(width)) {
             self.source.copy_row(y, row);
         }
-        scratch.chunks_exact(width).map(|row| &row[bytes.clone()]).collect()
+        Ok(scratch.chunks_exact(width).map(|row| &row[bytes.clone()]).collect())
     }
 }
 
@@ -269,7 +331,7 @@ mod tests {
         let mut y = rows.start;
         while y < rows.end {
             let end = (y + band).min(rows.end);
-            resampler.rows(y..end, &mut scratch, &mut out);
+            resampler.rows(y..end, &mut scratch, &mut out).unwrap();
             y = end;
         }
         out.1

@@ -3,14 +3,31 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::memory::try_reserve;
 use crate::options::{Backend, Filter};
+use crate::threads::check_stopped;
 
 /// Pillow's fraction bits.
 const PILLOW_BITS: u32 = 32 - 8 - 2;
+/// Weights after which somebody is asked whether they are still wanted.
+const PATIENCE: usize = 1 << 16;
+
+/// An axis whose weights are computed as they are wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Axis {
+    filter: Filter,
+    input: u32,
+    /// Outputs that are wanted.
+    range: Range<u32>,
+    scale: f64,
+    support: f64,
+    inverse: f64,
+    bits: u32,
+}
 
 /// The weights of an axis, for a range of its outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AxisWeights {
+pub(crate) struct AxisWeights {
     starts: Vec<u32>,
     ends: Vec<u32>,
     weights: Vec<i32>,
@@ -19,9 +36,9 @@ pub struct AxisWeights {
     input: u32,
 }
 
-impl AxisWeights {
-    /// Weights from `input` to `output` samples, of which only `range` is kept.
-    pub fn new(filter: Filter, backend: Backend, input: u32, output: u32, range: Range<u32>) -> Result<Self> {
+impl Axis {
+    /// The outputs `range` of an axis that goes from `input` samples to `output`.
+    pub(crate) fn new(filter: Filter, backend: Backend, input: u32, output: u32, range: Range<u32>) -> Result<Self> {
         if backend == Backend::Torch && matches!(filter, Filter::Box | Filter::Hamming) {
             return Err(Error::Filter {
                 filter: format!("{filter:?}").to_lowercase(),
@@ -33,83 +50,146 @@ impl AxisWeights {
         let filter_scale = scale.max(1.0);
         let support = filter.support() * filter_scale;
         let inverse = 1.0 / filter_scale;
-
-        let mut axis =
-            Self { starts: Vec::new(), ends: Vec::new(), weights: Vec::new(), bits: PILLOW_BITS, widest: 0, input };
-        let mut floats: Vec<f64> = Vec::new();
-        let mut largest = 0.0f64;
-        let window = |index: u32| {
-            let centre = (f64::from(index) + 0.5) * scale;
-            let start = ((centre - support + 0.5) as i64).max(0);
-            let end = ((centre + support + 0.5) as i64).min(i64::from(input));
-            (centre, start, end.max(start))
-        };
-        let fill = |floats: &mut Vec<f64>, (centre, start, end): (f64, i64, i64)| {
-            let first = floats.len();
-            let mut sum = 0.0;
-            for j in 0..end - start {
-                let weight = filter.weight(((j + start) as f64 - centre + 0.5) * inverse);
-                floats.push(weight);
-                sum += weight;
-            }
-            if sum != 0.0 {
-                for weight in &mut floats[first..] {
-                    *weight /= sum;
-                }
-            }
-        };
+        let mut axis = Self { filter, input, range, scale, support, inverse, bits: PILLOW_BITS };
         if backend == Backend::Torch {
             // ATen's precision depends on the largest weight of the whole axis, kept or not.
-            let mut one = Vec::new();
+            let (mut largest, mut one, mut done) = (0.0f64, Vec::new(), 0);
             for index in 0..output {
-                one.clear();
-                fill(&mut one, window(index));
+                axis.fill(index, &mut one)?;
                 largest = one.iter().copied().fold(largest, f64::max);
+                ask(&mut done, one.len())?;
             }
             axis.bits = torch_bits(largest);
         }
-        for index in range {
-            let (centre, start, end) = window(index);
-            fill(&mut floats, (centre, start, end));
-            axis.starts.push(start as u32);
-            axis.ends.push(floats.len() as u32);
-            axis.widest = axis.widest.max((end - start) as usize);
-        }
-        let one = f64::from(1u32 << axis.bits);
-        axis.weights = floats.iter().map(|weight| (weight * one + 0.5f64.copysign(*weight)) as i32).collect();
         Ok(axis)
     }
 
+    /// At least as many weights as such an axis has for so many outputs.
+    pub(crate) fn count(filter: Filter, input: u32, output: u32, outputs: usize) -> u64 {
+        let support = filter.support() * (f64::from(input) / f64::from(output)).max(1.0);
+        widest(support, input) as u64 * outputs as u64
+    }
+
+    /// At least the most inputs of one output.
+    pub(crate) fn widest(&self) -> usize {
+        widest(self.support, self.input)
+    }
+
+    /// Fraction bits of the weights.
+    pub(crate) fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// The inputs of an output, counted from the first that is wanted.
+    pub(crate) fn window(&self, index: usize) -> Range<u32> {
+        let (_, start, end) = self.window_of(self.range.start + index as u32);
+        start as u32..end as u32
+    }
+
+    /// Adds an output's weights, counted from the first that is wanted; `floats` is scratch.
+    pub(crate) fn push(&self, index: usize, floats: &mut Vec<f64>, weights: &mut Vec<i32>) -> Result<()> {
+        self.fill(self.range.start + index as u32, floats)?;
+        try_reserve(weights, floats.len())?;
+        let one = f64::from(1u32 << self.bits);
+        weights.extend(floats.iter().map(|weight| (weight * one + 0.5f64.copysign(*weight)) as i32));
+        Ok(())
+    }
+
+    /// Centre, first input and end of an output of the whole axis.
+    fn window_of(&self, index: u32) -> (f64, i64, i64) {
+        let centre = (f64::from(index) + 0.5) * self.scale;
+        let start = ((centre - self.support + 0.5) as i64).max(0);
+        let end = ((centre + self.support + 0.5) as i64).min(i64::from(self.input));
+        (centre, start, end.max(start))
+    }
+
+    /// The weights of an output of the whole axis, which sum to one.
+    fn fill(&self, index: u32, floats: &mut Vec<f64>) -> Result<()> {
+        let (centre, start, end) = self.window_of(index);
+        floats.clear();
+        if (end - start) as usize > floats.capacity() {
+            try_reserve(floats, (end - start) as usize)?;
+        }
+        let mut sum = 0.0;
+        for j in 0..end - start {
+            let weight = self.filter.weight(((j + start) as f64 - centre + 0.5) * self.inverse);
+            floats.push(weight);
+            sum += weight;
+        }
+        if sum != 0.0 {
+            for weight in floats {
+                *weight /= sum;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AxisWeights {
+    /// All weights of an axis.
+    pub(crate) fn new(axis: &Axis) -> Result<Self> {
+        let outputs = axis.range.len();
+        let (mut starts, mut ends, mut weights, mut floats) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        try_reserve(&mut starts, outputs)?;
+        try_reserve(&mut ends, outputs)?;
+        try_reserve(&mut weights, outputs.saturating_mul(axis.widest()))?;
+        let (mut widest, mut done) = (0, 0);
+        for index in 0..outputs {
+            axis.push(index, &mut floats, &mut weights)?;
+            starts.push(axis.window(index).start);
+            ends.push(weights.len() as u32);
+            widest = widest.max(floats.len());
+            ask(&mut done, floats.len())?;
+        }
+        Ok(Self { starts, ends, weights, bits: axis.bits, widest, input: axis.input })
+    }
+
     /// First input sample and weights of the output at `index` of the kept range.
-    pub fn of(&self, index: usize) -> (usize, &[i32]) {
+    pub(crate) fn of(&self, index: usize) -> (usize, &[i32]) {
         let first = if index == 0 { 0 } else { self.ends[index - 1] as usize };
         (self.starts[index] as usize, &self.weights[first..self.ends[index] as usize])
     }
 
     /// Number of outputs kept.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.starts.len()
     }
 
-    /// Whether no output is kept.
-    pub fn is_empty(&self) -> bool {
-        self.starts.is_empty()
-    }
-
     /// Input samples of the axis.
-    pub fn input(&self) -> usize {
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // a row's length, which one level wants to know
+    pub(crate) fn input(&self) -> usize {
         self.input as usize
     }
 
     /// Fraction bits of the weights.
-    pub fn bits(&self) -> u32 {
+    pub(crate) fn bits(&self) -> u32 {
         self.bits
     }
 
     /// Most inputs of one output.
-    pub fn widest(&self) -> usize {
+    pub(crate) fn widest(&self) -> usize {
         self.widest
     }
+
+    /// Bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        (self.starts.capacity() + self.ends.capacity() + self.weights.capacity()) * 4
+    }
+}
+
+/// At least the most inputs within so much of any centre.
+fn widest(support: f64, input: u32) -> usize {
+    ((2.0 * support).ceil() as usize + 1).min(input as usize)
+}
+
+/// Asks after every so many weights whether they are still wanted; `done` counts them.
+fn ask(done: &mut usize, weights: usize) -> Result<()> {
+    *done += weights + 1;
+    if *done < PATIENCE {
+        return Ok(());
+    }
+    *done = 0;
+    check_stopped()
 }
 
 /// The most fraction bits, up to 22, with which the largest weight still fits 16 signed bits.
@@ -123,12 +203,16 @@ fn torch_bits(largest: f64) -> u32 {
 mod tests {
     use super::*;
 
+    fn of(filter: Filter, backend: Backend, input: u32, output: u32, range: Range<u32>) -> AxisWeights {
+        AxisWeights::new(&Axis::new(filter, backend, input, output, range).unwrap()).unwrap()
+    }
+
     #[test]
     fn weights_sum_to_one_within_rounding() {
         for backend in [Backend::Pillow, Backend::Torch] {
             for filter in [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos] {
                 for (input, output) in [(1, 1), (1, 7), (7, 1), (100, 33), (33, 100), (5000, 3)] {
-                    let axis = AxisWeights::new(filter, backend, input, output, 0..output).unwrap();
+                    let axis = of(filter, backend, input, output, 0..output);
                     for index in 0..output as usize {
                         let (start, weights) = axis.of(index);
                         assert!(start + weights.len() <= input as usize && !weights.is_empty());
@@ -142,8 +226,8 @@ mod tests {
 
     #[test]
     fn a_range_is_part_of_the_whole() {
-        let whole = AxisWeights::new(Filter::Bicubic, Backend::Torch, 100, 40, 0..40).unwrap();
-        let part = AxisWeights::new(Filter::Bicubic, Backend::Torch, 100, 40, 11..23).unwrap();
+        let whole = of(Filter::Bicubic, Backend::Torch, 100, 40, 0..40);
+        let part = of(Filter::Bicubic, Backend::Torch, 100, 40, 11..23);
         assert_eq!((part.len(), part.bits()), (12, whole.bits()));
         for index in 0..12 {
             assert_eq!(part.of(index), whole.of(index + 11));
@@ -152,7 +236,23 @@ mod tests {
 
     #[test]
     fn torch_has_no_box_filter() {
-        let error = AxisWeights::new(Filter::Box, Backend::Torch, 10, 5, 0..5).unwrap_err();
+        let error = Axis::new(Filter::Box, Backend::Torch, 10, 5, 0..5).unwrap_err();
         assert!(error.to_string().contains("box"));
+    }
+
+    #[test]
+    fn no_window_is_wider_than_said() {
+        for filter in [Filter::Box, Filter::Bilinear, Filter::Hamming, Filter::Bicubic, Filter::Lanczos] {
+            for (input, output) in [(1, 1), (1, 7), (7, 1), (100, 33), (33, 100), (5000, 3), (4999, 17), (6000, 448)] {
+                let axis = Axis::new(filter, Backend::Pillow, input, output, 0..output).unwrap();
+                let all = AxisWeights::new(&axis).unwrap();
+                assert!(all.widest() <= axis.widest());
+                assert!(all.weights.len() as u64 <= Axis::count(filter, input, output, output as usize));
+                for index in 0..output as usize {
+                    let (start, weights) = all.of(index);
+                    assert_eq!(axis.window(index), start as u32..(start + weights.len()) as u32);
+                }
+            }
+        }
     }
 }

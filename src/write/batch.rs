@@ -5,6 +5,7 @@ use super::layout::{self, Layout};
 use super::samples::Samples;
 use super::tensors::{BatchLayout, LayoutKind, Segments, Tensor, placement};
 use crate::error::{Error, Result};
+use crate::memory::try_reserve;
 use crate::plan::Plan;
 use crate::recipe::{OutputKind, Recipe};
 
@@ -34,7 +35,7 @@ impl BatchLayout {
         let layout = Layout::Flat { size: patches.size, merge: patches.merge, order: patches.order };
         let total = count_patches(plans)?;
         let mut segments = Segments { cu_seqlens: vec![0], ..Segments::default() };
-        segments.positions.reserve(total as usize);
+        try_reserve(&mut segments.positions, total as usize)?;
         let mut placements = Vec::with_capacity(plans.len());
         let mut patch = 0usize;
         for (image, plan) in plans.iter().enumerate() {
@@ -42,7 +43,7 @@ impl BatchLayout {
             for view in &plan.views {
                 placed.push(placement(0, patch * layout.patch_len(), layout, view));
                 patch += view.num_patches() as usize;
-                let positions = layout::positions(patches.order, patches.merge, view.patches);
+                let positions = layout::positions(patches.order, patches.merge, view.patches)?;
                 for _ in 0..view.tiles.cells() {
                     segments.positions.extend_from_slice(&positions);
                     segments.cu_seqlens.push(segments.positions.len() as i32);
@@ -74,7 +75,7 @@ impl BatchLayout {
                 OutputKind::FlatPatches => batch.flat(spec)?,
                 OutputKind::StripPatches => batch.strip(spec),
                 OutputKind::PixelMask => batch.pixel_mask(spec)?,
-                OutputKind::TokenPatches => batch.token_patches(spec),
+                OutputKind::TokenPatches => batch.token_patches(spec)?,
                 OutputKind::TokenGrids => batch.token_grids(spec),
                 OutputKind::TilePatchMask => batch.tile_patch_mask(spec)?,
                 OutputKind::RowEnds => batch.row_ends(spec),
@@ -90,9 +91,18 @@ impl BatchLayout {
     }
 }
 
+/// Pixel values of a batch for which no machine has memory.
+const MOST_VALUES: f64 = (1u64 << 44) as f64;
+
 /// Patches of all images: an index of one fits 32 bits.
 pub(super) fn count_patches(plans: &[&Plan]) -> Result<u64> {
     let total: u64 = plans.iter().map(|plan| plan.num_patches()).sum();
+    let views = plans.iter().flat_map(|plan| &plan.views);
+    let bytes: f64 = views.map(|view| view.tile.area() as f64 * 3.0 * view.tiles.cells() as f64).sum();
+    // Beyond this no product of sizes is computed.
+    if bytes > MOST_VALUES {
+        return Err(Error::Memory { bytes: bytes as usize });
+    }
     if total > i32::MAX as u64 {
         return Err(Error::Argument(format!("a batch of {total} patches is over the limit of {}", i32::MAX)));
     }

@@ -8,14 +8,14 @@ use crate::recipe::Pixels;
 use crate::resample::Table;
 
 /// What every byte of every channel is once it is normalised.
-pub fn normalised(pixels: &Pixels, backend: Backend) -> Box<Table> {
+pub(crate) fn normalised(pixels: &Pixels, backend: Backend) -> Box<Table> {
     Box::new(std::array::from_fn(|channel| {
         std::array::from_fn(|byte| normalise(pixels, backend, channel, byte as f32))
     }))
 }
 
 /// Writes rows of one view that was resized as floats.
-pub struct FloatWriter<'a, T> {
+pub(crate) struct FloatWriter<'a, T> {
     placement: &'a Placement,
     /// How values are normalised that are not yet.
     order: Option<(&'a Pixels, Backend)>,
@@ -24,12 +24,12 @@ pub struct FloatWriter<'a, T> {
 
 impl<'a, T: Element> FloatWriter<'a, T> {
     /// A writer of the view placed by `placement` into its tensor's memory.
-    pub fn new(placement: &'a Placement, order: Option<(&'a Pixels, Backend)>, sink: &'a Sink<'a, T>) -> Self {
+    pub(crate) fn new(placement: &'a Placement, order: Option<(&'a Pixels, Backend)>, sink: &'a Sink<'a, T>) -> Self {
         Self { placement, order, sink }
     }
 
     /// Writes canvas row `y`: RGB values over all tiles.
-    pub fn row(&self, y: u32, row: &[f32]) {
+    pub(crate) fn row(&self, y: u32, row: &[f32]) {
         let cells = self.placement.cells;
         let (tile_row, line) = (y / cells.tile.height, y % cells.tile.height);
         let pixels = row.as_chunks::<3>().0;

@@ -7,6 +7,7 @@ use super::samples::Samples;
 use super::tensors::{IntArray, Tensor, num_tiles, placement, takes};
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Size};
+use crate::memory::{filled, try_reserve};
 use crate::plan::{Plan, View};
 use crate::recipe::{OutputKind, OutputSpec, Per, Recipe, Role};
 
@@ -125,7 +126,7 @@ impl Hf<'_> {
                 let placement = Placement { stride, ..placement(tensor, tile * stride, layout, view) };
                 self.placements[image][index] = Some(placement);
                 for _ in 0..view.tiles.cells() {
-                    margins(tile * stride, view.tile, tiles.canvas, &mut zeros);
+                    margins(tile * stride, view.tile, tiles.canvas, &mut zeros)?;
                     tile += 1;
                 }
             }
@@ -141,7 +142,7 @@ impl Hf<'_> {
         let Some(tiles) = self.tile_layout(spec)? else { return Ok(()) };
         let (width, area) = (tiles.canvas.width as usize, tiles.canvas.area() as usize);
         let mut shape = tiles.shape;
-        let mut values = vec![0; shape.iter().product::<usize>() * area];
+        let mut values = filled(shape.iter().product::<usize>().saturating_mul(area), 0)?;
         for (image, start) in tiles.starts.into_iter().enumerate() {
             let views = self.views(spec, image).into_iter().map(|index| &self.plans[image].views[index]);
             let shown = views.flat_map(|view| std::iter::repeat_n(shown(view), view.tiles.cells() as usize));
@@ -164,7 +165,7 @@ impl Hf<'_> {
         let (rows, cols) = ((tiles.canvas.height / size) as usize, (tiles.canvas.width / size) as usize);
         let mut shape = tiles.shape;
         shape.extend([rows, cols]);
-        let mut values = vec![1; shape.iter().product()];
+        let mut values = filled(shape.iter().product(), 1)?;
         for (image, start) in tiles.starts.into_iter().enumerate() {
             let mut next = start;
             for index in self.views(spec, image) {
@@ -285,9 +286,14 @@ impl Hf<'_> {
 }
 
 /// Ranges of a tile on a larger canvas that the tile does not write.
-fn margins(base: usize, tile: Size, canvas: Size, zeros: &mut Vec<Range<usize>>) {
+fn margins(base: usize, tile: Size, canvas: Size, zeros: &mut Vec<Range<usize>>) -> Result<()> {
     if tile == canvas {
-        return;
+        return Ok(());
+    }
+    // As many at once as vectors grow by, where tiles are many.
+    let most = 3 * tile.height as usize;
+    if zeros.capacity() - zeros.len() < most {
+        try_reserve(zeros, most.max(zeros.len()))?;
     }
     let (width, row) = (tile.width as usize, canvas.width as usize);
     for channel in 0..3 {
@@ -304,6 +310,7 @@ fn margins(base: usize, tile: Size, canvas: Size, zeros: &mut Vec<Range<usize>>)
             }
         }
     }
+    Ok(())
 }
 
 /// The part of a view's tile that shows the image: all of it, but where a single tile is padded right and below.

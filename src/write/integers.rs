@@ -6,6 +6,7 @@ use super::hf::Hf;
 use super::tensors::{num_tiles, takes};
 use crate::error::{Error, Result};
 use crate::geometry::Grid;
+use crate::memory::try_reserve;
 use crate::plan::{Plan, View};
 use crate::recipe::{OutputKind, OutputSpec, Per, Role};
 
@@ -35,9 +36,12 @@ impl Hf<'_> {
     }
 
     /// `[tokens, stride * stride]`.
-    pub(super) fn token_patches(&mut self, spec: &OutputSpec) {
+    pub(super) fn token_patches(&mut self, spec: &OutputSpec) -> Result<()> {
         let side = self.recipe.tokens.stride;
+        let views = self.plans.iter().flat_map(|plan| &plan.views).filter(|view| takes(spec, view));
+        let tokens: u64 = views.map(|view| view.token_grid.cells()).sum();
         let mut values = Vec::new();
+        try_reserve(&mut values, (tokens * u64::from(side) * u64::from(side)) as usize)?;
         let mut first = 0;
         for plan in self.plans {
             for view in plan.views.iter().filter(|view| takes(spec, view)) {
@@ -47,6 +51,7 @@ impl Hf<'_> {
         }
         let pooled = (side * side) as usize;
         self.push_integers(spec, vec![values.len() / pooled, pooled], values);
+        Ok(())
     }
 
     /// One entry for each image, or for each tile.
@@ -70,6 +75,9 @@ impl Hf<'_> {
         let dimensions = dimensions(spec, length, most);
         let width: usize = dimensions.iter().product();
         let mut values = Vec::new();
+        let entries: usize = if spec.per == Per::Tile { tiles.iter().sum() } else { tiles.len() };
+        let padded = if spec.sample { self.samples.counts().len() * row } else { entries };
+        try_reserve(&mut values, padded.saturating_mul(width))?;
         for (sample, images) in self.samples.ranges().enumerate() {
             for plan in &self.plans[images] {
                 let mut taken = plan.views.iter().filter(|view| takes(spec, view));

@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
+use crate::error::Result;
 use crate::geometry::{Grid, Size};
+use crate::memory::filled;
 use crate::options::PatchOrder;
 use crate::plan::Slots;
 
 /// Order of a segment's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
+pub(crate) enum Layout {
     /// Rows of each channel's plane.
     Planar {
         /// Values from a row to the next.
@@ -57,23 +59,23 @@ pub enum Layout {
 
 /// A view's cut, as the writer needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cells {
+pub(crate) struct Cells {
     /// Size of a tile.
-    pub tile: Size,
+    pub(crate) tile: Size,
     /// Tiles of the canvas.
-    pub tiles: Grid,
+    pub(crate) tiles: Grid,
     /// Patches of a tile.
-    pub patches: Grid,
+    pub(crate) patches: Grid,
 }
 
 impl Layout {
     /// `[3, height, width]` of a canvas that begins with the tile.
-    pub fn planes(canvas: Size) -> Self {
+    pub(crate) fn planes(canvas: Size) -> Self {
         Self::Planar { row: canvas.width as usize, plane: canvas.area() as usize, fold: u32::MAX, step: 0 }
     }
 
     /// `[3, size, size * total]`: patches side by side, those of a tile row by row.
-    pub fn strip(size: u32, total: usize, patches: Grid) -> Self {
+    pub(crate) fn strip(size: u32, total: usize, patches: Grid) -> Self {
         let row = total * size as usize;
         Self::Planar { row, plane: row * size as usize, fold: size, step: (patches.cols * size) as usize }
     }
@@ -89,7 +91,7 @@ impl Layout {
     }
 
     /// Values of one patch; of a planar layout there are none.
-    pub fn patch_len(self) -> usize {
+    pub(crate) fn patch_len(self) -> usize {
         match self {
             Self::Planar { .. } => 0,
             Self::Merged { size, temporal, .. } => 3 * (temporal * size * size) as usize,
@@ -101,22 +103,22 @@ impl Layout {
 
 /// Where a view of an image goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placement {
+pub(crate) struct Placement {
     /// Index of the tensor.
-    pub tensor: usize,
+    pub(crate) tensor: usize,
     /// Index of the view's first value.
-    pub base: usize,
+    pub(crate) base: usize,
     /// Order of values.
-    pub layout: Layout,
+    pub(crate) layout: Layout,
     /// The view's cut.
-    pub cells: Cells,
+    pub(crate) cells: Cells,
     /// Values from a tile to the next.
-    pub stride: usize,
+    pub(crate) stride: usize,
 }
 
 impl Placement {
     /// Rows that are written together: bands begin and end at multiples of this many.
-    pub fn unit(&self) -> u32 {
+    pub(crate) fn unit(&self) -> u32 {
         let unit = self.layout.lines();
         if self.cells.tile.height.is_multiple_of(unit) { unit } else { self.cells.tile.height }
     }
@@ -180,15 +182,15 @@ impl Order {
 }
 
 /// (row, column) of every patch of a tile, in the order in which patches are written.
-pub(super) fn positions(order: PatchOrder, merge: u32, patches: Grid) -> Vec<[i32; 2]> {
-    let mut positions = vec![[0; 2]; patches.cells() as usize];
+pub(super) fn positions(order: PatchOrder, merge: u32, patches: Grid) -> Result<Vec<[i32; 2]>> {
+    let mut positions = filled(patches.cells() as usize, [0; 2])?;
     for row in 0..patches.rows {
         let order = Order::new(order.rows(merge), patches, row);
         for col in 0..patches.cols {
             positions[order.index(col)] = [row as i32, col as i32];
         }
     }
-    positions
+    Ok(positions)
 }
 
 #[cfg(test)]
@@ -208,7 +210,7 @@ mod tests {
         let sink = Sink::from_slice(&mut out);
         let placement = Placement { tensor: 0, base: 0, layout, cells, stride };
         let (values, mut lines) = (Values::of_table(identity), Vec::new());
-        let mut writer = Writer::new(&placement, &values, &sink, &mut lines);
+        let mut writer = Writer::new(&placement, &values, &sink, &mut lines).unwrap();
         for y in 0..canvas.height {
             let row: Vec<u8> = (0..canvas.width * 3).map(|i| (y * canvas.width * 3 + i) as u8).collect();
             writer.row(y, |out| out.copy_from_slice(&row));
@@ -289,8 +291,8 @@ mod tests {
     #[test]
     fn positions_follow_the_order_of_patches() {
         let patches = Grid { rows: 2, cols: 4 };
-        let merged = positions(PatchOrder::Merge, 2, patches);
+        let merged = positions(PatchOrder::Merge, 2, patches).unwrap();
         assert_eq!(merged, [[0, 0], [0, 1], [1, 0], [1, 1], [0, 2], [0, 3], [1, 2], [1, 3]]);
-        assert_eq!(positions(PatchOrder::Raster, 2, patches)[4], [1, 0]);
+        assert_eq!(positions(PatchOrder::Raster, 2, patches).unwrap()[4], [1, 0]);
     }
 }

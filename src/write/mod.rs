@@ -16,9 +16,9 @@ mod video;
 mod writer;
 
 pub use element::{DType, Element};
-pub use floats::{FloatWriter, normalised};
-pub use layout::{Cells, Layout, Placement};
+pub(crate) use floats::{FloatWriter, normalised};
+pub(crate) use layout::{Cells, Placement};
 pub use sink::Sink;
 pub use tensors::{BatchLayout, IntArray, LayoutKind, Segments, Tensor};
-pub use values::Values;
-pub use writer::Writer;
+pub(crate) use values::Values;
+pub(crate) use writer::Writer;

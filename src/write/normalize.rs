@@ -11,7 +11,7 @@ use crate::simd::Level;
 
 impl<T: Element> Values<T> {
     /// The values of a recipe's normalisation, by a backend's order of operations.
-    pub fn new(pixels: &Pixels, backend: Backend) -> Result<Self> {
+    pub(crate) fn new(pixels: &Pixels, backend: Backend) -> Result<Self> {
         Ok(Self::at_level(Level::current()?, pixels, backend))
     }
 

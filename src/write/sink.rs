@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 /// Bytes from which writing past the caches wins (measured: a gain from about 16 MB, a loss below 8).
 const LARGE: usize = 12 << 20;
 
-/// An output buffer that several workers write at once, each to places that no other writes.
+/// An output buffer that several workers write at once, each to places that no other writes. Only this crate writes.
 pub struct Sink<'a, T> {
     start: *mut T,
     len: usize,
@@ -63,7 +63,7 @@ impl<'a, T: Copy> Sink<'a, T> {
     }
 
     /// Copies values to `at` and on.
-    pub fn copy(&self, at: usize, values: &[T]) {
+    pub(crate) fn copy(&self, at: usize, values: &[T]) {
         let run = self.run(at, values.len());
         // SAFETY: `run` holds as many places, and a sink's memory is nobody else's.
         unsafe { run.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
@@ -86,7 +86,7 @@ impl<'a, T: Copy> Sink<'a, T> {
     }
 
     /// Writes one value `count` times from `at` on.
-    pub fn fill(&self, at: usize, count: usize, value: T) {
+    pub(crate) fn fill(&self, at: usize, count: usize, value: T) {
         let run = self.run(at, count);
         for index in 0..count {
             // SAFETY: `run` holds `count` places.

@@ -90,7 +90,7 @@ pub struct BatchLayout {
     /// Keys in the reference's order.
     pub keys: Vec<String>,
     /// Placements of the views of image `i`, or of frame `i` of all videos, in the plan's order.
-    pub placements: Vec<Vec<Placement>>,
+    pub(crate) placements: Vec<Vec<Placement>>,
     /// Of a packed batch.
     pub segments: Option<Segments>,
 }

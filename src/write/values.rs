@@ -3,7 +3,7 @@
 use crate::simd::Level;
 
 /// What every byte becomes in every channel.
-pub struct Values<T> {
+pub(crate) struct Values<T> {
     /// The value of each byte.
     pub(super) table: [[T; 256]; 3],
     /// A level and the arithmetic by which its vectors give the values of all 256 bytes, bit for bit, where there is one.

@@ -4,6 +4,7 @@ use super::batch::count_patches;
 use super::layout::{self, Layout, Placement};
 use super::tensors::{BatchLayout, IntArray, LayoutKind, Segments, Tensor, placement};
 use crate::error::{Error, Result};
+use crate::memory::try_reserve;
 use crate::plan::{Clip, Plan, Slots, View};
 use crate::recipe::{OutputKind, OutputSpec, Patches, Recipe};
 
@@ -13,7 +14,7 @@ impl BatchLayout {
         let videos: Vec<Video<'_>> =
             plans.iter().filter_map(|plan| Some(Video { clip: plan.clip?, view: &plan.views[0] })).collect();
         match kind {
-            LayoutKind::Packed => Ok(packed(recipe.patches, &videos)),
+            LayoutKind::Packed => packed(recipe.patches, &videos),
             LayoutKind::Hf => hf(recipe, &videos),
         }
     }
@@ -57,7 +58,7 @@ fn place_patches(
     start + per_time * video.clip.patches() as usize
 }
 
-fn packed(patches: Patches, videos: &[Video<'_>]) -> BatchLayout {
+fn packed(patches: Patches, videos: &[Video<'_>]) -> Result<BatchLayout> {
     let mut segments = Segments { cu_seqlens: vec![0], ..Segments::default() };
     let mut placements = Vec::new();
     let (mut patch, mut temporal) = (0, 1);
@@ -65,7 +66,9 @@ fn packed(patches: Patches, videos: &[Video<'_>]) -> BatchLayout {
         patch = place_patches(patches, video, false, 0, patch, &mut placements);
         temporal = video.clip.temporal;
         let grid = video.view.patches;
-        let positions = layout::positions(patches.order, patches.merge, grid);
+        let positions = layout::positions(patches.order, patches.merge, grid)?;
+        let times = video.clip.patches() as usize;
+        try_reserve(&mut segments.positions, positions.len().saturating_mul(times))?;
         for time in video.clip.rows().flat_map(|times| 0..times) {
             segments.positions.extend_from_slice(&positions);
             segments.cu_seqlens.push(segments.positions.len() as i32);
@@ -76,13 +79,13 @@ fn packed(patches: Patches, videos: &[Video<'_>]) -> BatchLayout {
     }
     let patch_len = (temporal * 3 * patches.size * patches.size) as usize;
     let tensor = Tensor { key: "patches".into(), shape: vec![patch, patch_len], zeros: Vec::new() };
-    BatchLayout {
+    Ok(BatchLayout {
         keys: vec![tensor.key.clone()],
         tensors: vec![tensor],
         arrays: Vec::new(),
         placements,
         segments: Some(segments),
-    }
+    })
 }
 
 fn hf(recipe: &Recipe, videos: &[Video<'_>]) -> Result<BatchLayout> {

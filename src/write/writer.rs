@@ -3,6 +3,8 @@
 use super::kernels::{PatchRow, SLACK, TileRows};
 use super::layout::{Layout, Placement};
 use super::{Element, Sink, Values};
+use crate::error::Result;
+use crate::memory::try_resize;
 use crate::resample::RowSink;
 
 /// Rows of tiles that are written at once: enough for runs of whole pages.
@@ -12,7 +14,7 @@ const TILE_ROWS: usize = 8;
 ///
 /// Rows are kept until there is a row of merged patches, or some rows of tiles, because then each of them is one run of memory,
 /// filled from first to last byte.
-pub struct Writer<'a, T> {
+pub(crate) struct Writer<'a, T> {
     placement: &'a Placement,
     values: &'a Values<T>,
     sink: &'a Sink<'a, T>,
@@ -20,6 +22,9 @@ pub struct Writer<'a, T> {
     lines: &'a mut Vec<u8>,
     /// Bytes of each.
     len: usize,
+    /// How many wait at most, and the line of a tile at which none do.
+    most: usize,
+    end: u32,
     /// Canvas row of the first of them.
     first: u32,
     /// How many they are.
@@ -28,13 +33,31 @@ pub struct Writer<'a, T> {
 
 impl<'a, T: Element> Writer<'a, T> {
     /// A writer of the view placed by `placement` into its tensor's memory; `lines` is scratch.
-    pub fn new(placement: &'a Placement, values: &'a Values<T>, sink: &'a Sink<'a, T>, lines: &'a mut Vec<u8>) -> Self {
-        let len = placement.cells.tiles.canvas(placement.cells.tile).width as usize * 3;
-        Self { placement, values, sink, lines, len, first: 0, count: 0 }
+    pub(crate) fn new(
+        placement: &'a Placement,
+        values: &'a Values<T>,
+        sink: &'a Sink<'a, T>,
+        lines: &'a mut Vec<u8>,
+    ) -> Result<Self> {
+        let cells = placement.cells;
+        let len = cells.tiles.canvas(cells.tile).width as usize * 3;
+        let (most, end) = match placement.layout {
+            // Rows that do not follow each other in memory are written one by one.
+            Layout::Planar { row: stride, fold, .. } => {
+                let contiguous = stride == cells.tile.width as usize && fold > cells.tile.height;
+                (if contiguous { TILE_ROWS.min(cells.tile.height as usize) } else { 1 }, cells.tile.height)
+            }
+            // What a tile has beyond its last whole patch is not encoded.
+            Layout::Merged { size, .. } | Layout::Flat { size, .. } | Layout::Slots { size, .. } => {
+                (placement.layout.lines() as usize, cells.patches.rows * size)
+            }
+        };
+        try_resize(lines, SLACK + len * most + SLACK, 0)?;
+        Ok(Self { placement, values, sink, lines, len, most, end, first: 0, count: 0 })
     }
 
     /// Writes what waits.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.flush();
     }
 
@@ -91,28 +114,15 @@ impl<'a, T: Element> Writer<'a, T> {
 impl<T: Element> RowSink for Writer<'_, T> {
     /// Canvas row `y`, packed RGB over all tiles. Rows come in order, from a multiple of [`Placement::unit`] on.
     fn row(&mut self, y: u32, make: impl FnOnce(&mut [u8])) {
-        let cells = self.placement.cells;
-        let line = y % cells.tile.height;
-        let (most, end) = match self.placement.layout {
-            // Rows that do not follow each other in memory are written one by one.
-            Layout::Planar { row: stride, fold, .. } => {
-                let contiguous = stride == cells.tile.width as usize && fold > cells.tile.height;
-                (if contiguous { TILE_ROWS } else { 1 }, cells.tile.height)
-            }
-            // What a tile has beyond its last whole patch is not encoded.
-            Layout::Merged { size, .. } | Layout::Flat { size, .. } | Layout::Slots { size, .. } => {
-                (self.placement.layout.lines() as usize, cells.patches.rows * size)
-            }
-        };
+        let line = y % self.placement.cells.tile.height;
         if self.count == 0 {
             self.first = y;
-            self.lines.resize(SLACK + self.len * most + SLACK, 0);
         }
         make(&mut self.lines[SLACK + self.count * self.len..][..self.len]);
-        if line < end {
+        if line < self.end {
             self.count += 1;
         }
-        if self.count == most || line + 1 == end {
+        if self.count == self.most || line + 1 == self.end {
             self.flush();
         }
     }

@@ -4,10 +4,14 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::memory::try_reserve;
 use crate::options::{Filter, FloatResize};
 
 /// Products that are added one by one, each rounded first, where a window is longer.
 const GROUP: usize = 4;
+
+/// Most weights of an axis: all are kept while an image is resized. A side of a million pixels has fewer.
+const MOST_WEIGHTS: u64 = 1 << 24;
 
 /// One weighted input sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,8 +39,15 @@ impl Axis {
             Filter::Bicubic => (2.0, keys),
             _ => return Err(Error::Argument(format!("filter {filter:?} does not resize floats").to_lowercase())),
         };
-        let mut axis = Self { taps: Vec::new(), ends: Vec::with_capacity(range.len()), grouped: antialias };
+        let mut axis = Self { taps: Vec::new(), ends: Vec::new(), grouped: antialias };
         let scale = input as f32 / output as f32;
+        let each = if antialias { f64::from(support) * f64::from(scale.max(1.0)) * 2.0 + 2.0 } else { 4.0 };
+        let weights = (each.min(f64::from(input)) as u64 + 1) * range.len() as u64;
+        if weights > MOST_WEIGHTS {
+            return Err(Error::Weights { input, output, weights, limit: MOST_WEIGHTS });
+        }
+        try_reserve(&mut axis.taps, weights as usize)?;
+        try_reserve(&mut axis.ends, range.len())?;
         for index in range.clone() {
             match (antialias, filter) {
                 (true, _) => axis.window(index, input, scale, support, weight),
@@ -62,14 +73,16 @@ impl Axis {
     }
 
     /// The inputs that any output reads, ascending; taps count among these from now on.
-    pub(super) fn compact(&mut self) -> Vec<u32> {
-        let mut used: Vec<u32> = self.taps.iter().map(|tap| tap.index).collect();
+    pub(super) fn compact(&mut self) -> Result<Vec<u32>> {
+        let mut used: Vec<u32> = Vec::new();
+        try_reserve(&mut used, self.taps.len())?;
+        used.extend(self.taps.iter().map(|tap| tap.index));
         used.sort_unstable();
         used.dedup();
         for tap in &mut self.taps {
             tap.index = used.partition_point(|&index| index < tap.index) as u32;
         }
-        used
+        Ok(used)
     }
 
     /// A filter as wide as the image shrinks.

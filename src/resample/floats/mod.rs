@@ -13,28 +13,41 @@ use axis::{Axis, Tap};
 use super::Window;
 use crate::error::Result;
 use crate::geometry::Size;
+use crate::memory::try_resize;
 use crate::options::{Filter, FloatResize};
 use crate::simd::Level;
 use crate::source::PixelView;
+use crate::threads::check_stopped;
 
 /// Output sizes (width plus height) up to which ATen weighs four corners, whatever its threads.
 const SMALL: u32 = 128;
 
+/// After so many rows somebody is asked whether the rest is still wanted.
+const CHECKED: u32 = 16;
+
 /// What each byte of each channel is.
-pub type Table = [[f32; 256]; 3];
+pub(crate) type Table = [[f32; 256]; 3];
 
 /// Bytes as they are.
-pub fn identity() -> Box<Table> {
+pub(crate) fn identity() -> Box<Table> {
     Box::new([std::array::from_fn(|byte| byte as f32); 3])
 }
 
 /// Buffers that a worker keeps from band to band.
 #[derive(Debug, Default)]
-pub struct FloatScratch {
+pub(crate) struct FloatScratch {
     source: Vec<u8>,
     values: Vec<f32>,
     lines: Lines,
     output: Vec<f32>,
+}
+
+impl FloatScratch {
+    /// Bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let floats = self.values.capacity() + self.lines.values.capacity() + self.output.capacity();
+        self.source.capacity() + floats * 4 + self.lines.rows.capacity() * 8
+    }
 }
 
 /// The source rows that the next output rows read: brought to the output's columns, or, for corners, as they are.
@@ -46,7 +59,7 @@ struct Lines {
 }
 
 /// A resample in f32, set up.
-pub struct FloatResampler<'a> {
+pub(crate) struct FloatResampler<'a> {
     source: PixelView<'a>,
     table: Box<Table>,
     window: Window,
@@ -63,7 +76,7 @@ pub struct FloatResampler<'a> {
 
 impl<'a> FloatResampler<'a> {
     /// Sets up the resample of a whole image to `to`, of which `window` is wanted.
-    pub fn new(
+    pub(crate) fn new(
         source: PixelView<'a>,
         to: Size,
         window: Window,
@@ -88,27 +101,38 @@ impl<'a> FloatResampler<'a> {
         let vertical = Axis::new(sampling, size.height, to.height, &window.rows)?;
         let span = (0..window.rows.len()).map(|row| vertical.span(row).len() as u32).max().unwrap_or(0);
         let corners = sampling.corners;
-        let used = horizontal.compact();
+        let used = horizontal.compact()?;
         Ok(Self { source, table, window, used, horizontal, vertical, corners, span, level })
     }
 
     /// Makes the rows `band` (absolute rows within the window) in order and hands each to `emit`: RGB values of the window's
     /// columns.
-    pub fn rows(&self, band: Range<u32>, scratch: &mut FloatScratch, mut emit: impl FnMut(u32, &[f32])) {
+    pub(crate) fn rows(
+        &self,
+        band: Range<u32>,
+        scratch: &mut FloatScratch,
+        mut emit: impl FnMut(u32, &[f32]),
+    ) -> Result<()> {
         let len = self.window.columns.len() * 3;
         let line = if self.corners { self.used.len() * 3 } else { len };
         let FloatScratch { source, values, lines, output } = scratch;
-        source.resize(self.source.size().width as usize * 3, 0);
-        values.resize(self.used.len() * 3, 0.0);
-        output.resize(len, 0.0);
-        lines.values.resize(line * self.span as usize, 0.0);
+        try_resize(source, self.source.size().width as usize * 3, 0)?;
+        try_resize(values, self.used.len() * 3, 0.0)?;
+        try_resize(output, len, 0.0)?;
+        try_resize(&mut lines.values, line.saturating_mul(self.span as usize), 0.0)?;
         lines.rows.clear();
         lines.rows.resize(self.span as usize, None);
         for y in band {
+            if y.is_multiple_of(CHECKED) {
+                check_stopped()?;
+            }
             let row = (y - self.window.rows.start) as usize;
             for at in self.vertical.span(row) {
                 let place = (at % self.span) as usize;
                 if lines.rows[place] != Some(at) {
+                    if at.is_multiple_of(CHECKED) {
+                        check_stopped()?;
+                    }
                     let out = &mut lines.values[place * line..][..line];
                     self.source.copy_row(at, source);
                     if self.corners {
@@ -132,6 +156,7 @@ impl<'a> FloatResampler<'a> {
             }
             emit(y, output);
         }
+        Ok(())
     }
 
     /// The values of the pixels of a row that are read.

@@ -19,7 +19,7 @@ fn run(resampler: &FloatResampler<'_>, rows: Range<u32>, band: u32) -> Vec<u32> 
     let mut out = Vec::new();
     for start in rows.clone().step_by(band as usize) {
         let end = rows.end.min(start + band);
-        resampler.rows(start..end, &mut scratch, |_, row| out.extend(row.iter().map(|value| value.to_bits())));
+        resampler.rows(start..end, &mut scratch, |_, row| out.extend(row.iter().map(|value| value.to_bits()))).unwrap();
     }
     out
 }

@@ -75,6 +75,11 @@ impl Horizontal {
         Self { spans, weights: packed, from, two_planes, bits: axis.bits() }
     }
 
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        (self.spans.capacity() + self.weights.capacity()) * 8
+    }
+
     /// As [`super::Horizontal::rows`].
     ///
     /// # Safety
@@ -291,6 +296,11 @@ impl Vertical {
             ends.push(packed.len() as u32);
         }
         Self { ends, weights: packed, two_planes, bits: axis.bits() }
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.ends.capacity() * 4 + self.weights.capacity() * 8
     }
 
     /// As [`super::Vertical::row`].

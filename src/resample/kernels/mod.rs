@@ -9,6 +9,7 @@ mod avx512;
 mod neon;
 mod ring;
 mod scalar;
+mod streamed;
 
 pub(super) use ring::Ring;
 
@@ -16,26 +17,45 @@ use std::ops::Range;
 
 use arrayvec::ArrayVec;
 
-use super::AxisWeights;
+use super::weights::{Axis, AxisWeights};
+use crate::error::Result;
+use crate::memory::probe;
 use crate::simd::Level;
 use crate::source::Interleaving;
 
 /// Most rows that a horizontal kernel takes at once.
 pub(super) const BLOCK: usize = 16;
 
+/// At least the bytes that a level takes for a weight.
+const MOST_BYTES_OF_A_WEIGHT: usize = 64;
+
 /// Buffers of the kernels.
 #[derive(Debug, Default)]
 pub(super) struct KernelScratch {
     sums: Vec<i32>,
+    /// Weights of an output that are computed for it alone.
+    weights: Vec<i32>,
+    floats: Vec<f64>,
     #[cfg(target_arch = "x86_64")]
     gathered: Vec<u8>,
     #[cfg(target_arch = "x86_64")]
     columns: Vec<u8>,
 }
 
+impl KernelScratch {
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let bytes = (self.sums.capacity() + self.weights.capacity()) * 4 + self.floats.capacity() * 8;
+        #[cfg(target_arch = "x86_64")]
+        let bytes = bytes + self.gathered.capacity() + self.columns.capacity();
+        bytes
+    }
+}
+
 /// The horizontal pass, set up for a level.
 pub(super) enum Horizontal {
     Scalar(AxisWeights, Interleaving),
+    Streamed(streamed::Horizontal),
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Horizontal),
     #[cfg(target_arch = "x86_64")]
@@ -46,8 +66,9 @@ pub(super) enum Horizontal {
 
 impl Horizontal {
     /// A pass over rows that lie as `from` says, to packed RGB.
-    pub(super) fn new(level: Level, axis: AxisWeights, from: Interleaving) -> Self {
-        match level {
+    pub(super) fn new(level: Level, axis: AxisWeights, from: Interleaving) -> Result<Self> {
+        probe(axis.bytes() / 4 * MOST_BYTES_OF_A_WEIGHT)?;
+        Ok(match level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => Self::Avx2(avx2::Horizontal::new(&axis, from)),
             #[cfg(target_arch = "x86_64")]
@@ -55,18 +76,37 @@ impl Horizontal {
             #[cfg(target_arch = "aarch64")]
             Level::Neon => Self::Neon(neon::Horizontal::new(&axis, from)),
             _ => Self::Scalar(axis, from),
+        })
+    }
+
+    /// The same of weights that are not kept, at no level.
+    pub(super) fn streamed(axis: Axis, from: Interleaving) -> Self {
+        Self::Streamed(streamed::Horizontal::new(axis, from))
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Scalar(axis, _) => axis.bytes(),
+            Self::Streamed(_) => 0,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(horizontal) => horizontal.bytes(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(horizontal) => horizontal.bytes(),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(horizontal) => horizontal.bytes(),
         }
     }
 
     /// Up to [`BLOCK`] rows of equal length to as many rows of packed RGB.
-    pub(super) fn rows(&self, input: &[&[u8]], output: &mut [&mut [u8]], scratch: &mut KernelScratch) {
+    pub(super) fn rows(&self, input: &[&[u8]], output: &mut [&mut [u8]], scratch: &mut KernelScratch) -> Result<()> {
         assert!(input.len() == output.len() && output.len() <= BLOCK, "{} rows", input.len());
         assert!(
             are_equal(input.iter().map(|row| row.len())) && are_equal(output.iter().map(|row| row.len())),
             "ragged"
         );
-        let _ = &scratch;
         match self {
+            Self::Streamed(horizontal) => return horizontal.rows(input, output, scratch),
             Self::Scalar(axis, from) => {
                 for (input, output) in input.iter().zip(output) {
                     scalar::horizontal(input, output, axis, *from);
@@ -82,6 +122,7 @@ impl Horizontal {
             #[cfg(target_arch = "aarch64")]
             Self::Neon(horizontal) => unsafe { horizontal.rows(input, output) },
         }
+        Ok(())
     }
 }
 
@@ -97,12 +138,13 @@ fn are_equal(mut lengths: impl Iterator<Item = usize>) -> bool {
 }
 
 /// The vertical pass, set up for a level.
-pub(super) struct Vertical {
-    axis: AxisWeights,
-    kernel: VerticalKernel,
+pub(super) enum Vertical {
+    Kept(AxisWeights, VerticalKernel),
+    Streamed(streamed::Vertical),
 }
 
-enum VerticalKernel {
+/// What a level makes of the weights.
+pub(super) enum VerticalKernel {
     Scalar,
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Vertical),
@@ -113,7 +155,8 @@ enum VerticalKernel {
 }
 
 impl Vertical {
-    pub(super) fn new(level: Level, axis: AxisWeights) -> Self {
+    pub(super) fn new(level: Level, axis: AxisWeights) -> Result<Self> {
+        probe(axis.bytes() / 4 * MOST_BYTES_OF_A_WEIGHT)?;
         let kernel = match level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => VerticalKernel::Avx2(avx2::Vertical::new(&axis)),
@@ -123,35 +166,63 @@ impl Vertical {
             Level::Neon => VerticalKernel::Neon(neon::Vertical::new(&axis)),
             _ => VerticalKernel::Scalar,
         };
-        Self { axis, kernel }
+        Ok(Self::Kept(axis, kernel))
     }
 
-    pub(super) fn axis(&self) -> &AxisWeights {
-        &self.axis
+    /// The same of weights that are not kept, at no level.
+    pub(super) fn streamed(axis: Axis) -> Self {
+        Self::Streamed(streamed::Vertical::new(axis))
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let Self::Kept(axis, kernel) = self else { return 0 };
+        axis.bytes()
+            + match kernel {
+                #[cfg(target_arch = "x86_64")]
+                VerticalKernel::Avx2(vertical) => vertical.bytes(),
+                #[cfg(target_arch = "x86_64")]
+                VerticalKernel::Avx512(vertical) => vertical.bytes(),
+                _ => 0,
+            }
+    }
+
+    /// Most input rows of an output row, or more.
+    fn widest(&self) -> usize {
+        match self {
+            Self::Kept(axis, _) => axis.widest(),
+            Self::Streamed(vertical) => vertical.axis().widest(),
+        }
     }
 
     /// How many rows of `len` bytes a ring stores together for this level, and the bytes that they take.
     fn unit(&self, len: usize) -> (usize, usize) {
-        match &self.kernel {
+        match self {
             #[cfg(target_arch = "x86_64")]
-            VerticalKernel::Avx512(_) => (4, avx512::quad_stride(len)),
+            Self::Kept(_, VerticalKernel::Avx512(_)) => (4, avx512::quad_stride(len)),
             _ => (1, len),
         }
     }
 
     /// The input rows of the output row at `index` of the kept range.
     pub(super) fn window(&self, index: usize) -> Range<u32> {
-        let (start, weights) = self.axis.of(index);
-        start as u32..(start + weights.len()) as u32
+        match self {
+            Self::Kept(axis, _) => {
+                let (start, weights) = axis.of(index);
+                start as u32..(start + weights.len()) as u32
+            }
+            Self::Streamed(vertical) => vertical.axis().window(index),
+        }
     }
 
-    /// The output row at `index` of the kept range from its input rows.
+    /// The output row at `index` of the kept range from its input rows; of a streamed pass they come some at a time.
     pub(super) fn row(&self, index: usize, rows: &[&[u8]], output: &mut [u8], scratch: &mut KernelScratch) {
-        let (_, weights) = self.axis.of(index);
+        let Self::Kept(axis, kernel) = self else { unreachable!("rows of a streamed pass come some at a time") };
+        let (_, weights) = axis.of(index);
         assert!(rows.len() == weights.len() && !rows.is_empty(), "{} rows for {} weights", rows.len(), weights.len());
         assert!(rows.iter().all(|row| row.len() == output.len()), "ragged");
-        match &self.kernel {
-            VerticalKernel::Scalar => scalar::vertical(rows, weights, self.axis.bits(), &mut scratch.sums, output),
+        match kernel {
+            VerticalKernel::Scalar => scalar::vertical(rows, weights, axis.bits(), &mut scratch.sums, output),
             // SAFETY: the level was found on this machine.
             #[cfg(target_arch = "x86_64")]
             VerticalKernel::Avx2(vertical) => unsafe { vertical.row(index, rows, output) },

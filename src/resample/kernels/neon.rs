@@ -85,6 +85,11 @@ impl Horizontal {
         Self { spans, weights: packed, order, step: from.at(TAPS, 0) - from.at(0, 0), wide, bits: axis.bits() }
     }
 
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.spans.capacity() * 8 + self.weights.capacity() * size_of::<[i32; TAPS]>()
+    }
+
     /// As [`super::Horizontal::rows`].
     ///
     /// # Safety

@@ -2,7 +2,12 @@
 
 use std::ops::Range;
 
-use super::{BLOCK, Horizontal, KernelScratch, Vertical, first_rows};
+use arrayvec::ArrayVec;
+
+use super::{BLOCK, Horizontal, KernelScratch, Vertical, first_rows, streamed};
+use crate::error::Result;
+use crate::memory::try_resize;
+use crate::threads::check_stopped;
 
 /// A ring of rows, as tall as the filter's widest window and a block more.
 pub(in crate::resample) struct Ring<'s> {
@@ -21,11 +26,11 @@ pub(in crate::resample) struct Ring<'s> {
 
 impl<'s> Ring<'s> {
     /// A ring for a pass over rows of `len` bytes.
-    pub(in crate::resample) fn new(memory: &'s mut Vec<u8>, vertical: &Vertical, len: usize) -> Self {
+    pub(in crate::resample) fn new(memory: &'s mut Vec<u8>, vertical: &Vertical, len: usize) -> Result<Self> {
         let (unit, stride) = vertical.unit(len);
-        let capacity = (vertical.axis().widest() + unit - 1 + BLOCK).next_multiple_of(BLOCK);
-        memory.resize(capacity / unit * stride, 0);
-        Self { memory, capacity, unit, stride, len, end: None }
+        let capacity = (vertical.widest() + unit - 1 + BLOCK).next_multiple_of(BLOCK);
+        try_resize(memory, (capacity / unit).saturating_mul(stride), 0)?;
+        Ok(Self { memory, capacity, unit, stride, len, end: None })
     }
 
     /// Makes rows until those of `window` are there, in blocks that may reach beyond it but not beyond `last`. Windows only
@@ -34,18 +39,20 @@ impl<'s> Ring<'s> {
         &mut self,
         window: &Range<u32>,
         last: u32,
-        mut make: impl FnMut(Range<u32>, Block<'_>),
-    ) {
+        mut make: impl FnMut(Range<u32>, Block<'_>) -> Result<()>,
+    ) -> Result<()> {
         let start = window.start / self.unit as u32 * self.unit as u32;
         let mut from = self.end.map_or(start, |end| end.max(start));
         while from < window.end {
+            check_stopped()?;
             let first = from as usize % self.capacity;
             let count = BLOCK.min(self.capacity - first).min((last - from) as usize);
             let memory = &mut self.memory[first / self.unit * self.stride..][..count.div_ceil(self.unit) * self.stride];
-            make(from..from + count as u32, Block { memory, stride: self.stride, len: self.len });
+            make(from..from + count as u32, Block { memory, stride: self.stride, unit: self.unit, len: self.len })?;
             from += count as u32;
         }
         self.end = Some(from);
+        Ok(())
     }
 
     /// The output row at `index` of the vertical pass's kept range.
@@ -55,17 +62,29 @@ impl<'s> Ring<'s> {
         vertical: &Vertical,
         output: &mut [u8],
         scratch: &mut KernelScratch,
-    ) {
+    ) -> Result<()> {
         let window = vertical.window(index);
+        assert!(output.len() == self.len, "{} bytes of {}", output.len(), self.len);
         #[cfg(target_arch = "x86_64")]
-        if let super::VerticalKernel::Avx512(vertical) = &vertical.kernel {
+        if let Vertical::Kept(_, super::VerticalKernel::Avx512(vertical)) = vertical {
             let first = window.start as usize / self.unit;
             // SAFETY: the level was found on this machine.
-            return unsafe { vertical.row_of_quads(index, self.memory, first, self.stride, output) };
+            unsafe { vertical.row_of_quads(index, self.memory, first, self.stride, output) };
+            return Ok(());
         }
         let row = |row: u32| &self.memory[row as usize % self.capacity * self.stride..][..self.len];
+        if let Vertical::Streamed(vertical) = vertical {
+            vertical.begin(index, output.len(), scratch)?;
+            for part in vertical.parts(index) {
+                let input: ArrayVec<_, { streamed::Vertical::ROWS }> = part.clone().map(row).collect();
+                vertical.add(index, part.start, &input, scratch)?;
+            }
+            vertical.end(scratch, output);
+            return Ok(());
+        }
         let input: Vec<_> = window.map(row).collect();
         vertical.row(index, &input, output, scratch);
+        Ok(())
     }
 }
 
@@ -73,18 +92,27 @@ impl<'s> Ring<'s> {
 pub(in crate::resample) struct Block<'r> {
     memory: &'r mut [u8],
     stride: usize,
+    unit: usize,
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // told by the stride where rows are stored alone
     len: usize,
 }
 
 impl Block<'_> {
     /// Makes them.
-    pub(in crate::resample) fn fill(self, horizontal: &Horizontal, input: &[&[u8]], scratch: &mut KernelScratch) {
-        match horizontal {
+    pub(in crate::resample) fn fill(
+        self,
+        horizontal: &Horizontal,
+        input: &[&[u8]],
+        scratch: &mut KernelScratch,
+    ) -> Result<()> {
+        #[cfg(target_arch = "x86_64")]
+        if let Horizontal::Avx512(horizontal) = horizontal {
+            assert!(self.unit == 4, "quads in a ring of rows");
             // SAFETY: the level was found on this machine.
-            #[cfg(target_arch = "x86_64")]
-            Horizontal::Avx512(horizontal) => unsafe { horizontal.quads(input, self.memory, self.stride, self.len) },
-            _ => horizontal.rows(input, &mut first_rows(self.memory, self.stride, input.len()), scratch),
+            unsafe { horizontal.quads(input, self.memory, self.stride, self.len) };
+            return Ok(());
         }
+        assert!(self.unit == 1, "rows in a ring of quads");
+        horizontal.rows(input, &mut first_rows(self.memory, self.stride, input.len()), scratch)
     }
 }

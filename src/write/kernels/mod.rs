@@ -34,7 +34,7 @@ pub(super) fn reproduces(level: Level, form: Form, exact: &[[f32; 256]; 3]) -> b
 }
 
 /// A row of patches, or of merged ones, about to be written: its lines of packed RGB, and where each patch is read and written.
-pub struct PatchRow<'a> {
+pub(crate) struct PatchRow<'a> {
     /// Lines of `stride` bytes, and [`SLACK`] bytes before and after them.
     pub(super) lines: &'a [u8],
     pub(super) stride: usize,
@@ -45,7 +45,7 @@ pub struct PatchRow<'a> {
 }
 
 /// Some rows of a row of tiles about to be written.
-pub struct TileRows<'a> {
+pub(crate) struct TileRows<'a> {
     /// `count` lines of `stride` bytes, and [`SLACK`] bytes more.
     pub(super) lines: &'a [u8],
     pub(super) stride: usize,
@@ -84,7 +84,7 @@ impl PatchRow<'_> {
 }
 
 /// Values of one type written to patches and planes.
-pub trait Kernels: Copy {
+pub(crate) trait Kernels: Copy {
     /// `[3, temporal, size, size]` per patch.
     fn merged(row: &PatchRow<'_>, temporal: usize, values: &Values<Self>, sink: &Sink<'_, Self>);
 

@@ -111,6 +111,11 @@ impl Horizontal {
         Some(Self { taps, ends, loads, three_planes, bits: axis.bits(), lens: (row_len, bytes) })
     }
 
+    /// Bytes that it takes.
+    pub(in crate::resample::kernels) fn bytes(&self) -> usize {
+        self.taps.capacity() * size_of::<Taps>() + self.ends.capacity() * 4
+    }
+
     /// As [`super::Horizontal::rows`].
     ///
     /// # Safety

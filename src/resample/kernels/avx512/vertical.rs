@@ -55,6 +55,12 @@ impl Vertical {
         Self { rows, aligned, bits: axis.bits() }
     }
 
+    /// Bytes that it takes.
+    pub(in crate::resample::kernels) fn bytes(&self) -> usize {
+        let bytes = |quads: &Quadruples| quads.ends.capacity() * 4 + quads.weights.capacity() * 12;
+        bytes(&self.rows) + bytes(&self.aligned)
+    }
+
     /// As [`super::Vertical::row`].
     ///
     /// # Safety

@@ -1,71 +1,15 @@
-//! The one parallel seam. Nothing starts at import; the pool is made by the first call that wants it and belongs to the
-//! process that made it: a forked child, in which the threads do not exist, makes its own.
+//! The pool. It is made by the first call that wants it and belongs to the process that made it: a forked child, in which the
+//! threads do not exist, makes its own.
 
-use std::num::NonZeroUsize;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// A number of threads, at least one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Threads(NonZeroUsize);
-
-impl Threads {
-    /// The caller's thread alone.
-    pub const ONE: Self = Self(NonZeroUsize::MIN);
-
-    /// So many threads; zero means one.
-    pub fn new(count: usize) -> Self {
-        Self(NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN))
-    }
-
-    /// The number.
-    pub fn get(self) -> usize {
-        self.0.get()
-    }
-}
-
-/// `VLMRES_NUM_THREADS` where it is a positive number, else the processors that this process may use (affinity and cgroup
-/// limits included).
-pub fn default_threads() -> Threads {
-    let asked = std::env::var("VLMRES_NUM_THREADS").ok().and_then(|text| text.trim().parse().ok());
-    Threads(asked.unwrap_or_else(processors))
-}
-
-/// Processors that this process may use. Asking for the cgroup's limit reads files, a tenth of a small image's time, so it is
-/// asked for once, and again where the affinity has changed.
-fn processors() -> NonZeroUsize {
-    static KNOWN: AtomicU64 = AtomicU64::new(0);
-
-    let affinity = affinity();
-    let (known_affinity, known) = {
-        let known = KNOWN.load(Ordering::Relaxed);
-        (known >> 32, known & u64::from(u32::MAX))
-    };
-    if known_affinity == u64::from(affinity)
-        && let Some(known) = NonZeroUsize::new(known as usize)
-    {
-        return known;
-    }
-    let count = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    KNOWN.store(u64::from(affinity) << 32 | count.get().min(u32::MAX as usize) as u64, Ordering::Relaxed);
-    count
-}
-
-/// How many processors the affinity allows, where that is quickly known.
-fn affinity() -> u32 {
-    #[cfg(target_os = "linux")]
-    // SAFETY: the set is ours, and all zeros is a valid one.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) == 0 {
-            return libc::CPU_COUNT(&set) as u32;
-        }
-    }
-    0
-}
+use super::stop::{self, Seat};
+use super::{Threads, default_threads, processors};
 
 /// More threads than this only wait for each other.
 fn most_threads() -> usize {
@@ -73,6 +17,9 @@ fn most_threads() -> usize {
 }
 
 /// Runs `run` on every job on at most `threads` threads, the caller's among them; results come in the jobs' order.
+///
+/// Jobs run on other threads can be stopped as those on the caller's can: see [`super::stoppable`]. All of them run, so that each has a
+/// result; those that begin after the call was stopped should end at once.
 pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J) -> R + Sync) -> Vec<R> {
     let threads = if jobs.len() < 2 { 1 } else { threads.get() };
     let threads = if threads == 1 { 1 } else { threads.min(most_threads()) };
@@ -83,6 +30,9 @@ pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J)
     };
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(jobs.len()));
+    let seat = Seat::of_this_thread();
+    let others = AtomicUsize::new(workers - 1);
+    let caller = thread::current();
     let work = || {
         let mut done = Vec::new();
         loop {
@@ -94,13 +44,37 @@ pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J)
     };
     pool.in_place_scope(|scope| {
         for _ in 1..workers {
-            scope.spawn(|_| work());
+            scope.spawn(|_| {
+                let _done = Done { others: &others, caller: &caller };
+                seat.taken(work);
+            });
         }
         work();
+        // The scope would wait for the others, but not look whether the caller wants them to stop.
+        if stop::can_poll() {
+            while others.load(Ordering::Acquire) > 0 {
+                thread::park_timeout(stop::SLICE);
+                stop::is_stopped();
+            }
+        }
     });
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_unstable_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Tells the caller that a worker is through, even where it panics.
+struct Done<'a> {
+    others: &'a AtomicUsize,
+    caller: &'a thread::Thread,
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        if self.others.fetch_sub(1, Ordering::Release) == 1 {
+            self.caller.unpark();
+        }
+    }
 }
 
 /// A pool and the process whose threads it has.
@@ -112,7 +86,8 @@ struct Owned {
 /// The process's pool of at least `size` threads; nothing where the system gives none.
 ///
 /// No lock is taken, because a fork may happen while another thread holds it. A pool that is replaced, by a larger one or
-/// in a child, is left as it is: others may be using it, and in a child there are no threads to wait for.
+/// in a child, is left as it is: others may be using it, and in a child there are no threads to wait for. Each is twice as large as the
+/// one before at least, so that all together have at most twice the threads of the last, and the first.
 fn pool(size: usize) -> Option<&'static ThreadPool> {
     static POOL: AtomicPtr<Owned> = AtomicPtr::new(ptr::null_mut());
 
@@ -126,7 +101,7 @@ fn pool(size: usize) -> Option<&'static ThreadPool> {
         {
             return Some(&owned.pool);
         }
-        let size = size.max(default_threads().get().min(most_threads()) - 1);
+        let size = size.next_power_of_two().max(default_threads().get().min(most_threads()) - 1);
         let builder = ThreadPoolBuilder::new().num_threads(size).thread_name(|index| format!("vlmres-{index}"));
         let made = Box::into_raw(Box::new(Owned { process, pool: builder.build().ok()? }));
         match POOL.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
@@ -152,5 +127,12 @@ mod tests {
             assert_eq!(results, jobs.iter().map(|job| job * 2).collect::<Vec<_>>());
         }
         assert!(parallel(&[], Threads::new(4), |_: &usize| ()).is_empty());
+    }
+
+    #[test]
+    fn pools_double() {
+        let sizes: std::collections::BTreeSet<usize> =
+            (2..most_threads()).filter_map(|size| Some(pool(size)?.current_num_threads())).collect();
+        assert!(sizes.len() <= 2 + most_threads().ilog2() as usize, "{sizes:?}");
     }
 }

@@ -1,0 +1,52 @@
+//! Work without the interpreter's lock that Ctrl-C ends.
+
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::prelude::*;
+
+use crate::error::Result;
+use crate::threads::stoppable;
+
+/// Runs `work` without the interpreter's lock. On the main thread signals are looked for meanwhile, at most every 50 ms; where a
+/// handler raises, as that of Ctrl-C does, the work ends early and the exception is the result. Other threads never see signals.
+pub(super) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
+    if !is_main_thread(py)? {
+        return Ok(py.detach(work)?);
+    }
+    let raised: Arc<Mutex<Option<PyErr>>> = Arc::default();
+    let seen = Arc::clone(&raised);
+    let result = py.detach(|| {
+        let unwanted = move || {
+            let signals = Python::attach(|py| py.check_signals().err());
+            let is_raised = signals.is_some();
+            if is_raised {
+                *seen.lock().unwrap_or_else(PoisonError::into_inner) = signals;
+            }
+            is_raised
+        };
+        stoppable(unwanted, work)
+    });
+    match raised.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(error) => Err(error),
+        None => Ok(result?),
+    }
+}
+
+/// Whether this is Python's main thread, the only one that runs signal handlers. Found once for a thread of a process.
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    thread_local! {
+        static KNOWN: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
+    }
+    let process = std::process::id();
+    if let Some((known, is_main)) = KNOWN.get()
+        && known == process
+    {
+        return Ok(is_main);
+    }
+    let threading = py.import("threading")?;
+    let own = threading.call_method0("get_ident")?;
+    let is_main = threading.call_method0("main_thread")?.getattr("ident")?.eq(own)?;
+    KNOWN.set(Some((process, is_main)));
+    Ok(is_main)
+}
