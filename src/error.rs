@@ -101,10 +101,8 @@ pub enum Error {
         /// Height of the image.
         from_height: u32,
     },
-    /// An axis of a resize in floating point has too many weights.
-    #[error(
-        "a resize in floating point from {input} to {output} samples has {weights} weights, over the limit of {limit}"
-    )]
+    /// An axis of a resize has too many weights.
+    #[error("a resize from {input} to {output} samples of a side has {weights} weights, over the limit of {limit}")]
     Weights {
         /// Samples of the image's side.
         input: u32,

@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex};
 
 use super::kernels::{Horizontal, Vertical};
 use super::weights::{Axis, AxisWeights};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::{Backend, Filter};
 use crate::simd::Level;
 use crate::source::Interleaving;
 
 /// An axis of more weights is streamed: its weights are computed for every output anew, and nothing is kept.
 const MOST_WEIGHTS: u64 = 1 << 20;
+/// An axis of more is refused, as by Pillow, whose weights must fit `INT_MAX` bytes.
+const MOST_STREAMED: u64 = 1 << 28;
 /// Most passes that are kept, of the whole process; each is looked at when one is wanted. The least recently used go first.
 const MOST_KEPT: usize = 64;
 /// Most bytes of all that are kept.
@@ -43,7 +45,11 @@ impl AxisKey {
 
     /// Whether its weights are too many to be kept.
     pub(super) fn is_streamed(&self) -> bool {
-        Axis::count(self.filter, self.input, self.output, self.range.len()) > MOST_WEIGHTS
+        self.count() > MOST_WEIGHTS
+    }
+
+    fn count(&self) -> u64 {
+        Axis::count(self.filter, self.input, self.output, self.range.len())
     }
 
     /// The same of no level: a pass beside one that is streamed has none, as that has none.
@@ -52,6 +58,10 @@ impl AxisKey {
     }
 
     fn axis(&self) -> Result<Axis> {
+        let (input, output, weights, limit) = (self.input, self.output, self.count(), MOST_STREAMED);
+        if weights > limit {
+            return Err(Error::Weights { input, output, weights, limit });
+        }
         Axis::new(self.filter, self.backend, self.input, self.output, self.range.clone())
     }
 

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use super::kernels::{BLOCK, Horizontal, KernelScratch, Ring, Vertical, first_rows};
 use super::passes::{self, AxisKey};
 use super::{Arithmetic, nearest};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::memory::try_resize;
 use crate::options::Filter;
 use crate::simd::Level;
 use crate::source::{Interleaving, PixelView};
 use crate::threads::check_stopped;
+
+/// Most pixels between the passes where those are columns of a tall image that is made wide and short.
+const MOST_BETWEEN: u64 = 1 << 28;
 
 /// The part of the resized image that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +120,10 @@ impl<'a> Resampler<'a> {
                 (true, false) => Passes::Horizontal(horizontal()?),
                 (false, _) => Passes::Vertical(vertical()?),
                 (true, true) if vertical_first => Passes::VerticalHorizontal(horizontal()?, vertical()?),
-                (true, true) => Passes::HorizontalVertical(horizontal()?, vertical()?),
+                (true, true) => {
+                    check_between(size, to)?;
+                    Passes::HorizontalVertical(horizontal()?, vertical()?)
+                }
             }
         };
         Ok(Self { source, from, window, passes })
@@ -283,6 +289,23 @@ impl<'a> Resampler<'a> {
     }
 }
 
+/// Refuses a resize whose rows between the passes are far more than those of both images.
+fn check_between(from: Size, to: Size) -> Result<()> {
+    let between = Size::new(to.width, from.height);
+    let pixels = between.area();
+    if pixels > MOST_BETWEEN && pixels / 4 > from.area().max(to.area()) {
+        return Err(Error::Canvas {
+            width: between.width,
+            height: between.height,
+            pixels,
+            limit: MOST_BETWEEN,
+            from_width: from.width,
+            from_height: from.height,
+        });
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -437,5 +460,51 @@ mod tests {
                 assert!(run(&resampler, 0..90, 90).iter().all(|&value| value == 200));
             }
         }
+    }
+
+    /// A side that has more weights than are kept against the same picture, of which a part is kept.
+    #[test]
+    fn streamed_weights_are_the_same() {
+        let wide = Size::new(300_000, 2);
+        let data = noise(wide.area() as usize * 3, 5);
+        for (which, gray) in [(0, false), (3, true)] {
+            let strides =
+                if gray { Strides { y: 3, x: 1, channel: 0 } } else { Strides { y: 900_000, x: 3, channel: 1 } };
+            let channels = if gray { 1 } else { 3 };
+            let source = PixelView::new(&data, 0, wide, channels, strides, AlphaRule::Ignore).unwrap();
+            let tall_strides = Strides { y: strides.x, x: strides.y, channel: strides.channel };
+            let tall = PixelView::new(&data, 0, wide.transposed(), channels, tall_strides, AlphaRule::Ignore).unwrap();
+            for (source, to) in [(source, Size::new(5, 3)), (tall, Size::new(3, 5))] {
+                let all = Resampler::new(source, to, whole(to), Filter::Bicubic, arithmetic(which)).unwrap();
+                let expected = run(&all, 0..to.height, to.height);
+                assert!(matches!(
+                    &all.passes,
+                    Passes::HorizontalVertical(across, down) | Passes::VerticalHorizontal(across, down)
+                        if matches!(**across, Horizontal::Streamed(_)) || matches!(**down, Vertical::Streamed(_))
+                ));
+                // Windows of one output have weights few enough.
+                for (x, y) in [(0, 0), (to.width - 1, to.height - 1)] {
+                    let window = Window { columns: x..x + 1, rows: y..y + 1 };
+                    let one = Resampler::new(source, to, window.clone(), Filter::Bicubic, arithmetic(which)).unwrap();
+                    let at = ((y * to.width + x) * 3) as usize;
+                    assert_eq!(run(&one, window.rows, 1), expected[at..at + 3], "{to:?} {x} {y}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn too_many_weights_and_rows_between_are_refused() {
+        let data = [0; 3];
+        let none = Strides { y: 0, x: 0, channel: 1 };
+        let resize = |from: Size, to: Size, rule| {
+            let source = PixelView::new(&data, 0, from, 3, none, AlphaRule::Ignore).unwrap();
+            Resampler::new(source, to, whole(to), Filter::Bicubic, rule).map(|_| ())
+        };
+        let [pillow, torch] = [arithmetic(0), arithmetic(3)];
+        let long = Size::new(178_956_970, 1);
+        assert!(matches!(resize(long, Size::new(384, 384), pillow), Err(Error::Weights { input: 178_956_970, .. })));
+        let tall = Size::new(1, 20_000_000);
+        assert!(matches!(resize(tall, Size::new(384, 384), torch), Err(Error::Canvas { height: 20_000_000, .. })));
     }
 }

@@ -101,7 +101,8 @@ fn pool(size: usize) -> Option<&'static ThreadPool> {
         {
             return Some(&owned.pool);
         }
-        let size = size.next_power_of_two().max(default_threads().get().min(most_threads()) - 1);
+        let usual = default_threads().get().min(most_threads()) - 1;
+        let size = if size <= usual { usual } else { size.next_power_of_two() };
         let builder = ThreadPoolBuilder::new().num_threads(size).thread_name(|index| format!("vlmres-{index}"));
         let made = Box::into_raw(Box::new(Owned { process, pool: builder.build().ok()? }));
         match POOL.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
