@@ -76,7 +76,7 @@ impl Hf<'_> {
         let width: usize = dimensions.iter().product();
         let mut values = Vec::new();
         let entries: usize = if spec.per == Per::Tile { tiles.iter().sum() } else { tiles.len() };
-        let padded = if spec.sample { self.samples.counts().len() * row } else { entries };
+        let padded = if spec.per_sample { self.samples.counts().len() * row } else { entries };
         try_reserve(&mut values, padded.saturating_mul(width))?;
         for (sample, images) in self.samples.ranges().enumerate() {
             for plan in &self.plans[images] {
