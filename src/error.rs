@@ -31,7 +31,7 @@ pub enum Error {
         message: String,
     },
     /// A checkpoint's preprocessor configuration cannot be followed exactly.
-    #[error("preprocessor configuration: {0}")]
+    #[error("checkpoint: {0}")]
     Checkpoint(String),
     /// An image without pixels, or larger than any image.
     #[error("image size {width}x{height}: both sides must be between 1 and {limit} pixels")]

@@ -1,7 +1,7 @@
 """The compiled part of vlmres. Private: use the names that `vlmres` exports."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal, TypeAlias, final
 
 import numpy as np
@@ -54,12 +54,28 @@ class Recipe:
     def load(name: RecipeName | str, **overrides: Any) -> Recipe:
         """The built-in recipe `name` with `overrides` of its parameters."""
     @staticmethod
-    def from_pretrained(directory_or_config: str | os.PathLike[str] | dict[str, Any], **overrides: Any) -> Recipe:
-        """The recipe that a checkpoint asks for.
+    def from_pretrained(
+        directory_or_config: str | os.PathLike[str] | dict[str, Any],
+        *,
+        family: RecipeName | str | None = None,
+        ignore: Sequence[str] = (),
+        **overrides: Any,
+    ) -> Recipe:
+        """The recipe that a checkpoint asks for. Nothing is downloaded.
 
-        It is a directory with `preprocessor_config.json` or `processor_config.json`, and of videos perhaps
-        `video_preprocessor_config.json`, or such a file's content as a dict. `overrides` change the recipe further.
-        Where images can be followed but videos cannot, only using it for videos is an error.
+        Where images can be followed but boxes or videos cannot, only using the recipe for those is an error.
+
+        Args:
+            directory_or_config: A folder with `preprocessor_config.json`, `processor_config.json`, `config.json` or
+                `open_clip_config.json`, and of videos perhaps `video_preprocessor_config.json`; one such file; the name
+                of a model on the Hugging Face Hub that lies in the local cache; or a file's content as a dict.
+            family: The recipe whose family the model is of, where its files do not say or contradict each other.
+            ignore: Keys that are taken for absent.
+            overrides: Parameters that change the recipe further.
+
+        Raises:
+            RecipeError: No recipe follows the files exactly, or they contradict each other.
+            FileNotFoundError: There are no such files.
         """
     def replace(self, **overrides: Any) -> Recipe:
         """This recipe with further overrides."""

@@ -306,9 +306,9 @@ impl<'a> Chain<'a> {
                 let (w, h) = (f64::from(size.width), f64::from(size.height));
                 self.resize_to(native::match_area(w, h, edge, align as u32))
             }
-            Step::CenterCrop { to } => {
+            Step::CenterCrop { to, align } => {
                 let ceil = self.recipe.pixels.arithmetic == Backend::Pillow;
-                let at = |inner, outer| crop_offset(inner, outer, ceil);
+                let at = |inner, outer| crop_offset(inner, outer, align, ceil);
                 self.place(to, Point { x: at(size.width, to.width), y: at(size.height, to.height) }, [0; 3])
             }
             Step::PadThinToSquare { under, ratio } => {
@@ -340,15 +340,17 @@ impl<'a> Chain<'a> {
 }
 
 /// Where a side of `inner` pixels starts on one of `outer` in a centre crop. Where the image is too small, transformers'
-/// PIL backend rounds the padding before it up and the torchvision backend down.
-fn crop_offset(inner: u32, outer: u32, ceil: bool) -> i32 {
+/// PIL backend rounds the padding before it up, the torchvision backend and torchvision itself down.
+fn crop_offset(inner: u32, outer: u32, align: Align, ceil: bool) -> i32 {
     if inner >= outer {
-        -(((inner - outer) / 2) as i32)
-    } else if ceil {
-        (outer - inner).div_ceil(2) as i32
-    } else {
-        ((outer - inner) / 2) as i32
+        return if align == Align::CenterHalfEven {
+            pad_offset(inner, outer, align)
+        } else {
+            -(((inner - outer) / 2) as i32)
+        };
     }
+    let free = outer - inner;
+    if ceil && align == Align::Center { free.div_ceil(2) as i32 } else { (free / 2) as i32 }
 }
 
 fn pad_offset(inner: u32, outer: u32, align: Align) -> i32 {

@@ -288,6 +288,9 @@ impl Plan {
 impl Plan {
     fn coordinates(&self, convention: Option<&str>, view: Option<usize>, tile: Option<u64>) -> PyResult<Coordinates> {
         let own = self.recipe.0.boxes;
+        if convention.is_none() || view.is_none() && tile.is_none() {
+            self.recipe.0.check_boxes()?;
+        }
         let convention = match convention {
             None => own.convention,
             Some("pixels") => Convention::Pixels,

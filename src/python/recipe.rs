@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use numpy::PyArray1;
-use pyo3::exceptions::{PyFileNotFoundError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::convert;
-use crate::error::Error;
 use crate::plan::{Footage, sample_frames};
-use crate::recipe::{self, Strategy};
+use crate::recipe::{self, CheckpointFiles, Hints, Strategy, Unsupported};
 
 /// A family's preprocessing as data. Make one with `Recipe.load` or `Recipe.from_pretrained`.
 #[pyclass(frozen, module = "vlmres", from_py_object)]
@@ -39,11 +38,6 @@ impl Recipe {
     }
 }
 
-/// The configuration files of a checkpoint, in order of precedence.
-const FILES: [&str; 3] = ["preprocessor_config.json", "processor_config.json", "config.json"];
-/// The one of its videos.
-const VIDEO_FILE: &str = "video_preprocessor_config.json";
-
 #[pymethods]
 impl Recipe {
     /// The built-in recipe `name` with `overrides` of its parameters.
@@ -54,45 +48,33 @@ impl Recipe {
         Ok(Self(Arc::new(recipe::Recipe::load(name, &overrides)?)))
     }
 
-    /// The recipe that a checkpoint asks for: a directory with `preprocessor_config.json` or `processor_config.json`, or
-    /// such a file's content as a dict; of videos also `video_preprocessor_config.json`. `overrides` change it further.
+    /// The recipe that a checkpoint asks for: its folder, one of its JSON files, its name on the Hugging Face Hub where it
+    /// lies in the local cache, or a file's content as a dict. `family` names the recipe that it is like where its files do
+    /// not say, keys in `ignore` are passed over, and `overrides` change the recipe further.
     #[staticmethod]
-    #[pyo3(signature = (directory_or_config, **overrides))]
+    #[pyo3(signature = (directory_or_config, *, family = None, ignore = Vec::new(), **overrides))]
     fn from_pretrained(
         directory_or_config: &Bound<'_, PyAny>,
+        family: Option<String>,
+        ignore: Vec<String>,
         overrides: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let py = directory_or_config.py();
-        let parse = |text: &str, name: &str| match serde_json::from_str::<serde_json::Value>(text) {
-            Ok(value) if value.is_object() => Ok(value),
-            Ok(_) => Err(Error::Checkpoint(format!("{name} is not a JSON object"))),
-            Err(error) => Err(Error::Checkpoint(format!("{name}: {error}"))),
-        };
-        let mut files = Vec::new();
-        let mut video = None;
-        if directory_or_config.is_instance_of::<PyDict>() {
+        let files = if directory_or_config.is_instance_of::<PyDict>() {
             let text = py.import("json")?.call_method1("dumps", (directory_or_config,))?;
-            files.push(parse(text.cast::<PyString>()?.to_str()?, "dict")?);
+            CheckpointFiles::of_text(text.cast::<PyString>()?.to_str()?)?
         } else {
-            let directory: PathBuf = directory_or_config.extract()?;
-            for name in FILES.into_iter().chain([VIDEO_FILE]) {
-                match std::fs::read_to_string(directory.join(name)) {
-                    Ok(text) if name == VIDEO_FILE => video = Some(parse(&text, name)?),
-                    Ok(text) => files.push(parse(&text, name)?),
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            if files.is_empty() && video.is_none() {
-                return Err(PyFileNotFoundError::new_err(format!(
-                    "{} has none of {}; vlmres reads local checkpoints only",
-                    directory.display(),
-                    FILES.join(", ")
-                )));
-            }
-        }
-        let recipe = recipe::Recipe::from_checkpoint(&files, video.as_ref())?;
+            CheckpointFiles::read(&directory_or_config.extract::<PathBuf>()?)?
+        };
+        let recipe = recipe::Recipe::from_checkpoint(&files, &Hints { family, ignore })?;
         Ok(Self(Arc::new(recipe.replace(&convert::overrides(overrides)?)?)))
+    }
+
+    /// The recipe `name` of a checkpoint whose boxes or videos cannot be followed.
+    #[staticmethod]
+    fn _restore(name: &str, overrides: &Bound<'_, PyDict>, boxes: String, videos: String) -> PyResult<Self> {
+        let recipe = recipe::Recipe::load(name, &convert::overrides(Some(overrides))?)?;
+        Ok(Self(Arc::new(recipe.without(Unsupported { boxes, videos }))))
     }
 
     /// This recipe with further overrides.
@@ -217,14 +199,14 @@ impl Recipe {
         let mut hasher = DefaultHasher::new();
         self.0.name().hash(&mut hasher);
         self.0.overrides().to_string().hash(&mut hasher);
+        self.0.unsupported().hash(&mut hasher);
         hasher.finish()
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        let load = py
-            .import("functools")?
-            .getattr("partial")?
-            .call((py.get_type::<Self>().getattr("load")?,), Some(&convert::table_to_dict(py, &self.0.overrides())?))?;
-        Ok((load, PyTuple::new(py, [self.0.name()])?))
+        let Unsupported { boxes, videos } = self.0.unsupported();
+        let overrides = convert::table_to_dict(py, &self.0.overrides())?;
+        let arguments = (self.0.name(), overrides, boxes, videos).into_pyobject(py)?;
+        Ok((py.get_type::<Self>().getattr("_restore")?, arguments))
     }
 }

@@ -11,6 +11,7 @@ mod validate;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+pub use checkpoint::{CheckpointFiles, Hints};
 pub(crate) use validate::smart_budget;
 
 pub use language::{
@@ -28,6 +29,16 @@ pub struct Recipe {
     name: String,
     params: Table,
     body: Body,
+    unsupported: Unsupported,
+}
+
+/// Why a checkpoint's boxes or videos cannot be followed though its images can; empty where they can.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Unsupported {
+    /// Of boxes.
+    pub boxes: String,
+    /// Of videos.
+    pub videos: String,
 }
 
 /// What a recipe says once its parameters are filled in.
@@ -86,26 +97,31 @@ impl Recipe {
     /// Unknown names, unknown parameters and values that a parameter cannot take are errors that name them.
     pub fn load(name: &str, overrides: &Table) -> Result<Self> {
         let entry = registry::entry(name)?;
-        Self::build(name, entry.params.clone(), entry.structure.clone(), overrides)
+        Self::build(name, entry.params.clone(), entry.structure.clone(), overrides, Unsupported::default())
     }
 
     /// This recipe with further parameters overridden.
     pub fn replace(&self, overrides: &Table) -> Result<Self> {
         let entry = registry::entry(&self.name)?;
-        Self::build(&self.name, self.params.clone(), entry.structure.clone(), overrides)
+        Self::build(&self.name, self.params.clone(), entry.structure.clone(), overrides, self.unsupported.clone())
     }
 
     /// The recipe that a checkpoint's configuration asks for.
     ///
-    /// `files` are the parsed `preprocessor_config.json`, `processor_config.json` and `config.json`, whichever exist. An
-    /// image processor nested in one of them takes the place of the first, as in transformers; else the order is of precedence.
-    /// `video` is the parsed `video_preprocessor_config.json`. Where videos cannot be followed but images can, only
-    /// [`Self::video`] is an error.
-    pub fn from_checkpoint(files: &[serde_json::Value], video: Option<&serde_json::Value>) -> Result<Self> {
-        checkpoint::resolve(files, video)
+    /// An image processor nested in `processor_config.json` takes the place of `preprocessor_config.json`, as in transformers;
+    /// `config.json` says whose it is, and must not contradict. Where boxes or videos cannot be followed but images can, only
+    /// [`Self::check_boxes`] and [`Self::video`] are errors.
+    pub fn from_checkpoint(files: &CheckpointFiles, hints: &Hints) -> Result<Self> {
+        checkpoint::resolve(files, hints)
     }
 
-    fn build(name: &str, mut params: Table, structure: Table, overrides: &Table) -> Result<Self> {
+    fn build(
+        name: &str,
+        mut params: Table,
+        structure: Table,
+        overrides: &Table,
+        unsupported: Unsupported,
+    ) -> Result<Self> {
         for (key, value) in overrides {
             let Some(slot) = params.get_mut(key) else {
                 return Err(Error::UnknownParameter {
@@ -128,7 +144,7 @@ impl Recipe {
             invalid(if given.is_empty() { message } else { format!("{message} (with {given})") })
         })?;
         validate::check(&mut body).map_err(invalid)?;
-        Ok(Self { name: name.to_owned(), params, body })
+        Ok(Self { name: name.to_owned(), params, body, unsupported })
     }
 
     /// The name under which the recipe is loaded.
@@ -158,11 +174,32 @@ impl Recipe {
         let refuse = |message: String| Error::Recipe { recipe: self.name.clone(), message };
         match &self.body.video {
             None => Err(refuse("takes no videos".into())),
-            Some(video) if !video.unsupported_reason.is_empty() => {
-                Err(refuse(format!("takes no videos: {}", video.unsupported_reason)))
+            Some(_) if !self.unsupported.videos.is_empty() => {
+                Err(refuse(format!("takes no videos: {}", self.unsupported.videos)))
             }
             Some(video) => Ok(video),
         }
+    }
+
+    /// It is an error where the model's coordinates are not known.
+    pub fn check_boxes(&self) -> Result<()> {
+        if self.unsupported.boxes.is_empty() {
+            return Ok(());
+        }
+        let message = format!("takes no boxes: {}", self.unsupported.boxes);
+        Err(Error::Recipe { recipe: self.name.clone(), message })
+    }
+
+    /// Why boxes or videos cannot be followed.
+    pub fn unsupported(&self) -> &Unsupported {
+        &self.unsupported
+    }
+
+    /// This recipe where boxes or videos cannot be followed for these reasons.
+    #[must_use]
+    pub fn without(mut self, unsupported: Unsupported) -> Self {
+        self.unsupported = unsupported;
+        self
     }
 
     /// Pixels per side that native sizes are multiples of.

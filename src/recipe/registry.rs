@@ -13,6 +13,7 @@ const COMMON: &str = include_str!("builtin/common.toml");
 
 const FAMILIES: &[(&str, &str)] = &[
     ("aria", include_str!("builtin/aria.toml")),
+    ("clip", include_str!("builtin/clip.toml")),
     ("deepseek_ocr", include_str!("builtin/deepseek_ocr.toml")),
     ("deepseek_ocr2", include_str!("builtin/deepseek_ocr2.toml")),
     ("deepseek_vl", include_str!("builtin/deepseek_vl.toml")),

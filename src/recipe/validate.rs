@@ -245,7 +245,7 @@ fn check_step(step: &Step, has_tiles: bool, patch: u32, align: u64) -> Check {
     };
     match *step {
         Step::Squash { to } | Step::Contain { to, .. } | Step::Pad { to, .. } => target(to),
-        Step::CenterCrop { to } => check_size("crop", to, patch),
+        Step::CenterCrop { to, .. } => check_size("crop", to, patch),
         Step::LongestEdge { edge, min, .. } => {
             range("edge", edge.into(), 1, MAX_TARGET.into())?;
             range("min_size", min.into(), 0, MAX_TARGET.into())

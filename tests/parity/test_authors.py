@@ -169,3 +169,51 @@ def test_nativeres_llava_drops_transparency() -> None:
     picture = Image.fromarray(pixels(300, 200, channels=4))
     expected = authors.nativeres_llava([picture], "pillow")
     assert_equal_batches(vlmres.Processor("nativeres-llava")(picture).torch(), expected, "RGBA")
+
+
+def torchvision_transform(edge: int | tuple[int, int], crop: int | None, mean: float, std: float) -> Any:
+    """What open_clip and timm compose of torchvision's transforms."""
+    from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor
+
+    crops = [] if crop is None else [CenterCrop(crop)]
+    return Compose([Resize(edge, InterpolationMode.BICUBIC), *crops, ToTensor(), Normalize([mean] * 3, [std] * 3)])
+
+
+@pytest.mark.parametrize(
+    "size", [(640, 480), (481, 640), (224, 227), (229, 224), (90, 60), (1001, 224), *random_sizes(8, 900, seed=4)]
+)
+def test_open_clip_and_timm(size: tuple[int, int]) -> None:
+    picture = image(*size)
+    statistics = {"mean": [0.4] * 3, "std": [0.3] * 3}
+    vision = {"image_size": 224, "patch_size": 32}
+    open_clip = {"model_cfg": {"vision_cfg": vision}, "preprocess_cfg": {**statistics, "interpolation": "bicubic"}}
+    transform = torchvision_transform(224, 224, 0.4, 0.3)
+    recipe = vlmres.Recipe.from_pretrained(open_clip)
+    assert (recipe.name, vlmres.plan(size, recipe).num_tokens) == ("open-clip", 49)
+    got = vlmres.Processor(recipe)(picture)["pixel_values"][0]
+    assert np.array_equal(got, transform(picture).numpy())
+
+    cfg = {
+        **statistics,
+        "input_size": [3, 224, 224],
+        "interpolation": "bicubic",
+        "crop_pct": 0.875,
+        "crop_mode": "center",
+    }
+    timm = {"architecture": "vit_base_patch16_224", "num_classes": 0, "pretrained_cfg": cfg}
+    recipe = vlmres.Recipe.from_pretrained(timm)
+    assert (recipe.name, vlmres.plan(size, recipe).num_tokens) == ("open-clip", 196)
+    got = vlmres.Processor(recipe)(picture)["pixel_values"][0]
+    assert np.array_equal(got, torchvision_transform(256, 224, 0.4, 0.3)(picture).numpy())
+
+    squashed = {**timm, "pretrained_cfg": {**cfg, "crop_mode": "squash", "crop_pct": 1.0}}
+    vision = {"image_size": 224, "timm_model_name": "vit_base_patch16_siglip_224"}
+    siglip = {
+        "model_cfg": {"vision_cfg": vision},
+        "preprocess_cfg": {**open_clip["preprocess_cfg"], "resize_mode": "squash"},
+    }
+    for config in (squashed, siglip):
+        recipe = vlmres.Recipe.from_pretrained(config)
+        assert (recipe.name, vlmres.plan(size, recipe).num_tokens) == ("siglip", 196)
+        got = vlmres.Processor(recipe)(picture)["pixel_values"][0]
+        assert np.array_equal(got, torchvision_transform((224, 224), None, 0.4, 0.3)(picture).numpy())

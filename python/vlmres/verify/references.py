@@ -131,6 +131,16 @@ REFERENCES: dict[str, Reference] = {
     ),
     "dots.ocr": Reference("qwen2_vl", "Qwen2VLImageProcessor", _smart(3136, 11289600, 14, 1)),
     "ernie-4.5-vl": Reference("ernie4_5_vl_moe", "Ernie4_5_VLMoeImageProcessor", _smart(3136, 4842768, 14, 1)),
+    "florence-2": Reference(
+        "clip",
+        "CLIPImageProcessor",
+        {
+            "do_center_crop": False,
+            **_square(768),
+            "image_mean": [0.485, 0.456, 0.406],
+            "image_std": [0.229, 0.224, 0.225],
+        },
+    ),
     "gemma3": Reference("gemma3", "Gemma3ImageProcessor", {**_square(896), "resample": 2, **HALF}),
     "gemma4": Reference("gemma4", "Gemma4ImageProcessor", {"max_soft_tokens": 280}),
     "glm-4.6v": Reference("glm46v", "Glm46VImageProcessor", _GLM),

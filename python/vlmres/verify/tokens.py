@@ -38,6 +38,7 @@ TOKEN_REFERENCES: dict[str, TokenReference] = {
     "aya-vision": TokenReference("aya_vision", "AyaVisionProcessor", {"img_size": 364, "patch_size": 28}),
     "cohere2-vision": TokenReference("cohere2_vision", "Cohere2VisionProcessor", {"patch_size": 16}),
     "ernie-4.5-vl": TokenReference("ernie4_5_vl_moe", "Ernie4_5_VLMoeProcessor"),
+    "florence-2": TokenReference("florence2", "Florence2Processor", {"num_image_tokens": 577}),
     "gemma3": TokenReference("gemma3", "Gemma3Processor", {"image_seq_length": 256}),
     "gemma4": TokenReference("gemma4", "Gemma4Processor"),
     "glm-4.6v": TokenReference("glm46v", "Glm46VProcessor"),

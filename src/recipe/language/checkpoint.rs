@@ -5,21 +5,32 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-/// One kind of configuration that a recipe follows.
+/// One kind of configuration that a recipe follows. A key nested in others is written with dots, `size.height`; a number is a
+/// place in a list.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::recipe) struct Checkpoint {
-    /// Image processor types (without the suffixes `Fast` and `Pil`) or model architectures.
+    /// Classes of image processors (or, in the section `video`, of video processors), without the suffixes `Fast` and `Pil`.
     pub types: Vec<String>,
+    /// Classes of the checkpoint's own code that take a class's place, as `auto_map` names them: module and class.
+    pub remote: Vec<String>,
+    /// Classes of processors of images and text.
+    pub processors: Vec<String>,
+    /// The model's type or classes (`model_type` and `architectures` of `config.json`).
+    pub models: Vec<String>,
+    /// Whether the model alone tells, so that an image processor need not be named. Without `models`, it is what must be there.
+    pub by_model: bool,
+    /// Whether these models share no more than the preparation of images: of their boxes and videos nothing is known.
+    pub images_only: bool,
+    /// Keys that must have these values where neither the model nor the processor tells.
+    pub alone: Table,
     /// Keys that must have these values for this recipe to be the one.
     pub when: Table,
-    /// Keys of which one must have its value, where there are any.
-    pub when_any: Table,
     /// Keys that must be there.
     pub present: Vec<String>,
     /// Keys that must not be there: other ways to say a size, which the recipe does not follow.
     pub absent: Vec<String>,
-    /// What the reference class assumes where the configuration is silent and the recipe thinks otherwise.
+    /// Parameters that the reference class assumes where the configuration is silent and the recipe thinks otherwise.
     pub defaults: Table,
     /// Keys that must have these values, or be absent, for the recipe to be exact.
     pub fixed: Table,
@@ -27,6 +38,18 @@ pub(in crate::recipe) struct Checkpoint {
     pub refused: BTreeMap<String, Vec<Value>>,
     /// Pairs of keys that must agree where both are there.
     pub equal: Vec<[String; 2]>,
-    /// Keys of each parameter, in order of precedence.
+    /// Keys of each parameter in the processor's files, in order of precedence.
     pub keys: BTreeMap<String, Vec<String>>,
+    /// Keys of each parameter in the model's file. Where the processor's files say another value, it is an error.
+    pub model_keys: BTreeMap<String, Vec<String>>,
+    /// Parameters that the model's class assumes where its file is silent.
+    pub model_defaults: Table,
+    /// Parameters that are one key's value over another's, rounded down.
+    pub divided: BTreeMap<String, [String; 2]>,
+    /// Parameters that are the number behind this word, where a key's value is a name.
+    pub numbers: BTreeMap<String, String>,
+    /// Parameters whose pairs the checkpoint writes in the other order.
+    pub transposed: Vec<String>,
+    /// Keys that say nothing of the pixels, beside those that never do.
+    pub without_effect: Vec<String>,
 }

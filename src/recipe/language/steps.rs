@@ -28,10 +28,11 @@ pub enum NamedTarget {
 }
 
 /// Where padding goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Align {
     /// Centred, an odd pixel after.
+    #[default]
     Center,
     /// Centred by Python's `round(d / 2)`: an odd pixel goes to either side (`ImageOps.pad`).
     CenterHalfEven,
@@ -306,6 +307,9 @@ pub enum Step {
     CenterCrop {
         /// The size.
         to: Size,
+        /// Where an odd pixel is cut off.
+        #[serde(default)]
+        align: Align,
     },
     /// Pad a thin image right and below to a square with zeros (Step3).
     PadThinToSquare {

@@ -11,8 +11,6 @@ use super::{OutputSpec, Tokens};
 pub struct Video {
     /// The code whose output it reproduces.
     pub reference: String,
-    /// Why videos cannot be followed; empty where they can.
-    pub unsupported_reason: String,
     /// From a frame to its canvas, for every frame alike.
     pub view: ViewSpec,
     /// Frames in a patch; the last frame of a video is repeated where one lacks some.
