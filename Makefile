@@ -5,15 +5,21 @@
 PYTHON ?= python3
 # What `make compare` does.
 ARGS ?= run
+# Versions of `make test-encoder`.
+TORCH ?= 2.11
+TRANSFORMERS ?= 5.17
 VENV := .venv
 BIN := $(VENV)/bin
 # A Pillow of the 12 series beside the environment's own, for the tests of its order of passes.
 PILLOW12 := $(VENV)/pillow-12.3
 # Another transformers beside the environment's own, for the tests of the drop-in: make test-transformers VERSION=5.19
 VERSION ?= 5.19
-TRANSFORMERS := $(VENV)/transformers-$(VERSION)
+DROP_IN := $(VENV)/transformers-$(VERSION)
 # Pillow-SIMD, which has Pillow's name: benches/compare/fleet.py looks for it here.
 PILLOW_SIMD := $(VENV)/pillow-simd
+# PYTHON=3.12 is python3.12.
+INTERPRETER := $(if $(filter 3.%,$(PYTHON)),python$(PYTHON),$(PYTHON))
+ENCODER := $(VENV)/encoder/torch-$(TORCH)-transformers-$(TRANSFORMERS)-$(notdir $(INTERPRETER))
 ARM := aarch64-unknown-linux-gnu
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -22,7 +28,7 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo audit test lint lint-rust lint-python test-rust test-python test-transformers test-aarch64 build build-demo bench compare fmt clean prerequisites
+.PHONY: help demo audit test lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-aarch64 build build-demo bench compare fmt clean prerequisites
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -53,8 +59,12 @@ test-rust: prerequisites
 test-python: build $(PILLOW12)/.installed
 	VLMRES_TEST_PILLOW12=$(abspath $(PILLOW12)) $(BIN)/python -m pytest
 
-test-transformers: build $(TRANSFORMERS)/.installed ## Tests of the drop-in with another transformers: VERSION=5.19
-	PYTHONPATH=$(abspath $(TRANSFORMERS)) $(BIN)/python -m pytest tests/integrations
+test-transformers: build $(DROP_IN)/.installed ## Tests of the drop-in with another transformers: VERSION=5.19
+	PYTHONPATH=$(abspath $(DROP_IN)) $(BIN)/python -m pytest tests/integrations
+
+test-encoder: $(ENCODER)/.installed ## The encoder's tests on other versions: TORCH=2.11 TRANSFORMERS=5.17 PYTHON=3.12
+	VIRTUAL_ENV=$(abspath $(ENCODER)) $(ENCODER)/bin/maturin develop --release --quiet --skip-install
+	$(ENCODER)/bin/python -m pytest tests/encoder
 
 test-aarch64: prerequisites ## Rust tests for AArch64, emulated: what an x86-64 machine cannot run of `make test`
 	@[ -d "$$($${RUSTC:-rustc} --print target-libdir --target $(ARM))" ] || \
@@ -96,7 +106,7 @@ clean: ## Remove what the other targets made
 
 $(VENV)/.demo: pyproject.toml Makefile | prerequisites
 	@echo "Building vlmres into $(VENV); the first time takes some minutes."
-	$(PYTHON) -m venv $(VENV)
+	$(INTERPRETER) -m venv $(VENV)
 	$(BIN)/python -m pip install "maturin>=1.10,<2"
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --extras cli
 	@touch $@
@@ -114,9 +124,18 @@ $(PILLOW12)/.installed: $(VENV)/.test
 	@touch $@
 
 # With what it needs in versions of its own, and all else as it is in the environment.
-$(TRANSFORMERS)/.installed: $(VENV)/.test
-	$(BIN)/python -m pip freeze --exclude transformers --exclude huggingface_hub --exclude vlmres > $(TRANSFORMERS).txt
-	$(BIN)/python -m pip install --upgrade --target $(TRANSFORMERS) --constraint $(TRANSFORMERS).txt "transformers==$(VERSION).*"
+$(DROP_IN)/.installed: $(VENV)/.test
+	$(BIN)/python -m pip freeze --exclude transformers --exclude huggingface_hub --exclude vlmres > $(DROP_IN).txt
+	$(BIN)/python -m pip install --upgrade --target $(DROP_IN) --constraint $(DROP_IN).txt "transformers==$(VERSION).*"
+	@touch $@
+
+$(ENCODER)/.installed: requirements/test.txt Makefile | prerequisites
+	@echo "Installing torch $(TORCH) and transformers $(TRANSFORMERS) into $(ENCODER); that may take some minutes."
+	$(INTERPRETER) -m venv $(ENCODER)
+	grep -v == requirements/test.txt > $(ENCODER)/requirements.txt
+	$(ENCODER)/bin/python -m pip install --requirement $(ENCODER)/requirements.txt \
+		"torch==$(TORCH).*" torchvision "transformers==$(TRANSFORMERS).*"
+	VIRTUAL_ENV=$(abspath $(ENCODER)) $(ENCODER)/bin/maturin develop --release --quiet --extras cli,encoder
 	@touch $@
 
 # Peers that cannot be installed here are skipped, by the benchmark too.
@@ -134,9 +153,9 @@ prerequisites:
 		{ echo "make: cargo is missing; install Rust 1.89 or later from https://rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 || \
 		{ echo "make: a C linker is missing; install gcc or clang (Debian: apt install gcc; macOS: xcode-select --install)" >&2; exit 1; }
-	@command -v $(PYTHON) >/dev/null 2>&1 || \
-		{ echo "make: $(PYTHON) is missing; install CPython 3.10 or later, or say which: make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-		{ echo "make: $(PYTHON) is older than 3.10; say which to use: make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
-		{ echo "make: $(PYTHON) has no venv; install it (Debian: apt install python3-venv)" >&2; exit 1; }
+	@command -v $(INTERPRETER) >/dev/null 2>&1 || \
+		{ echo "make: $(INTERPRETER) is missing; install CPython 3.10 or later, or say which: make PYTHON=python3.12" >&2; exit 1; }
+	@$(INTERPRETER) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "make: $(INTERPRETER) is older than 3.10; say which to use: make PYTHON=python3.12" >&2; exit 1; }
+	@$(INTERPRETER) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "make: $(INTERPRETER) has no venv; install it (Debian: apt install python3-venv)" >&2; exit 1; }

@@ -42,8 +42,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from benches.encoder.devices import device_name, peak_products, versions
 from benches.encoder.measure import Duel, Row, Setting
-from benches.encoder.models import MODELS
-from benches.encoder.table import HEAD, failure, line
+from benches.encoder.models import MODELS, MissingModelError
+from benches.encoder.table import HEAD, failure, line, skipped
 from benches.encoder.timing import Clock
 
 PARTS = ("encoder", "pages", "small", "compiled")
@@ -59,17 +59,21 @@ class Report:
             "versions": versions(),
             "dtype": args.dtype,
             "tiny": args.tiny,
+            "shallow": args.shallow,
             "results": [],
         }
         listed = ", ".join(f"{name} {version}" for name, version in self.found["versions"].items())
         self.say(f"{self.found['device']}; {args.dtype}; {listed}")
         if args.tiny:
             self.say("Tiny models: this shows that the script runs, and nothing else.")
+        if args.shallow:
+            self.say("A tenth of the blocks: this shows that real widths run, and nothing else.")
         self.failed = False
 
     def begin(self, model: str) -> dict[str, Any]:
         """A model's results, to be added to."""
         result: dict[str, Any] = {"model": model, "difference": None, "rows": [], "errors": {}, "notes": []}
+        result["skipped"] = None
         self.found["results"].append(result)
         return result
 
@@ -85,6 +89,12 @@ class Report:
         self.failed = True
         self.say(failure(result["model"], part, error))
         result["errors"][part] = f"{type(error).__name__}: {error}"
+        self.save()
+
+    def skip(self, result: dict[str, Any], reason: str) -> None:
+        """Prints and keeps why a model cannot be compared here, which is no failure."""
+        self.say(skipped(result["model"], reason))
+        result["skipped"] = reason
         self.save()
 
     def save(self) -> None:
@@ -131,7 +141,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--threads", type=int, metavar="N", help="of preprocessing; by default all")
     found.add_argument("--peak-tflops", type=float, metavar="T", help="of the device, where its name is not known")
     found.add_argument("--check", action="store_true", help="differences alone, of two small images")
-    found.add_argument("--tiny", action="store_true", help="tiny models and images")
+    sizes = found.add_mutually_exclusive_group()
+    sizes.add_argument("--tiny", action="store_true", help="tiny models and images")
+    sizes.add_argument("--shallow", action="store_true", help="models of real widths with a tenth of the blocks")
     found.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers here")
     return found
 
@@ -158,7 +170,7 @@ def setting_of(args: argparse.Namespace, deadline: float | None) -> Setting:
         batch=args.batch,
         pages=args.pages,
         threads=args.threads,
-        tiny=args.tiny,
+        size="tiny" if args.tiny else "shallow" if args.shallow else "real",
         peak=args.peak_tflops * 1e12 if args.peak_tflops else peak,
     )
 
@@ -170,6 +182,9 @@ def run(name: str, setting: Setting, args: argparse.Namespace, report: Report) -
         duel = Duel(name, setting)
         result["notes"] = duel.notes
         result["difference"] = duel.difference("small" if args.check else "mixed")
+    except MissingModelError as error:
+        report.skip(result, str(error))
+        return
     except Exception as error:
         report.fail(result, "making it", error)
         return

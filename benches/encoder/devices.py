@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+import vlmres
+
 # Dense bfloat16 (and float16) TFLOP/s with float32 sums, of NVIDIA's data sheets, which give twice that "with
 # sparsity". Names are words of a device's name; of several that fit, that of most words counts.
 PEAKS = {
@@ -59,8 +61,8 @@ def device_name(device: torch.device) -> str:
 
 def versions() -> dict[str, str]:
     """Of what results depend on."""
-    found = {"Python": platform.python_version(), "CUDA": torch.version.cuda or "none"}
-    for name in ("vlmres", "torch", "torchvision", "transformers", "flash-attn", "flash-attn-3", "flash-attn-4"):
+    found = {"Python": platform.python_version(), "CUDA": torch.version.cuda or "none", "vlmres": vlmres.__version__}
+    for name in ("torch", "torchvision", "transformers", "flash-attn", "flash-attn-3", "flash-attn-4"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -23,6 +23,7 @@ from vlmres.encoder.parts import Part
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from benches.encoder.models import Size
     from benches.encoder.timing import Clock
 
     from vlmres.encoder.layout import Layout
@@ -42,9 +43,14 @@ class Setting:
     batch: int
     pages: int
     threads: int | None
-    tiny: bool
+    size: Size
     peak: float | None
     """The device's floating-point operations a second, where known."""
+
+    @property
+    def tiny(self) -> bool:
+        """Whether images are small too."""
+        return self.size == "tiny"
 
 
 @dataclass
@@ -224,7 +230,7 @@ def _pixel_bytes(values: dict[str, Any]) -> int:
 
 def _make(name: str, setting: Setting, folder: Path) -> tuple[Any, VisionEncoder]:
     """The module of transformers with random weights, and the encoder that reads its checkpoint."""
-    parent, class_name, config = MODELS[name].build(setting.tiny)
+    parent, class_name, config = MODELS[name].build(setting.size)
     kind = getattr(importlib.import_module(parent.__module__), class_name)
     torch.manual_seed(0)
     with setting.clock.device:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+import transformers
 
 import vlmres
 
@@ -13,14 +15,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+Size = Literal["real", "shallow", "tiny"]
+"""Of models: "shallow" are real widths with a tenth of the blocks."""
+
+
 @dataclass
 class Model:
     """A model of transformers, its recipe, and how both see images."""
 
-    build: Callable[[bool], Any]
+    build: Callable[[Size], Any]
     recipe: Callable[[bool], vlmres.Recipe]
     processor: Callable[[vlmres.Recipe], Any]
     features: Callable[[Any, dict[str, Any]], torch.Tensor]
+
+
+class MissingModelError(Exception):
+    """transformers is too old for a model."""
+
+
+def _family(name: str) -> Any:
+    """A model's module."""
+    try:
+        return importlib.import_module(f"transformers.models.{name}")
+    except ModuleNotFoundError:
+        raise MissingModelError(f"transformers {transformers.__version__} has no {name}") from None
 
 
 def _text(module: str, **settings: Any) -> dict[str, Any]:
@@ -28,32 +46,38 @@ def _text(module: str, **settings: Any) -> dict[str, Any]:
     return {"model_type": module, "num_hidden_layers": 1, "vocab_size": 64, "pad_token_id": None, **settings}
 
 
-def _qwen2_vl(tiny: bool) -> Any:
+def _qwen2_vl(size: Size) -> Any:
     from transformers.models import qwen2_vl
 
     config = qwen2_vl.configuration_qwen2_vl.Qwen2VLVisionConfig()
-    if tiny:
+    if size == "shallow":
+        config.depth = 3
+    if size == "tiny":
         config.depth, config.embed_dim, config.num_heads, config.hidden_size = 2, 64, 4, 48
     return qwen2_vl.Qwen2VLPreTrainedModel, "Qwen2VisionTransformerPretrainedModel", config
 
 
-def _qwen2_5_vl(tiny: bool) -> Any:
+def _qwen2_5_vl(size: Size) -> Any:
     from transformers.models import qwen2_5_vl
 
     # The class's default width is not the checkpoints'.
     config = qwen2_5_vl.configuration_qwen2_5_vl.Qwen2_5_VLVisionConfig(hidden_size=1280, out_hidden_size=3584)
-    if tiny:
+    if size == "shallow":
+        config.depth, config.fullatt_block_indexes = 3, [1]
+    if size == "tiny":
         config.depth, config.hidden_size, config.num_heads, config.out_hidden_size = 2, 64, 4, 48
         config.intermediate_size, config.fullatt_block_indexes = 96, [1]
     return qwen2_5_vl.Qwen2_5_VLPreTrainedModel, "Qwen2_5_VisionTransformerPretrainedModel", config
 
 
-def _internvl(tiny: bool) -> Any:
+def _internvl(size: Size) -> Any:
     from transformers.models import internvl
 
     vision: dict[str, Any] = {"attention_bias": True}
     hidden = 2048
-    if tiny:
+    if size == "shallow":
+        vision |= {"num_hidden_layers": 2}
+    if size == "tiny":
         hidden = 48
         vision |= {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
         vision |= {"image_size": [112, 112]}
@@ -62,12 +86,14 @@ def _internvl(tiny: bool) -> Any:
     return internvl.InternVLPreTrainedModel, "InternVLModel", config
 
 
-def _deepseek_ocr(tiny: bool) -> Any:
-    from transformers.models import unlimited_ocr
-
+def _deepseek_ocr(size: Size) -> Any:
+    unlimited_ocr = _family("unlimited_ocr")
     vision: dict[str, Any] = {}
     hidden = 1280
-    if tiny:
+    if size == "shallow":
+        vision["sam_config"] = {"num_hidden_layers": 2, "global_attn_indexes": [1]}
+        vision["encoder_config"] = {"num_hidden_layers": 2}
+    if size == "tiny":
         hidden = 64
         small = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
         vision["sam_config"] = {**small, "image_size": 256, "window_size": 5, "global_attn_indexes": [1], "mlp_dim": 96}
@@ -104,10 +130,8 @@ def _internvl_processor(recipe: vlmres.Recipe) -> Any:
 
 
 def _deepseek_processor(recipe: vlmres.Recipe) -> Any:
-    from transformers.models.unlimited_ocr import UnlimitedOcrImageProcessor
-
     base, params = recipe.params["base_size"], recipe.params
-    return UnlimitedOcrImageProcessor(
+    return _family("unlimited_ocr").UnlimitedOcrImageProcessor(
         size={"height": base, "width": base}, tile_size=params["tile_size"], max_patches=params["max_tiles"]
     )
 

@@ -37,8 +37,16 @@ def line(model: str, row: Row) -> str:
 
 def failure(model: str, part: str, error: BaseException) -> str:
     """A line for what failed."""
-    text = f"{type(error).__name__}: {error}".replace("|", "/")
-    return f"| {model} | {part} | failed: {' '.join(text.split())[:300]} |{' |' * 8}"
+    return _told(model, part, f"failed: {type(error).__name__}: {error}")
+
+
+def skipped(model: str, reason: str) -> str:
+    """A line for a model that cannot be compared here."""
+    return _told(model, "", f"skipped: {reason}")
+
+
+def _told(model: str, part: str, text: str) -> str:
+    return f"| {model} | {part} | {' '.join(text.replace('|', '/').split())[:300]} |{' |' * 8}"
 
 
 def ratios(row: Row) -> list[float]:

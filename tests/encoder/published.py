@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import transformers
-from transformers import models
+
+from tests.encoder.families import family
 
 Config = dict[str, Any]
 
@@ -203,7 +204,7 @@ def _qwen(name: str, **vision: Any) -> Callable[[], Any]:
 
 def _kimi(hidden: int) -> Callable[[], Any]:
     def make() -> Any:
-        module = models.kimi_k25
+        module = family("kimi_k25")
         config = module.Kimi_K25Config(vision_config={}, text_config=text("qwen2", hidden), projection_hidden_size=1152)
         return module.Kimi_K25ForConditionalGeneration(config)
 
@@ -212,7 +213,7 @@ def _kimi(hidden: int) -> Callable[[], Any]:
 
 def _ocr(module: str, name: str, vision: Config) -> Callable[[], Any]:
     def make() -> Any:
-        found = getattr(models, module)
+        found = family(module)
         own = {**text("", 1280), "mlp_layer_types": ["dense"], "n_routed_experts": 2, "num_experts_per_tok": 1}
         own.pop("model_type")
         config = getattr(found, f"{name}Config")(vision_config=vision, text_config=own)

@@ -6,19 +6,19 @@ they are given is tested: bounds, padded head dims, and where causal queries are
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.attention import varlen
 
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import canvases, pack, relative_error
@@ -50,21 +50,33 @@ def _loop(q: Any, k: Any, v: Any, cu_q: Any, cu_k: Any, max_q: int, max_k: int, 
     return out
 
 
-TORCHS = varlen.varlen_attn
+def _varlen_of(*options: str) -> Any:
+    """A stand-in for torch's kernel in a version that has these options."""
+    names = ["query", "key", "value", "cu_seq_q", "cu_seq_k", "max_q", "max_k"]
+    kind = inspect.Parameter
+    own = [kind(name, kind.POSITIONAL_OR_KEYWORD) for name in names]
+    signature = inspect.Signature([*own, *(kind(name, kind.KEYWORD_ONLY, default=None) for name in options)])
+
+    def varlen_attn(*given: Any, **chosen: Any) -> Any:
+        signature.bind(*given, **chosen)
+        q, k, v, cu_q, cu_k, max_q, max_k = given
+        assert ("enable_gqa" in options and chosen.pop("enable_gqa")) or q.shape[1] == k.shape[1] == v.shape[1]
+        assert "num_splits" not in options or chosen.pop("num_splits") == 1
+        scale, window = chosen.pop("scale"), chosen.pop("window_size")
+        assert not chosen
+        assert window in ((-1, -1), (-1, 0))
+        return _loop(q, k, v, cu_q, cu_k, max_q, max_k, scale, window == (-1, 0))
+
+    varlen_attn.__signature__ = signature  # type: ignore[attr-defined]
+    return varlen_attn
 
 
-@functools.wraps(TORCHS)
-def _varlen(q: Any, k: Any, v: Any, *bounds: Any, **options: Any) -> Any:
-    assert list(inspect.signature(TORCHS).bind(q, k, v, *bounds, **options).arguments)[:7] == [
-        "query", "key", "value", "cu_seq_q", "cu_seq_k", "max_q", "max_k"
-    ]  # fmt: skip
-    assert options.pop("enable_gqa") or q.shape[1] == k.shape[1]
-    assert options.pop("num_splits") == 1
-    scale, window = options.pop("scale"), options.pop("window_size")
-    assert not options
-    assert window in ((-1, -1), (-1, 0))
-    cu_q, cu_k, max_q, max_k = bounds
-    return _loop(q, k, v, cu_q, cu_k, max_q, max_k, scale, window == (-1, 0))
+# torch's kernel: of 2.10, which cannot be used, of 2.11, and of later versions.
+VARLEN = {
+    "2.10": _varlen_of("is_causal", "return_aux"),
+    "2.11": _varlen_of("return_aux", "scale", "window_size"),
+    "newer": _varlen_of("return_aux", "scale", "window_size", "enable_gqa", "seqused_k", "block_table", "num_splits"),
+}
 
 
 def _flash(
@@ -73,10 +85,19 @@ def _flash(
     return _loop(q, k, v, cu_q, cu_k, max_q, max_k, softmax_scale, causal)
 
 
-def use(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def install_varlen(version: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts a stand-in in the place of torch's kernel; or none, as in torch 2.9 and before."""
+    name = "torch.nn.attention.varlen"
+    module = ModuleType(name)
+    if version is not None:
+        module.varlen_attn = VARLEN[version]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, name, None if version is None else module)
+
+
+def use(backend: str, monkeypatch: pytest.MonkeyPatch, version: str = "newer") -> None:
     """Chooses a backend; the loop is the kernels'."""
     monkeypatch.setattr(attention, "choose_backend", lambda *_: backend)
-    monkeypatch.setattr(varlen, "varlen_attn", _varlen)
+    install_varlen(version, monkeypatch)
     if backend in attention._PACKAGES:
         install(attention._PACKAGES[backend], monkeypatch, _flash)
 
@@ -89,19 +110,22 @@ def install(name: str, monkeypatch: pytest.MonkeyPatch, function: Any = None) ->
     monkeypatch.setitem(sys.modules, name, module)
 
 
-@pytest.mark.parametrize("backend", ["varlen", "flash", "flash3"])
+@pytest.mark.parametrize(
+    ("backend", "version"), [("varlen", "newer"), ("varlen", "2.11"), ("flash", "newer"), ("flash3", "newer")]
+)
 @pytest.mark.parametrize("name", ["clip", "qwen2.5-vl", "qwen3-vl", "deepseek-ocr", "deepseek-ocr-2"])
 def test_kernels_are_given_the_same_attention(
-    name: str, backend: str, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    name: str, backend: str, version: str, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32)
     packed = pack(canvases(CASES[name].sizes), encoder.config.patch.size, encoder.config.merge)
     wanted = encode(encoder.model, packed)
-    use(backend, monkeypatch)
+    use(backend, monkeypatch, version)
     for tokens, expected in zip(encode(encoder.model, packed), wanted, strict=True):
         assert relative_error(tokens, expected) <= 1e-6
 
 
+TORCH = Version(Version(torch.__version__).base_version)
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 
 
@@ -114,14 +138,16 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
     for package in ("flash_attn", "flash_attn_interface"):
         monkeypatch.setitem(sys.modules, package, None)
-    attention.choose_backend.cache_clear()
+    install_varlen("newer", monkeypatch)
+    attention._choose.cache_clear()
     yield monkeypatch
-    attention.choose_backend.cache_clear()
+    attention._choose.cache_clear()
 
 
 def _chosen(device: torch.device = CUDA, dtype: torch.dtype = torch.bfloat16) -> str:
-    attention.choose_backend.cache_clear()
-    return attention.choose_backend(device, dtype)
+    attention._choose.cache_clear()
+    found: str = attention.choose_backend(device, dtype)
+    return found
 
 
 def test_the_best_backend_that_is_there(gpu: pytest.MonkeyPatch) -> None:
@@ -129,6 +155,10 @@ def test_the_best_backend_that_is_there(gpu: pytest.MonkeyPatch) -> None:
     assert _chosen() == _chosen(CUDA, torch.float16) == "varlen"
     install("flash_attn", gpu, _flash)
     assert _chosen() == "varlen"
+    for version, backend in (("2.11", "varlen"), ("2.10", "flash"), (None, "flash")):
+        install_varlen(version, gpu)
+        assert _chosen() == backend
+    install_varlen("newer", gpu)
     install("flash_attn_interface", gpu)  # another package of that name
     assert _chosen() == "varlen"
     install("flash_attn_interface", gpu, _flash)
@@ -155,6 +185,10 @@ def test_a_backend_by_name(gpu: pytest.MonkeyPatch) -> None:
     gpu.setenv("VLMRES_ATTENTION", "varlen")
     with pytest.raises(ValueError, match=r"=varlen: it takes bfloat16 and float16 on CUDA, not torch\.float32 on cpu"):
         _chosen(CPU, torch.float32)
+    for version, message in (("2.10", "varlen_attn of torch .* has no scale"), (None, "torch .* has no varlen_attn")):
+        install_varlen(version, gpu)
+        with pytest.raises(ValueError, match=f"=varlen: {message}"):
+            _chosen()
     gpu.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: False)
     with pytest.raises(ValueError, match="=varlen: this torch has no flash attention"):
         _chosen()
@@ -166,13 +200,24 @@ def test_a_backend_by_name(gpu: pytest.MonkeyPatch) -> None:
         _chosen()
 
 
-def test_options_of_other_versions() -> None:
-    """What torch 2.11's kernel does not know is not passed; of 2.12 and later it is."""
+def test_torchs_own_kernel_is_as_the_stand_ins_are() -> None:
+    """Of 2.11 or later; where there are options for groups of heads and splits, they are used."""
+    if Version("2.11") > TORCH:
+        pytest.skip(f"torch {TORCH} has no kernel that can be used")
+    known = attention._varlen_options()
+    assert attention._varlen_obstacle() is None
+    expected = {"enable_gqa": True, "num_splits": 1} if Version("2.12") <= TORCH else {}
+    assert attention._extras(known) == expected
+    stand_in = VARLEN["newer" if expected else "2.11"]
+    assert set(attention._parameters(stand_in)) - {"seqused_k", "block_table"} <= set(known)
 
-    def older(*, scale: float, window_size: tuple[int, int]) -> None: ...
 
-    assert attention._extras(older) == {}
-    assert attention._extras(varlen.varlen_attn) == {"enable_gqa": True, "num_splits": 1}
+@pytest.mark.parametrize("kind", ["mps", "xpu", "hpu"])
+def test_other_devices_are_refused(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"the encoder runs on cpu and cuda, not on {kind}; use device='cpu'"):
+        attention.choose_backend(torch.device(kind), torch.float32)
+    with pytest.raises(ValueError, match=f"not on {kind}"):
+        VisionEncoder.from_pretrained(tmp_path, kind)
 
 
 def test_no_copies_for_dims_that_fit() -> None:
@@ -227,25 +272,27 @@ def without_cudnn() -> Iterator[None]:
 @pytest.mark.usefixtures("without_cudnn")
 @pytest.mark.parametrize("kind", FULL)
 def test_nothing_waits_for_the_device(kind: str) -> None:
-    """Tensors without values, as if on CUDA, through torch's own kernel: to read one on the host would be an error.
+    """Tensors without values: to read one on the host would be an error. Sizes are the real ones.
 
-    Sizes are the real ones.
+    They are as if on CUDA, and go through torch's own kernel; where there is none, as if on the CPU, through SDPA:
+    torches that old cannot fill tensors of a device that is not there.
     """
+    device = torch.device("cpu" if attention._varlen_obstacle() else "cuda")
     config = architecture({"model_type": kind, **FULL[kind]}).config
     grids = np.array([(40, 40), (64, 64)] if "ocr" in kind else [(32, 32), (32, 32)])
     layout = build_layout(config, grids, group=False)
     with FakeTensorMode(allow_non_fake_inputs=True):
         torch.set_default_dtype(torch.bfloat16)
         try:
-            with torch.device("cuda"):
+            with device:
                 model = VisionModel(config).requires_grad_(True)
         finally:
             torch.set_default_dtype(torch.float32)
         for module in model.modules():
             if isinstance(module, RotaryEmbedding):
-                module.frequency, module.axis = module.frequency.cuda(), module.axis.cuda()
-        patches = torch.empty(layout.num_patches, config.patch.dim, dtype=torch.uint8, device="cuda")
-        out = model(patches, layout.to(torch.device("cuda")))
-    assert out.tokens.device.type == "cuda"
+                module.frequency, module.axis = module.frequency.to(device), module.axis.to(device)
+        patches = torch.empty(layout.num_patches, config.patch.dim, dtype=torch.uint8, device=device)
+        out = model(patches, layout.to(device))
+    assert out.tokens.device.type == device.type
     assert tuple(out.tokens.shape) == (int(layout.cu_seqlens[-1]), config.hidden)
     assert out.tokens.dtype == torch.bfloat16

@@ -7,14 +7,17 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import Packed, canvases, pack, relative_error
+from tests.encoder.test_attention import FULL
 from tests.encoder.test_parity import encode
 from tests.encoder.tiny import CASES
-from vlmres.encoder import VisionEncoder, VisionModel, build_layout
+from vlmres.encoder import VisionEncoder, VisionModel, attention, build_layout
+from vlmres.encoder.architectures import architecture
 
 NAMES = [
     "clip",
@@ -109,14 +112,34 @@ def test_copies_are_of_their_own(checkpoint: Checkpoint) -> None:
         assert torch.equal(torch.cat(encode(own, packed)), torch.cat(encode(wanted, packed)))
 
 
-@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
-@pytest.mark.parametrize("name", ["clip", "qwen3-vl", "deepseek-ocr"])
+@pytest.mark.parametrize("name", ["clip", "qwen2.5-vl", "qwen3-vl", "deepseek-ocr-2"])
 def test_whole_models(name: str, checkpoint: Checkpoint) -> None:
-    """Numbers of a layout are parts of a graph, so that there are many; the tokens are the same."""
+    """One graph without breaks for each layout, whose numbers are parts of it; the tokens are the same."""
     model = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32).model
     batches = _batches(name, model)[1:3]
     wanted = [encode(model, batch) for batch in batches]
-    compiled: Any = torch.compile(model, backend="eager")
+    backend = Counted()
+    compiled: Any = torch.compile(model, backend=backend, fullgraph=True)
     for batch, references in zip(batches, wanted, strict=True):
         for found, expected in zip(encode(compiled, batch), references, strict=True):
             assert relative_error(found, expected) <= 1e-6
+    assert 0 < backend.graphs <= len(batches)
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "deepseek_ocr2"])
+def test_whole_models_with_torchs_own_kernel(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On tensors without values, as on CUDA: options of the kernel are looked up without a break."""
+    if attention._varlen_obstacle() is not None:
+        pytest.skip(f"no kernel that can be used: {attention._varlen_obstacle()}")
+    monkeypatch.setattr(attention, "choose_backend", torch.compiler.assume_constant_result(lambda *_: "varlen"))
+    config = architecture({"model_type": kind, **FULL[kind]}).config
+    meta = torch.device("meta")
+    with meta:
+        model = VisionModel(config).to(torch.bfloat16).requires_grad_(False)
+    layout = build_layout(config, np.array([(40, 40), (64, 64)]), group=False).to(meta)
+    patches = torch.empty(layout.num_patches, config.patch.dim, dtype=torch.uint8, device=meta)
+    backend = Counted()
+    compiled: Any = torch.compile(model.to(meta), backend=backend, fullgraph=True)
+    with torch.inference_mode():
+        assert tuple(compiled(patches, layout).tokens.shape) == (int(layout.cu_seqlens[-1]), config.hidden)
+    assert backend.graphs == 1

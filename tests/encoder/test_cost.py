@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 import vlmres
 from tests.encoder.conftest import Checkpoint
+from tests.encoder.counting import flop_counter, products
 from tests.encoder.packing import canvases, pack
 from tests.encoder.tiny import CASES
 from vlmres.encoder import Cost, VisionEncoder, VisionModel, build_layout
@@ -31,14 +31,14 @@ def test_flops_and_weights_are_exact(name: str, checkpoint: Checkpoint) -> None:
     config = encoder.config
     packed = pack(canvases(CASES[name].sizes), config.patch.size, config.merge)
     layout = build_layout(config, packed.grids, packed.positions)
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with torch.inference_mode(), flop_counter() as counter:
         tokens = encoder.model(packed.patches, layout).tokens
     if any(tower.relative for tower in config.towers):
         # Ours carries relative positions through the kernel in more dimensions; they are no part of the cost.
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        with torch.inference_mode(), flop_counter() as counter:
             CASES[name].reference(checkpoint(name)[0], canvases(CASES[name].sizes), config)
     found = grid_cost([tuple(grid) for grid in packed.grids.tolist()], config, 4)
-    assert found.flops == counter.get_total_flops() - _masked(config, found.tokens, tokens)
+    assert found.flops == products(counter) - _masked(config, found.tokens, tokens)
     assert found.tokens == len(tokens)
     assert found.input_bytes == packed.patches.nbytes
     embeddings = ("newline", "separator")
@@ -161,7 +161,7 @@ def test_plans() -> None:
     # What the size alone says is what the model does.
     model = VisionModel(config).requires_grad_(False).to_empty(device="meta")
     layout = build_layout(config, np.array([plan.grid]))
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with torch.inference_mode(), flop_counter() as counter:
         model(torch.empty(plan.num_patches, config.patch.dim, dtype=torch.uint8, device="meta"), layout.to("meta"))
     assert found.flops == counter.get_total_flops()
 

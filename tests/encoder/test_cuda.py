@@ -1,7 +1,13 @@
-"""What only a GPU can show; skipped where there is none."""
+"""What only a GPU can show; skipped where there is none.
+
+With `VLMRES_REHEARSE_CUDA=1` the tests run on the CPU, with stand-ins for kernels and captures: that shows that they
+run, and nothing of a GPU.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,13 +16,18 @@ import torch
 import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import canvases, pack, relative_error
+from tests.encoder.test_attention import use
+from tests.encoder.test_graphs import Device
 from tests.encoder.tiny import CASES
 from tests.images import image
 from tests.videos import video
-from vlmres.encoder import VisionEncoder, attention, build_layout
+from vlmres.encoder import VisionEncoder, attention, build_layout, graphs
 from vlmres.encoder.model import Tokens
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+REHEARSED = os.environ.get("VLMRES_REHEARSE_CUDA") == "1"
+DEVICE = "cpu" if REHEARSED else "cuda"
+
+pytestmark = pytest.mark.skipif(not REHEARSED and not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +37,20 @@ def float32_without_tf32() -> Iterator[None]:
     torch.backends.cudnn.allow_tf32 = False
     yield
     torch.backends.cudnn.allow_tf32 = kept
+
+
+@contextlib.contextmanager
+def waiting_is_an_error() -> Iterator[None]:
+    """Of the host for the device, where there is one."""
+    if REHEARSED:
+        yield
+        return
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 SIZES = [(100, 60), (64, 200), (90, 90), (33, 160), (128, 128), (70, 40)]
@@ -45,12 +70,8 @@ def run(encoder: VisionEncoder, name: str, backend: str | None = None) -> Tokens
     patches = packed.patches.to(encoder.device)
     with torch.inference_mode():
         encoder.forward(patches, layout)
-        torch.cuda.synchronize()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
+        with waiting_is_an_error():
             return encoder.forward(patches, layout)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
@@ -58,7 +79,7 @@ def run(encoder: VisionEncoder, name: str, backend: str | None = None) -> Tokens
 def test_equals_the_cpu_and_waits_for_nothing(name: str, dtype: torch.dtype, checkpoint: Checkpoint) -> None:
     folder = checkpoint(name)[1]
     wanted = run_on_cpu(VisionEncoder.from_pretrained(folder, "cpu", torch.float32), name)
-    found = run(VisionEncoder.from_pretrained(folder, "cuda", dtype), name)
+    found = run(VisionEncoder.from_pretrained(folder, DEVICE, dtype), name)
     bound = 1e-4 if dtype is torch.float32 else 3e-2
     assert relative_error(found.tokens.cpu(), wanted.tokens) <= bound
 
@@ -74,7 +95,9 @@ def run_on_cpu(encoder: VisionEncoder, name: str) -> Tokens:
 @pytest.mark.parametrize("name", NAMES)
 def test_kernels_agree(name: str, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """torch's kernel for sequences of different lengths against SDPA, segment after segment."""
-    encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], "cuda", torch.bfloat16)
+    encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], DEVICE, torch.bfloat16)
+    if REHEARSED:
+        use("varlen", monkeypatch)
     if attention.choose_backend(encoder.device, torch.bfloat16) == "sdpa":
         pytest.skip("no such kernel for this device")
     found = run(encoder, name)
@@ -84,7 +107,7 @@ def test_kernels_agree(name: str, checkpoint: Checkpoint, monkeypatch: pytest.Mo
 
 def test_encode_equals_one_batch(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> None:
     """Many small groups, whose memory is used again and again."""
-    encoder = VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cuda", torch.float32, recipe=recipe)
+    encoder = VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], DEVICE, torch.float32, recipe=recipe)
     images = [image(*SIZES[index % len(SIZES)], seed=index) for index in range(60)]
     wanted = encoder(vlmres.Processor(recipe, layout="packed", dtype="uint8")(images))
     encoder.max_patches = 64
@@ -100,21 +123,25 @@ def test_videos(name: str, checkpoint: Checkpoint) -> None:
     videos = [video(5, 64, 96), video(9, 90, 64, seed=1)]
     found, wanted = (
         VisionEncoder.from_pretrained(checkpoint(name)[1], device, torch.float32, recipe=recipe).encode(videos=videos)
-        for device in ("cuda", "cpu")
+        for device in (DEVICE, "cpu")
     )
     assert torch.equal(found.cu_seqlens, wanted.cu_seqlens)
     assert relative_error(found.tokens.cpu(), wanted.tokens) <= 1e-4
 
 
-def test_graphs(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> None:
+def test_graphs(checkpoint: Checkpoint, recipe: vlmres.Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Captured while images are prepared beside, and replayed for other batches."""
+    if REHEARSED:
+        use("varlen", monkeypatch)
+        monkeypatch.setattr(graphs, "choose_backend", lambda *_: "varlen")
+        Device(monkeypatch)
     folder = checkpoint("qwen3-vl")[1]
     images = [image(*SIZES[index % len(SIZES)], seed=index) for index in range(30)]
-    plain, graphs = (
-        VisionEncoder.from_pretrained(folder, "cuda", torch.bfloat16, recipe=recipe, max_patches=200, graphs=lengths)
+    plain, captured = (
+        VisionEncoder.from_pretrained(folder, DEVICE, torch.bfloat16, recipe=recipe, max_patches=200, graphs=lengths)
         for lengths in ([], [128, 256])
     )
-    found, wanted = graphs.encode(images), plain.encode(images)
+    found, wanted = captured.encode(images), plain.encode(images)
     assert torch.equal(found.cu_seqlens, wanted.cu_seqlens)
     assert relative_error(found.tokens, wanted.tokens) <= 1e-2
     for level, expected in zip(found.deepstack, wanted.deepstack, strict=True):

@@ -144,7 +144,7 @@ class _Recorded:
             kept.copy_(found)
 
 
-class _Device:
+class Device:
     """Stands in for what captures use of `torch.cuda`, and keeps what was done."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_replays_see_each_batch(checkpoint: Checkpoint, monkeypatch: pytest.Monk
     # The last has the images of the first in another order.
     batches = [*_batches("qwen3-vl", model), pack(canvases(CASES["qwen3-vl"].sizes)[1::-1], 16, 2)]
     wanted = [encode(model, batch) for batch in batches]
-    device = _Device(monkeypatch)
+    device = Device(monkeypatch)
     runner = GraphRunner(model, [128, 512])
     found = [_run(runner, batch) for batch in (*batches, *batches)]
     assert all(_same(one, other) for one, other in zip(found, (*wanted, *wanted), strict=True))
@@ -231,7 +231,7 @@ def test_replays_see_each_batch(checkpoint: Checkpoint, monkeypatch: pytest.Monk
 def test_graphs_of_other_parameters_are_dropped(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     model = _model("qwen3-vl", checkpoint)
     batch = _batches("qwen3-vl", model)[0]
-    device = _Device(monkeypatch)
+    device = Device(monkeypatch)
     runner = GraphRunner(model, [128])
     block = model.get_submodule("towers.0.blocks.1")
 
@@ -269,7 +269,7 @@ def test_memory_that_ends_in_a_capture(
     model = _model("qwen3-vl", checkpoint)
     batches = _batches("qwen3-vl", model)
     wanted = [encode(model, batch) for batch in batches]
-    device = _Device(monkeypatch)
+    device = Device(monkeypatch)
     runner = GraphRunner(model, [128, 512])
     device.failures = [(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), at_end)]
     with pytest.raises(torch.OutOfMemoryError, match="out of memory"):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 import transformers
 from safetensors.torch import save_file
-from transformers import models
 
 import vlmres
 from tests.encoder.conftest import Checkpoint
+from tests.encoder.families import family
 from tests.encoder.tiny import CASES, SAM, TEXT, VIT, randomize
 from tests.images import image
 from tests.videos import video
@@ -84,13 +86,13 @@ def _ocr(module: Any, name: str, vision: dict[str, Any]) -> Any:
 
 def _unlimited_ocr() -> Any:
     vision = {"sam_config": {**SAM, "downsample_channels": [40, 48]}, "encoder_config": {**VIT, "image_size": 28}}
-    return _ocr(models.unlimited_ocr, "UnlimitedOcr", vision)
+    return _ocr(family("unlimited_ocr"), "UnlimitedOcr", vision)
 
 
 def _deepseek_ocr2() -> Any:
     encoder = {**TEXT, "hidden_size": 48, "num_attention_heads": 3, "num_key_value_heads": 3}
     vision = {"sam_config": {**SAM, "downsample_channels": [40, 48]}, "encoder_config": encoder}
-    return _ocr(models.deepseek_ocr2, "DeepseekOcr2", vision)
+    return _ocr(family("deepseek_ocr2"), "DeepseekOcr2", vision)
 
 
 PINPOINTS = [[56, 112], [112, 56], [112, 112], [168, 56], [56, 168]]
@@ -152,10 +154,9 @@ def test_logits(whole: tuple[Whole, Any, Path]) -> None:
     with torch.inference_mode():
         kwargs = found.inputs(hf)
         wanted = model(**inputs, **kwargs).logits
-        grids = {key: value for key, value in kwargs.items() if key == "image_grid_thw"}
-        tokens = model(**inputs, **grids, mm_encoder_outputs={"image": _as_output(model, out)}).logits
+        tokens = _logits(model, out, "image", inputs, kwargs)
         out.tokens.neg_()
-        others = model(**inputs, **grids, mm_encoder_outputs={"image": _as_output(model, out)}).logits
+        others = _logits(model, out, "image", inputs, kwargs)
     assert float((tokens - wanted).abs().max()) <= 1e-4
     # The tokens are what the logits depend on.
     assert float((others - wanted).abs().max()) > 1e-2
@@ -195,12 +196,12 @@ def test_logits_of_videos(name: str, checkpoint: Checkpoint) -> None:
     apart = [rows * cols // 4 for times, rows, cols in grids for _ in range(times)]
     inputs = _prompt(apart if name.startswith("qwen3") else batch.num_tokens, VIDEO)
     hf = vlmres.Processor(recipe)(videos=videos).torch()
-    grid = hf["video_grid_thw"]
+    kwargs = {key: hf[key] for key in ("pixel_values_videos", "video_grid_thw")}
     with torch.inference_mode():
-        wanted = model(**inputs, pixel_values_videos=hf["pixel_values_videos"], video_grid_thw=grid).logits
-        tokens = model(**inputs, video_grid_thw=grid, mm_encoder_outputs={"video": _as_output(model, out)}).logits
+        wanted = model(**inputs, **kwargs).logits
+        tokens = _logits(model, out, "video", inputs, kwargs)
         out.tokens.neg_()
-        others = model(**inputs, video_grid_thw=grid, mm_encoder_outputs={"video": _as_output(model, out)}).logits
+        others = _logits(model, out, "video", inputs, kwargs)
     assert float((tokens - wanted).abs().max()) <= 1e-4
     assert float((others - wanted).abs().max()) > 1e-2
 
@@ -213,6 +214,21 @@ def _prompt(counts: list[int], token: int = IMAGE) -> dict[str, torch.Tensor]:
     input_ids = torch.tensor([ids])
     kind = 1 if token == IMAGE else 2
     return {"input_ids": input_ids, "mm_token_type_ids": (input_ids == token).int() * kind}
+
+
+def _logits(
+    model: Any, out: EncoderOutput, kind: str, inputs: dict[str, torch.Tensor], kwargs: dict[str, Any]
+) -> torch.Tensor:
+    """With our tokens: as an argument, or before transformers 5.20 from what stands for the model's own encoder."""
+    found = _as_output(model, out)
+    if "mm_encoder_outputs" in inspect.signature(model.forward).parameters:
+        grids = {key: value for key, value in kwargs.items() if key.endswith("_grid_thw")}
+        logits: torch.Tensor = model(**inputs, **grids, mm_encoder_outputs={kind: found}).logits
+        return logits
+    found.deepstack_features = list(out.deepstack)
+    with mock.patch.object(model.model, f"get_{kind}_features", return_value=found):
+        logits = model(**inputs, **kwargs).logits
+    return logits  # noqa: RET504
 
 
 def _as_output(model: Any, out: EncoderOutput) -> Any:

@@ -56,14 +56,29 @@ def test_unfolded_equals_transformers_to_rounding(name: str, checkpoint: Checkpo
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 @pytest.mark.parametrize("name", ["clip", "internvl-6b", "qwen2.5-vl", "kimi", "deepseek-ocr", "deepseek-ocr-2"])
-def test_autocast(name: str, checkpoint: Checkpoint) -> None:
-    """Weights in float32, products in bfloat16, as in training."""
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+def test_autocast(name: str, dtype: torch.dtype, checkpoint: Checkpoint) -> None:
+    """Weights in float32, products in 16 bits, as in training."""
     encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], "cpu", torch.float32)
     packed = pack(canvases(CASES[name].sizes), encoder.config.patch.size, encoder.config.merge)
     wanted = torch.cat(encode(encoder.model, packed))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", dtype):
         found = torch.cat(encode(encoder.model, packed))
     assert 1e-5 < relative_error(found, wanted) <= 2e-2
+
+
+@pytest.mark.parametrize(
+    "name", ["siglip2", "internvl-6b", "qwen2.5-vl", "qwen3-vl", "mistral3", "kimi", "deepseek-ocr-2"]
+)
+def test_float16(name: str, checkpoint: Checkpoint) -> None:
+    """Three bits more than bfloat16, and so nearer."""
+    folder = checkpoint(name)[1]
+    wanted = VisionEncoder.from_pretrained(folder, "cpu", torch.float32)
+    packed = pack(canvases(CASES[name].sizes), wanted.config.patch.size, wanted.config.merge)
+    found = encode(VisionEncoder.from_pretrained(folder, "cpu", torch.float16).model, packed)
+    for tokens, expected in zip(found, encode(wanted.model, packed), strict=True):
+        assert tokens.dtype == torch.float16
+        assert relative_error(tokens, expected) <= 3e-3
 
 
 @pytest.mark.parametrize("name", CASES)

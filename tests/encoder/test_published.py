@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 import vlmres
+from tests.encoder.counting import flop_counter
 from tests.encoder.published import PUBLISHED, Published
 from vlmres.encoder import VisionModel, build_layout
 from vlmres.encoder.architectures import architecture
@@ -119,7 +119,7 @@ def test_cost_of_a_page(name: str) -> None:
     with torch.device("meta"):
         model = VisionModel(config).requires_grad_(False)
         patches = torch.empty(plan.num_patches, config.patch.dim, dtype=torch.uint8)
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with torch.inference_mode(), flop_counter() as counter:
         tokens = model.to("meta")(patches, layout.to("meta")).tokens
     cost = plan.cost(config)
     if recipe != "llava-next":

@@ -10,6 +10,7 @@ import torch
 import transformers
 from transformers import models
 
+from tests.encoder.families import family
 from tests.encoder.packing import normalised, pack, planes, qwen_patches
 from tests.images import Pixels
 from vlmres.encoder.config import EncoderConfig
@@ -157,6 +158,10 @@ def _clip_config() -> Any:
     return transformers.CLIPVisionConfig(**VIT)
 
 
+# Before transformers 5.17, larger images than this were an error.
+PIXTRAL: dict[str, Any] = {**VIT, "image_size": 280}
+
+
 def _vision(kind: str, **changes: Any) -> dict[str, Any]:
     return {"model_type": kind, **VIT, **changes}
 
@@ -195,12 +200,14 @@ QWEN3 = {**QWEN, "depth": 4, "num_position_embeddings": 25}
 
 def _mistral3() -> Any:
     text = transformers.MistralConfig(**TEXT).to_dict()
-    config = transformers.Mistral3Config(vision_config=_vision("pixtral", hidden_act="silu"), text_config=text)
+    config = transformers.Mistral3Config(
+        vision_config=_vision("pixtral", **PIXTRAL, hidden_act="silu"), text_config=text
+    )
     return transformers.Mistral3ForConditionalGeneration(config)
 
 
 def _kimi_model() -> Any:
-    module = models.kimi_k25
+    module = family("kimi_k25")
     vision = {
         "hidden_size": 48,
         "intermediate_size": 80,
@@ -229,7 +236,7 @@ SAM: dict[str, Any] = {
 
 
 def _unlimited_ocr() -> Any:
-    module = models.unlimited_ocr
+    module = family("unlimited_ocr")
     encoder = {**VIT, "image_size": 28}
     config = module.UnlimitedOcrVisionConfig(
         sam_config={**SAM, "downsample_channels": [40, 48]}, encoder_config=encoder
@@ -238,7 +245,7 @@ def _unlimited_ocr() -> Any:
 
 
 def _deepseek_ocr2() -> Any:
-    module = models.deepseek_ocr2
+    module = family("deepseek_ocr2")
     encoder = {**TEXT, "hidden_size": 48, "num_attention_heads": 3, "num_key_value_heads": 1}
     config = module.DeepseekOcr2VisionConfig(
         sam_config={**SAM, "downsample_channels": [40, 48]}, encoder_config=encoder
@@ -292,10 +299,12 @@ CASES: dict[str, Case] = {
     "qwen3-vl": Case(_qwen_vl("Qwen3VL", {**QWEN3, "deepstack_visual_indexes": [0, 2]}, head_dim=16), _qwen, _NATIVE16),
     "qwen3.5": Case(_qwen_vl("Qwen3_5", QWEN3, head_dim=16, layer_types=["full_attention"] * 2), _qwen, _NATIVE16),
     "pixtral": Case(
-        lambda: models.pixtral.PixtralVisionModel(models.pixtral.PixtralVisionConfig(**VIT)), _sized_features, _ANY14
+        lambda: models.pixtral.PixtralVisionModel(models.pixtral.PixtralVisionConfig(**PIXTRAL)),
+        _sized_features,
+        _ANY14,
     ),
     "llava-pixtral": Case(
-        lambda: _llava(_vision("pixtral"), vision_feature_layer=-1, vision_feature_select_strategy="full"),
+        lambda: _llava(_vision("pixtral", **PIXTRAL), vision_feature_layer=-1, vision_feature_select_strategy="full"),
         _sized_features,
         _ANY14,
     ),

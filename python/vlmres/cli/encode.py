@@ -84,6 +84,7 @@ def encode(
 
         from vlmres.cli.jobs.encode import EncodeJob
         from vlmres.encoder import CheckpointError, VisionEncoder
+        from vlmres.encoder.devices import check_device
     except ModuleNotFoundError as error:
         raise typer.BadParameter(f"encoding needs {error.name}: pip install 'vlmres[encoder]'") from None
 
@@ -97,8 +98,9 @@ def encode(
     chosen = load_recipe(recipe or str(checkpoint), overrides)
     try:
         if device is not None:
+            check_device(torch.device(device))
             torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:  # it is not there, torch was not built for it, or it holds nothing
+    except (RuntimeError, AssertionError, ValueError) as error:  # not there, not in this torch, not for the encoder
         raise typer.BadParameter(f"{device}: {_first_line(error)}", param_hint="--device") from None
     try:
         encoder = VisionEncoder.from_pretrained(checkpoint, device, dtype, recipe=chosen, max_patches=max_patches)

@@ -7,17 +7,21 @@ import importlib
 import inspect
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args
 
 import numpy as np
 import torch
 from torch.nn import functional
+
+from vlmres.encoder.devices import check_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Backend = Literal["flash3", "varlen", "flash", "sdpa"]
 
 # In the order in which they are tried.
@@ -29,17 +33,30 @@ _MAX_HEAD_DIM = 256
 _FLASH_DTYPES = (torch.bfloat16, torch.float16)
 
 
-@functools.cache
+def _constant(function: Callable[P, T]) -> Callable[P, T]:
+    """For torch.compile, which takes the result as it is and does not look inside."""
+    found: Callable[P, T] = torch.compiler.assume_constant_result(function)
+    return found
+
+
+@_constant
 def choose_backend(device: torch.device, dtype: torch.dtype) -> Backend:
     """The kernel for a device and a dtype: the first that is there, or the one that `VLMRES_ATTENTION` names.
 
     On CUDA, from compute capability 8.0 on, bfloat16 and float16 go through "flash3", FlashAttention 3's package (9.0
-    alone), else "varlen", torch's own, else "flash", FlashAttention 2's package. "sdpa" is
-    `scaled_dot_product_attention` on each group of equal segments, on any device, in any dtype.
+    alone), else "varlen", torch's own (2.11 and later), else "flash", FlashAttention 2's package. "sdpa" is
+    `scaled_dot_product_attention` on each group of equal segments, in any dtype.
 
     Raises:
-        ValueError: `VLMRES_ATTENTION` names no backend, or one that cannot be used here; the message says why.
+        ValueError: The device is neither a CPU nor CUDA; or `VLMRES_ATTENTION` names no backend, or one that cannot be
+            used here. The message says why.
     """
+    return _choose(device, dtype)
+
+
+@functools.cache
+def _choose(device: torch.device, dtype: torch.dtype) -> Backend:
+    check_device(device)
     forced = os.environ.get("VLMRES_ATTENTION")
     if not forced:
         return next(backend for backend in _BACKENDS if _obstacle(backend, device, dtype) is None)
@@ -58,26 +75,44 @@ def _obstacle(backend: Backend, device: torch.device, dtype: torch.dtype) -> str
     if device.type != "cuda" or dtype not in _FLASH_DTYPES:
         return f"it takes bfloat16 and float16 on CUDA, not {dtype} on {device}"
     if not torch.cuda.is_available():
-        # There are only tensors without values, which go through what torch always has.
-        return None if backend == "varlen" else "there is no CUDA device"
+        # There are only tensors without values, which go through what torch itself has.
+        return _varlen_obstacle() if backend == "varlen" else "there is no CUDA device"
     capability = torch.cuda.get_device_capability(device)
     if backend == "flash3" and (capability[0] != 9 or torch.version.hip is not None):
         return f"it needs compute capability 9.0, {device} has {'.'.join(map(str, capability))}"
     if capability < (8, 0):
         return f"it needs compute capability 8.0, {device} has {'.'.join(map(str, capability))}"
     if backend == "varlen":
-        return None if torch.backends.cuda.is_flash_attention_available() else "this torch has no flash attention"
+        available = torch.backends.cuda.is_flash_attention_available()
+        return _varlen_obstacle() if available else "this torch has no flash attention"
     try:
-        _flash_function(backend)
+        importlib.import_module(_PACKAGES[backend]).flash_attn_varlen_func  # noqa: B018
     except (ImportError, OSError, AttributeError) as error:
         return f"{_PACKAGES[backend]} cannot be imported: {error}"
     return None
 
 
-def _flash_function(backend: Literal["flash3", "flash"]) -> Callable[..., Any]:
-    """Of a package."""
-    function: Callable[..., Any] = importlib.import_module(_PACKAGES[backend]).flash_attn_varlen_func
-    return function
+def _varlen_obstacle() -> str | None:
+    """Why torch's own kernel cannot be used: it is too old for one, or its kernel for what is asked of it."""
+    try:
+        known = _varlen_options()
+    except ImportError:
+        return f"torch {torch.__version__} has no varlen_attn"
+    missing = [name for name in ("scale", "window_size") if name not in known]
+    return f"varlen_attn of torch {torch.__version__} has no {missing[0]}" if missing else None
+
+
+@_constant
+def _varlen_options() -> tuple[str, ...]:
+    """What torch's own kernel can be given."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return _parameters(varlen_attn)
+
+
+@functools.cache
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
 
 
 @dataclass
@@ -224,14 +259,24 @@ def _varlen(
     wanted = -(-q.shape[2] // 8) * 8
     q, k, v = (_widened(tensor, wanted) for tensor in (q, k, v))
     bounds: tuple[Any, ...] = (queries.cu_seqlens, keys.cu_seqlens, queries.max_seqlen, keys.max_seqlen)
+    # Imported here, where torch.compile follows them: it does not follow `importlib`.
+    out: Any
     if backend == "varlen":
         from torch.nn.attention.varlen import varlen_attn
 
+        extras = _extras(_varlen_options())
+        if "enable_gqa" not in extras:
+            k, v = (_repeated(tensor, q.shape[1]) for tensor in (k, v))
         # Causal is aligned to the last key, as of flash-attn.
-        window = (-1, 0 if causal else -1)
-        out: Any = varlen_attn(q, k, v, *bounds, scale=scale, window_size=window, **_extras(varlen_attn))
+        out = varlen_attn(q, k, v, *bounds, scale=scale, window_size=(-1, 0 if causal else -1), **extras)
+    elif backend == "flash3":
+        from flash_attn_interface import flash_attn_varlen_func as flash3
+
+        out = flash3(q, k, v, *bounds, softmax_scale=scale, causal=causal)
     else:
-        out = _flash_function(backend)(q, k, v, *bounds, softmax_scale=scale, causal=causal)
+        from flash_attn import flash_attn_varlen_func as flash2
+
+        out = flash2(q, k, v, *bounds, softmax_scale=scale, causal=causal)
     # Early versions of FlashAttention 3 give the logarithms of sums of exponentials too.
     result: torch.Tensor = out[0] if isinstance(out, tuple) else out
     return result[..., :value_dim]
@@ -242,14 +287,18 @@ def _widened(x: torch.Tensor, dim: int) -> torch.Tensor:
     return x if x.shape[2] == dim else functional.pad(x, (0, dim - x.shape[2]))
 
 
-@functools.cache
-def _extras(varlen_attn: Callable[..., Any]) -> dict[str, Any]:
+def _repeated(x: torch.Tensor, heads: int) -> torch.Tensor:
+    """Keys or values with a head for each of the queries', for kernels that do not group them."""
+    return x if x.shape[1] == heads else x.unsqueeze(2).expand(-1, -1, heads // x.shape[1], -1).flatten(1, 2)
+
+
+def _extras(known: tuple[str, ...]) -> dict[str, Any]:
     """Options that not every version of torch's kernel has.
 
     One split of the keys makes a segment's result independent of the others in the batch. It also keeps torch from
     cuDNN's kernel, which builds a plan for every new number of tokens and segments, and so for nearly every batch.
+    Where there is no such option, of torch 2.11, there are neither splits nor cuDNN's kernel.
     """
-    known = inspect.signature(varlen_attn).parameters
     extras: dict[str, Any] = {"enable_gqa": True, "num_splits": 1}
     if torch.version.hip is not None:
         del extras["num_splits"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,7 +27,11 @@ def check_grids(config: EncoderConfig, grids: Sequence[Grid]) -> None:
 
 def runs_of_equal(grids: Iterable[Grid]) -> list[tuple[int, int, int]]:
     """(count, rows, cols) of runs of equal grids."""
-    return [(sum(1 for _ in run), *grid) for grid, run in groupby(grids)]
+    found: list[tuple[int, int, int]] = []
+    for rows, cols in grids:  # by hand: torch.compile does not follow `groupby`
+        count = found.pop()[0] if found and found[-1][1:] == (rows, cols) else 0
+        found.append((count + 1, rows, cols))
+    return found
 
 
 def choose_queries(tower: Tower, tokens: int) -> int:

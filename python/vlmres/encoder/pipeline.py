@@ -13,6 +13,7 @@ from vlmres._core import Recipe
 from vlmres.batch import Batch
 from vlmres.encoder.checkpoint import read_recipe
 from vlmres.encoder.config import EncoderConfig
+from vlmres.encoder.devices import check_device
 from vlmres.encoder.fit import check_recipe
 from vlmres.encoder.lanes import Kind, SpareLanes
 from vlmres.encoder.layout import Layout
@@ -100,6 +101,7 @@ class VisionEncoder:
         Raises:
             CheckpointError: It is no checkpoint of a known encoder, or its tensors do not fit its configuration.
             TypeError: `dtype` is no floating-point type.
+            ValueError: `device` is neither a CPU nor CUDA.
         """
         path = Path(directory)
         if device is None:
@@ -107,6 +109,7 @@ class VisionEncoder:
             if device == "cpu":
                 log.warning("no CUDA device: the encoder runs on the CPU")
         device = torch.device(device)
+        check_device(device)
         if device == torch.device("cuda"):
             # Readers of files take "cuda" for the first device.
             device = torch.device("cuda", torch.cuda.current_device())

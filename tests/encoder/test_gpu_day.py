@@ -1,0 +1,139 @@
+"""The script of a GPU's first hour: whatever fails in it is a line, and a second call goes on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from benches import gpu_day
+from benches.encoder import environment
+from benches.encoder.models import MODELS
+from benches.gpu_day import Day, Outcome, Step
+
+ROOT = Path(__file__).parents[2]
+
+
+def step(name: str, code: str, share: float = 1) -> Step:
+    """Some Python in a process."""
+    return Step(name, (sys.executable, "-c", code), share)
+
+
+def statuses(day: Day) -> dict[str, str]:
+    """Of what ended."""
+    return {name: outcome.status for name, outcome in day.ended().items()}
+
+
+def test_what_fails_is_a_line_and_a_second_call_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    marker = tmp_path / "second"
+    hangs = f"""
+import pathlib, subprocess, sys, time
+print("begun", flush=True)
+if not pathlib.Path({str(marker)!r}).exists():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    print(child.pid, flush=True)
+    time.sleep(600)
+"""
+    todo = [
+        step("good", "print('all | well')"),
+        step("raises", "raise ValueError('no such kernel')"),
+        step("crashes", "import os, signal; print('before'); os.kill(os.getpid(), signal.SIGSEGV)"),
+        Step("missing", (str(tmp_path / "no-such-program"),), 1),
+        step("hangs", hangs, share=0.01),
+        step("last", "print('still here')"),
+    ]
+    assert not Day(tmp_path, todo, 60).run()
+    day = Day(tmp_path, todo, 60)
+    assert statuses(day) == {
+        "good": "ok",
+        "raises": "failed",
+        "crashes": "failed",
+        "missing": "failed",
+        "hangs": "time",
+        "last": "ok",
+    }
+    ended = day.ended()
+    assert ended["raises"].detail == "ValueError: no such kernel"
+    assert ended["crashes"].detail == "ended by signal 11: before"
+    assert "| good | ok | 0 | all / well |" in capsys.readouterr().out
+    begun, child = (tmp_path / "hangs.log").read_text().split()
+    assert begun == "begun"
+    # What a step began ends with it.
+    assert not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text()
+    # The line of a step that was cut while it was written is none.
+    with day.file.open("a") as file:
+        file.write('{"step": "last", "status": "fai')
+    marker.touch()
+    assert not day.run()
+    text = capsys.readouterr().out
+    assert "== hangs" in text
+    assert "== good" not in text
+    assert "== raises" not in text
+    assert statuses(day)["hangs"] == "ok"
+    day.forget(["raises"])
+    assert not day.run()
+    assert "== raises" in capsys.readouterr().out
+
+
+def test_no_step_begins_without_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    todo = [step("first", "pass"), step("second", "pass")]
+    start = time.monotonic()
+    assert not Day(tmp_path, todo, 0).run()
+    assert time.monotonic() - start < 5
+    text = capsys.readouterr().out
+    assert "no time is left for first, second: call again" in text
+    assert "| first | time | 0 | not begun |" in text
+    assert Day(tmp_path, todo, 60).run()
+
+
+def test_a_step_is_told_its_time(tmp_path: Path) -> None:
+    code = "import sys; print(sys.argv[1:])"
+    todo = [Step("told", (sys.executable, "-c", code), 3, has_budget=True), step("other", "pass", share=1)]
+    Day(tmp_path, todo, 100).run()
+    assert (tmp_path / "told.log").read_text() == "['--budget', '65']\n"
+
+
+def test_all_models_in_order() -> None:
+    names = [found.name for found in gpu_day.steps("cuda", [], Path("out"))]
+    assert names[:6] == ["environment", "tests", "deepseek-ocr", "qwen2.5-vl", "internvl", "qwen2-vl"]
+    assert set(MODELS) <= set(names)
+    assert len(set(names)) == len(names)
+    assert sum(found.share for found in gpu_day.steps("cuda", [], Path("out"))) <= gpu_day.BUDGET
+
+
+def test_one_step_as_it_is_called(tmp_path: Path) -> None:
+    """The environment's, on a CPU; the others get no time."""
+    out = tmp_path / "day"
+    command = [sys.executable, "-m", "benches.gpu_day", "--device", "cpu", "--tiny", "--out", str(out), "--budget", "6"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ})
+    assert done.returncode == 1
+    assert "== environment: at most" in done.stdout
+    assert "call again" in done.stdout
+    assert (out / "environment.log").exists()
+    wrong = subprocess.run([*command, "--redo", "abacus"], capture_output=True, text=True, cwd=ROOT)
+    assert wrong.returncode == 2
+    assert "no step is called abacus: environment, tests, deepseek-ocr" in wrong.stderr
+
+
+def test_kernels_are_compared(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong kernel is a line that says so."""
+    monkeypatch.setenv("VLMRES_ATTENTION", "")
+    cpu = torch.device("cpu")
+    assert environment.attempt("sdpa", lambda: environment.kernel("sdpa", cpu))
+    assert "right to" in capsys.readouterr().out
+    monkeypatch.setattr(environment, "attend", lambda q, *_: q)
+    assert not environment.attempt("sdpa", lambda: environment.kernel("sdpa", cpu))
+    assert "sdpa: failed: ValueError: its result for heads of 64 is" in capsys.readouterr().out
+    assert not environment.attempt("flash3", lambda: environment.kernel("flash3", cpu))
+    assert "it takes bfloat16 and float16 on CUDA" in capsys.readouterr().out
+
+
+def test_outcomes_are_read_as_written(tmp_path: Path) -> None:
+    day = Day(tmp_path, [step("one", "pass")], 60)
+    assert day.ended() == {}
+    day.forget(["one"])
+    assert day.ended() == {"one": Outcome("one", "time", 0.0, "to be done again")}
