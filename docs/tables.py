@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import vlmres
@@ -15,6 +17,9 @@ from vlmres.verify.references import REFERENCES
 from vlmres.verify.report import COLUMNS
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(Path(__file__).parent))
+import language  # noqa: E402
+
 # Written by `vlmres verify --cases 200 -o docs/parity.md`.
 REPORT = ROOT / "docs" / "parity.md"
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -29,9 +34,17 @@ def recipes() -> str:
     for name in vlmres.recipes():
         recipe = vlmres.Recipe.load(name)
         note = f" ({recipe.note})" if recipe.note else ""
-        cases = ", ".join(found.get(name, [])) or ("not run" if name in REFERENCES else "see `tests/reference`")
+        cases = ", ".join(found.get(name, [])) or ("not run" if name in REFERENCES else f"`{restatement(name)}`")
         rows.append(f"| `{name}` | {recipe.title} | {recipe.strategy} | {recipe.reference}{note} | {cases} |")
     return "\n".join(rows)
+
+
+def restatement(name: str) -> str:
+    """The function of `tests/reference` that restates the authors' code; an error where there is none."""
+    sys.path.insert(0, str(ROOT))
+    from tests.reference import RESTATEMENTS
+
+    return RESTATEMENTS[name]
 
 
 def strategies() -> str:
@@ -126,7 +139,39 @@ def _effect(plan: vlmres.Plan) -> str:
     return ", ".join(parts)
 
 
-TABLES = {"recipes": recipes, "strategies": strategies, "videos": videos, "costs": costs, "effects": effects}
+def common() -> str:
+    """What every recipe starts from."""
+    text = (ROOT / "src" / "recipe" / "builtin" / "common.toml").read_text(encoding="utf-8")
+    return f"```toml\n{text}```"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "recipes": recipes,
+    "strategies": strategies,
+    "videos": videos,
+    "costs": costs,
+    "effects": effects,
+    "common": common,
+    "recipe_words": partial(language.words, "Recipe"),
+    "strategy_values": partial(language.values, "Strategy"),
+    "pixels_words": partial(language.words, "Pixels"),
+    "patches_words": partial(language.words, "Patches"),
+    "tokens_words": partial(language.words, "Tokens"),
+    "boxes_words": partial(language.words, "Boxes"),
+    "view_words": partial(language.words, "ViewSpec"),
+    "tiles_words": partial(language.words, "Tiles"),
+    "separators_words": partial(language.words, "Separators"),
+    "float_resize_words": partial(language.words, "FloatResize"),
+    "steps": partial(language.kinds, "Step"),
+    "cap_words": partial(language.words, "Cap"),
+    "searches": partial(language.kinds, "Search"),
+    "crops": partial(language.kinds, "Crops"),
+    "output_words": partial(language.words, "OutputSpec"),
+    "output_kinds": language.outputs,
+    "video_words": partial(language.words, "Video"),
+    "frame_sampling": partial(language.kinds, "FrameSampling"),
+    "checkpoint_words": partial(language.words, "Checkpoint"),
+}
 
 
 def rewrite(text: str) -> str:

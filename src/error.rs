@@ -30,6 +30,14 @@ pub enum Error {
         /// What is wrong with it, with the value.
         message: String,
     },
+    /// A file or text of recipes that cannot be read.
+    #[error("{file}: {message}")]
+    RecipeFile {
+        /// The file, with the line where it is known.
+        file: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A checkpoint's preprocessor configuration cannot be followed exactly.
     #[error("checkpoint: {0}")]
     Checkpoint(String),

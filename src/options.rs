@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 
 /// Resampling filter, by Pillow's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
     /// The pixel under each centre.
@@ -36,6 +37,7 @@ impl FromStr for Filter {
 
 /// Whose integer arithmetic a resize follows, and with it whose order of normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
     /// Pillow's 22-bit weights; transformers' PIL backend.
@@ -46,6 +48,7 @@ pub enum Backend {
 
 /// What a resize in floating point weighs, and what it makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Sampled {
     /// Bytes; the result is rounded to bytes.
@@ -58,6 +61,7 @@ pub enum Sampled {
 
 /// A resize in f32, as torch's `interpolate` does it on the CPU, whatever the recipe's arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FloatResize {
     /// What it weighs.
@@ -74,6 +78,7 @@ pub struct FloatResize {
 
 /// Order of a segment's patches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PatchOrder {
     /// Row by row.

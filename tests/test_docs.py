@@ -4,8 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+import vlmres
+from vlmres.cli.app import app
 
 ROOT = Path(__file__).parent.parent
+# What stands between these is run step by step, in a folder of its own.
+TUTORIAL = re.compile(r"<!-- tutorial -->.*?<!-- end of tutorial -->", re.DOTALL)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -20,7 +26,8 @@ def test_tables_are_what_the_code_prints(page: Path) -> None:
 def test_python_examples_run(page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(ROOT / "examples" / "images")
     namespace: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+    text = TUTORIAL.sub("", page.read_text(encoding="utf-8"))
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(compile(block, str(page), "exec"), namespace)
     capsys.readouterr()
 
@@ -29,3 +36,36 @@ def test_python_examples_run(page: Path, monkeypatch: pytest.MonkeyPatch, capsys
 def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_the_tutorial_of_recipes_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (text,) = TUTORIAL.findall((ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    ran = []
+    for language, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
+        file = re.search(r"^# ([\w.]+\.(?:toml|py))$", block, re.MULTILINE)
+        if file:
+            Path(file[1]).write_text(block, encoding="utf-8")
+        elif language == "python":
+            exec(compile(block, "tutorial", "exec"), namespace)
+        else:
+            (command,) = re.findall(r"^\$ vlmres (.*)$", block, re.MULTILINE)
+            result = CliRunner().invoke(app, command.split())
+            assert result.exit_code == 0, result.output
+            assert "foo-vl" in result.output
+        ran.append(file[1] if file else language)
+    assert ran == ["foo.toml", "python", "reference.py", "console", "python"]
+    # What differs is found.
+    text = Path("foo.toml").read_text(encoding="utf-8")
+    Path("foo.toml").write_text(text.replace("max_tiles = 9", "max_tiles = 8"), encoding="utf-8")
+    result = CliRunner().invoke(app, command.split())
+    assert result.exit_code == 1, result.output
+
+
+def test_other_recipes_of_the_page_load() -> None:
+    text = TUTORIAL.sub("", (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"))
+    blocks = [block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "extends" in block]
+    assert blocks
+    for block in blocks:
+        assert vlmres.Recipe.from_toml(block).title

@@ -64,6 +64,32 @@ def test_built_in_recipes(name: str) -> None:
     assert vlmres.Recipe.load(name, **recipe.params) == recipe
 
 
+@pytest.mark.parametrize("name", vlmres.recipes())
+def test_strategies_are_what_docs_say(name: str) -> None:
+    recipe = vlmres.Recipe.load(name)
+    plans = []
+    for size in [(64, 64), (500, 300), (300, 900), (1500, 1000), (2000, 3000), (640, 640)]:
+        try:
+            plans.append(vlmres.plan(size, recipe))
+        except vlmres.PlanError:
+            continue
+    views = [view for plan in plans for view in plan.views]
+    tiles = {
+        (view.canvas.width // view.tiles.cols, view.canvas.height // view.tiles.rows)
+        for view in views
+        if view.role in ("tile", "crop")
+    }
+    whole = {tuple(view.canvas) for view in views if view.role == "global"}
+    if recipe.strategy in ("tiles", "hybrid"):
+        assert any(len(plan.views) > 1 or plan.num_tiles > 1 for plan in plans)
+        assert (recipe.strategy == "tiles") == (whole <= tiles)
+    else:
+        assert not tiles or name == "got-ocr2"
+        assert (recipe.strategy == "squash") == (
+            len({tuple(view.canvas) for view in views if view.role != "detail"}) == 1
+        )
+
+
 def test_overrides() -> None:
     recipe = vlmres.Recipe.load("qwen3-vl", max_pixels=1 << 20, image_mean=[0, 0.5, 1])
     assert recipe.overrides == {"max_pixels": 1 << 20, "image_mean": [0.0, 0.5, 1.0]}

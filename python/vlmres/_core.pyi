@@ -48,7 +48,9 @@ class DecodeError(VlmresError):
 
 @final
 class Recipe:
-    """A family's preprocessing as data. Make one with `Recipe.load` or `Recipe.from_pretrained`."""
+    """A family's preprocessing as data. Make one with `Recipe.load`, `Recipe.from_toml` or
+    `Recipe.from_pretrained`.
+    """
 
     @staticmethod
     def load(name: RecipeName | str, **overrides: Any) -> Recipe:
@@ -77,6 +79,21 @@ class Recipe:
             RecipeError: No recipe follows the files exactly, or they contradict each other.
             FileNotFoundError: There are no such files.
         """
+    @staticmethod
+    def from_toml(path_or_text: str | os.PathLike[str], name: str | None = None, **overrides: Any) -> Recipe:
+        """The recipe that a TOML file or text holds, with `overrides` of its parameters (docs/recipes.md).
+
+        Args:
+            path_or_text: A path, or the text itself: a string with a newline or an equals sign is text.
+            name: Which of several recipes.
+            **overrides: New values of parameters.
+
+        Raises:
+            RecipeError: The text is no TOML, or a recipe in it is wrong. The message names file, line, recipe and key.
+            OSError: The file cannot be read.
+        """
+    def to_toml(self) -> str:
+        """The recipe as TOML that needs no other file, overrides included: `from_toml` makes an equal one of it."""
     def replace(self, **overrides: Any) -> Recipe:
         """This recipe with further overrides."""
     @property

@@ -98,7 +98,7 @@ fn videos_that_cannot_be_are_errors_with_numbers() {
 proptest! {
     #[test]
     fn plans_hold_their_invariants(width in 1u32..6000, height in 1u32..6000, which in 0usize..64) {
-        let names = crate::recipe::names();
+        let names = crate::recipe::names().unwrap();
         let name = names[which % names.len()];
         let recipe = recipe(name);
         let Ok(plan) = Plan::new(&recipe, Size::new(width, height)) else { return Ok(()) };

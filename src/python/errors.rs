@@ -18,6 +18,7 @@ impl From<Error> for PyErr {
             Error::UnknownRecipe { .. }
             | Error::UnknownParameter { .. }
             | Error::Recipe { .. }
+            | Error::RecipeFile { .. }
             | Error::Checkpoint(_)
             | Error::Filter { .. } => RecipeError::new_err(message),
             Error::ImageSize { .. }

@@ -9,18 +9,22 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::convert;
+use super::errors::RecipeError;
 use crate::plan::{Footage, sample_frames};
 use crate::recipe::{self, CheckpointFiles, Hints, Strategy, Unsupported};
 
-/// A family's preprocessing as data. Make one with `Recipe.load` or `Recipe.from_pretrained`.
+/// The format of pickled recipes.
+const PICKLE_FORMAT: u32 = 1;
+
+/// A family's preprocessing as data. Make one with `Recipe.load`, `Recipe.from_toml` or `Recipe.from_pretrained`.
 #[pyclass(frozen, module = "vlmres", from_py_object)]
 #[derive(Clone)]
 pub(super) struct Recipe(pub(super) Arc<recipe::Recipe>);
 
-/// Names of the built-in recipes, sorted.
+/// Names of the built-in recipes, and of those of the folder that `VLMRES_RECIPES` names, sorted.
 #[pyfunction]
-pub(super) fn recipes() -> Vec<&'static str> {
-    recipe::names()
+pub(super) fn recipes() -> PyResult<Vec<&'static str>> {
+    Ok(recipe::names()?)
 }
 
 impl Recipe {
@@ -70,11 +74,46 @@ impl Recipe {
         Ok(Self(Arc::new(recipe.replace(&convert::overrides(overrides)?)?)))
     }
 
-    /// The recipe `name` of a checkpoint whose boxes or videos cannot be followed.
+    /// The recipe that a TOML file or text holds, with `overrides` of its parameters. A string with a newline or an equals
+    /// sign is text, any other a path. `name` picks one of several.
     #[staticmethod]
-    fn _restore(name: &str, overrides: &Bound<'_, PyDict>, boxes: String, videos: String) -> PyResult<Self> {
-        let recipe = recipe::Recipe::load(name, &convert::overrides(Some(overrides))?)?;
-        Ok(Self(Arc::new(recipe.without(Unsupported { boxes, videos }))))
+    #[pyo3(signature = (path_or_text, name = None, **overrides))]
+    fn from_toml(
+        path_or_text: &Bound<'_, PyAny>,
+        name: Option<&str>,
+        overrides: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let overrides = convert::overrides(overrides)?;
+        let recipe = match path_or_text.cast::<PyString>().ok().map(|text| text.to_str()).transpose()? {
+            Some(text) if text.contains(['\n', '=']) => recipe::Recipe::from_text(text, name, &overrides)?,
+            _ => recipe::Recipe::from_file(&path_or_text.extract::<PathBuf>()?, name, &overrides)?,
+        };
+        Ok(Self(Arc::new(recipe)))
+    }
+
+    /// The recipe as TOML that needs no other file, overrides included: `Recipe.from_toml` makes an equal one of it.
+    fn to_toml(&self) -> String {
+        self.0.to_toml()
+    }
+
+    /// A recipe out of a pickle.
+    #[staticmethod]
+    fn _restore(
+        format: u32,
+        name: &str,
+        toml: &str,
+        overrides: &Bound<'_, PyDict>,
+        rest: (bool, String, String),
+    ) -> PyResult<Self> {
+        let (partial_patches, boxes, videos) = rest;
+        if format != PICKLE_FORMAT {
+            return Err(RecipeError::new_err(format!(
+                "recipe {name:?} was pickled in format {format}, this version of vlmres reads {PICKLE_FORMAT}"
+            )));
+        }
+        let unsupported = Unsupported { boxes, videos };
+        let recipe = recipe::Recipe::restore(name, toml, &convert::overrides(Some(overrides))?, partial_patches)?;
+        Ok(Self(Arc::new(recipe.without(unsupported))))
     }
 
     /// This recipe with further overrides.
@@ -187,7 +226,12 @@ impl Recipe {
     fn __repr__(&self) -> String {
         let name = format!("{:?}", self.0.name());
         let overrides = self.0.overrides().into_iter().map(|(key, value)| format!("{key}={value}"));
-        format!("Recipe.load({})", std::iter::once(name).chain(overrides).collect::<Vec<_>>().join(", "))
+        let arguments = std::iter::once(name).chain(overrides).collect::<Vec<_>>().join(", ");
+        if self.0.is_known() {
+            format!("Recipe.load({arguments})")
+        } else {
+            format!("Recipe.from_toml(..., {arguments})")
+        }
     }
 
     fn __eq__(&self, other: &Self) -> bool {
@@ -198,7 +242,7 @@ impl Recipe {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
         self.0.name().hash(&mut hasher);
-        self.0.overrides().to_string().hash(&mut hasher);
+        self.0.params().to_string().hash(&mut hasher);
         self.0.unsupported().hash(&mut hasher);
         hasher.finish()
     }
@@ -206,7 +250,8 @@ impl Recipe {
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let Unsupported { boxes, videos } = self.0.unsupported();
         let overrides = convert::table_to_dict(py, &self.0.overrides())?;
-        let arguments = (self.0.name(), overrides, boxes, videos).into_pyobject(py)?;
+        let rest = (self.0.partial_patches, boxes, videos);
+        let arguments = (PICKLE_FORMAT, self.0.name(), self.0.source_toml(), overrides, rest).into_pyobject(py)?;
         Ok((py.get_type::<Self>().getattr("_restore")?, arguments))
     }
 }

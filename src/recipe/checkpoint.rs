@@ -30,6 +30,7 @@ pub struct Hints {
 
 pub(super) fn resolve(files: &CheckpointFiles, hints: &Hints) -> Result<Recipe> {
     let family = hints.family.as_deref();
+    registry::registry()?;
     if let Some(name) = family {
         registry::entry(name)?;
     }
@@ -42,7 +43,7 @@ pub(super) fn resolve(files: &CheckpointFiles, hints: &Hints) -> Result<Recipe> 
         && let Some(choice) = choose(&videos.config, &Evidence::of_videos(&videos.config), family, Of::Videos)?
     {
         let Choice { name, entry, section, unsure } = choice;
-        let recipe = Recipe::load(name, &follow(name, entry, section, &videos.config)?)?;
+        let recipe = Recipe::followed(entry, &follow(name, entry, section, &videos.config)?)?;
         return Ok(recipe.without(Unsupported { boxes: unsure, ..Unsupported::default() }));
     }
     let choice = choose(&config, &evidence, family, Of::Images)?;
@@ -51,7 +52,7 @@ pub(super) fn resolve(files: &CheckpointFiles, hints: &Hints) -> Result<Recipe> 
     if evidence.pillow && entry.params.contains_key(ARITHMETIC) {
         overrides.insert(ARITHMETIC.to_owned(), Value::String("pillow".into()));
     }
-    let recipe = Recipe::load(name, &overrides)?;
+    let recipe = Recipe::followed(entry, &overrides)?;
     Ok(video::added(recipe, videos.as_ref(), &unsure))
 }
 

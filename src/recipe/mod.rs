@@ -3,46 +3,53 @@
 //! The built-in ones are the TOML files of `builtin/`, one per lineage. A recipe may extend another; its `params` are
 //! what callers may override, and the rest refers to them as `"$name"`.
 
+mod build;
+mod check;
 mod checkpoint;
 mod language;
+mod place;
 mod registry;
-mod validate;
+mod source;
+mod text;
+
+use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use build::coerce;
+pub(crate) use check::smart_budget;
 pub use checkpoint::{CheckpointFiles, Hints};
-pub(crate) use validate::smart_budget;
+use registry::Entry;
+use source::Source;
 
 pub use language::{
     Align, Backend, Boxes, Cap, CapPer, Clamp, ContainRounding, Convention, Convert, Crops, Enlarge, Fill, Filter,
     FloatResize, Frame, FrameCount, FrameSampling, IntType, LongestRounding, NamedFill, NamedFrameCount, NamedTarget,
     NormalizeAs, OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels, Precision, Role, Sampled, Search,
-    Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, Unpad, Video, ViewOrder, ViewSpec, When,
+    Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, Unpad, Unsupported, Video, ViewOrder, ViewSpec, When,
 };
 
 use crate::error::{Error, Result};
 
 /// A family's preprocessing, checked and ready to plan with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Recipe {
-    name: String,
+    entry: Arc<Entry>,
     params: Table,
     body: Body,
-    unsupported: Unsupported,
 }
 
-/// Why a checkpoint's boxes or videos cannot be followed though its images can; empty where they can.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Unsupported {
-    /// Of boxes.
-    pub boxes: String,
-    /// Of videos.
-    pub videos: String,
+impl PartialEq for Recipe {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.params == other.params && self.body == other.body
+    }
 }
 
 /// What a recipe says once its parameters are filled in.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     /// The family's name for people.
@@ -68,6 +75,12 @@ pub struct Body {
     /// Videos, where the family takes them.
     #[serde(default)]
     pub video: Option<Video>,
+    /// Whether a tile or canvas need not be whole patches: the rest at its right and below is in no patch.
+    #[serde(default)]
+    pub partial_patches: bool,
+    /// What of a checkpoint cannot be followed. `from_pretrained` writes it; recipes leave it out.
+    #[serde(default)]
+    pub unsupported: Unsupported,
 }
 
 impl Body {
@@ -86,24 +99,93 @@ impl std::ops::Deref for Recipe {
     }
 }
 
-/// Names of the built-in recipes, sorted.
-pub fn names() -> Vec<&'static str> {
-    registry::registry().keys().map(String::as_str).collect()
+/// Names of the recipes that can be loaded by name, sorted.
+pub fn names() -> Result<Vec<&'static str>> {
+    Ok(registry::registry()?.keys().map(String::as_str).collect())
 }
 
 impl Recipe {
-    /// The built-in recipe of this name with these parameters overridden.
+    /// The recipe of this name with these parameters overridden.
     ///
     /// Unknown names, unknown parameters and values that a parameter cannot take are errors that name them.
     pub fn load(name: &str, overrides: &Table) -> Result<Self> {
         let entry = registry::entry(name)?;
-        Self::build(name, entry.params.clone(), entry.structure.clone(), overrides, Unsupported::default())
+        Self::build(Arc::clone(entry), entry.params.clone(), overrides, false)
+    }
+
+    /// A recipe of a TOML file. `name` picks one of several.
+    pub fn from_file(path: &Path, name: Option<&str>, overrides: &Table) -> Result<Self> {
+        Self::of_source(Source::read(path)?, name, overrides)
+    }
+
+    /// A recipe of a TOML text. `name` picks one of several.
+    pub fn from_text(text: &str, name: Option<&str>, overrides: &Table) -> Result<Self> {
+        Self::of_source(Source::of_text(text), name, overrides)
+    }
+
+    fn of_source(source: Source, name: Option<&str>, overrides: &Table) -> Result<Self> {
+        let file = source.file.clone();
+        let recipes = registry::of_source(source)?;
+        let names = || recipes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let wrong = |message: String| {
+            let file = if file.is_empty() { "the text of recipes".to_owned() } else { file.clone() };
+            Error::RecipeFile { file, message }
+        };
+        let entry = match name {
+            Some(name) => {
+                recipes.get(name).ok_or_else(|| wrong(format!("has no recipe {name:?}; it has {}", names())))?
+            }
+            None if recipes.len() > 1 => {
+                return Err(wrong(format!("has several recipes, name= picks one: {}", names())));
+            }
+            None => recipes.values().next().ok_or_else(|| wrong("has no recipe".into()))?,
+        };
+        Self::build(Arc::clone(entry), entry.params.clone(), overrides, false)
+    }
+
+    /// The recipe as TOML that needs no other, overrides included: it loads back equal.
+    pub fn to_toml(&self) -> String {
+        let Unsupported { boxes, videos } = self.body.unsupported.clone();
+        let reasons = [("boxes", boxes), ("videos", videos)].into_iter().filter(|(_, reason)| !reason.is_empty());
+        let reasons: Table = reasons.map(|(key, reason)| (key.to_owned(), Value::String(reason))).collect();
+        let mut added = Table::new();
+        if !reasons.is_empty() {
+            added.insert("unsupported".into(), Value::Table(reasons));
+        }
+        if self.partial_patches {
+            added.insert("partial_patches".into(), Value::Boolean(true));
+        }
+        self.entry.text_with(&self.params, added)
+    }
+
+    /// The recipe as it was before overrides, as [`Self::to_toml`] would write it.
+    pub fn source_toml(&self) -> &str {
+        self.entry.text()
+    }
+
+    /// The recipe whose [`Self::source_toml`] and overrides these are, and whether its sizes need not be whole patches.
+    pub fn restore(name: &str, text: &str, overrides: &Table, partial_patches: bool) -> Result<Self> {
+        let known = registry::registry()?.get(name).filter(|entry| entry.text() == text).cloned();
+        let entry = match known {
+            Some(entry) => entry,
+            None => registry::of_source(Source::of_text(text))?
+                .remove(name)
+                .ok_or_else(|| Error::Argument(format!("the text holds no recipe {name:?}")))?,
+        };
+        let params = entry.params.clone();
+        Self::build(entry, params, overrides, partial_patches)
+    }
+
+    /// Whether [`Self::load`] gives this recipe by its name and overrides.
+    pub fn is_known(&self) -> bool {
+        registry::entry(self.name())
+            .is_ok_and(|entry| Arc::ptr_eq(entry, &self.entry) || entry.text() == self.entry.text())
     }
 
     /// This recipe with further parameters overridden.
     pub fn replace(&self, overrides: &Table) -> Result<Self> {
-        let entry = registry::entry(&self.name)?;
-        Self::build(&self.name, self.params.clone(), entry.structure.clone(), overrides, self.unsupported.clone())
+        let replaced = Self::build(Arc::clone(&self.entry), self.params.clone(), overrides, self.partial_patches)?;
+        Ok(replaced.without(self.body.unsupported.clone()))
     }
 
     /// The recipe that a checkpoint's configuration asks for.
@@ -115,41 +197,9 @@ impl Recipe {
         checkpoint::resolve(files, hints)
     }
 
-    fn build(
-        name: &str,
-        mut params: Table,
-        structure: Table,
-        overrides: &Table,
-        unsupported: Unsupported,
-    ) -> Result<Self> {
-        for (key, value) in overrides {
-            let Some(slot) = params.get_mut(key) else {
-                return Err(Error::UnknownParameter {
-                    recipe: name.to_owned(),
-                    name: key.clone(),
-                    known: params.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
-                });
-            };
-            *slot = coerce(slot, value).ok_or_else(|| Error::Recipe {
-                recipe: name.to_owned(),
-                message: format!("{key} must be {}, got {value}", describe(slot)),
-            })?;
-        }
-        let invalid = |message: String| Error::Recipe { recipe: name.to_owned(), message };
-        let mut table = Value::Table(structure);
-        substitute(&mut table, &params).map_err(invalid)?;
-        let mut body: Body = table.try_into().map_err(|error: toml::de::Error| {
-            let given = overrides.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
-            let message = error.message().to_owned();
-            invalid(if given.is_empty() { message } else { format!("{message} (with {given})") })
-        })?;
-        validate::check(&mut body).map_err(invalid)?;
-        Ok(Self { name: name.to_owned(), params, body, unsupported })
-    }
-
     /// The name under which the recipe is loaded.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.entry.name
     }
 
     /// All parameters with their values.
@@ -157,25 +207,21 @@ impl Recipe {
         &self.params
     }
 
-    /// The parameters whose values differ from the built-in recipe's.
+    /// The parameters whose values differ from those that are written in the recipe.
     pub fn overrides(&self) -> Table {
-        let built_in = registry::entry(&self.name).map(|entry| &entry.params).ok();
-        self.params
-            .iter()
-            .filter(|(key, value)| built_in.is_none_or(|params| params.get(*key) != Some(*value)))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
+        let differs = |(key, value): &(&String, &Value)| self.entry.params.get(*key) != Some(*value);
+        self.params.iter().filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// How the family takes videos.
     ///
     /// It is an error where it takes none, or where a checkpoint's cannot be followed.
     pub fn video(&self) -> Result<&Video> {
-        let refuse = |message: String| Error::Recipe { recipe: self.name.clone(), message };
+        let refuse = |message: String| Error::Recipe { recipe: self.name().to_owned(), message };
         match &self.body.video {
             None => Err(refuse("takes no videos".into())),
-            Some(_) if !self.unsupported.videos.is_empty() => {
-                Err(refuse(format!("takes no videos: {}", self.unsupported.videos)))
+            Some(_) if !self.body.unsupported.videos.is_empty() => {
+                Err(refuse(format!("takes no videos: {}", self.body.unsupported.videos)))
             }
             Some(video) => Ok(video),
         }
@@ -183,77 +229,28 @@ impl Recipe {
 
     /// It is an error where the model's coordinates are not known.
     pub fn check_boxes(&self) -> Result<()> {
-        if self.unsupported.boxes.is_empty() {
+        if self.body.unsupported.boxes.is_empty() {
             return Ok(());
         }
-        let message = format!("takes no boxes: {}", self.unsupported.boxes);
-        Err(Error::Recipe { recipe: self.name.clone(), message })
+        let message = format!("takes no boxes: {}", self.body.unsupported.boxes);
+        Err(Error::Recipe { recipe: self.name().to_owned(), message })
     }
 
     /// Why boxes or videos cannot be followed.
     pub fn unsupported(&self) -> &Unsupported {
-        &self.unsupported
+        &self.body.unsupported
     }
 
     /// This recipe where boxes or videos cannot be followed for these reasons.
     #[must_use]
     pub fn without(mut self, unsupported: Unsupported) -> Self {
-        self.unsupported = unsupported;
+        self.body.unsupported = unsupported;
         self
     }
 
     /// Pixels per side that native sizes are multiples of.
     pub fn align(&self) -> u32 {
         self.patches.size * self.patches.merge
-    }
-}
-
-/// The override as a value of the parameter's own type, or nothing. An integer may stand for a float.
-fn coerce(default: &Value, given: &Value) -> Option<Value> {
-    match (default, given) {
-        (Value::Float(_), Value::Integer(integer)) => Some(Value::Float(*integer as f64)),
-        (Value::Array(items), Value::Array(new)) => match items.first() {
-            Some(item) => Some(Value::Array(new.iter().map(|value| coerce(item, value)).collect::<Option<_>>()?)),
-            None => Some(given.clone()),
-        },
-        _ => default.same_type(given).then(|| given.clone()),
-    }
-}
-
-fn describe(value: &Value) -> String {
-    match value {
-        Value::Integer(_) => "an integer".into(),
-        Value::Float(_) => "a number".into(),
-        Value::Boolean(_) => "true or false".into(),
-        Value::String(_) => "a string".into(),
-        Value::Array(items) => match items.first() {
-            Some(Value::Integer(_)) => "a list of integers".into(),
-            Some(Value::Float(_)) => "a list of numbers".into(),
-            Some(Value::Array(_)) => "a list of lists of integers".into(),
-            _ => "a list".into(),
-        },
-        other => other.type_str().into(),
-    }
-}
-
-/// Replaces every `"$name"` by the parameter's value, and `"!$name"` by its opposite.
-fn substitute(value: &mut Value, params: &Table) -> std::result::Result<(), String> {
-    match value {
-        Value::String(text) => {
-            let (negated, reference) = text.strip_prefix('!').map_or((false, text.as_str()), |rest| (true, rest));
-            if let Some(name) = reference.strip_prefix('$') {
-                let param = params.get(name).ok_or_else(|| format!("refers to ${name}, which it does not have"))?;
-                *value = match param {
-                    Value::Boolean(on) if negated => Value::Boolean(!on),
-                    other if negated => return Err(format!("has {text:?}, but {name} is not true or false: {other}")),
-                    other => other.clone(),
-                };
-            }
-            Ok(())
-        }
-        Value::Array(items) => items.iter_mut().try_for_each(|item| substitute(item, params)),
-        Value::Table(table) => table.iter_mut().try_for_each(|(_, item)| substitute(item, params)),
-        _ => Ok(()),
     }
 }
 
@@ -267,21 +264,10 @@ mod tests {
 
     #[test]
     fn every_builtin_recipe_loads() {
-        for name in names() {
+        for name in names().unwrap() {
             let recipe = Recipe::load(name, &Table::new()).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(recipe.name(), name);
             assert!(recipe.overrides().is_empty());
-        }
-    }
-
-    #[test]
-    fn every_parameter_is_used() {
-        for name in names() {
-            let entry = registry::entry(name).unwrap();
-            let text = toml::to_string(&entry.structure).unwrap();
-            for key in entry.params.keys() {
-                assert!(text.contains(&format!("${key}\"")), "{name}: nothing refers to {key}");
-            }
         }
     }
 

@@ -86,8 +86,10 @@ mod tests {
 
     #[test]
     fn every_builtin_recipe_that_normalises_in_f32_has_a_vector_form() {
-        for (level, name) in
-            Level::available().into_iter().skip(1).flat_map(|level| names().into_iter().map(move |name| (level, name)))
+        for (level, name) in Level::available()
+            .into_iter()
+            .skip(1)
+            .flat_map(|level| names().unwrap().into_iter().map(move |name| (level, name)))
         {
             let recipe = Recipe::load(name, &toml::Table::new()).unwrap();
             if !recipe.pixels.do_normalize || recipe.pixels.normalize_as == NormalizeAs::BFloat16 {

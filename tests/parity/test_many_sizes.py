@@ -1,5 +1,6 @@
 """Every family of recipes on hundreds of random sizes, its views made small so that this is quick."""
 
+import importlib
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,7 +13,7 @@ from PIL import Image
 import vlmres
 from tests.compare import assert_equal_batches
 from tests.images import KINDS, image
-from tests.reference import authors, authors_vl
+from tests.reference import ALIKE, RESTATEMENTS, authors, authors_vl
 from vlmres.verify import references as hf
 
 Reference = Callable[[list[Image.Image]], Mapping[str, Any]]
@@ -202,6 +203,7 @@ FAMILIES: dict[str, Family] = {
         lambda arithmetic: partial(authors_vl.deepseek_vl2, arithmetic=arithmetic, side=48),
         ratio=47,
     ),
+    "open-clip": Family(CROP, lambda arithmetic: partial(authors.open_clip, arithmetic=arithmetic, side=56)),
     "nvlm-d": Family({"image_size": 56}, lambda arithmetic: partial(authors_vl.nvlm_d, arithmetic=arithmetic, side=56)),
     "kimi-vl": Family(
         {"max_patches": 300}, lambda arithmetic: partial(authors_vl.kimi_vl, arithmetic=arithmetic, limit=300)
@@ -237,8 +239,17 @@ CASES = [
 ]
 
 
+def test_every_recipe_has_a_reference() -> None:
+    """A class of transformers, or a function that restates the authors' code, and neither stands for no recipe."""
+    assert set(hf.REFERENCES) | set(RESTATEMENTS) == set(vlmres.recipes())
+    assert not set(hf.REFERENCES) & set(RESTATEMENTS)
+    for name in RESTATEMENTS.values():
+        module, _, function = name.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
 def test_no_family_is_missing() -> None:
-    assert set(FAMILIES) >= set(hf.DISTINCT)
+    assert set(FAMILIES) >= {*hf.DISTINCT, *RESTATEMENTS} - ALIKE
 
 
 @pytest.mark.parametrize(("name", "arithmetic"), CASES)

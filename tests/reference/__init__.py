@@ -1,1 +1,18 @@
 """Restatements of authors' code that is in no library. The live library's side is `vlmres.verify.references`."""
+
+# The function here that is each recipe's reference, where no class of transformers is.
+RESTATEMENTS = {
+    **{
+        f"deepseek-ocr-{mode}": "tests.reference.authors.deepseek_ocr"
+        for mode in ("tiny", "small", "base", "large", "gundam", "gundam-m")
+    },
+    "deepseek-vl2": "tests.reference.authors_vl.deepseek_vl2",
+    "kimi-vl": "tests.reference.authors_vl.kimi_vl",
+    "nativeres-llava": "tests.reference.authors.nativeres_llava",
+    "nvlm-d": "tests.reference.authors_vl.nvlm_d",
+    "open-clip": "tests.reference.authors.open_clip",
+    "ovis2.5": "tests.reference.authors_vl.ovis2_5",
+    "phi-3.5-vision": "tests.reference.authors_vl.phi3_v",
+}
+# Of these only another size of another's.
+ALIKE = {"deepseek-ocr-small", "deepseek-ocr-large"}

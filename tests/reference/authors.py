@@ -161,3 +161,20 @@ def nativeres_llava(
     )
     resized = [image.convert("RGB").resize(qwen_vl_utils_size(*image.size)) for image in images]
     return dict(processor(resized, return_tensors="pt"))
+
+
+def open_clip(images: list[Image.Image], arithmetic: Arithmetic, side: int = 224) -> dict[str, torch.Tensor]:
+    """open_clip's and timm's transforms for evaluation: torchvision's on Pillow images."""
+    mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+    after = transforms.Compose([transforms.CenterCrop(side), transforms.ToTensor(), transforms.Normalize(mean, std)])
+    resize = transforms.Resize(side, transforms.InterpolationMode.BICUBIC)
+
+    def shortest(image: Image.Image) -> Image.Image:
+        # The sizes are those of `transforms.Resize`, whose resize of a Pillow image is Pillow's.
+        if arithmetic == "pillow":
+            return resize(image)  # type: ignore[no-any-return]
+        short = min(image.size)
+        width, height = (side if one == short else int(side * one / short) for one in image.size)
+        return torch_resize(image, (width, height))
+
+    return {"pixel_values": torch.stack([after(shortest(image)) for image in images])}

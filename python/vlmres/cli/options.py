@@ -30,7 +30,7 @@ RecipeName = Annotated[
     typer.Option(
         "--recipe",
         "-r",
-        help="A recipe's name (see vlmres recipes), or the folder of a checkpoint.",
+        help="A recipe's name (see vlmres recipes), your file (own.toml or own.toml:NAME), or a checkpoint's folder.",
         metavar="RECIPE",
         autocompletion=complete_recipe,
         show_default=False,
@@ -90,17 +90,23 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def _load(name: str) -> vlmres.Recipe:
-    known = vlmres.recipes()
     try:
+        known = vlmres.recipes()
         if name in known:
             return vlmres.Recipe.load(name)
+        file, colon, one = name.rpartition(":")
+        if name.endswith(".toml"):
+            return vlmres.Recipe.from_toml(Path(name))
+        if colon and file.endswith(".toml"):
+            return vlmres.Recipe.from_toml(Path(file), one)
         if Path(name).is_dir():
             return vlmres.Recipe.from_pretrained(name)
     except (vlmres.VlmresError, OSError) as error:
         raise typer.BadParameter(str(error), param_hint="--recipe") from None
     hint = suggestion(name, known)
     raise typer.BadParameter(
-        f"no recipe or checkpoint folder is named {name!r}{hint} (vlmres recipes lists all)", param_hint="--recipe"
+        f"no recipe, file of recipes (.toml) or checkpoint folder is named {name!r}{hint} (vlmres recipes lists all)",
+        param_hint="--recipe",
     )
 
 

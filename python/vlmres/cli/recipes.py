@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,8 +19,14 @@ def recipes(
         typer.Argument(help="Show this recipe's parameters.", autocompletion=complete_recipe, show_default=False),
     ] = None,
     as_json: AsJson = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of recipes, with which editors check them.")
+    ] = False,
 ) -> None:
     """List the recipes, or one recipe's parameters, which --set changes."""
+    if schema:
+        typer.echo((Path(vlmres.__file__).parent / "recipe.schema.json").read_text(encoding="utf-8"), nl=False)
+        return
     if name is not None:
         chosen = load_recipe(name)
         if as_json:

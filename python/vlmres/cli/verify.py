@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import vlmres
 from vlmres._core import default_threads
 from vlmres.cli import output
-from vlmres.cli.options import complete_recipe, suggestion
+from vlmres.cli.options import complete_recipe, load_recipe, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ def verify(
         typer.Option(
             "--recipe",
             "-r",
-            help="Verify this recipe; may be repeated. By default all that have a reference in transformers.",
+            help="Verify this recipe, or with --against your own file; may be repeated. By default all.",
             metavar="RECIPE",
             autocompletion=complete_recipe,
             show_default=False,
@@ -38,6 +38,14 @@ def verify(
     checkpoint: Annotated[
         list[Path] | None,
         typer.Option(help="Verify a checkpoint's folder; may be repeated.", metavar="DIR", show_default=False),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare with this function of a list of RGB images instead: what a recipe of your own reproduces.",
+            metavar="FILE.py:FUNCTION",
+            show_default=False,
+        ),
     ] = None,
     cases: Annotated[int, typer.Option(min=1, help="Cases per recipe and arithmetic.")] = 100,
     arithmetic: Annotated[
@@ -73,7 +81,10 @@ def verify(
     from vlmres.verify import report as reports
     from vlmres.verify.run import ARITHMETICS, Tally
 
-    subjects = _subjects(recipe or [], checkpoint or [], media)
+    if against is None:
+        subjects = _subjects(recipe or [], checkpoint or [], media)
+    else:
+        subjects = _own_subjects(recipe or [], against)
     if report is not None and not report.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {output.show(report.parent)}", param_hint="--out")
     arithmetics = ARITHMETICS if arithmetic is None else (arithmetic,)
@@ -99,6 +110,18 @@ def verify(
         raise typer.Exit(1)
 
 
+def _own_subjects(recipes: Sequence[str], against: str) -> list[Subject]:
+    from vlmres.verify.own import OwnSubject, load
+
+    if not recipes:
+        raise typer.BadParameter("needs the --recipe that is compared", param_hint="--against")
+    try:
+        load(against)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--against") from None
+    return [OwnSubject(load_recipe(name), name, against) for name in recipes]
+
+
 def _need_transformers() -> None:
     try:
         import torchvision  # noqa: F401
@@ -120,6 +143,10 @@ def _subjects(
 
     for name in recipes:
         if name not in REFERENCES:
+            if name.endswith(".toml"):
+                raise typer.BadParameter(
+                    f"{name}: say what it reproduces, --against FILE.py:FUNCTION", param_hint="--recipe"
+                )
             known = name in vlmres.recipes()
             what = f"{name!r} reproduces no class of transformers" if known else f"no recipe is named {name!r}"
             hint = "" if known else suggestion(name, REFERENCES)

@@ -271,6 +271,7 @@ ALIKE = {
     "aya-vision",
     "clip",
     "dots.ocr",
+    "florence-2",
     "glm-4.6v",
     "internvl1.5",
     "internvl2.5",

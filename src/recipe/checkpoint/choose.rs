@@ -1,5 +1,7 @@
 //! Which recipe is a checkpoint's, and why none is.
 
+use std::sync::Arc;
+
 use toml::Value;
 
 use super::evidence::Evidence;
@@ -19,13 +21,13 @@ pub(super) enum Of {
 /// A recipe's section that a checkpoint matches.
 pub(super) struct Choice {
     pub(super) name: &'static str,
-    pub(super) entry: &'static Entry,
+    pub(super) entry: &'static Arc<Entry>,
     pub(super) section: &'static Checkpoint,
     /// Why the recipe's boxes and videos may be another's; empty where they are its own.
     pub(super) unsure: String,
 }
 
-type Section = (&'static str, &'static Entry, &'static Checkpoint);
+type Section = (&'static str, &'static Arc<Entry>, &'static Checkpoint);
 
 /// How well a section fits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,8 +41,10 @@ struct Fit {
 }
 
 fn sections(of: Of) -> impl Iterator<Item = Section> {
+    // `resolve` has asked for it before: it is no error here.
     registry()
-        .iter()
+        .into_iter()
+        .flatten()
         .flat_map(|(name, entry)| entry.checkpoints.iter().map(move |(kind, section)| (name, entry, kind, section)))
         .filter(move |(_, _, kind, _)| (*kind == video::KIND) == (of == Of::Videos))
         .map(|(name, entry, _, section)| (name.as_str(), entry, section))

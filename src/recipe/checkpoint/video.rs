@@ -1,5 +1,7 @@
 //! The videos of a checkpoint: their own configuration beside that of its images.
 
+use std::sync::Arc;
+
 use toml::Table;
 
 use super::files::{File, Role};
@@ -7,7 +9,7 @@ use super::follow::follow;
 use super::said::{Config, Layer, TYPES, VIDEO_TYPE};
 use crate::error::{Error, Result};
 use crate::recipe::language::Checkpoint;
-use crate::recipe::registry::{Entry, registry};
+use crate::recipe::registry::Entry;
 use crate::recipe::{Recipe, Unsupported};
 
 /// The kind of checkpoint section that is of videos.
@@ -36,7 +38,7 @@ pub(super) fn config(files: &[File], ignore: &[String]) -> Option<Videos> {
 
 /// A recipe of a checkpoint's images with what the configuration of its videos says; `unsure` is why its family is not known.
 pub(super) fn added(recipe: Recipe, videos: Option<&Videos>, unsure: &str) -> Recipe {
-    let entry = &registry()[recipe.name()];
+    let entry = &Arc::clone(&recipe.entry);
     // Where the family is not known, a class of videos still says what becomes of them.
     let named = videos.is_some_and(|videos| videos.own && videos.config.setting(VIDEO_TYPE).is_some());
     let doubt = if named { "" } else { unsure };

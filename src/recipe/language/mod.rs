@@ -3,6 +3,8 @@
 mod checkpoint;
 mod outputs;
 mod pixels;
+#[cfg(test)]
+mod schema;
 mod steps;
 mod video;
 mod views;
@@ -22,20 +24,22 @@ pub use views::{Crops, Role, Search, Separators, TileSize, Tiles, Unpad, ViewOrd
 
 /// Which of the four answers to the resolution question a family gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
-    /// One fixed square, whatever the image.
+    /// Every image becomes a canvas of one size: squashed, cropped or padded.
     Squash,
-    /// A grid of fixed tiles.
+    /// The image is cut into a grid of tiles. A view of the whole image, where there is one, has the size of a tile: a thumbnail.
     Tiles,
-    /// The image's own aspect ratio within a budget.
+    /// The canvas goes by the image's own size and shape, within a budget.
     Native,
-    /// Tiles and a native view together.
+    /// Tiles, and the whole image at a size that is not a tile's.
     Hybrid,
 }
 
 /// From patches to the language model's tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tokens {
     /// Patches per side of a token.
@@ -46,6 +50,7 @@ pub struct Tokens {
 
 /// Units of the coordinates that a model reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Convention {
     /// Pixels of the resized image.
     #[serde(rename = "pixels")]
@@ -63,6 +68,7 @@ pub enum Convention {
 
 /// What relative coordinates are relative to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Frame {
     /// The source image.
@@ -71,8 +77,20 @@ pub enum Frame {
     Canvas,
 }
 
+/// Why a checkpoint's boxes or videos cannot be followed though its images can; empty where they can.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(default, deny_unknown_fields)]
+pub struct Unsupported {
+    /// Of boxes.
+    pub boxes: String,
+    /// Of videos.
+    pub videos: String,
+}
+
 /// The model's coordinates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Boxes {
     /// Units.

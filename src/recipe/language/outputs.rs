@@ -8,6 +8,7 @@ use crate::geometry::Size;
 
 /// One entry of the reference processor's output.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools)] // words of the language, each on its own
 pub struct OutputSpec {
@@ -59,6 +60,7 @@ pub struct OutputSpec {
 
 /// What an output has an entry for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub enum Per {
     /// Each image.
@@ -70,6 +72,7 @@ pub enum Per {
 
 /// Type of an array that holds no pixel values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub enum IntType {
     /// 64 bits.
@@ -83,8 +86,41 @@ pub enum IntType {
     Float32,
 }
 
+impl OutputKind {
+    /// The words of an [`OutputSpec`] that mean something for this kind, besides `key`, `kind` and `enabled`; of any other a
+    /// recipe is refused.
+    pub fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Tiles => &["roles", "nested", "padded", "length", "extra_slots", "per_sample", "zeros_when_empty"],
+            Self::PixelMask | Self::TilePatchMask => {
+                &["roles", "nested", "padded", "length", "extra_slots", "per_sample", "dtype"]
+            }
+            Self::ChannelPatches | Self::PlanarPatches | Self::StripPatches => &["roles"],
+            Self::FlatPatches => &["roles", "length", "length_tokens", "per"],
+            Self::PatchMask | Self::PatchPositions => &["roles", "length", "length_tokens", "per", "dtype"],
+            Self::GridThw | Self::SpatialShapes | Self::CanvasSizes => &["roles", "per", "per_sample", "dtype"],
+            Self::NumTiles => &["roles", "per_sample", "dtype"],
+            Self::RowEnds | Self::TokenPatches | Self::TokenGrids | Self::MostTiles => &["roles", "dtype"],
+            Self::ImageSizes | Self::NumTokens | Self::NumVisualTokens | Self::TileGrid | Self::TileShape => {
+                &["per_sample", "dtype"]
+            }
+            Self::TileRows | Self::TileCols => &["per_sample", "zero_if_single", "dtype"],
+            Self::TileGridId => &["length", "per_sample", "dtype"],
+            Self::TileMask => &["roles", "length", "per", "per_sample", "ones_when_missing", "dtype"],
+            Self::NumImages | Self::NumChunks => &["dtype"],
+        }
+    }
+
+    /// Whether it holds pixel values.
+    pub fn has_values(self) -> bool {
+        use OutputKind::{ChannelPatches, FlatPatches, PlanarPatches, StripPatches, Tiles};
+        matches!(self, ChannelPatches | FlatPatches | PlanarPatches | StripPatches | Tiles)
+    }
+}
+
 /// Kinds of output. Shapes are those per image; per tile, tiles take the place of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OutputKind {
     /// `[tiles, 3, height, width]`, or `[images, most tiles, 3, height, width]` where nested.

@@ -6,6 +6,7 @@ use crate::options::{Backend, Filter, PatchOrder};
 
 /// What becomes of images that are not RGB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Convert {
     /// To RGB, transparency composited on white (transformers 5).
@@ -18,6 +19,7 @@ pub enum Convert {
 
 /// Order of operations from a byte to a normalised float.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NormalizeAs {
     /// transformers' own, by [`Backend`].
@@ -31,6 +33,7 @@ pub enum NormalizeAs {
 
 /// From pixels to values.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Pixels {
     /// Resampling filter of every step.
@@ -55,6 +58,7 @@ pub struct Pixels {
 
 /// Patches of the vision encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Patches {
     /// Side in pixels.

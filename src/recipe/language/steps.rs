@@ -7,7 +7,8 @@ use crate::geometry::Size;
 
 /// A size in a step: fixed, or the canvas of the view's tile grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged, expecting = "a size is [width, height], \"grid\", \"square\" or \"aligned\"")]
 pub enum Target {
     /// `[width, height]`.
     Fixed(Size),
@@ -17,6 +18,7 @@ pub enum Target {
 
 /// Sizes that depend on the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NamedTarget {
     /// The tile grid's canvas.
@@ -29,6 +31,7 @@ pub enum NamedTarget {
 
 /// Where padding goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Align {
     /// Centred, an odd pixel after.
@@ -42,7 +45,8 @@ pub enum Align {
 
 /// Colour of padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged, expecting = "a colour is [red, green, blue] of 0 to 255, \"black\" or \"mean\"")]
 pub enum Fill {
     /// An RGB colour.
     Rgb([u8; 3]),
@@ -52,6 +56,7 @@ pub enum Fill {
 
 /// Colours that depend on the recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NamedFill {
     /// Zeros.
@@ -62,6 +67,7 @@ pub enum NamedFill {
 
 /// How a longest-edge resize rounds the shorter side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LongestRounding {
     /// `round(short / long * edge)`: Pillow's `ImageOps.contain`.
@@ -80,6 +86,7 @@ pub enum LongestRounding {
 
 /// How a resize into a canvas rounds the side that does not fill it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum ContainRounding {
     /// Up.
@@ -93,6 +100,7 @@ pub enum ContainRounding {
 
 /// Precision of a reference's arithmetic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Double: Python and numpy.
@@ -104,6 +112,7 @@ pub enum Precision {
 
 /// When a smart resize sees to it that a side holds a merged patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Clamp {
     /// After rounding, before the area is looked at (qwen-vl-utils).
@@ -116,6 +125,7 @@ pub enum Clamp {
 
 /// How a smart resize enlarges an image with a side smaller than a merged patch, before anything else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub enum Enlarge {
     /// It does not.
@@ -132,7 +142,8 @@ pub enum Enlarge {
 
 /// Frames that a budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged, expecting = "frames are a number or \"all\"")]
 pub enum FrameCount {
     /// So many.
     Count(u32),
@@ -149,6 +160,7 @@ impl FrameCount {
 
 /// Numbers of frames that depend on the video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NamedFrameCount {
     /// All of the video's, rounded to whole patches for the area but not for the scale.
@@ -158,6 +170,7 @@ pub enum NamedFrameCount {
 /// A limit of pixels that grows tighter with the number of frames (transformers' `cap_pixels_per_frame`). A frame keeps
 /// 1.05 times the fewest pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Cap {
     /// Whether it applies.
@@ -170,6 +183,7 @@ pub struct Cap {
 
 /// What a cap's tokens are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CapPer {
     /// A tenth less, of the whole video: each patch along time gets an even share (Qwen2-VL).
@@ -180,6 +194,7 @@ pub enum CapPer {
 
 /// One step from an image to a view's canvas.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
     /// Resize to exactly this size.

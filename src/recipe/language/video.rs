@@ -7,6 +7,7 @@ use super::{OutputSpec, Tokens};
 
 /// From the frames of a video to patches and tokens.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Video {
     /// The code whose output it reproduces.
@@ -34,6 +35,7 @@ pub struct Video {
 
 /// How a reference picks frames of a longer video.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FrameSampling {
     /// Equal steps from the first frame, truncated; all frames where no rate is asked for (transformers' default).

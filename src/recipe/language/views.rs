@@ -9,6 +9,7 @@ use crate::options::FloatResize;
 
 /// What a view is to the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// The whole image.
@@ -38,6 +39,7 @@ impl Role {
 
 /// When a view is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum When {
     /// For every image.
@@ -64,7 +66,8 @@ pub enum When {
 
 /// Size of a tile: fixed, or found for the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged, expecting = "the size of a tile is [width, height] or { edge = pixels }")]
 pub enum TileSize {
     /// `[width, height]`.
     Fixed(Size),
@@ -77,6 +80,7 @@ pub enum TileSize {
 
 /// How a view is cut into tiles.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tiles {
     /// Size of a tile.
@@ -90,6 +94,7 @@ pub struct Tiles {
 
 /// Search for a tile grid.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Search {
     /// The closest aspect ratio among all grids of `min..=max` tiles; on a tie, more tiles if the image can fill half of them.
@@ -155,6 +160,7 @@ pub enum Search {
 
 /// Parts of the source image, each of which becomes a view.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Crops {
     /// Along the longer side of an image that is much longer than it is wide (Gemma 3).
@@ -181,6 +187,7 @@ pub enum Crops {
 
 /// Tokens of a view that carry no image features.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 pub struct Separators {
     /// One or more for each tile.
@@ -195,6 +202,7 @@ pub struct Separators {
 
 /// Which tokens over padding are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Unpad {
     /// Those outside the image's aspect ratio, around which there is padding (LLaVA-NeXT).
@@ -205,6 +213,7 @@ pub enum Unpad {
 
 /// Where a view comes among those of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub enum ViewOrder {
     /// After the views made before it.
@@ -216,6 +225,7 @@ pub enum ViewOrder {
 
 /// One view of the image.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools)] // words of the language, each on its own
 pub struct ViewSpec {

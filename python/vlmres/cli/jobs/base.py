@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import hashlib
 import json
 import os
 from collections import deque
@@ -97,6 +98,10 @@ class Job(abc.ABC):
             "decode": processor.decode,
             "max_image_pixels": processor.max_image_pixels,
         }
+        if not _is_known(processor.recipe):
+            # Its name and parameters say nothing of what is in a file.
+            content = processor.recipe.to_toml().encode()
+            self.settings["recipe_sha256"] = hashlib.sha256(content).hexdigest()
 
     @abc.abstractmethod
     def make(
@@ -268,3 +273,11 @@ def _settings_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
         if key != "params" and flat_old.get(key) != flat_new.get(key)
     ]
     return f"results with {'; '.join(changes[:3])}"
+
+
+def _is_known(recipe: vlmres.Recipe) -> bool:
+    """Whether its name and parameters make it, as those of a file's recipe do not."""
+    try:
+        return vlmres.Recipe.load(recipe.name, **recipe.params) == recipe
+    except vlmres.RecipeError:
+        return False

@@ -1,0 +1,112 @@
+//! From a recipe's tables and its parameters' values to a checked [`Recipe`].
+
+use std::sync::Arc;
+
+use toml::{Table, Value};
+
+use super::place::{Place, Problem};
+use super::registry::Entry;
+use super::{Body, Recipe, check};
+use crate::error::{Error, Result};
+
+impl Recipe {
+    /// A recipe of a checkpoint, whose sizes need not be whole patches: what it does is what its class does.
+    pub(super) fn followed(entry: &Arc<Entry>, overrides: &Table) -> Result<Self> {
+        let build = |partial| Self::build(Arc::clone(entry), entry.params.clone(), overrides, partial);
+        build(false).or_else(|_| build(true))
+    }
+
+    /// Fills parameters in. `partial` says that sizes need not be whole patches, whatever the recipe says.
+    pub(super) fn build(entry: Arc<Entry>, mut params: Table, overrides: &Table, partial: bool) -> Result<Self> {
+        for (key, value) in overrides {
+            let Some(slot) = params.get_mut(key) else {
+                return Err(Error::UnknownParameter {
+                    recipe: entry.name.clone(),
+                    name: key.clone(),
+                    known: params.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+                });
+            };
+            *slot = coerce(slot, value).ok_or_else(|| Error::Recipe {
+                recipe: entry.name.clone(),
+                message: format!("{key} must be {}, got {value}", describe(slot)),
+            })?;
+        }
+        let invalid = |mut problem: Problem| {
+            // Overrides are to blame before the file is, which was right without them.
+            if overrides.is_empty() {
+                return entry.error(&problem);
+            }
+            let given = overrides.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(", ");
+            if !overrides.keys().any(|key| problem.message.contains(key.as_str())) {
+                problem.message = format!("{} (with {given})", problem.message);
+            }
+            Error::Recipe { recipe: entry.name.clone(), message: problem.message }
+        };
+        let written = Value::Table(entry.structure.clone());
+        let mut filled = written.clone();
+        substitute(&mut filled, &params, "").map_err(&invalid)?;
+        let mut body: Body = serde_path_to_error::deserialize(filled).map_err(|error| {
+            let path = error.path().to_string();
+            let path = path.trim_end_matches(['.', '?']).to_owned();
+            invalid(Problem { path, message: error.inner().message().trim_end().replace('\n', " ") })
+        })?;
+        body.partial_patches |= partial;
+        check::body(&mut body, &Place::root(&written)).map_err(&invalid)?;
+        Ok(Self { entry, params, body })
+    }
+}
+
+/// The override as a value of the parameter's own type, or nothing. An integer may stand for a float.
+pub(super) fn coerce(default: &Value, given: &Value) -> Option<Value> {
+    match (default, given) {
+        (Value::Float(_), Value::Integer(integer)) => Some(Value::Float(*integer as f64)),
+        (Value::Array(items), Value::Array(new)) => match items.first() {
+            Some(item) => Some(Value::Array(new.iter().map(|value| coerce(item, value)).collect::<Option<_>>()?)),
+            None => Some(given.clone()),
+        },
+        _ => default.same_type(given).then(|| given.clone()),
+    }
+}
+
+fn describe(value: &Value) -> String {
+    match value {
+        Value::Integer(_) => "an integer".into(),
+        Value::Float(_) => "a number".into(),
+        Value::Boolean(_) => "true or false".into(),
+        Value::String(_) => "a string".into(),
+        Value::Array(items) => match items.first() {
+            Some(Value::Integer(_)) => "a list of integers".into(),
+            Some(Value::Float(_)) => "a list of numbers".into(),
+            Some(Value::Array(_)) => "a list of lists of integers".into(),
+            _ => "a list".into(),
+        },
+        other => other.type_str().into(),
+    }
+}
+
+/// Replaces every `"$name"` by the parameter's value, and `"!$name"` by its opposite.
+pub(super) fn substitute(value: &mut Value, params: &Table, path: &str) -> std::result::Result<(), Problem> {
+    let inner = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match value {
+        Value::String(text) => {
+            let (negated, reference) = text.strip_prefix('!').map_or((false, text.as_str()), |rest| (true, rest));
+            let Some(name) = reference.strip_prefix('$') else { return Ok(()) };
+            let wrong = |message: String| Problem { path: path.to_owned(), message };
+            let param = params.get(name).ok_or_else(|| wrong(format!("{text:?} refers to no parameter of it")))?;
+            *value = match param {
+                Value::Boolean(on) if negated => Value::Boolean(!on),
+                other if negated => {
+                    return Err(wrong(format!("{text:?} needs {name} to be true or false, got {other}")));
+                }
+                other => other.clone(),
+            };
+            Ok(())
+        }
+        Value::Array(items) => {
+            let mut items = items.iter_mut().enumerate();
+            items.try_for_each(|(index, item)| substitute(item, params, &format!("{path}[{index}]")))
+        }
+        Value::Table(table) => table.iter_mut().try_for_each(|(key, item)| substitute(item, params, &inner(key))),
+        _ => Ok(()),
+    }
+}
