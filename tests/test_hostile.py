@@ -252,3 +252,23 @@ def test_messages_do_not_hold_the_bytes() -> None:
     with pytest.raises(vlmres.DecodeError) as caught:
         PROCESSOR(b"\x89PNG\r\n\x1a\n" + bytes(100_000))
     assert len(str(caught.value)) < 500
+
+
+def _tiff(tag: int, count: int) -> bytes:
+    """A gray TIFF of 8x8 pixels, of which one more tag has text of `count` bytes."""
+    entries = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    entries += [(277, 3, 1, 1), (278, 3, 1, 8), (279, 4, 1, 64)]
+    entries = sorted([*(entry for entry in entries if entry[0] != tag), (tag, 2, count, 8)])
+    directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(80)
+
+
+def test_a_decoder_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """Of a TIFF with text for a number, longer than the file; such text where text belongs disturbs nobody."""
+    for count in (5000, 0xFFFFFFF0):
+        with pytest.raises(vlmres.VlmresError):
+            vlmres.image_size(_tiff(258, count))
+        with pytest.raises(vlmres.VlmresError):
+            vlmres.Processor("siglip")(_tiff(258, count))
+    assert vlmres.image_size(_tiff(305, 0xFFFFFFF0)) == (8, 8)
+    assert capfd.readouterr() == ("", "")

@@ -10,7 +10,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
 
 use super::jpeg::{self, Jpeg};
-use super::{OwnedImage, container};
+use super::{OwnedImage, container, tiff};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::memory::Pool;
@@ -134,7 +134,10 @@ fn turned(image: RgbImage, orientation: Orientation) -> Result<OwnedImage> {
     OwnedImage::new(size, image.into_bytes())
 }
 
-fn decoder<'r, R: BufRead + Seek + 'r>(reader: R) -> Result<impl ImageDecoder + 'r> {
+fn decoder<'r, R: BufRead + Seek + 'r>(mut reader: R) -> Result<impl ImageDecoder + 'r> {
+    if tiff::has_impossible_tag(&mut reader) {
+        return Err(Error::Decode("a tag of the TIFF has text for a number, longer than the file".into()));
+    }
     let reader = ImageReader::new(reader).with_guessed_format().map_err(|error| Error::Decode(error.to_string()))?;
     if reader.format().is_none() {
         return Err(Error::Decode("not a JPEG, PNG, WebP, BMP, TIFF or GIF image".into()));

@@ -3,6 +3,7 @@
 mod container;
 mod decode;
 mod jpeg;
+mod tiff;
 mod view;
 
 pub use decode::{DEFAULT_MAX_PIXELS, Encoded, image_size, recycle, reuse};
