@@ -2,17 +2,17 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
-use vlmres::engine::{self, Item};
+use vlmres::engine::{self, Call, Input, Item, Settings};
 use vlmres::geometry::Size;
-use vlmres::plan::Plan;
 use vlmres::recipe::{Filter, Recipe};
 use vlmres::resample::Arithmetic;
 use vlmres::source::{DEFAULT_MAX_PIXELS, Encoded, OwnedImage};
 use vlmres::threads::Threads;
-use vlmres::write::{BatchLayout, Element, LayoutKind, Sink};
+use vlmres::write::{Element, LayoutKind, Sink};
 
 fn photo() -> OwnedImage {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images/photo.jpg");
@@ -33,17 +33,25 @@ fn run<T: Element>(
     kind: LayoutKind,
     arithmetic: Arithmetic,
 ) {
-    let plan = Plan::new(recipe, image.size()).expect("the size can be planned");
-    let layout = BatchLayout::new(recipe, &[&plan], kind, None).expect("one image makes a batch");
+    let recipe = Arc::new(recipe.clone());
+    let settings = Settings { layout: kind, arithmetic, scaled: false, max_pixels: DEFAULT_MAX_PIXELS };
+    let planned = || {
+        let view = image.view().expect("a decoded image is whole");
+        let items = vec![Item::Image(Input::Pixels(Box::new(view)))];
+        Call::new(Arc::clone(&recipe), settings, items, None, Threads::ONE).expect("the size can be planned").0
+    };
+    let mut call = planned();
+    let layout = call.lay_out().expect("one image makes a batch");
     let mut memory: Vec<Vec<T>> = layout.tensors.iter().map(|tensor| vec![T::zero(); tensor.len()]).collect();
-    let items = [Item { source: image.view().expect("a decoded image is whole"), plan: &plan }];
     let mut group = criterion.benchmark_group(group);
     let bytes: usize = memory.iter().map(|values| values.len() * size_of::<T>()).sum();
     group.throughput(Throughput::Bytes(bytes as u64));
     group.bench_function(format!("{name}/{}", T::DTYPE.name()), |bencher| {
         bencher.iter(|| {
             let sinks: Vec<_> = memory.iter_mut().map(|values| Sink::from_slice(values)).collect();
-            engine::execute(black_box(&items), &recipe.pixels, arithmetic, &layout, &sinks, Threads::ONE)
+            let mut call = black_box(planned());
+            call.lay_out().expect("one image makes a batch");
+            call.run(&sinks, Threads::ONE)
         });
     });
 }

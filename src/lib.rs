@@ -1,7 +1,7 @@
 //! Exact image preprocessing for vision-language models.
 //!
 //! A [`recipe::Recipe`] says how a family preprocesses; a [`plan::Plan`] is what that means for an image of a given size,
-//! known without a pixel; [`engine::execute`] turns images into the tensors that the family's encoder reads.
+//! known without a pixel; an [`engine::Call`] turns images into the tensors that the family's encoder reads.
 
 pub mod engine;
 pub mod error;

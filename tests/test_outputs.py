@@ -368,7 +368,10 @@ BAD: dict[str, tuple[Callable[[NDArray[Any]], Any], str]] = {
     "read-only": (read_only, "writable"),
     "misaligned": (misaligned, "aligned"),
     "list": (lambda array: array.tolist(), "numpy array"),
-    "tensor": (torch.from_numpy, "numpy array"),
+    "double tensor": (lambda array: torch.from_numpy(array).double(), "float64"),
+    "strided tensor": (lambda array: torch.from_numpy(strided(array)), "contiguous"),
+    "tensor on another device": (lambda array: torch.from_numpy(array).to("meta"), "on the CPU"),
+    "void": (lambda array: array.view("V4"), "dtype float32"),
 }
 
 
@@ -376,6 +379,7 @@ def snapshot(out: dict[str, Any]) -> dict[str, bytes]:
     return {
         key: (array.numpy() if isinstance(array, torch.Tensor) else np.array(array)).tobytes()
         for key, array in out.items()
+        if not getattr(array, "is_meta", False)
     }
 
 

@@ -80,14 +80,14 @@ def test_choices(name: str, kind: Any) -> None:
 
 @pytest.mark.parametrize("out", [[1], (), 3, "pixel_values", {"pixel_values"}])
 def test_out_is_an_array_or_a_mapping(out: Any) -> None:
-    message = f"^out must be a numpy array or a mapping of them, got {type(out).__name__}$"
+    message = f"^out must be a numpy array, a CPU tensor or a mapping of them, got {type(out).__name__}$"
     with pytest.raises(TypeError, match=message):
         vlmres.Processor("llava-1.5")(PICTURE, out=out)
 
 
 def test_keys_of_out() -> None:
     with pytest.raises(ValueError, match="exactly the keys pixel_values, got 1"):
-        vlmres.Processor("llava-1.5")(PICTURE, out={1: PICTURE})  # type: ignore[dict-item]
+        vlmres.Processor("llava-1.5")(PICTURE, out={1: PICTURE})
     proc = vlmres.Processor("llava-1.5")
     batch = proc(PICTURE)
     again = proc(PICTURE, out=batch)  # a batch is a mapping

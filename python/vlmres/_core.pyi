@@ -11,7 +11,7 @@ from vlmres._types import Grid, RecipeName, Size
 from vlmres.encoder import Cost, EncoderConfig
 
 __all__ = [
-    "BatchLayout",
+    "Call",
     "DecodeError",
     "Memory",
     "Plan",
@@ -22,16 +22,16 @@ __all__ = [
     "View",
     "VlmresError",
     "build_info",
-    "decode_many",
     "default_threads",
-    "execute",
     "image_size",
     "plan",
     "plan_columns",
     "recipes",
     "resize_source",
+    "shapes",
 ]
 
+_Encoded: TypeAlias = bytes | str | os.PathLike[str]
 _Convention: TypeAlias = Literal["pixels", "0-1000", "0-999", "0-1"]
 
 class VlmresError(ValueError):
@@ -294,10 +294,14 @@ class Source:
     """An image's pixels. Private: `Processor` makes them."""
 
     @staticmethod
-    def from_array(
-        array: NDArray[np.uint8], channels_first: bool, alpha: Literal["ignore", "white-numpy", "white-torch"]
-    ) -> Source:
-        """Borrows a uint8 array: (h, w), (h, w, c) or, where `channels_first`, (c, h, w); c is 1, 3 or 4."""
+    def from_array(array: NDArray[np.uint8], channels_first: bool, on_white: bool) -> Source:
+        """Borrows a uint8 array: (h, w), (h, w, c) or, where `channels_first`, (c, h, w); c is 1, 3 or 4.
+
+        A fourth channel is composited on white or ignored.
+        """
+    @staticmethod
+    def decode(encoded: _Encoded, max_pixels: int | None = None) -> Source:
+        """Decodes an image file of at most so many pixels; by default Pillow's limit."""
     @staticmethod
     def from_pil(image: object) -> Source:
         """Borrows a PIL image of mode L, or of one with four bytes a pixel, of which the first three are read. It must
@@ -310,9 +314,9 @@ class Source:
         """
     @property
     def size(self) -> Size:
-        """(width, height) in pixels, of the whole image where it was decoded to a part of its size."""
-    def to_array(self) -> NDArray[np.uint8]:
-        """The pixels as a new (height, width, 3) array."""
+        """(width, height) in pixels."""
+    def to_array(self, backend: str = "pillow") -> NDArray[np.uint8]:
+        """The pixels as a new (height, width, 3) array; a fourth channel is composited by the arithmetic `backend`."""
 
 @final
 class Memory:
@@ -325,47 +329,50 @@ class Memory:
         """Gives memory that no array uses back to the system."""
 
 @final
-class BatchLayout:
-    """The tensors of a batch. Private: `Processor` makes it."""
+class Call:
+    """Images or videos on their way to a batch: planned from their headers, laid out, then written.
+
+    Private: `Processor` makes it.
+    """
 
     def __new__(
-        cls, recipe: Recipe, plans: list[Plan], kind: Literal["hf", "packed"], samples: list[int] | None = None
-    ) -> BatchLayout: ...
+        cls,
+        recipe: Recipe,
+        items: Sequence[Source | _Encoded | Sequence[Source | _Encoded] | None],
+        samples: list[int] | None,
+        layout: Literal["hf", "packed"],
+        arithmetic: tuple[str, int],
+        *,
+        scaled: bool,
+        max_pixels: int | None,
+        num_threads: int,
+    ) -> Call: ...
+    def failures(self) -> list[tuple[int, int | None, Exception]]:
+        """What is wrong with items that are left out, in order: (item, frame of a video, exception)."""
+    @property
+    def plans(self) -> list[Plan | None]:
+        """The plan of every item; None of those that are left out."""
     @property
     def keys(self) -> list[str]:
         """Keys of all outputs in the reference's order."""
-    @property
-    def tensors(self) -> list[tuple[str, list[int]]]:
-        """(key, shape) of every tensor of pixel values."""
+    def lay_out(self) -> list[tuple[str, list[int]]]:
+        """Lays out the items that are left: (key, shape) of every tensor of pixel values; none where none is left."""
     def arrays(self) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
         """Integer arrays by key."""
     def segments(self) -> dict[str, NDArray[np.int32]] | None:
         """Of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`, of videos also `times`."""
+    def run(self, outputs: list[NDArray[Any]], dtype: str, leave_out: bool) -> bool:
+        """Decodes, resizes, and writes every value of every tensor into `outputs`.
+
+        True where all items are in the tensors. Else some turned out bad: with `leave_out` the others are to be laid
+        out anew and written again, which is quick where they are written to the beginning of the same memory.
+        """
 
 def build_info() -> dict[str, str]:
     """Version, SIMD level and target of the compiled module."""
 
-def decode_many(
-    items: list[bytes | str], max_pixels: int | None, num_threads: int, scaled_for: Recipe | None = None
-) -> list[Source | Exception]:
-    """Decodes files: each item is `bytes` or a path. The result holds a `Source` or the exception of each, in order.
-
-    With `scaled_for`, a JPEG that the recipe's plan makes smaller by half or more is decoded to a half, a quarter or an
-    eighth of its sides.
-    """
-
 def default_threads() -> int:
     """Threads that a call uses where it does not say."""
-
-def execute(
-    layout: BatchLayout,
-    sources: list[Source],
-    outputs: list[NDArray[Any]],
-    dtype: str,
-    arithmetic: str,
-    num_threads: int,
-) -> None:
-    """Writes every value of every tensor of `layout` into `outputs`."""
 
 def image_size(path_or_bytes: str | os.PathLike[str] | bytes, *, exif: bool = True) -> Size:
     """(width, height) of an encoded image from its header.
@@ -391,6 +398,11 @@ def recipes() -> list[str]:
     """Names of the built-in recipes, sorted."""
 
 def resize_source(
-    source: Source, size: tuple[int, int], filter: str, arithmetic: str, num_threads: int
+    source: Source, size: tuple[int, int], filter: str, arithmetic: tuple[str, int], num_threads: int
 ) -> NDArray[np.uint8]:
     """Resizes a source to (width, height), bytes to bytes: a new (height, width, 3) array."""
+
+def shapes(
+    recipe: Recipe, plans: list[Plan], layout: Literal["hf", "packed"], samples: Sequence[int] | None = None
+) -> dict[str, tuple[list[int], str | None]]:
+    """(shape, dtype) of every array of a batch by key; the dtype of pixel values is None."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from vlmres._core import Plan, Recipe, View
 from vlmres.inputs import Loader
-from vlmres.processor import Processor
+from vlmres.processor import Processor, resolve_backend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,16 +74,8 @@ def draw(
     """
     _pillow()
     processor = _processor(recipe)
-    loader = Loader(
-        processor.recipe.params["convert"],
-        torch_alpha=processor.arithmetic == "torch",
-        max_pixels=processor.max_image_pixels,
-        num_threads=1,
-    )
-    loaded = loader.load([image])[0]
-    if isinstance(loaded, Exception):
-        raise loaded
-    pixels = loaded.to_array()
+    loaded = Loader(processor.recipe.params["convert"]).source(image, max_pixels=processor.max_image_pixels)
+    pixels = loaded.to_array(resolve_backend(processor.arithmetic)[0])
     plan = processor.plan(loaded.size)
     if isinstance(recipe, Plan) and recipe.size != plan.size:
         raise ValueError(f"the plan is of an image of {_by(recipe.size)} pixels, the image has {_by(plan.size)}")

@@ -1,4 +1,4 @@
-"""What users pass as images, as sources that the engine reads.
+"""What users pass as images, as the compiled part takes it.
 
 The rules are transformers' own: files are turned by their EXIF orientation and lose their transparency; PIL images are
 not turned, and are composited on white where the recipe says so; arrays are channels-first where both readings fit.
@@ -12,18 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vlmres._core import Source, VlmresError, decode_many
+from vlmres._core import Source, VlmresError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from vlmres._core import Recipe
-
 DataFormat = Literal["channels_first", "channels_last"]
-
-AlphaRule = Literal["ignore", "white-numpy", "white-torch"]
 
 CHANNELS = (1, 3, 4)
 
@@ -51,44 +45,20 @@ def as_list(images: Any) -> tuple[list[Any], list[int] | None]:
 
 
 class Loader:
-    """Reads images by a recipe's colour rule, its `convert`; for `scaled_for`, JPEG files at a part of their size."""
+    """Reads images by a recipe's colour rule, its `convert`."""
 
-    def __init__(
-        self,
-        convert: str,
-        *,
-        torch_alpha: bool,
-        max_pixels: int | None,
-        num_threads: int,
-        scaled_for: Recipe | None = None,
-    ) -> None:
+    def __init__(self, convert: str) -> None:
         self._convert = convert
-        white: AlphaRule = "white-torch" if torch_alpha else "white-numpy"
-        self._alpha: AlphaRule = white if self._convert == "white" else "ignore"
-        self._max_pixels = max_pixels
-        self._num_threads = num_threads
-        self._scaled_for = scaled_for
 
-    def load(self, images: Sequence[Any], data_format: DataFormat | None = None) -> list[Source | Exception]:
-        """The source of every image, or what is wrong with it."""
-        loaded: list[Source | Exception | None] = []
-        encoded: dict[int, bytes | str] = {}
-        for index, image in enumerate(images):
-            try:
-                if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)):
-                    encoded[index] = _encoded(image)
-                    loaded.append(None)
-                else:
-                    loaded.append(self._load_pixels(image, data_format))
-            except Exception as error:
-                loaded.append(error)
-        if encoded:
-            decoded = decode_many(list(encoded.values()), self._max_pixels, self._num_threads, self._scaled_for)
-            for index, source in zip(encoded, decoded, strict=True):
-                loaded[index] = source
-        return [item for item in loaded if item is not None]
+    def load(self, image: Any, data_format: DataFormat | None = None) -> Source | bytes | str:
+        """The image as the compiled part takes it: pixels that are borrowed, bytes of a file, or a path.
 
-    def _load_pixels(self, image: Any, data_format: DataFormat | None) -> Source:
+        Raises:
+            VlmresError: It cannot be used.
+            TypeError: It is nothing that holds an image.
+        """
+        if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)):
+            return _encoded(image)
         pil, torch = sys.modules.get("PIL.Image"), sys.modules.get("torch")
         if pil is not None and isinstance(image, pil.Image):
             return self._from_pil(image, pil)
@@ -103,6 +73,11 @@ class Loader:
         raise TypeError(
             f"an image is a PIL image, numpy array, torch tensor, path or bytes, got {type(image).__qualname__}"
         )
+
+    def source(self, image: Any, data_format: DataFormat | None = None, *, max_pixels: int | None = None) -> Source:
+        """As `load`, decoded where it is encoded."""
+        loaded = self.load(image, data_format)
+        return loaded if isinstance(loaded, Source) else Source.decode(loaded, max_pixels)
 
     def _from_pil(self, image: Any, pil: Any) -> Source:
         has_alpha = "A" in image.getbands() or image.info.get("transparency") is not None
@@ -132,7 +107,7 @@ class Loader:
             raise VlmresError(f"an image has 1, 3 or 4 channels first or last, got shape {array.shape}")
         if self._convert == "none" and channels != 3:
             raise self._not_rgb(f"{channels} channels in shape {array.shape}")
-        return Source.from_array(array, channels_first, self._alpha)
+        return Source.from_array(array, channels_first, self._convert == "white")
 
     @staticmethod
     def _not_rgb(got: str) -> VlmresError:
@@ -155,7 +130,7 @@ def _pil_source(image: Any) -> Source:
     A larger one is copied block by block, which Pillow does several times faster than it makes an array.
     """
     if not hasattr(image, "__arrow_c_array__"):  # Pillow before 11.2.1
-        return Source.from_array(np.asarray(image.convert("RGB")), False, "ignore")
+        return Source.from_array(np.asarray(image.convert("RGB")), False, False)
     image.load()
     try:
         return Source.from_pil(image)
@@ -166,7 +141,7 @@ def _pil_source(image: Any) -> Source:
         try:
             return Source.from_pil_bands(image.size, bands)
         except ValueError:  # blocks are smaller than by default
-            return Source.from_array(np.asarray(image.convert("RGB")), False, "ignore")
+            return Source.from_array(np.asarray(image.convert("RGB")), False, False)
 
 
 def _encoded(image: str | os.PathLike[str] | os.PathLike[bytes] | bytes | bytearray | memoryview) -> bytes | str:

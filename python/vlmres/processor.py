@@ -6,50 +6,42 @@ import functools
 import inspect
 import math
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from vlmres._core import (
-    BatchLayout,
+    Call,
     Memory,
     Plan,
     PlanError,
     Recipe,
     RecipeError,
-    Source,
     VlmresError,
     default_threads,
-    execute,
     plan,
     resize_source,
+    shapes,
 )
 from vlmres.batch import Batch
 from vlmres.inputs import DataFormat, Loader, as_list
+from vlmres.outputs import STORAGE, Allocate, Out, allocated, first_rows, given
+from vlmres.outputs import DType as DType
 from vlmres.planning import Sizable, size_of
 from vlmres.videos import as_videos
 from vlmres.videos import load as load_video
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from vlmres._core import Source
+
 Layout = Literal["hf", "packed"]
-DType = Literal["float32", "bfloat16", "float16", "uint8"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Decode = Literal["exact", "scaled"]
 Arithmetic = Literal["torch", "pillow", "pillow-installed", "pillow-13", "pillow-12", "pillow-11"]
-
-# numpy types that may hold each dtype; the first is what a fresh array has.
-_STORAGE: dict[DType, tuple[str, ...]] = {
-    "float32": ("float32",),
-    "bfloat16": ("uint16", "int16", "bfloat16"),
-    "float16": ("float16",),
-    "uint8": ("uint8",),
-}
-
 
 # From so many bytes on, fresh memory costs page faults.
 _POOLED_BYTES = 1 << 20
@@ -72,6 +64,9 @@ class Processor:
         max_image_pixels: Files of more pixels are refused before they are decoded. By default Pillow's limit.
         decode: "exact" for Pillow's pixels. "scaled" decodes a JPEG file to a half, a quarter or an eighth of its sides
             where every view of its plan is at most that large: faster, not exact. Plans and shapes stay the same.
+        allocate: Called as `allocate(key, shape, dtype)` for memory to write pixel values to, dtype being this
+            processor's: it returns a C-contiguous numpy array or CPU tensor of that shape and type. By default the
+            processor has memory of its own.
         **overrides: Parameters of the recipe, such as `max_pixels=1_000_000`; `Recipe.params` and
             `vlmres recipes NAME` say which it has.
 
@@ -96,6 +91,7 @@ class Processor:
         *,
         max_image_pixels: int | None = None,
         decode: Decode = "exact",
+        allocate: Allocate | None = None,
         **overrides: Any,
     ) -> None:
         _check_choice("layout", layout, Layout)
@@ -114,6 +110,7 @@ class Processor:
         self.max_image_pixels = max_image_pixels
         self._memory = Memory()
         self.decode: Decode = decode
+        self.allocate = allocate
 
     def __repr__(self) -> str:
         return (
@@ -142,13 +139,35 @@ class Processor:
         sides = size_of(size)
         return plan(sides, self.recipe if len(sides) == 2 else self._video_recipe)
 
+    def shapes(
+        self, sizes: Sequence[Sizable], samples: Sequence[int] | None = None
+    ) -> dict[str, tuple[tuple[int, ...], str]]:
+        """(shape, dtype) of every array of a batch by key, from sizes alone.
+
+        Args:
+            sizes: (width, height) of every image, or (frames, width, height) of every video, or what `plan` takes.
+            samples: The number of images of each sample, where images are passed in a list for each.
+
+        Raises:
+            PlanError: An image of such a size cannot be planned.
+            VlmresError: There are none, they cannot be in one batch, or they are not as many as the samples have.
+        """
+        counts = [1] * len(sizes) if samples is None else [count for count in samples for _ in range(count)]
+        if len(counts) != len(sizes):
+            raise VlmresError(f"samples of {list(samples or ())} images for {len(sizes)} images")
+        sides = [size_of(size) for size in sizes]
+        recipes = [self.recipe if len(size) == 2 else self._video_recipe for size in sides]
+        plans = [plan(*planned) for planned in zip(sides, recipes, counts, strict=True)]
+        found = shapes(plans[0].recipe if plans else self.recipe, plans, self.layout, samples)
+        return {key: (tuple(shape), dtype or self.dtype) for key, (shape, dtype) in found.items()}
+
     def __call__(
         self,
         images: Any = None,
         *,
         videos: Any = None,
         fps: float | Sequence[float] | None = None,
-        out: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None,
+        out: Out | None = None,
         errors: Literal["raise", "return"] = "raise",
         input_data_format: DataFormat | None = None,
     ) -> Batch:
@@ -163,9 +182,10 @@ class Processor:
                 frame is repeated where a patch lacks frames. Files of videos are not decoded.
             fps: Frames a second of the videos as they are passed, one number or one for each. Where the family's
                 processor gives the seconds between patches along time (Qwen2.5-VL), they are in the batch then.
-            out: Memory to write the pixel values to: C-contiguous arrays of the exact shape and type by key, or one
-                array where there is one key (bfloat16 goes to uint16 or int16 arrays). Where one does not fit, nothing
-                is written.
+            out: Memory to write the pixel values to: C-contiguous numpy arrays or CPU tensors (pinned and shared ones
+                too) of the exact shape and type by key, or one where there is one key; `shapes` tells them. bfloat16
+                goes to uint16 or int16 arrays or to such tensors. Where one does not fit, nothing is written. Where an
+                image turns out bad when its pixels are decoded, the result is the beginning of this memory.
             errors: "raise" on the first bad image, or "return" what is wrong in `Batch.errors` and process the others.
             input_data_format: "channels_first" or "channels_last" for arrays whose shape fits both.
 
@@ -180,6 +200,7 @@ class Processor:
         if errors not in ("raise", "return"):
             raise ValueError(f'errors must be "raise" or "return", got {errors!r}')
         samples: list[int] | None = None
+        what: Literal["image", "video"]
         if videos is None:
             (items, samples), what = as_list(images), "image"
         else:
@@ -187,124 +208,96 @@ class Processor:
         if not items:
             raise ValueError(f"{what}s is empty")
         rates = _rates(fps, len(items), what)
-        threads = self.num_threads or _default_threads()
-        sources: list[Source] = []
-        plans: list[Plan | None] = []
-        failures: dict[int, Exception] = {}
-        sample_of = [sample for sample, count in enumerate(samples or ()) for _ in range(count)]
-        if videos is None:
-            counts = [samples[sample] for sample in sample_of] if samples else [1] * len(items)
-            found = self._load_images(items, counts, input_data_format, threads)
-        else:
-            found = self._load_videos(items, input_data_format, threads)
-        for index, loaded in enumerate(found):
-            if isinstance(loaded, Exception):
-                if errors == "raise":
-                    raise with_index(loaded, index, what) from loaded
-                failures[index] = loaded
-                plans.append(None)
-            else:
-                planned, frames = loaded
-                plans.append(planned)
-                sources.extend(frames)
-        if not sources:
-            return Batch({}, plans, failures, values=frozenset(), dtype=self.dtype)
-        if samples:
-            for index in failures:
-                samples[sample_of[index]] -= 1
-        seconds: dict[str, NDArray[Any]] = {}
-        key = self.recipe.seconds_key
-        if rates is not None and key is not None:
-            kept = [rate for index, rate in enumerate(rates) if index not in failures]
-            seconds[key] = np.array([self.recipe.temporal_patch_size / rate for rate in kept], dtype=np.float32)
-        return self._run(sources, plans, samples, failures, out, threads, seconds)
+        return self._process(items, samples, what, rates, out=out, errors=errors, data_format=input_data_format)
 
-    def _load_images(
-        self, images: list[Any], counts: list[int], data_format: DataFormat | None, threads: int
-    ) -> Iterator[tuple[Plan, list[Source]] | Exception]:
-        """The plan and the source of every image, in a sample of `counts` images, or what is wrong with it."""
-        loader = Loader(
-            self.recipe.params["convert"],
-            torch_alpha=self.arithmetic == "torch",
-            max_pixels=self.max_image_pixels,
-            num_threads=threads,
-            scaled_for=self.recipe if self.decode == "scaled" else None,
-        )
-        for source, count in zip(loader.load(images, data_format), counts, strict=True):
-            try:
-                if isinstance(source, Exception):
-                    raise source
-                loaded = plan(source.size, self.recipe, count), [source]
-            except Exception as error:
-                yield error
-            else:
-                yield loaded
-
-    def _load_videos(
-        self, videos: list[Any], data_format: DataFormat | None, threads: int
-    ) -> Iterator[tuple[Plan, list[Source]] | Exception]:
-        """The plan and the sources of the frames of every video, or what is wrong with it."""
-        recipe = self._video_recipe
-        loader = Loader(
-            recipe.params["convert"], torch_alpha=True, max_pixels=self.max_image_pixels, num_threads=threads
-        )
-        for video in videos:
-            try:
-                frames = load_video(video, loader, data_format)
-                loaded = plan((len(frames), *frames[0].size), recipe), frames
-            except Exception as error:
-                yield error
-            else:
-                yield loaded
-
-    def _run(
+    def _process(
         self,
-        sources: list[Source],
-        plans: list[Plan | None],
-        samples: list[int] | None,
-        failures: dict[int, Exception],
-        out: NDArray[Any] | Mapping[str, NDArray[Any]] | None,
-        threads: int,
-        others: dict[str, NDArray[Any]],
+        items: Sequence[Any],
+        samples: Sequence[int] | None,
+        what: Literal["image", "video"] = "image",
+        rates: Sequence[float] | None = None,
+        *,
+        out: Out | None = None,
+        errors: Literal["raise", "return"] = "raise",
+        data_format: DataFormat | None = None,
     ) -> Batch:
-        planned = [item for item in plans if item is not None]
-        layout = BatchLayout(planned[0].recipe, planned, self.layout, samples)
-        values = self._outputs(layout.tensors, out)
-        arithmetic = resolve_arithmetic(self.arithmetic if planned[0].frames is None else self.video_arithmetic)
-        execute(layout, sources, list(values.values()), self.dtype, arithmetic, threads)
-        arrays = {**values, **layout.arrays()}
-        arrays = {key: arrays[key] for key in layout.keys}
-        segments = layout.segments()
-        if segments is not None:
-            if failures:
-                kept = np.array([index for index, item in enumerate(plans) if item is not None], dtype=np.int32)
-                segments["image_index"] = kept[segments["image_index"]]
-            arrays.update(segments)
-        arrays.update(others)
+        """A call of images in one list, with the number of images of each sample, or of videos."""
+        loaded, failures = self._load(items, what, data_format)
+        is_image = what == "image"
+        call = Call(
+            self.recipe if is_image else self._video_recipe,
+            loaded,
+            None if samples is None else list(samples),
+            self.layout,
+            resolve_backend(self.arithmetic if is_image else self.video_arithmetic),
+            scaled=self.decode == "scaled",
+            max_pixels=self.max_image_pixels,
+            num_threads=self.num_threads or _default_threads(),
+        )
+        self._note(call, failures, errors, what)
+        tensors = call.lay_out()
+        values = self._outputs(tensors, out)
+        while not call.run(list(values.values()), self.dtype, errors == "return"):
+            # Some turned out bad: the others are laid out anew.
+            self._note(call, failures, errors, what)
+            values = self._remaining(values, call.lay_out(), out)
+        arrays = {**values, **call.arrays()}
+        arrays = {key: arrays[key] for key in call.keys}
+        arrays.update(call.segments() or {})
+        plans = call.plans
+        key = self.recipe.seconds_key
+        if rates is not None and key is not None and arrays:
+            seconds = [self.recipe.temporal_patch_size / rate for rate, plan in zip(rates, plans, strict=True) if plan]
+            arrays[key] = np.array(seconds, dtype=np.float32)
         return Batch(arrays, plans, failures, values=frozenset(values), dtype=self.dtype)
 
-    def _outputs(
-        self, tensors: Sequence[tuple[str, list[int]]], out: NDArray[Any] | Mapping[str, NDArray[Any]] | None
+    def _load(
+        self, items: Sequence[Any], what: Literal["image", "video"], data_format: DataFormat | None
+    ) -> tuple[list[Source | bytes | str | list[Source | bytes | str] | None], dict[int, Exception]]:
+        """Items as the compiled part takes them, and what is wrong with those that it does not get."""
+        loader = Loader(self.recipe.params["convert"])
+        loaded: list[Source | bytes | str | list[Source | bytes | str] | None] = []
+        failures: dict[int, Exception] = {}
+        for index, item in enumerate(items):
+            try:
+                if what == "image":
+                    loaded.append(loader.load(item, data_format))
+                else:
+                    loaded.append(load_video(item, loader, data_format))
+            except Exception as error:
+                failures[index] = error
+                loaded.append(None)
+        return loaded, failures
+
+    @staticmethod
+    def _note(call: Call, failures: dict[int, Exception], errors: Literal["raise", "return"], what: str) -> None:
+        """Adds what is wrong with items of a call; raises the first where errors are raised."""
+        for index, frame, error in call.failures():
+            failures[index] = error if frame is None else with_index(error, frame, "frame")
+        for index in sorted(failures):
+            error = failures.pop(index)
+            if errors == "raise":
+                raise with_index(error, index, what) from error
+            failures[index] = error  # in order
+
+    def _outputs(self, tensors: Sequence[tuple[str, list[int]]], out: Out | None) -> dict[str, NDArray[Any]]:
+        if out is not None and tensors:
+            return given(out, tensors, self.dtype)
+        if self.allocate is not None:
+            return allocated(self.allocate, tensors, self.dtype)
+        return {key: self._empty(shape, np.dtype(STORAGE[self.dtype][0])) for key, shape in tensors}
+
+    def _remaining(
+        self, values: dict[str, NDArray[Any]], tensors: Sequence[tuple[str, list[int]]], out: Out | None
     ) -> dict[str, NDArray[Any]]:
-        storage = _STORAGE[self.dtype]
-        if out is None:
-            return {key: self._empty(shape, np.dtype(storage[0])) for key, shape in tensors}
-        keys = [key for key, _ in tensors]
-        if isinstance(out, np.ndarray):
-            if len(keys) != 1:
-                raise ValueError(f"out must be a dict with arrays for {', '.join(keys)}")
-            out = {keys[0]: out}
-        if not isinstance(out, Mapping):
-            raise TypeError(f"out must be a numpy array or a mapping of them, got {type(out).__qualname__}")
-        if set(out) != set(keys):
-            raise ValueError(f"out must have exactly the keys {', '.join(keys)}, got {', '.join(map(str, out))}")
-        for key in keys:
-            array = out[key]
-            if not isinstance(array, np.ndarray):
-                raise TypeError(f"out[{key!r}] must be a numpy array, got {type(array).__qualname__}")
-            if array.dtype.name not in storage or not array.dtype.isnative:
-                raise ValueError(f"out[{key!r}] must have dtype {' or '.join(storage)}, got {array.dtype}")
-        return {key: out[key] for key in keys}
+        """Memory for what is left of a batch whose tensors were to be written to `values`: its first rows."""
+        first = {key: first_rows(values[key], shape) if key in values else None for key, shape in tensors}
+        kept = {key: array for key, array in first.items() if array is not None}
+        missing = [(key, shape) for key, shape in tensors if key not in kept]
+        if missing and out is not None:
+            key, shape = missing[0]
+            raise ValueError(f"without the images that turned out bad, out[{key!r}] must have shape {tuple(shape)}")
+        return {**kept, **self._outputs(missing, None)} if missing else kept
 
     def _empty(self, shape: list[int], dtype: np.dtype[Any]) -> NDArray[Any]:
         nbytes = math.prod(shape) * dtype.itemsize
@@ -340,12 +333,9 @@ def resize(
     """
     _check_count("num_threads", num_threads)
     threads = num_threads or _default_threads()
-    loader = Loader("white", torch_alpha=arithmetic == "torch", max_pixels=None, num_threads=threads)
-    source = loader.load([image], input_data_format)[0]
-    if isinstance(source, Exception):
-        raise source
+    source = Loader("white").source(image, input_data_format)
     try:
-        return resize_source(source, size, filter, resolve_arithmetic(arithmetic), threads)
+        return resize_source(source, size, filter, resolve_backend(arithmetic), threads)
     except PlanError as error:
         # The image has been loaded, so that the size at fault is the one asked for.
         raise VlmresError(f"target {error}") from None
@@ -356,6 +346,13 @@ def resolve_arithmetic(name: str) -> str:
     if name == "pillow-installed":
         return installed_pillow()
     return "pillow-13" if name == "pillow" else name
+
+
+def resolve_backend(name: str) -> tuple[str, int]:
+    """The backend of an arithmetic, and the major version of the Pillow whose order of passes it has."""
+    if name == "torch":
+        return name, 13  # for those steps that are always Pillow's
+    return "pillow", int(resolve_arithmetic(name).rpartition("-")[2])
 
 
 def installed_pillow() -> str:

@@ -1,4 +1,4 @@
-"""What users pass as videos: the frames of each, as sources that the engine reads. Files of videos are not decoded."""
+"""What users pass as videos: the frames of each. Files of videos are not decoded."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmres._core import Source, VlmresError
+from vlmres._core import VlmresError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from vlmres._core import Source
     from vlmres.inputs import DataFormat, Loader
 
 # transformers' video processors take no fourth channel for one.
@@ -48,13 +49,12 @@ def as_videos(videos: Any) -> list[Any]:
     return list(videos) if all(nested) else [list(videos)]
 
 
-def load(video: Any, loader: Loader, data_format: DataFormat | None) -> list[Source]:
-    """The sources of a video's frames.
+def load(video: Any, loader: Loader, data_format: DataFormat | None) -> list[Source | bytes | str]:
+    """The frames of a video as the compiled part takes them.
 
     Raises:
-        VlmresError: There are no frames, one is not of uint8 RGB or gray, or not of the first one's size.
+        VlmresError: There are no frames, or one is not of uint8 RGB or gray.
         TypeError: A frame is nothing that holds an image.
-        OSError: A frame's file cannot be read.
     """
     frames = _frames(video)
     if not frames:
@@ -62,19 +62,14 @@ def load(video: Any, loader: Loader, data_format: DataFormat | None) -> list[Sou
     first = next((frame for frame in frames if isinstance(frame, np.ndarray)), None)
     if first is not None:
         data_format = data_format or _data_format(first)
-    sources: list[Source] = []
-    for index, (frame, source) in enumerate(zip(frames, loader.load(frames, data_format), strict=True)):
+    loaded: list[Source | bytes | str] = []
+    for index, frame in enumerate(frames):
         try:
             _check_channels(frame, data_format)
-            if isinstance(source, Exception):
-                raise source
+            loaded.append(loader.load(frame, data_format))
         except (VlmresError, TypeError) as error:
             raise type(error)(f"frame {index}: {error}") from error
-        if source.size != (sources or [source])[0].size:
-            sizes = ["{}x{}".format(*one.size) for one in (source, sources[0])]
-            raise VlmresError(f"frame {index} is {sizes[0]}, the first {sizes[1]}: the frames of a video have one size")
-        sources.append(source)
-    return sources
+    return loaded
 
 
 def _frames(video: Any) -> Sequence[Any]:

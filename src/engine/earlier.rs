@@ -1,9 +1,9 @@
-//! Stages before a view's last: made whole, once for all views of an image that begin with the same, and not for all images
-//! of a batch at once.
+//! Stages before a view's last: made whole, once for all views of an image that begin with the same, and not for many images
+//! at once.
 
 use std::ops::Range;
 
-use super::view::StageJob;
+use super::stage::StageJob;
 use crate::error::Result;
 use crate::options::Filter;
 use crate::plan::Stage;
@@ -82,8 +82,8 @@ impl<'a> Group<'a> {
     }
 
     /// The canvases that its views read.
-    pub(super) fn make(&self, filter: Filter, arithmetic: Arithmetic, threads: Threads) -> Result<Vec<OwnedImage>> {
-        parallel(&self.chains, threads, |chain| chain.make(filter, arithmetic)).into_iter().collect()
+    pub(super) fn make(&self, filter: Filter, arithmetic: Arithmetic, threads: Threads) -> Vec<Result<OwnedImage>> {
+        parallel(&self.chains, threads, |chain| chain.make(filter, arithmetic))
     }
 
     /// What the last stage of a view reads, the group's first view being 0.
@@ -91,9 +91,9 @@ impl<'a> Group<'a> {
         &self,
         view: usize,
         source: PixelView<'m>,
-        made: &'m [OwnedImage],
+        made: &'m [Result<OwnedImage>],
     ) -> Result<PixelView<'m>> {
-        self.chain_of[view].map_or(Ok(source), |chain| made[chain].view())
+        self.chain_of[view].map_or(Ok(source), |chain| made[chain].as_ref().map_err(Clone::clone)?.view())
     }
 }
 

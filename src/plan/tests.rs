@@ -125,3 +125,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_image_may_be_decoded_smaller_where_every_view_makes_it_as_small() {
+    for (size, expected) in [
+        (Size::new(2688, 2688), Size::new(336, 336)),
+        (Size::new(1400, 1400), Size::new(350, 350)),
+        (Size::new(700, 900), Size::new(350, 450)),
+        (Size::new(600, 600), Size::new(600, 600)),
+    ] {
+        assert_eq!(plan("llava-1.5", size.width, size.height).reduced_size(), expected);
+    }
+}

@@ -7,7 +7,10 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyT
 use toml::{Table, Value};
 
 use super::errors::{PlanError, RecipeError};
+use crate::error::Error;
 use crate::geometry::{Grid, Size};
+use crate::options::Backend;
+use crate::resample::{Arithmetic, PassOrder};
 
 /// Keyword arguments as overrides.
 pub(super) fn overrides(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Table> {
@@ -97,4 +100,24 @@ pub(super) fn size(py: Python<'_>, size: Size) -> PyResult<Bound<'_, PyAny>> {
 pub(super) fn grid(py: Python<'_>, grid: Grid) -> PyResult<Bound<'_, PyAny>> {
     static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     TYPE.import(py, "vlmres._types", "Grid")?.call1((grid.rows, grid.cols))
+}
+
+/// A backend's arithmetic by its name.
+pub(super) fn backend(name: &str) -> PyResult<Backend> {
+    match name {
+        "pillow" => Ok(Backend::Pillow),
+        "torch" => Ok(Backend::Torch),
+        _ => Err(Error::Argument(format!("backend must be \"pillow\" or \"torch\", got {name:?}")).into()),
+    }
+}
+
+/// An arithmetic: a backend and the major version of the Pillow whose order of passes it has.
+pub(super) fn arithmetic((name, pillow): &(String, u32)) -> PyResult<Arithmetic> {
+    let pass_order = match pillow {
+        11 => PassOrder::Pillow11,
+        12 => PassOrder::Pillow12,
+        13 => PassOrder::Pillow13,
+        _ => return Err(Error::Argument(format!("the order of passes of Pillow {pillow} is not known")).into()),
+    };
+    Ok(Arithmetic { backend: backend(name)?, pass_order, transposed: false })
 }

@@ -5,10 +5,12 @@
 
 mod arrow;
 mod batch;
+mod call;
 mod convert;
 mod errors;
 mod interrupt;
 mod memory;
+mod outputs;
 mod plan;
 mod recipe;
 mod source;
@@ -19,7 +21,9 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::batch::{BatchLayout, execute};
+    use super::batch::shapes;
+    #[pymodule_export]
+    use super::call::Call;
     #[pymodule_export]
     use super::errors::{DecodeError, PlanError, RecipeError, VlmresError};
     #[pymodule_export]
@@ -29,7 +33,7 @@ mod _core {
     #[pymodule_export]
     use super::recipe::{Recipe, recipes};
     #[pymodule_export]
-    use super::source::{Source, decode_many, image_size, resize_source};
+    use super::source::{Source, image_size, resize_source};
     #[pymodule_export]
     use super::{build_info, default_threads};
 }

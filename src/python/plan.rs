@@ -286,6 +286,10 @@ impl Plan {
 }
 
 impl Plan {
+    pub(super) fn new(plan: &Arc<core::Plan>, recipe: &Recipe) -> Self {
+        Self { plan: Arc::clone(plan), recipe: recipe.clone() }
+    }
+
     fn coordinates(&self, convention: Option<&str>, view: Option<usize>, tile: Option<u64>) -> PyResult<Coordinates> {
         let own = self.recipe.0.boxes;
         if convention.is_none() || view.is_none() && tile.is_none() {

@@ -1,78 +1,78 @@
-//! `Source`: an image's pixels, borrowed from an array or decoded.
+//! `Source`: an image's pixels, borrowed from an array or a PIL image, or decoded.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use super::arrow::ArrowPixels;
 use super::convert;
 use super::interrupt::detached;
-use super::recipe::Recipe;
-use crate::engine;
+use crate::engine::{self, Input, PixelOwner};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
-use crate::plan::Plan;
+use crate::options::Backend;
+use crate::resample::Arithmetic;
 use crate::source::{self, AlphaRule, Encoded, OwnedImage, PixelView, Strides};
-use crate::threads::{Threads, parallel};
+use crate::threads::Threads;
 use crate::write::Sink;
 
 /// An image's pixels. Private: `Processor` makes them.
 #[pyclass(frozen, module = "vlmres._core")]
 pub(super) struct Source {
-    /// The whole image's, where the pixels are a reduced image's.
     size: Size,
-    pixels: Pixels,
+    pixels: Arc<Pixels>,
 }
 
 enum Pixels {
-    /// Taken out when the source ends.
+    /// Taken out when the last holder goes.
     Owned(Option<OwnedImage>),
-    Array {
-        array: Py<PyArrayDyn<u8>>,
-        channels: u8,
-        strides: Strides,
-        alpha: AlphaRule,
-    },
+    Array(ArrayPixels),
     Arrow(ArrowPixels),
 }
 
-/// Bytes that stay where they are, or the path of a file.
-enum Input {
-    Bytes(Py<PyBytes>),
-    Path(PathBuf),
+/// Pixels of an array.
+struct ArrayPixels {
+    /// Keeps them in place.
+    _array: Py<PyArrayDyn<u8>>,
+    /// The first sample.
+    start: *const u8,
+    size: Size,
+    channels: u8,
+    strides: Strides,
+    /// Whether a fourth channel is composited on white; else it is ignored.
+    on_white: bool,
 }
 
-impl Input {
-    fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
-        match value.cast::<PyBytes>() {
-            Ok(bytes) => Ok(Self::Bytes(bytes.clone().unbind())),
-            Err(_) => Ok(Self::Path(value.extract()?)),
-        }
-    }
+// SAFETY: the pixels are only read, and the array that keeps them may go on any thread.
+unsafe impl Send for ArrayPixels {}
+// SAFETY: as above.
+unsafe impl Sync for ArrayPixels {}
 
-    fn encoded<'a>(&'a self, py: Python<'a>) -> Encoded<'a> {
-        match self {
-            Self::Bytes(bytes) => Encoded::Bytes(bytes.as_bytes(py)),
-            Self::Path(path) => Encoded::Path(path),
-        }
-    }
+/// Pixels as an arithmetic reads them.
+pub(super) struct Read {
+    pixels: Arc<Pixels>,
+    backend: Backend,
+}
+
+/// Bytes that stay where they are, or the path of a file.
+pub(super) fn encoded(value: &Bound<'_, PyAny>) -> PyResult<Input<'static>> {
+    Ok(match value.cast::<PyBytes>() {
+        Ok(bytes) => Input::Bytes(Box::new(PyBackedBytes::from(bytes.clone()))),
+        Err(_) => Input::Path(value.extract::<PathBuf>()?),
+    })
 }
 
 #[pymethods]
 impl Source {
-    /// Borrows a uint8 array: (h, w), (h, w, c) or, where `channels_first`, (c, h, w); c is 1, 3 or 4. `alpha` says what a
-    /// fourth channel means: "ignore", "white-numpy" or "white-torch". The array must not change while it is processed.
+    /// Borrows a uint8 array: (h, w), (h, w, c) or, where `channels_first`, (c, h, w); c is 1, 3 or 4. A fourth channel is
+    /// composited on white or ignored. The array must not change while it is processed.
     #[staticmethod]
-    fn from_array(array: Bound<'_, PyArrayDyn<u8>>, channels_first: bool, alpha: &str) -> PyResult<Self> {
-        let alpha = match alpha {
-            "ignore" => AlphaRule::Ignore,
-            "white-numpy" => AlphaRule::WhiteNumpy,
-            "white-torch" => AlphaRule::WhiteTorch,
-            _ => return Err(Error::Argument(format!("unknown alpha rule {alpha:?}")).into()),
-        };
+    fn from_array(array: Bound<'_, PyArrayDyn<u8>>, channels_first: bool, on_white: bool) -> PyResult<Self> {
         let (shape, strides) = (array.shape(), array.strides());
         let (y, x, channel) = match (shape.len(), channels_first) {
             (2, _) => (0, 1, None),
@@ -87,9 +87,9 @@ impl Source {
             .ok()
             .filter(|channels| matches!(channels, 1 | 3 | 4))
             .ok_or_else(|| Error::Argument(format!("an image has 1, 3 or 4 channels, got shape {shape:?}")))?;
-        let pixels = Pixels::Array { array: array.unbind(), channels, strides, alpha };
-        let source = Self { size, pixels };
-        Ok(source)
+        let start = array.data().cast_const();
+        let array = ArrayPixels { _array: array.unbind(), start, size, channels, strides, on_white };
+        Ok(Self { size, pixels: Arc::new(Pixels::Array(array)) })
     }
 
     /// Borrows a PIL image of mode L, or of one with four bytes a pixel, of which the first three are read. It must lie in one
@@ -97,7 +97,7 @@ impl Source {
     #[staticmethod]
     fn from_pil(image: &Bound<'_, PyAny>) -> PyResult<Self> {
         let block = ArrowPixels::new(image)?;
-        Ok(Self { size: block.size(), pixels: Pixels::Arrow(block) })
+        Ok(Self { size: block.size(), pixels: Arc::new(Pixels::Arrow(block)) })
     }
 
     /// Copies PIL images of one width that follow each other downwards, such as parts of one that lies in several blocks.
@@ -119,7 +119,17 @@ impl Source {
         if rows.len() > 0 {
             return Err(Error::Argument(format!("{} rows of {size:?} are missing", rows.len())).into());
         }
-        Ok(Self { size, pixels: Pixels::Owned(Some(OwnedImage::new(size, data)?)) })
+        Ok(Self::owned(OwnedImage::new(size, data)?))
+    }
+
+    /// Decodes an image file, `bytes` or a path, of at most so many pixels; by default Pillow's limit.
+    #[staticmethod]
+    #[pyo3(signature = (encoded, max_pixels = None))]
+    fn decode(py: Python<'_>, encoded: &Bound<'_, PyAny>, max_pixels: Option<u64>) -> PyResult<Self> {
+        let input = self::encoded(encoded)?;
+        let max_pixels = max_pixels.unwrap_or(source::DEFAULT_MAX_PIXELS);
+        let image = detached(py, || as_encoded(&input)?.decode(max_pixels))?;
+        Ok(Self::owned(image))
     }
 
     /// (width, height) in pixels.
@@ -128,9 +138,11 @@ impl Source {
         convert::size(py, self.size)
     }
 
-    /// The pixels as a new (height, width, 3) array.
-    fn to_array<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArrayDyn<u8>>> {
-        let view = self.view(py)?;
+    /// The pixels as a new (height, width, 3) array; a fourth channel is composited by the arithmetic `backend`.
+    #[pyo3(signature = (backend = "pillow"))]
+    fn to_array<'py>(&self, py: Python<'py>, backend: &str) -> PyResult<Bound<'py, PyArrayDyn<u8>>> {
+        let pixels = self.read(convert::backend(backend)?);
+        let view = pixels.view()?;
         let size = view.size();
         let mut data = vec![0; size.area() as usize * 3];
         for (y, row) in data.chunks_exact_mut(size.width as usize * 3).enumerate() {
@@ -141,9 +153,28 @@ impl Source {
     }
 }
 
-impl Drop for Source {
+impl Source {
+    fn owned(image: OwnedImage) -> Self {
+        Self { size: image.size(), pixels: Arc::new(Pixels::Owned(Some(image))) }
+    }
+
+    /// The pixels as an arithmetic reads them.
+    pub(super) fn read(&self, backend: Backend) -> Read {
+        Read { pixels: Arc::clone(&self.pixels), backend }
+    }
+
+    /// First byte and one past the last of borrowed memory.
+    pub(super) fn extent(&self) -> Result<Option<(usize, usize)>> {
+        Ok(match &*self.pixels {
+            Pixels::Owned(_) => None,
+            Pixels::Array(_) | Pixels::Arrow(_) => Some(self.read(Backend::Pillow).view()?.extent()),
+        })
+    }
+}
+
+impl Drop for Pixels {
     fn drop(&mut self) {
-        if let Pixels::Owned(image) = &mut self.pixels
+        if let Self::Owned(image) = self
             && let Some(image) = image.take()
         {
             source::recycle(image);
@@ -151,75 +182,45 @@ impl Drop for Source {
     }
 }
 
-impl Source {
-    /// The pixels, for as long as the source lives and the array is left alone.
-    pub(super) fn view<'a>(&'a self, py: Python<'a>) -> Result<PixelView<'a>> {
-        match &self.pixels {
+impl PixelOwner for Read {
+    fn view(&self) -> Result<PixelView<'_>> {
+        match &*self.pixels {
             Pixels::Owned(image) => match image {
                 Some(image) => image.view(),
                 None => Err(Error::Argument("the image is gone".into())),
             },
             Pixels::Arrow(block) => block.view(),
-            Pixels::Array { array, channels, strides, alpha } => {
-                let extents = [
-                    (self.size.height, strides.y),
-                    (self.size.width, strides.x),
-                    (u32::from(*channels), strides.channel),
-                ];
-                let (mut low, mut high) = (0isize, 0isize);
-                for (count, stride) in extents {
-                    let reach = stride * (count as isize - 1);
-                    if reach < 0 { low += reach } else { high += reach }
-                }
-                let start = array.bind(py).data();
-                // SAFETY: numpy's shape and strides say that all bytes from `low` to `high` belong to the array, which
-                // this source keeps alive.
-                let data = unsafe { std::slice::from_raw_parts(start.offset(low), (high - low) as usize + 1) };
-                PixelView::new(data, low.unsigned_abs(), self.size, *channels, *strides, *alpha)
-            }
+            Pixels::Array(array) => array.view(self.backend),
         }
-    }
-
-    /// First byte and one past the last of borrowed memory.
-    pub(super) fn extent(&self, py: Python<'_>) -> Result<Option<(usize, usize)>> {
-        Ok(match &self.pixels {
-            Pixels::Owned(_) => None,
-            Pixels::Array { .. } | Pixels::Arrow(_) => Some(self.view(py)?.extent()),
-        })
     }
 }
 
-/// Decodes files: each item is `bytes` or a path. The result holds a `Source` or the exception of each, in order. An image
-/// of more than `max_pixels` is refused; by default Pillow's limit. With `scaled_for`, a recipe, a JPEG that its plan makes
-/// smaller by half or more is decoded to a half, a quarter or an eighth; its `size` is still the whole image's.
-#[pyfunction]
-#[pyo3(signature = (items, max_pixels, num_threads, scaled_for = None))]
-pub(super) fn decode_many(
-    py: Python<'_>,
-    items: Vec<Bound<'_, PyAny>>,
-    max_pixels: Option<u64>,
-    num_threads: usize,
-    scaled_for: Option<Recipe>,
-) -> PyResult<Vec<Py<PyAny>>> {
-    let max_pixels = max_pixels.unwrap_or(source::DEFAULT_MAX_PIXELS);
-    let inputs = items.iter().map(Input::of).collect::<PyResult<Vec<_>>>()?;
-    let encoded: Vec<Encoded<'_>> = inputs.iter().map(|input| input.encoded(py)).collect();
-    let decode = || {
-        parallel(&encoded, Threads::new(num_threads), |item| {
-            item.decode_reduced(max_pixels, |size| match &scaled_for {
-                // An image without a plan gets its error from the caller's own.
-                Some(recipe) => Plan::new(&recipe.0, size).map_or(1, |plan| plan.reduction()),
-                None => 1,
-            })
-        })
-    };
-    detached(py, || Ok(decode()))?
-        .into_iter()
-        .map(|decoded| match decoded {
-            Ok((size, image)) => Ok(Py::new(py, Source { size, pixels: Pixels::Owned(Some(image)) })?.into_any()),
-            Err(error) => Ok(PyErr::from(error).into_value(py).into_any()),
-        })
-        .collect()
+impl ArrayPixels {
+    fn view(&self, backend: Backend) -> Result<PixelView<'_>> {
+        let Self { size, channels, strides, .. } = *self;
+        let alpha = match backend {
+            _ if !self.on_white => AlphaRule::Ignore,
+            Backend::Pillow => AlphaRule::WhiteNumpy,
+            Backend::Torch => AlphaRule::WhiteTorch,
+        };
+        let extents = [(size.height, strides.y), (size.width, strides.x), (u32::from(channels), strides.channel)];
+        let (mut low, mut high) = (0isize, 0isize);
+        for (count, stride) in extents {
+            let reach = stride * (count as isize - 1);
+            if reach < 0 { low += reach } else { high += reach }
+        }
+        // SAFETY: numpy's shape and strides say that all bytes from `low` to `high` belong to the array, which is kept.
+        let data = unsafe { std::slice::from_raw_parts(self.start.offset(low), (high - low) as usize + 1) };
+        PixelView::new(data, low.unsigned_abs(), size, channels, strides, alpha)
+    }
+}
+
+fn as_encoded<'a>(input: &'a Input<'_>) -> Result<Encoded<'a>> {
+    match input {
+        Input::Bytes(bytes) => Ok(Encoded::Bytes((**bytes).as_ref())),
+        Input::Path(path) => Ok(Encoded::Path(path)),
+        Input::Pixels(_) => Err(Error::Argument("pixels are not encoded".into())),
+    }
 }
 
 /// Resizes a source to (width, height), bytes to bytes: a new (height, width, 3) array.
@@ -229,12 +230,14 @@ pub(super) fn resize_source<'py>(
     source: &Source,
     size: (i64, i64),
     filter: &str,
-    arithmetic: &str,
+    arithmetic: (String, u32),
     num_threads: usize,
 ) -> PyResult<Bound<'py, PyArrayDyn<u8>>> {
     let to = Size::of_image(size.0, size.1)?;
-    let (filter, arithmetic) = (filter.parse()?, arithmetic.parse()?);
-    let view = source.view(py)?;
+    let filter = filter.parse()?;
+    let arithmetic: Arithmetic = convert::arithmetic(&arithmetic)?;
+    let pixels = source.read(arithmetic.backend);
+    let view = pixels.view()?;
     // Checked before numpy allocates what nobody has.
     drop(engine::reserve(to)?);
     let shape = [to.height as usize, to.width as usize, 3];
@@ -251,8 +254,7 @@ pub(super) fn resize_source<'py>(
 #[pyo3(signature = (path_or_bytes, *, exif = true))]
 pub(super) fn image_size<'py>(path_or_bytes: &Bound<'py, PyAny>, exif: bool) -> PyResult<Bound<'py, PyAny>> {
     let py = path_or_bytes.py();
-    let input = Input::of(path_or_bytes)?;
-    let encoded = input.encoded(py);
-    let size = detached(py, || source::image_size(encoded, exif))?;
+    let input = encoded(path_or_bytes)?;
+    let size = detached(py, || as_encoded(&input).and_then(|encoded| source::image_size(encoded, exif)))?;
     convert::size(py, size)
 }

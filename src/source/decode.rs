@@ -1,10 +1,7 @@
 //! Encoded images. Sizes are checked from the header before a pixel is decoded; a decoder's panic becomes an error.
 
-use std::borrow::Cow;
-use std::fs::File;
-use std::io::{BufRead, Cursor, Read, Seek};
+use std::io::{BufRead, Cursor, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
@@ -18,29 +15,17 @@ use crate::memory::Pool;
 /// Pillow refuses images of more pixels (twice `Image.MAX_IMAGE_PIXELS`).
 pub const DEFAULT_MAX_PIXELS: u64 = 2 * 89_478_485;
 
-/// A header is looked for in this many bytes before the whole file is read.
-const HEADER_BYTES: u64 = 1 << 18;
-
 /// Decoded images' memory, at most 64 MiB of it. One for all: who decodes need not know who did before.
 static DECODED: Pool<Vec<u8>> = Pool::new(64 << 20);
 
-/// Encoded bytes, or the file that has them.
+/// What an encoded image's header says. It is read once: decoding goes on from it.
 #[derive(Clone, Copy, Debug)]
-pub enum Encoded<'a> {
-    /// The bytes of an image file.
-    Bytes(&'a [u8]),
-    /// Where the file lies.
-    Path(&'a Path),
-}
-
-/// An image's size from its header: as stored, or as it is to be seen where `exif` is true.
-pub fn image_size(source: Encoded<'_>, exif: bool) -> Result<Size> {
-    let head = source.read(HEADER_BYTES)?;
-    let complete = (head.len() as u64) < HEADER_BYTES;
-    match guarded(|| header(&head, exif)) {
-        Err(_) if !complete => guarded(|| header(&source.read(u64::MAX)?, exif)),
-        result => result,
-    }
+pub struct Header {
+    /// As stored.
+    width: u32,
+    height: u32,
+    orientation: Orientation,
+    jpeg: Option<Jpeg>,
 }
 
 /// Memory for an image of so many bytes: that of an earlier one where it fits, with bytes of no meaning.
@@ -55,76 +40,98 @@ pub fn recycle(image: OwnedImage) {
     DECODED.give(image.into_bytes());
 }
 
-impl<'a> Encoded<'a> {
-    /// Decodes to RGB as transformers loads a file: EXIF orientation applied, transparency discarded.
-    pub fn decode(self, max_pixels: u64) -> Result<OwnedImage> {
-        self.decode_reduced(max_pixels, |_| 1).map(|(_, image)| image)
+impl Header {
+    /// The header of an image's bytes; its beginning may do.
+    pub fn of(bytes: &[u8]) -> Result<Self> {
+        guarded(|| if jpeg::is_jpeg(bytes) { Self::of_jpeg(bytes) } else { Self::of_other(Cursor::new(bytes)) })
     }
 
-    /// The same, but a JPEG is decoded straight to a `reduction`th of its size, given that size: 1, 2, 4 or 8. The size is the
-    /// whole image's. Only a reduction of 1 is exact.
-    pub fn decode_reduced(self, max_pixels: u64, reduction: impl Fn(Size) -> u32) -> Result<(Size, OwnedImage)> {
-        let bytes = self.read(u64::MAX)?;
-        guarded(|| {
-            if jpeg::is_jpeg(&bytes) {
-                return decode_jpeg(&bytes, max_pixels, reduction);
-            }
-            let image = decode(&bytes, max_pixels)?;
-            Ok((image.size(), image))
+    /// That of a file which is no JPEG.
+    pub(super) fn read(file: impl BufRead + Seek) -> Result<Self> {
+        guarded(|| Self::of_other(file))
+    }
+
+    fn of_jpeg(bytes: &[u8]) -> Result<Self> {
+        let jpeg = Jpeg::open(bytes)?;
+        let (width, height) = jpeg.size();
+        Ok(Self { width, height, orientation: jpeg.orientation(), jpeg: Some(jpeg) })
+    }
+
+    fn of_other(reader: impl BufRead + Seek) -> Result<Self> {
+        let mut decoder = decoder(reader)?;
+        let (width, height) = decoder.dimensions();
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        Ok(Self { width, height, orientation, jpeg: None })
+    }
+
+    /// The image's size as stored.
+    pub fn stored_size(&self) -> Result<Size> {
+        Size::of_image(self.width.into(), self.height.into())
+    }
+
+    /// The image's size as it is to be seen: turned by its EXIF orientation.
+    pub fn size(&self) -> Result<Size> {
+        use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+        let size = self.stored_size()?;
+        let turns = matches!(self.orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
+        Ok(if turns { Size::new(size.height, size.width) } else { size })
+    }
+
+    /// Refuses an image of more pixels.
+    pub fn check_pixels(&self, limit: u64) -> Result<()> {
+        let Size { width, height } = self.stored_size()?;
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > limit {
+            return Err(Error::TooManyPixels { width, height, pixels, limit });
+        }
+        Ok(())
+    }
+
+    /// Decodes the bytes that have this header to RGB as transformers loads a file: EXIF orientation applied, transparency
+    /// discarded. A JPEG is decoded straight to a `reduction`th of its size: 1, 2, 4 or 8. Only 1 is exact.
+    pub fn decode(&self, bytes: &[u8], reduction: u32) -> Result<OwnedImage> {
+        guarded(|| match self.jpeg {
+            Some(jpeg) => decode_jpeg(jpeg, bytes, reduction),
+            None => self.decode_other(bytes),
         })
     }
 
-    /// The first `limit` bytes.
-    fn read(self, limit: u64) -> Result<Cow<'a, [u8]>> {
-        Ok(match self {
-            Self::Bytes(bytes) => Cow::Borrowed(&bytes[..bytes.len().min(limit as usize)]),
-            Self::Path(path) => {
-                let mut bytes = Vec::new();
-                File::open(path)
-                    .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-                    .map_err(|error| file_error(path, &error))?;
-                Cow::Owned(bytes)
-            }
-        })
-    }
-}
-
-fn decode(bytes: &[u8], max_pixels: u64) -> Result<OwnedImage> {
-    let mut decoder = decoder(Cursor::new(bytes))?;
-    check_pixels(decoder.dimensions(), max_pixels)?;
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut limits = image::Limits::no_limits();
-    // Room for 16-bit RGBA and a decoder's own buffers.
-    limits.max_alloc = Some(max_pixels.saturating_mul(16).max(1 << 26));
-    decoder.set_limits(limits).map_err(|error| decode_error(&error))?;
-    let image = DynamicImage::from_decoder(decoder).map_err(|error| decode_error(&error))?;
-    let mut image = to_rgb(image, container::png_is_gray16(bytes));
-    if let Some(frame) = container::gif_first_frame(bytes) {
-        for (x, y, pixel) in image.enumerate_pixels_mut() {
-            if !frame.columns.contains(&(x as usize)) || !frame.rows.contains(&(y as usize)) {
-                *pixel = image::Rgb(frame.around);
+    fn decode_other(&self, bytes: &[u8]) -> Result<OwnedImage> {
+        let mut decoder = decoder(Cursor::new(bytes))?;
+        if decoder.dimensions() != (self.width, self.height) {
+            return Err(Error::Decode("its header has changed since it was read".into()));
+        }
+        let mut limits = image::Limits::no_limits();
+        // Room for 16-bit RGBA and a decoder's own buffers.
+        let pixels = u64::from(self.width) * u64::from(self.height);
+        limits.max_alloc = Some(pixels.saturating_mul(16).max(1 << 26));
+        decoder.set_limits(limits).map_err(|error| decode_error(&error))?;
+        let image = DynamicImage::from_decoder(decoder).map_err(|error| decode_error(&error))?;
+        let mut image = to_rgb(image, container::png_is_gray16(bytes));
+        if let Some(frame) = container::gif_first_frame(bytes) {
+            for (x, y, pixel) in image.enumerate_pixels_mut() {
+                if !frame.columns.contains(&(x as usize)) || !frame.rows.contains(&(y as usize)) {
+                    *pixel = image::Rgb(frame.around);
+                }
             }
         }
+        turned(image, self.orientation)
     }
-    turned(image, orientation)
 }
 
-fn decode_jpeg(bytes: &[u8], max_pixels: u64, reduction: impl Fn(Size) -> u32) -> Result<(Size, OwnedImage)> {
-    let jpeg = Jpeg::open(bytes)?;
-    check_pixels(jpeg.size(), max_pixels)?;
-    let orientation = jpeg.orientation();
-    let size = as_seen(jpeg.size(), orientation)?;
-    let eighths = match reduction(size) {
+fn decode_jpeg(jpeg: Jpeg, bytes: &[u8], reduction: u32) -> Result<OwnedImage> {
+    let eighths = match reduction {
         2 => 4,
         4 => 2,
         8 => 1,
         _ => 8,
     };
+    let (width, height) = jpeg.size();
     let reduced = |side: u32| (side as usize * eighths).div_ceil(8);
-    let bytes = reduced(size.width) * reduced(size.height) * 3;
-    let (made, pixels) = jpeg.decode(eighths, DECODED.take(bytes)?)?;
+    let memory = DECODED.take(reduced(width) * reduced(height) * 3)?;
+    let (made, pixels) = jpeg.decode(bytes, eighths, memory)?;
     let image = RgbImage::from_raw(made.width, made.height, pixels).unwrap_or_default();
-    Ok((size, turned(image, orientation)?))
+    turned(image, jpeg.orientation())
 }
 
 fn turned(image: RgbImage, orientation: Orientation) -> Result<OwnedImage> {
@@ -143,33 +150,6 @@ fn decoder<'r, R: BufRead + Seek + 'r>(mut reader: R) -> Result<impl ImageDecode
         return Err(Error::Decode("not a JPEG, PNG, WebP, BMP, TIFF or GIF image".into()));
     }
     reader.into_decoder().map_err(|error| decode_error(&error))
-}
-
-fn header(bytes: &[u8], exif: bool) -> Result<Size> {
-    let (stored, orientation) = if jpeg::is_jpeg(bytes) {
-        let jpeg = Jpeg::open(bytes)?;
-        (jpeg.size(), jpeg.orientation())
-    } else {
-        let mut decoder = decoder(Cursor::new(bytes))?;
-        (decoder.dimensions(), decoder.orientation().unwrap_or(Orientation::NoTransforms))
-    };
-    as_seen(stored, if exif { orientation } else { Orientation::NoTransforms })
-}
-
-fn as_seen((width, height): (u32, u32), orientation: Orientation) -> Result<Size> {
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    let size = Size::of_image(width.into(), height.into())?;
-    let turns = matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
-    Ok(if turns { Size::new(size.height, size.width) } else { size })
-}
-
-fn check_pixels((width, height): (u32, u32), limit: u64) -> Result<()> {
-    Size::of_image(width.into(), height.into())?;
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels > limit {
-        return Err(Error::TooManyPixels { width, height, pixels, limit });
-    }
-    Ok(())
 }
 
 /// Pillow's `convert("RGB")` of each mode it opens such a file in: deep colour keeps its high byte, while 16-bit gray (mode
@@ -212,43 +192,9 @@ fn decode_error(error: &image::ImageError) -> Error {
     Error::Decode(error.to_string())
 }
 
-fn file_error(path: &Path, error: &std::io::Error) -> Error {
-    let errno = error.raw_os_error();
-    let message = error.to_string();
-    // The number travels beside the message.
-    let message = errno.and_then(|errno| message.strip_suffix(&format!(" (os error {errno})"))).unwrap_or(&message);
-    Error::File { path: path.display().to_string(), message: message.to_owned(), errno }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::ImageFormat;
-
-    fn png(width: u32, height: u32) -> Vec<u8> {
-        let mut bytes = Cursor::new(Vec::new());
-        let image = image::RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, 7]));
-        image.write_to(&mut bytes, ImageFormat::Png).unwrap();
-        bytes.into_inner()
-    }
-
-    #[test]
-    fn a_header_over_the_limit_is_refused_before_decoding() {
-        let bytes = png(40, 30);
-        let error = Encoded::Bytes(&bytes).decode(1199).unwrap_err().to_string();
-        assert!(error.contains("40x30") && error.contains("1200") && error.contains("1199"), "{error}");
-        assert!(Encoded::Bytes(&bytes).decode(1200).is_ok());
-    }
-
-    #[test]
-    fn broken_bytes_are_errors() {
-        let bytes = png(64, 64);
-        for cut in [0, 3, 20, bytes.len() / 2] {
-            assert!(Encoded::Bytes(&bytes[..cut]).decode(DEFAULT_MAX_PIXELS).is_err(), "{cut}");
-        }
-        assert!(matches!(image_size(Encoded::Path(Path::new("/nowhere.png")), false), Err(Error::File { .. })));
-    }
-
     #[test]
     fn a_panic_is_an_error() {
         let error = guarded::<()>(|| panic!("index {}", 5)).unwrap_err().to_string();

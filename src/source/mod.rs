@@ -2,9 +2,13 @@
 
 mod container;
 mod decode;
+mod encoded;
+mod file;
 mod jpeg;
 mod tiff;
 mod view;
 
-pub use decode::{DEFAULT_MAX_PIXELS, Encoded, image_size, recycle, reuse};
+pub use decode::{DEFAULT_MAX_PIXELS, Header, recycle, reuse};
+pub use encoded::{Encoded, image_size};
+pub use file::ImageFile;
 pub use view::{AlphaRule, Interleaving, OwnedImage, PixelView, Strides};

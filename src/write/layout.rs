@@ -123,6 +123,16 @@ impl Placement {
         if self.cells.tile.height.is_multiple_of(unit) { unit } else { self.cells.tile.height }
     }
 
+    /// Values from the first of a tile to its last, where none of another view lies between them.
+    pub(crate) fn tile_len(&self) -> Option<usize> {
+        match self.layout {
+            // Patches side by side lie in the rows of all images.
+            Layout::Planar { fold, .. } if fold != u32::MAX => None,
+            Layout::Planar { plane, .. } => Some(plane * 3),
+            layout => Some(self.cells.patches.cells() as usize * layout.patch_len()),
+        }
+    }
+
     /// Index of the first value of every tile in a row of tiles.
     pub(super) fn tiles(&self, tile_row: u32) -> impl Iterator<Item = usize> + Clone {
         let (cols, stride) = (self.cells.tiles.cols as usize, self.stride);

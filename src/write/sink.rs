@@ -79,7 +79,7 @@ impl<'a, T: Copy> Sink<'a, T> {
     }
 
     /// Copies `count` values that this worker wrote from `from` to `to`.
-    pub(super) fn repeat(&self, from: usize, to: usize, count: usize) {
+    pub(crate) fn repeat(&self, from: usize, to: usize, count: usize) {
         let (from, to) = (self.run(from, count), self.run(to, count));
         // SAFETY: both runs lie in the buffer, and belong to this worker.
         unsafe { to.copy_from(from, count) };

@@ -55,6 +55,6 @@ def memcpy(work: Work, images: list[Any]) -> Callable[[], Any]:
     return run
 
 
-def decode(work: Work, images: list[Any]) -> Callable[[], Any]:
+def decode(_: Work, images: list[Any]) -> Callable[[], Any]:
     """The decoding of a JPEG file alone."""
-    return lambda: vlmres._core.decode_many(images, None, work.threads)
+    return lambda: [vlmres._core.Source.decode(image) for image in images]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from vlmres._core import BatchLayout, Plan
+from vlmres._core import Plan, shapes
 
 if TYPE_CHECKING:
     from vlmres.processor import DType, Layout
@@ -15,5 +15,5 @@ ITEM_SIZE: Final[dict[DType, int]] = {"float32": 4, "bfloat16": 2, "float16": 2,
 
 def value_bytes(plan: Plan, layout: Layout, dtype: DType) -> int:
     """Bytes of the pixel values of one image on its own."""
-    tensors = BatchLayout(plan.recipe, [plan], layout).tensors
-    return sum(math.prod(shape) for _, shape in tensors) * ITEM_SIZE[dtype]
+    found = shapes(plan.recipe, [plan], layout)
+    return sum(math.prod(shape) for shape, kind in found.values() if kind is None) * ITEM_SIZE[dtype]

@@ -43,8 +43,9 @@ class Staging:
         self.copied: torch.cuda.Event | None = None
         """Recorded behind the copy that last read the memory."""
 
-    def array(self, shape: Sequence[int], dtype: str) -> NDArray[Any]:
-        """The memory as an array, once the last copy from it is done."""
+    def allocate(self, key: str, shape: Sequence[int], dtype: str) -> NDArray[Any]:
+        """The memory as the array of a packed batch's patches, once the last copy from it is done."""
+        assert key == "patches"
         if self.copied is not None:
             self.copied.synchronize()
         wanted = int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -52,19 +53,6 @@ class Staging:
             self._memory = torch.empty(wanted, dtype=torch.uint8, pin_memory=True)
         found: NDArray[Any] = self._memory.numpy()[:wanted].view(dtype).reshape(shape)
         return found
-
-
-class _StagedProcessor(Processor):
-    """Writes patches straight into page-locked memory."""
-
-    staging: Staging
-
-    def _outputs(
-        self, tensors: Sequence[tuple[str, list[int]]], out: NDArray[Any] | Mapping[str, NDArray[Any]] | None
-    ) -> dict[str, NDArray[Any]]:
-        if out is not None:
-            return super()._outputs(tensors, out)
-        return {key: self.staging.array(shape, self.dtype) for key, shape in tensors}
 
 
 class _Lane:
@@ -79,12 +67,8 @@ class _Lane:
 
     def use(self, recipe: Recipe, settings: Mapping[str, Any]) -> None:
         """Makes the processor."""
-        if self.copies is None:
-            self.processor = Processor(recipe, "packed", **settings)
-        else:
-            staged = _StagedProcessor(recipe, "packed", **settings)
-            staged.staging = self.staging
-            self.processor = staged
+        allocate = None if self.copies is None else self.staging.allocate
+        self.processor = Processor(recipe, "packed", allocate=allocate, **settings)
 
     def prepare(self, encoder: VisionEncoder, items: Sequence[Any], kind: Kind) -> tuple[Batch, list[Part]]:
         """The host's share of a group; on a thread of its own."""

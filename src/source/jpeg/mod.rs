@@ -33,40 +33,42 @@ pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xd8, 0xff])
 }
 
-/// A JPEG whose header was read.
-pub(super) struct Jpeg<'a> {
-    bytes: &'a [u8],
-    header: Header,
+/// What a JPEG's header says; decoding goes on from it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Jpeg {
+    width: u32,
+    height: u32,
+    orientation: Orientation,
 }
 
-impl<'a> Jpeg<'a> {
+impl Jpeg {
     /// Reads the header, as Pillow's `open` does.
-    pub(super) fn open(bytes: &'a [u8]) -> Result<Self> {
-        match Header::read(bytes) {
-            Ok(header) => Ok(Self { bytes, header }),
-            Err(stop) => Err(error(stop, bytes)),
-        }
+    pub(super) fn open(bytes: &[u8]) -> Result<Self> {
+        let Header { width, height, exif } = Header::read(bytes).map_err(|stop| error(stop, bytes))?;
+        let orientation = exif.as_deref().and_then(Orientation::from_exif_chunk);
+        Ok(Self { width, height, orientation: orientation.unwrap_or(Orientation::NoTransforms) })
     }
 
     /// Its size as stored.
-    pub(super) fn size(&self) -> (u32, u32) {
-        (self.header.width, self.header.height)
+    pub(super) fn size(self) -> (u32, u32) {
+        (self.width, self.height)
     }
 
     /// How it is to be turned, from its EXIF data.
-    pub(super) fn orientation(&self) -> Orientation {
-        self.header.exif.as_deref().and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+    pub(super) fn orientation(self) -> Orientation {
+        self.orientation
     }
 
-    /// Decodes at `eighths` of its size, 1, 2, 4 or 8: packed RGB and its size, in the memory of `pixels`. Eight is exact.
-    pub(super) fn decode(&self, eighths: usize, pixels: Vec<u8>) -> Result<(Size, Vec<u8>)> {
-        let made = self.read(eighths, pixels, Level::current()?).map_err(|stop| error(stop, self.bytes))?;
+    /// Decodes the file that has this header, at `eighths` of its size, 1, 2, 4 or 8: packed RGB and its size, in the memory of
+    /// `pixels`. Eight is exact.
+    pub(super) fn decode(self, bytes: &[u8], eighths: usize, pixels: Vec<u8>) -> Result<(Size, Vec<u8>)> {
+        let made = self.read(bytes, eighths, pixels, Level::current()?).map_err(|stop| error(stop, bytes))?;
         let size = Size::of_image(made.width as i64, made.height as i64)?;
         Ok((size, made.into_pixels()))
     }
 
-    fn read(&self, eighths: usize, pixels: Vec<u8>, level: Level) -> std::result::Result<Output, Stop> {
-        let mut markers = Markers::new(self.bytes);
+    fn read(self, bytes: &[u8], eighths: usize, pixels: Vec<u8>, level: Level) -> std::result::Result<Output, Stop> {
+        let mut markers = Markers::new(bytes);
         markers.read_header()?;
         let frame = markers.frame.clone().ok_or(Stop::Broken("a scan without a frame"))?;
         if (frame.width, frame.height) != self.size() {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmres._core import BatchLayout, Plan
+from vlmres._core import Plan, shapes
 from vlmres.cli import output
 from vlmres.cli.jobs.base import Advance, Job
 
@@ -57,10 +57,9 @@ def _row_counts(plan: Plan, processor: vlmres.Processor, keys: list[str]) -> dic
         counts = {"patches": plan.num_patches, "positions": plan.num_patches}
         return {key: counts.get(key, segments) for key in keys}
     # What a second such image adds: some tensors have a row of zeros that is no image's where none has tiles.
-    one, two = (_lengths(BatchLayout(processor.recipe, [plan] * count, "hf")) for count in (1, 2))
-    return {key: two.get(key, 0) - one.get(key, 0) for key in keys}
+    one, two = (shapes(processor.recipe, [plan] * count, "hf") for count in (1, 2))
+    return {key: _rows(two, key) - _rows(one, key) for key in keys}
 
 
-def _lengths(layout: BatchLayout) -> dict[str, int]:
-    lengths = {key: shape[0] for key, shape in layout.tensors}
-    return {**lengths, **{key: len(array) for key, array in layout.arrays().items()}}
+def _rows(found: Mapping[str, tuple[list[int], str | None]], key: str) -> int:
+    return found[key][0][0] if key in found else 0

@@ -95,11 +95,8 @@ class Readings:
 
 def _own(convert: str, torch: bool, image: Any, data_format: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The pixels that vlmres reads: (height, width, 3)."""
-    loader = Loader(convert, torch_alpha=torch, max_pixels=None, num_threads=1)
-    source = loader.load([image], getattr(data_format, "value", data_format))[0]
-    if isinstance(source, Exception):
-        raise source
-    return source.to_array()
+    source = Loader(convert).source(image, getattr(data_format, "value", data_format))
+    return source.to_array("torch" if torch else "pillow")
 
 
 def _strides(pixels: Any) -> Any:

@@ -1,0 +1,254 @@
+//! A call: images or videos, planned once from their headers, laid out, then decoded and written.
+
+mod compact;
+mod run;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use source::{Input, PixelOwner};
+
+use self::compact::Before;
+use self::source::Source;
+use crate::error::{Error, Result};
+use crate::geometry::Size;
+use crate::plan::Plan;
+use crate::recipe::Recipe;
+use crate::resample::Arithmetic;
+use crate::threads::Threads;
+use crate::write::{BatchLayout, LayoutKind};
+
+/// How a call's items become tensors.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The form of the batch.
+    pub layout: LayoutKind,
+    /// Whose bits.
+    pub arithmetic: Arithmetic,
+    /// Whether a JPEG is decoded to a half, a quarter or an eighth of its sides where every view of its plan is at most that
+    /// large.
+    pub scaled: bool,
+    /// Encoded images of more pixels are refused.
+    pub max_pixels: u64,
+}
+
+/// One item of a call.
+pub enum Item<'a> {
+    /// An image.
+    Image(Input<'a>),
+    /// The frames of a video.
+    Video(Vec<Input<'a>>),
+    /// Something that the caller has refused already: it has an index, and that is all.
+    Refused,
+}
+
+/// What is wrong with an item.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Its index.
+    pub item: usize,
+    /// The frame of a video that is to blame.
+    pub frame: Option<usize>,
+    /// What is wrong.
+    pub error: Error,
+}
+
+/// Images or videos on their way to the tensors of a batch.
+pub struct Call<'a> {
+    recipe: Arc<Recipe>,
+    settings: Settings,
+    items: Vec<Entry<'a>>,
+    /// Items of each sample, those that are left out too.
+    samples: Option<Vec<usize>>,
+    /// Of the items that are left, once they are laid out.
+    layout: Option<BatchLayout>,
+    /// Whether an item's values are in their places.
+    written: Vec<bool>,
+    /// The batch before items were left out, until it is laid out anew.
+    before: Option<Before>,
+}
+
+/// An item, and what is known of it.
+struct Entry<'a> {
+    /// The image, or the frames; none of an item that is left out.
+    sources: Vec<Source<'a>>,
+    size: Size,
+    is_video: bool,
+    plan: Option<Arc<Plan>>,
+    /// For how many images in its sample it is planned.
+    among: usize,
+}
+
+impl<'a> Call<'a> {
+    /// Reads headers and plans. `samples` are the numbers of items of each sample. Items with which something is wrong are
+    /// left out: the batch is that of the others, plans included.
+    pub fn new(
+        recipe: Arc<Recipe>,
+        settings: Settings,
+        items: Vec<Item<'a>>,
+        samples: Option<Vec<usize>>,
+        threads: Threads,
+    ) -> Result<(Self, Vec<Failure>)> {
+        if let Some(counts) = samples.as_ref().filter(|counts| counts.iter().sum::<usize>() != items.len()) {
+            return Err(Error::Argument(format!("samples of {counts:?} images for {} images", items.len())));
+        }
+        let mut inputs = Vec::with_capacity(items.len());
+        let mut shapes = Vec::with_capacity(items.len());
+        for item in items {
+            let before = inputs.len();
+            let is_video = matches!(item, Item::Video(_));
+            match item {
+                Item::Image(input) => inputs.push(input),
+                Item::Video(frames) => inputs.extend(frames),
+                Item::Refused => {}
+            }
+            shapes.push((inputs.len() - before, is_video));
+        }
+        let mut opened = Source::open_all(inputs, settings.max_pixels, threads).into_iter();
+        let mut call = Self {
+            recipe,
+            settings,
+            items: Vec::with_capacity(shapes.len()),
+            samples,
+            layout: None,
+            written: vec![false; shapes.len()],
+            before: None,
+        };
+        let mut failures = Vec::new();
+        for (item, (count, is_video)) in shapes.into_iter().enumerate() {
+            let opened: Vec<_> = opened.by_ref().take(count).collect();
+            let (sources, size) = gather(opened, is_video).unwrap_or_else(|(frame, error)| {
+                failures.push(Failure { item, frame, error });
+                (Vec::new(), Size::new(1, 1))
+            });
+            call.items.push(Entry { sources, size, is_video, plan: None, among: 0 });
+        }
+        call.plan(&mut failures);
+        Ok((call, failures))
+    }
+
+    /// Leaves out items that turned out bad: the rest is planned as without them, and to be laid out anew. Items that cannot be
+    /// planned so are left out, too, and returned.
+    pub fn leave_out(&mut self, items: impl IntoIterator<Item = usize>) -> Vec<Failure> {
+        if let Some(layout) = self.layout.take() {
+            let plans = self.items.iter().map(|entry| entry.plan.clone()).collect();
+            let written = std::mem::replace(&mut self.written, vec![false; self.items.len()]);
+            self.before = Some(Before { layout, plans, written });
+        }
+        for item in items {
+            self.items[item].leave_out();
+        }
+        let mut failures = Vec::new();
+        self.plan(&mut failures);
+        failures
+    }
+
+    /// Plans what is not planned for its sample as it is.
+    fn plan(&mut self, failures: &mut Vec<Failure>) {
+        self.layout = None;
+        loop {
+            let before = failures.len();
+            for (item, among) in self.images_of_samples().into_iter().enumerate() {
+                let entry = &mut self.items[item];
+                if entry.is_left() && entry.among != among {
+                    match entry.planned(&self.recipe, among) {
+                        Ok(plan) => (entry.plan, entry.among) = (Some(Arc::new(plan)), among),
+                        Err(error) => {
+                            entry.leave_out();
+                            failures.push(Failure { item, frame: None, error });
+                        }
+                    }
+                }
+            }
+            // Where one goes, its sample's others are among fewer.
+            if failures.len() == before || self.samples.is_none() {
+                break;
+            }
+        }
+        failures.sort_by_key(|failure| failure.item);
+    }
+
+    /// Lays out the items that are left; there must be one.
+    pub fn lay_out(&mut self) -> Result<&BatchLayout> {
+        let layout = if let Some(layout) = self.layout.take() {
+            layout
+        } else {
+            let plans: Vec<&Plan> = self.items.iter().filter_map(|entry| entry.plan.as_deref()).collect();
+            let counts = self.samples.as_ref().map(|_| self.left_in_samples());
+            BatchLayout::new(&self.recipe, &plans, self.settings.layout, counts.as_deref())?
+        };
+        Ok(self.layout.insert(layout))
+    }
+
+    /// How many items of each sample are left.
+    fn left_in_samples(&self) -> Vec<usize> {
+        let mut items = self.items.iter();
+        let left = |&count: &usize| items.by_ref().take(count).filter(|entry| entry.is_left()).count();
+        self.samples.iter().flatten().map(left).collect()
+    }
+
+    /// Of every item, how many images its sample has.
+    fn images_of_samples(&self) -> Vec<usize> {
+        let Some(samples) = &self.samples else { return vec![1; self.items.len()] };
+        let counts = samples.iter().zip(self.left_in_samples());
+        counts.flat_map(|(&count, left)| std::iter::repeat_n(left, count)).collect()
+    }
+
+    /// Indices of the items that are left.
+    pub fn left(&self) -> impl Iterator<Item = usize> {
+        self.items.iter().enumerate().filter(|(_, entry)| entry.is_left()).map(|(index, _)| index)
+    }
+
+    /// The plan of every item; none of those that are left out.
+    pub fn plans(&self) -> impl Iterator<Item = Option<&Arc<Plan>>> {
+        self.items.iter().map(|entry| entry.plan.as_ref())
+    }
+
+    /// The layout, where there is one.
+    pub fn layout(&self) -> Option<&BatchLayout> {
+        self.layout.as_ref()
+    }
+}
+
+impl Entry<'_> {
+    fn is_left(&self) -> bool {
+        !self.sources.is_empty()
+    }
+
+    fn leave_out(&mut self) {
+        self.sources = Vec::new();
+        self.plan = None;
+    }
+
+    fn planned(&self, recipe: &Recipe, among: usize) -> Result<Plan> {
+        if self.is_video {
+            Plan::of_video(recipe, self.size, self.sources.len() as i64)
+        } else {
+            Plan::among(recipe, self.size, among)
+        }
+    }
+}
+
+/// The sources of an item and their size, or what is wrong and with which frame.
+fn gather(
+    opened: Vec<Result<Source<'_>>>,
+    is_video: bool,
+) -> std::result::Result<(Vec<Source<'_>>, Size), (Option<usize>, Error)> {
+    let mut sources = Vec::with_capacity(opened.len());
+    let mut first = None;
+    for (index, source) in opened.into_iter().enumerate() {
+        let sized = source.and_then(|source| Ok((source.size()?, source)));
+        let (size, source) = sized.map_err(|error| (is_video.then_some(index), error))?;
+        let whole = *first.get_or_insert(size);
+        if size != whole {
+            let [one, other] = [size, whole].map(|size| format!("{}x{}", size.width, size.height));
+            let message = format!("frame {index} is {one}, the first {other}: the frames of a video have one size");
+            return Err((None, Error::Argument(message)));
+        }
+        sources.push(source);
+    }
+    Ok((sources, first.unwrap_or(Size::new(1, 1))))
+}

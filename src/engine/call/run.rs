@@ -1,0 +1,173 @@
+//! The work of a call: decoding, resizing and writing image by image, on several threads.
+
+use super::super::write::{Image, Output, SERIAL_BYTES};
+use super::source::Source;
+use super::{Call, Entry, Failure};
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+use crate::source::{OwnedImage, recycle};
+use crate::threads::{Threads, check_stopped, parallel};
+use crate::write::{Element, Placement, Sink};
+
+/// What a pixel costs to decode, when one that is resized costs one.
+const DECODING: u64 = 8;
+/// An image that is more than a thread's share divided by this is resized by all threads together.
+const PARTS_OF_A_SHARE: u64 = 8;
+
+/// An image, or a frame, that is to be written.
+struct Task<'c> {
+    item: usize,
+    frame: Option<usize>,
+    source: &'c Source<'c>,
+    plan: &'c Plan,
+    placements: &'c [Placement],
+}
+
+/// What a thread takes: an image whole, or its decoding alone.
+#[derive(Clone, Copy)]
+enum Job {
+    Whole(usize),
+    Decode(usize),
+}
+
+impl Call<'_> {
+    /// Writes the batch: every value of every tensor of the layout that is not written yet. `sinks` are the tensors' memory in their
+    /// order. Items that turn out bad are returned in order, and what their places hold has no meaning.
+    pub fn run<T: Element>(&mut self, sinks: &[Sink<'_, T>], threads: Threads) -> Result<Vec<Failure>> {
+        let Some(layout) = &self.layout else { return Ok(Vec::new()) };
+        let lengths = sinks.iter().map(Sink::len);
+        if !lengths.eq(layout.tensors.iter().map(crate::write::Tensor::len)) {
+            return Err(Error::Argument("buffers and tensors do not belong together".into()));
+        }
+        let output = Output::new(&self.recipe.pixels, self.settings.arithmetic, sinks)?;
+        for (tensor, sink) in layout.tensors.iter().zip(sinks) {
+            for range in &tensor.zeros {
+                sink.fill(range.start, range.len(), T::zero());
+            }
+        }
+        let tasks = self.tasks(&layout.placements);
+        let bytes: usize = layout.tensors.iter().map(|tensor| tensor.len() * size_of::<T>()).sum();
+        // Decoding is worth a thread, however small the result.
+        let bands = if bytes < SERIAL_BYTES { Threads::ONE } else { threads };
+        let images = if tasks.iter().any(|task| task.source.is_encoded()) { threads } else { bands };
+        let mut failures = self.run_tasks(&tasks, &output, images, bands);
+        failures.sort_by_key(|failure| (failure.item, failure.frame));
+        failures.dedup_by_key(|failure| failure.item);
+        self.written = self.items.iter().map(Entry::is_left).collect();
+        for failure in &failures {
+            self.written[failure.item] = false;
+        }
+        Ok(failures)
+    }
+
+    fn run_tasks<T: Element>(
+        &self,
+        tasks: &[Task<'_>],
+        output: &Output<'_, T>,
+        images: Threads,
+        bands: Threads,
+    ) -> Vec<Failure> {
+        let jobs = jobs(tasks, images, bands);
+        let done = parallel(&jobs, images, |job| match *job {
+            Job::Whole(index) => self.write_whole(&tasks[index], output).map(|()| None),
+            Job::Decode(index) => self.decode(&tasks[index]),
+        });
+        let mut failures = Vec::new();
+        let mut shared = Vec::new();
+        for (job, done) in jobs.into_iter().zip(done) {
+            match (job, done) {
+                (Job::Whole(index) | Job::Decode(index), Err(error)) => failures.push(tasks[index].failure(error)),
+                (Job::Decode(index), Ok(decoded)) => shared.push((&tasks[index], decoded)),
+                (Job::Whole(_), Ok(_)) => {}
+            }
+        }
+        // In their order, so that views that begin alike follow each other.
+        shared.sort_by_key(|(task, _)| (task.item, task.frame));
+        let mut written = Vec::with_capacity(shared.len());
+        let mut views = Vec::with_capacity(shared.len());
+        for (task, decoded) in &shared {
+            match task.image(decoded.as_ref()) {
+                Ok(image) => {
+                    written.push(*task);
+                    views.push(image);
+                }
+                Err(error) => failures.push(task.failure(error)),
+            }
+        }
+        let failed = output.write(&views, bands);
+        failures.extend(failed.into_iter().map(|(index, error)| written[index].failure(error)));
+        for (_, decoded) in shared {
+            decoded.into_iter().for_each(recycle);
+        }
+        failures
+    }
+
+    /// Decodes, resizes and writes an image while it is in cache.
+    fn write_whole<T: Element>(&self, task: &Task<'_>, output: &Output<'_, T>) -> Result<()> {
+        let decoded = self.decode(task)?;
+        let failed = output.write(&[task.image(decoded.as_ref())?], Threads::ONE);
+        decoded.into_iter().for_each(recycle);
+        failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    fn decode(&self, task: &Task<'_>) -> Result<Option<OwnedImage>> {
+        check_stopped()?;
+        task.source.decode(task.plan, self.settings.scaled)
+    }
+
+    /// All images and frames that are not written yet.
+    fn tasks<'c>(&'c self, placements: &'c [Vec<Placement>]) -> Vec<Task<'c>> {
+        let mut placements = placements.iter();
+        let mut tasks = Vec::with_capacity(placements.len());
+        for (item, entry) in self.items.iter().enumerate() {
+            let Some(plan) = &entry.plan else { continue };
+            let placements = placements.by_ref().take(entry.sources.len());
+            if self.written[item] {
+                placements.for_each(drop);
+                continue;
+            }
+            for ((frame, source), placements) in entry.sources.iter().enumerate().zip(placements) {
+                let frame = entry.is_video.then_some(frame);
+                tasks.push(Task { item, frame, source, plan, placements });
+            }
+        }
+        tasks
+    }
+}
+
+impl Task<'_> {
+    fn image<'i>(&'i self, decoded: Option<&'i OwnedImage>) -> Result<Image<'i>> {
+        let source = self.source.view(decoded, self.plan)?;
+        Ok(Image { source, plan: self.plan, placements: self.placements })
+    }
+
+    fn failure(&self, error: Error) -> Failure {
+        Failure { item: self.item, frame: self.frame, error }
+    }
+
+    /// About how long it takes, in pixels that are resized.
+    fn cost(&self) -> u64 {
+        let reading = if self.source.is_encoded() { DECODING } else { 1 };
+        let written: u64 = self.plan.views.iter().map(|view| view.canvas().area()).sum();
+        self.plan.size.area() * reading + written * 2
+    }
+}
+
+/// What threads take, one after the other. An image is a thread's from its file to its values, while it is in cache; the largest come
+/// first, so that none is alone at the end. Those that are too large for that, at most one for each thread, are only
+/// decoded: all threads write them together, in bands.
+fn jobs(tasks: &[Task<'_>], images: Threads, bands: Threads) -> Vec<Job> {
+    if images == Threads::ONE {
+        return (0..tasks.len()).map(Job::Whole).collect();
+    }
+    let costs: Vec<u64> = tasks.iter().map(Task::cost).collect();
+    let total: u64 = costs.iter().sum();
+    let mut order: Vec<usize> = (0..tasks.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(costs[index]));
+    let is_large = |index: usize| costs[index].saturating_mul(images.get() as u64 * PARTS_OF_A_SHARE) > total;
+    let most = if bands == Threads::ONE { 0 } else { images.get() };
+    let place = |(place, index): (usize, usize)| {
+        if place < most && is_large(index) { Job::Decode(index) } else { Job::Whole(index) }
+    };
+    order.into_iter().enumerate().map(place).collect()
+}

@@ -1,0 +1,103 @@
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::source::{DEFAULT_MAX_PIXELS, OwnedImage, PixelView};
+use crate::write::Sink;
+
+/// Pixels that count how often they are read.
+struct Counted {
+    image: OwnedImage,
+    reads: Arc<AtomicUsize>,
+}
+
+impl PixelOwner for Counted {
+    fn view(&self) -> Result<PixelView<'_>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.image.view()
+    }
+}
+
+fn image(seed: u8) -> OwnedImage {
+    let size = Size::new(40, 30);
+    let data = (0..size.area() * 3).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect();
+    OwnedImage::new(size, data).unwrap()
+}
+
+/// A PNG that ends before its pixels do.
+fn truncated() -> Input<'static> {
+    let mut bytes = Cursor::new(Vec::new());
+    let pixels = image::RgbImage::from_fn(40, 30, |x, y| image::Rgb([(x * y) as u8, (x * 7) as u8, (y * 5) as u8]));
+    pixels.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    let mut bytes = bytes.into_inner();
+    bytes.truncate(bytes.len() / 2);
+    Input::Bytes(Box::new(bytes))
+}
+
+fn settings(layout: LayoutKind, scaled: bool) -> Settings {
+    Settings { layout, arithmetic: "pillow".parse().unwrap(), scaled, max_pixels: DEFAULT_MAX_PIXELS }
+}
+
+fn recipe(name: &str) -> Arc<Recipe> {
+    Arc::new(Recipe::load(name, &toml::Table::new()).unwrap())
+}
+
+fn run(call: &mut Call<'_>, memory: &mut [Vec<u8>]) -> Vec<Failure> {
+    let lengths: Vec<usize> = call.lay_out().unwrap().tensors.iter().map(crate::write::Tensor::len).collect();
+    let sinks: Vec<_> = memory.iter_mut().zip(lengths).map(|(one, len)| Sink::from_slice(&mut one[..len])).collect();
+    call.run(&sinks, Threads::ONE).unwrap()
+}
+
+fn memory(call: &mut Call<'_>) -> Vec<Vec<u8>> {
+    call.lay_out().unwrap().tensors.iter().map(|tensor| vec![7; tensor.len()]).collect()
+}
+
+#[test]
+fn what_is_written_is_moved_and_not_written_again() {
+    for name in ["qwen2-vl", "llava-1.5", "llava-next", "deepseek-ocr-2", "siglip2-naflex"] {
+        for layout in [LayoutKind::Hf, LayoutKind::Packed] {
+            let reads = Arc::new(AtomicUsize::new(0));
+            let good = |seed| {
+                let counted = Counted { image: image(seed), reads: Arc::clone(&reads) };
+                Item::Image(Input::Pixels(Box::new(counted)))
+            };
+            let items = vec![good(0), Item::Image(truncated()), good(1), Item::Image(truncated()), good(2)];
+            let (mut call, failures) =
+                Call::new(recipe(name), settings(layout, false), items, None, Threads::ONE).unwrap();
+            assert!(failures.is_empty());
+            let mut found = memory(&mut call);
+            let failures = run(&mut call, &mut found);
+            assert_eq!(failures.iter().map(|failure| failure.item).collect::<Vec<_>>(), [1, 3]);
+            let before = reads.load(Ordering::Relaxed);
+            assert!(call.leave_out([1, 3]).is_empty());
+            call.lay_out().unwrap();
+            call.compact(&found.iter_mut().map(|values| Sink::from_slice(values)).collect::<Vec<_>>());
+            assert!(run(&mut call, &mut found).is_empty());
+            assert_eq!(reads.load(Ordering::Relaxed), before, "{name}");
+
+            let items = vec![good(0), good(1), good(2)];
+            let (mut alone, _) = Call::new(recipe(name), settings(layout, false), items, None, Threads::ONE).unwrap();
+            let mut expected = memory(&mut alone);
+            assert!(run(&mut alone, &mut expected).is_empty());
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!(found.starts_with(expected), "{name} {layout:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_is_decoded_for_the_plan_of_its_sample() {
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images/photo.jpg");
+    for name in ["llava-onevision", "llava-1.5"] {
+        let items = vec![Item::Image(Input::Path(path.clone())), Item::Image(Input::Path(path.clone()))];
+        let (call, _) =
+            Call::new(recipe(name), settings(LayoutKind::Hf, true), items, Some(vec![2]), Threads::ONE).unwrap();
+        let plan = call.plans().next().flatten().unwrap();
+        assert!(plan.reduction() > 1, "{name}");
+        let decoded = call.items[0].sources[0].decode(plan, true).unwrap().unwrap();
+        assert_eq!(decoded.size(), plan.reduced_size(), "{name}");
+    }
+}

@@ -1,0 +1,175 @@
+//! `Call`: images or videos on their way to a batch.
+
+use half::{bf16, f16};
+use numpy::PyUntypedArray;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::interrupt::detached;
+use super::outputs::Outputs;
+use super::plan::Plan;
+use super::recipe::Recipe;
+use super::source::{Source, encoded};
+use super::{batch, convert};
+use crate::engine::{self, Failure, Input, Item, Settings};
+use crate::options::Backend;
+use crate::source::DEFAULT_MAX_PIXELS;
+use crate::threads::Threads;
+use crate::write::{BatchLayout, DType, Element};
+
+/// Images or videos on their way to a batch: planned from their headers, laid out, then written. Private: `Processor` makes
+/// it.
+#[pyclass(module = "vlmres._core")]
+pub(super) struct Call {
+    inner: engine::Call<'static>,
+    recipe: Recipe,
+    threads: Threads,
+    /// Memory that the call reads: first bytes and ends.
+    read: Vec<(usize, usize)>,
+    failures: Vec<Failure>,
+    /// Where the memory begins that holds what is written.
+    written: Vec<usize>,
+}
+
+#[pymethods]
+impl Call {
+    /// Reads headers and plans. An item is an image, that is a `Source`, `bytes` or a path, or a list of them, the
+    /// frames of a video, or None for one that was refused already. `samples` are the numbers of items of each sample, `arithmetic` is a
+    /// backend and the major version of the Pillow whose order of passes it has. With `scaled` a JPEG that its plan makes smaller by
+    /// half or more is decoded to a half, a quarter or an eighth.
+    #[new]
+    #[pyo3(signature = (recipe, items, samples, layout, arithmetic, *, scaled, max_pixels, num_threads))]
+    #[allow(clippy::too_many_arguments)] // settings by keyword
+    fn new(
+        py: Python<'_>,
+        recipe: Recipe,
+        items: Vec<Bound<'_, PyAny>>,
+        samples: Option<Vec<usize>>,
+        layout: &str,
+        arithmetic: (String, u32),
+        scaled: bool,
+        max_pixels: Option<u64>,
+        num_threads: usize,
+    ) -> PyResult<Self> {
+        let settings = Settings {
+            layout: layout.parse()?,
+            arithmetic: convert::arithmetic(&arithmetic)?,
+            scaled,
+            max_pixels: max_pixels.unwrap_or(DEFAULT_MAX_PIXELS),
+        };
+        let backend = settings.arithmetic.backend;
+        let mut read = Vec::new();
+        let mut inputs = Vec::with_capacity(items.len());
+        for item in items {
+            inputs.push(if item.is_none() {
+                Item::Refused
+            } else if let Ok(frames) = item.cast::<PyList>() {
+                let frames = frames.iter().map(|frame| input(&frame, backend, &mut read));
+                Item::Video(frames.collect::<PyResult<_>>()?)
+            } else {
+                Item::Image(input(&item, backend, &mut read)?)
+            });
+        }
+        let threads = Threads::new(num_threads);
+        let (shared, recipe_of) = (std::sync::Arc::clone(&recipe.0), recipe.clone());
+        let (call, failures) = detached(py, || engine::Call::new(shared, settings, inputs, samples, threads))?;
+        Ok(Self { inner: call, recipe: recipe_of, threads, read, failures, written: Vec::new() })
+    }
+
+    /// What is wrong with items that are left out, in order: (item, frame of a video, exception).
+    fn failures(&self, py: Python<'_>) -> Vec<(usize, Option<usize>, Py<PyAny>)> {
+        let exception = |failure: &Failure| PyErr::from(failure.error.clone()).into_value(py).into_any();
+        self.failures.iter().map(|failure| (failure.item, failure.frame, exception(failure))).collect()
+    }
+
+    /// The plan of every item; None of those that are left out.
+    #[getter]
+    fn plans(&self) -> Vec<Option<Plan>> {
+        self.inner.plans().map(|plan| plan.map(|plan| Plan::new(plan, &self.recipe))).collect()
+    }
+
+    /// Keys of all outputs in the reference's order.
+    #[getter]
+    fn keys(&self) -> Vec<String> {
+        self.inner.layout().map_or_else(Vec::new, |layout| layout.keys.clone())
+    }
+
+    /// Lays out the items that are left: (key, shape) of every tensor of pixel values; none where no item is left.
+    fn lay_out(&mut self) -> PyResult<Vec<(String, Vec<usize>)>> {
+        if self.inner.left().next().is_none() {
+            return Ok(Vec::new());
+        }
+        let tensors = &self.inner.lay_out()?.tensors;
+        Ok(tensors.iter().map(|tensor| (tensor.key.clone(), tensor.shape.clone())).collect())
+    }
+
+    /// Integer arrays by key.
+    fn arrays<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.inner.layout().map_or_else(|| Ok(PyDict::new(py)), |layout| batch::arrays(py, layout))
+    }
+
+    /// Of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`, of videos also `times`, all int32.
+    fn segments<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let left: Vec<usize> = self.inner.left().collect();
+        let segments = self.inner.layout().and_then(|layout| layout.segments.as_ref());
+        segments.map(|segments| batch::segments(py, segments, &left)).transpose()
+    }
+
+    /// Decodes, resizes, and writes every value of every tensor into `outputs`: C-contiguous arrays of their shapes, which need not
+    /// be initialised. Nothing is written where one does not fit. True where all items are in the tensors. Else some turned out
+    /// bad: with `leave_out` the others are to be laid out anew and written again, which is quick where they are
+    /// written to the beginning of the same memory.
+    fn run(
+        &mut self,
+        py: Python<'_>,
+        outputs: Vec<Bound<'_, PyUntypedArray>>,
+        dtype: &str,
+        leave_out: bool,
+    ) -> PyResult<bool> {
+        let dtype: DType = dtype.parse()?;
+        let Some(BatchLayout { tensors, .. }) = self.inner.layout() else { return Ok(true) };
+        let memory = Outputs::new(tensors, &outputs, dtype, self.read.clone())?;
+        if memory.addresses() != self.written {
+            self.inner.forget();
+        }
+        let (call, threads) = (&mut self.inner, self.threads);
+        let failures = detached(py, || match dtype {
+            DType::Float32 => run::<f32>(call, &memory, threads, leave_out),
+            DType::BFloat16 => run::<bf16>(call, &memory, threads, leave_out),
+            DType::Float16 => run::<f16>(call, &memory, threads, leave_out),
+            DType::UInt8 => run::<u8>(call, &memory, threads, leave_out),
+        })?;
+        self.written = memory.addresses();
+        let is_whole = failures.is_empty();
+        self.failures.extend(failures);
+        self.failures.sort_by_key(|failure| failure.item);
+        Ok(is_whole)
+    }
+}
+
+/// A source or encoded image; `read` gets the memory that is borrowed.
+fn input(value: &Bound<'_, PyAny>, backend: Backend, read: &mut Vec<(usize, usize)>) -> PyResult<Input<'static>> {
+    let Ok(source) = value.cast::<Source>() else { return encoded(value) };
+    read.extend(source.get().extent()?);
+    Ok(Input::Pixels(Box::new(source.get().read(backend))))
+}
+
+fn run<T: Element>(
+    call: &mut engine::Call<'_>,
+    memory: &Outputs,
+    threads: Threads,
+    leave_out: bool,
+) -> crate::error::Result<Vec<Failure>> {
+    // SAFETY: `Call::run` holds the arrays, and has checked them for the type that `T` is.
+    let sinks = unsafe { memory.sinks::<T>() };
+    let mut failures = call.run(&sinks, threads)?;
+    if leave_out && !failures.is_empty() {
+        let bad: Vec<_> = failures.iter().map(|failure| failure.item).collect();
+        failures.extend(call.leave_out(bad));
+        if call.left().next().is_some() {
+            call.lay_out()?;
+            call.compact(&sinks);
+        }
+    }
+    Ok(failures)
+}

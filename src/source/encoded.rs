@@ -1,0 +1,76 @@
+//! Encoded images, wherever their bytes are.
+
+use std::path::Path;
+
+use super::{Header, ImageFile, OwnedImage};
+use crate::error::Result;
+use crate::geometry::Size;
+
+/// Encoded bytes, or the file that has them.
+#[derive(Clone, Copy, Debug)]
+pub enum Encoded<'a> {
+    /// The bytes of an image file.
+    Bytes(&'a [u8]),
+    /// Where the file lies.
+    Path(&'a Path),
+}
+
+/// An image's size from its header: as stored, or as it is to be seen where `exif` is true.
+pub fn image_size(source: Encoded<'_>, exif: bool) -> Result<Size> {
+    let header = match source {
+        Encoded::Bytes(bytes) => Header::of(bytes)?,
+        Encoded::Path(path) => ImageFile::open(path)?.1,
+    };
+    if exif { header.size() } else { header.stored_size() }
+}
+
+impl Encoded<'_> {
+    /// Decodes an image of at most so many pixels to RGB: see [`Header::decode`].
+    pub fn decode(self, max_pixels: u64) -> Result<OwnedImage> {
+        let file;
+        let (header, bytes) = match self {
+            Self::Bytes(bytes) => (Header::of(bytes)?, bytes),
+            Self::Path(path) => {
+                let (opened, header) = ImageFile::open(path)?;
+                header.check_pixels(max_pixels)?;
+                file = opened.read()?;
+                (header, &file[..])
+            }
+        };
+        header.check_pixels(max_pixels)?;
+        header.decode(bytes, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::source::DEFAULT_MAX_PIXELS;
+    use image::ImageFormat;
+    use std::io::Cursor;
+
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        let image = image::RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, 7]));
+        image.write_to(&mut bytes, ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn a_header_over_the_limit_is_refused_before_decoding() {
+        let bytes = png(40, 30);
+        let error = Encoded::Bytes(&bytes).decode(1199).unwrap_err().to_string();
+        assert!(error.contains("40x30") && error.contains("1200") && error.contains("1199"), "{error}");
+        assert!(Encoded::Bytes(&bytes).decode(1200).is_ok());
+    }
+
+    #[test]
+    fn broken_bytes_are_errors() {
+        let bytes = png(64, 64);
+        for cut in [0, 3, 20, bytes.len() / 2] {
+            assert!(Encoded::Bytes(&bytes[..cut]).decode(DEFAULT_MAX_PIXELS).is_err(), "{cut}");
+        }
+        assert!(matches!(image_size(Encoded::Path(Path::new("/nowhere.png")), false), Err(Error::File { .. })));
+    }
+}

@@ -1,0 +1,162 @@
+//! Files of images. One is opened for its header, and kept open, or in memory where it is small, until it is decoded: as many
+//! as a process can afford. One that has to be opened again must still be the same.
+
+use std::fs::{File, Metadata};
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use super::decode::Header;
+use super::jpeg;
+use crate::error::{Error, Result};
+
+/// A JPEG's header is looked for in this many bytes, then in so many times as many.
+const HEADER_BYTES: usize = 1 << 18;
+const MORE_BYTES: usize = 16;
+/// Most files that wait with an open descriptor, in the whole process.
+const MOST_OPEN: usize = 256;
+/// Most bytes of small files that wait in memory, in the whole process.
+const MOST_KEPT: usize = 32 << 20;
+
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// A file whose header was read.
+#[derive(Debug)]
+pub struct ImageFile {
+    path: PathBuf,
+    identity: Identity,
+    held: Mutex<Held>,
+}
+
+/// What is left of reading the header.
+#[derive(Debug)]
+enum Held {
+    Nothing,
+    /// All bytes of the file.
+    Bytes(Vec<u8>, #[allow(dead_code)] Share), // held, not read
+    Open(File, Share),
+}
+
+/// What stays the same while nobody touches a file.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    /// Device and inode, where there are such.
+    place: (u64, u64),
+    size: u64,
+    modified: Option<SystemTime>,
+}
+
+/// A part of what the process may hold, until it is dropped.
+#[derive(Debug)]
+struct Share(&'static AtomicUsize, usize);
+
+impl ImageFile {
+    /// Opens a file and reads its header.
+    pub fn open(path: &Path) -> Result<(Self, Header)> {
+        let error = |error| file_error(path, &error);
+        let mut file = File::open(path).map_err(error)?;
+        let identity = Identity::of(&file.metadata().map_err(error)?);
+        let mut bytes = Vec::new();
+        let mut wanted = HEADER_BYTES;
+        let header = loop {
+            let missing = (wanted - bytes.len()) as u64;
+            (&file).take(missing).read_to_end(&mut bytes).map_err(error)?;
+            let complete = bytes.len() < wanted;
+            if complete {
+                break Header::of(&bytes)?;
+            }
+            if !jpeg::is_jpeg(&bytes) {
+                // Other formats may have parts of their headers anywhere.
+                file.rewind().map_err(error)?;
+                break Header::read(BufReader::new(&file))?;
+            }
+            if let Ok(header) = Header::of(&bytes) {
+                break header;
+            }
+            wanted = wanted.saturating_mul(MORE_BYTES);
+        };
+        let complete = bytes.len() as u64 == identity.size;
+        let kept = if complete { Share::take(&KEPT, bytes.len(), MOST_KEPT) } else { None };
+        let held = if let Some(share) = kept {
+            Held::Bytes(bytes, share)
+        } else {
+            Share::take(&OPEN, 1, most_open()).map_or(Held::Nothing, |share| Held::Open(file, share))
+        };
+        Ok((Self { path: path.to_owned(), identity, held: Mutex::new(held) }, header))
+    }
+
+    /// All bytes of the file; it is held no longer.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        let held = mem::replace(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner), Held::Nothing);
+        let error = |error| file_error(&self.path, &error);
+        // The share is given back once the file is closed.
+        let (mut file, _share) = match held {
+            Held::Bytes(bytes, _) => return Ok(bytes),
+            Held::Open(mut file, share) => {
+                file.seek(SeekFrom::Start(0)).map_err(error)?;
+                (file, Some(share))
+            }
+            Held::Nothing => (File::open(&self.path).map_err(error)?, None),
+        };
+        if Identity::of(&file.metadata().map_err(error)?) != self.identity {
+            return Err(Error::Decode(format!("{} has changed since its header was read", self.path.display())));
+        }
+        let size = self.identity.size as usize;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(size).map_err(|_| Error::Memory { bytes: size })?;
+        file.read_to_end(&mut bytes).map_err(error)?;
+        Ok(bytes)
+    }
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let place = {
+            use std::os::unix::fs::MetadataExt;
+            (metadata.dev(), metadata.ino())
+        };
+        #[cfg(not(unix))]
+        let place = (0, 0);
+        Self { place, size: metadata.len(), modified: metadata.modified().ok() }
+    }
+}
+
+impl Share {
+    /// So much of `most`, where as much is left.
+    fn take(total: &'static AtomicUsize, amount: usize, most: usize) -> Option<Self> {
+        let fits = |used: usize| used.checked_add(amount).filter(|sum| *sum <= most);
+        total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok().map(|_| Self(total, amount))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+/// How many files may wait open: the process needs descriptors for other things, too.
+fn most_open() -> usize {
+    #[cfg(target_os = "linux")]
+    {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the struct is ours.
+        if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0 {
+            return MOST_OPEN.min((limit.rlim_cur / 4) as usize);
+        }
+    }
+    MOST_OPEN
+}
+
+fn file_error(path: &Path, error: &std::io::Error) -> Error {
+    let errno = error.raw_os_error();
+    let message = error.to_string();
+    // The number travels beside the message.
+    let message = errno.and_then(|errno| message.strip_suffix(&format!(" (os error {errno})"))).unwrap_or(&message);
+    Error::File { path: path.display().to_string(), message: message.to_owned(), errno }
+}
