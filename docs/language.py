@@ -78,7 +78,8 @@ def _says(schema: dict[str, Any]) -> str:
     text = _text(schema) or _text(definition)
     options = _values(definition)
     if options and "kind" not in str(definition.get("oneOf", [{}])[0].get("properties", "")):
-        text += " " + "; ".join(f"{value}: {says.rstrip('.')}" for value, says in options)
+        text = f"{text} " + "; ".join(f"{value}: {says.rstrip('.')}" for value, says in options if says)
+        text = text.rstrip()
     return text
 
 
