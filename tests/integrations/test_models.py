@@ -28,8 +28,11 @@ def build(name: str) -> tuple[Any, Any]:
     return make(family, original.tokenizer.convert_tokens_to_ids), original
 
 
+@pytest.mark.filterwarnings("ignore:`hidden_state` is deprecated:FutureWarning")  # Llama 3.2 before 5.20
 @pytest.mark.parametrize("name", FAMILIES)
 def test_logits(name: str, runs: list[int]) -> None:
+    if name == "internvl3" and versions.VERSION < (5, 19):
+        pytest.skip("its processor needs an older numpy")
     model, original = build(name)
     family = FAMILIES[name]
     images: list[Any] = [image(150, 90, "smooth"), image(61, 200), image(56, 56, "checker")]

@@ -20,11 +20,19 @@ _ABSENT: dict[tuple[int, int], set[str]] = {
 _DECLINED: dict[tuple[int, int], set[str]] = {
     (5, 17): {"pixtral"},  # it pads whatever it is told, and says that it does not
 }
+# Recipes whose video processors it leaves to them: what says how a video's chunks lie came later.
+_DECLINED_VIDEOS: dict[tuple[int, int], set[str]] = {
+    (5, 17): {"minimax-m3-vl"},
+    (5, 19): {"minimax-m3-vl"},
+    (5, 20): {"minimax-m3-vl"},
+}
 
 TESTED = {*_ABSENT, (5, 23)}
 ABSENT = _ABSENT.get(VERSION, set())
 
 
-def declines(recipe: str) -> bool:
+def declines(recipe: str, *, videos: bool = False) -> bool:
     """Whether all calls of a recipe's reference are left to it, in this version."""
+    if videos:
+        return recipe in _DECLINED_VIDEOS.get(VERSION, set())
     return REFERENCES[recipe].model in _DECLINED.get(VERSION, set())

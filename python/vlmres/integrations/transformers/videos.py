@@ -85,7 +85,7 @@ class VideoRoute:
         """The result that transformers would return.
 
         Raises:
-            DeclinedError: vlmres does not read one of the videos.
+            DeclinedError: vlmres does not read one of the videos, or has an output that the sample videos did not have.
         """
         import torch
 
@@ -93,6 +93,10 @@ class VideoRoute:
             batch = self.processor(videos=videos, input_data_format="channels_first")
         except (ValueError, TypeError) as error:
             raise DeclinedError(f"input {type(error).__name__}", str(error)) from error
+        if not batch.keys() <= self.lists.keys():
+            raise DeclinedError(
+                "outputs", f"outputs {', '.join(batch)} where sample videos gave {', '.join(self.lists)}"
+            )
         data: dict[str, Any] = {}
         for key, array in batch.items():
             tensor = torch.from_numpy(array)
