@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from transformers.image_utils import SizeDict
 
-from vlmres._core import Recipe
 from vlmres.integrations.transformers.decline import DeclinedError
 from vlmres.integrations.transformers.kinds import Kind, Source, plain
 from vlmres.integrations.transformers.memo import has_one_thread, remembered
 from vlmres.integrations.transformers.reading import Readings, alpha_rule, reader
 from vlmres.integrations.transformers.samples import Call, Form
-from vlmres.integrations.transformers.structure import Lengths, Structure, is_tensor, same
-from vlmres.processor import DType, Processor
+from vlmres.integrations.transformers.structure import Lengths, Structure, is_tensor
+from vlmres.integrations.transformers.trial import check_outputs, check_same, expected_of, recipe_of
+from vlmres.processor import Processor
 
 Original = Callable[..., Any]
 
@@ -50,10 +50,7 @@ class Route:
     def build(self, call: Call, data_format: Any) -> Any:
         """As `run`, of images that vlmres is known to read as transformers does."""
         arrays, lengths = run(self.processor, call, data_format)
-        if not arrays.keys() <= self.structures.keys():
-            raise DeclinedError(
-                "outputs", f"outputs {', '.join(arrays)} where sample images gave {', '.join(self.structures)}"
-            )
+        check_outputs(arrays, self.structures, "images")
         result = self.container({key: self.structures[key].build(array, lengths) for key, array in arrays.items()})
         vars(result).update(self.attributes)
         return result
@@ -86,11 +83,8 @@ def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
     """
     settings = settings_of(processor, kwargs)
     torch = processor.backend == "torchvision"
-    dtype: DType = "float32"
-    if not settings["do_rescale"] and not settings["do_normalize"]:
-        dtype, settings["do_rescale"] = "uint8", True  # pixels before they are rescaled
     try:
-        recipe = Recipe.from_pretrained(settings)
+        recipe, dtype = recipe_of(settings)
         # Colours are converted before a class sees the image, by this setting alone.
         colours = kwargs.get("do_convert_rgb")
         recipe = recipe.replace(convert=alpha_rule(reader(processor, kwargs), torch=torch) if colours else "none")
@@ -137,10 +131,7 @@ def _make_route(
     ours = make_processor(processor, kwargs)
     data_format = kwargs.get("input_data_format")
     call = form.trial([plain(source, data_format) for source in sources])
-    try:
-        expected = original(*call.arguments, **kwargs)
-    except Exception as error:
-        raise DeclinedError("settings", f"with these settings transformers itself fails: {error}") from error
+    expected = expected_of(original, *call.arguments, **kwargs)
     if ours.dtype == "float32" and _has_bfloat16(list(expected.values())):
         ours.dtype = "bfloat16"
     arrays, lengths = run(ours, call, data_format)
@@ -156,12 +147,7 @@ def _make_route(
     attributes = {name: value for name, value in vars(expected).items() if name != "data"}
     readings = Readings(ours.recipe.params["convert"], torch=ours.arithmetic == "torch", data_format=data_format)
     route = Route(ours, readings, type(expected), attributes, known)
-    got = route.build(call, data_format)
-    differing = [key for key in expected if not same(got[key], expected[key])]
-    if differing:
-        raise DeclinedError(
-            "samples", f"recipe {ours.recipe.name!r} gives other values of {', '.join(differing)} for sample images"
-        )
+    check_same(ours.recipe.name, route.build(call, data_format), expected, "images")
     return route
 
 

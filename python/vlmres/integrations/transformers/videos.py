@@ -12,13 +12,12 @@ import numpy as np
 from transformers.image_utils import ChannelDimension, infer_channel_dimension_format
 from transformers.video_processing_utils import BaseVideoProcessor
 
-from vlmres._core import Recipe
 from vlmres.integrations.transformers.decline import DeclinedError, log_once
 from vlmres.integrations.transformers.memo import remembered
 from vlmres.integrations.transformers.route import settings_of
-from vlmres.integrations.transformers.structure import same
+from vlmres.integrations.transformers.trial import check_outputs, check_same, expected_of, recipe_of
 from vlmres.integrations.transformers.twin import Twin, twin_of
-from vlmres.processor import DType, Processor
+from vlmres.processor import Processor
 
 # What picks frames: it has been done when a video gets here.
 _SAMPLING = ("do_sample_frames", "num_frames", "fps", "min_frames", "max_frames", "max_duration")
@@ -93,10 +92,7 @@ class VideoRoute:
             batch = self.processor(videos=videos, input_data_format="channels_first")
         except (ValueError, TypeError) as error:
             raise DeclinedError(f"input {type(error).__name__}", str(error)) from error
-        if not batch.keys() <= self.lists.keys():
-            raise DeclinedError(
-                "outputs", f"outputs {', '.join(batch)} where sample videos gave {', '.join(self.lists)}"
-            )
+        check_outputs(batch, self.lists, "videos")
         data: dict[str, Any] = {}
         for key, array in batch.items():
             tensor = torch.from_numpy(array)
@@ -129,11 +125,9 @@ def make_video_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor
     """
     settings = {name: value for name, value in settings_of(processor, kwargs).items() if name not in _SAMPLING}
     settings["video_processor_type"] = settings.pop("image_processor_type")
-    dtype: DType = "float32"
-    if not settings["do_rescale"] and not settings["do_normalize"]:
-        dtype, settings["do_rescale"] = "uint8", True  # pixels before they are rescaled
     try:
-        return Processor(Recipe.from_pretrained(settings), dtype=dtype, arithmetic="torch")
+        recipe, dtype = recipe_of(settings)
+        return Processor(recipe, dtype=dtype, arithmetic="torch")
     except (ValueError, TypeError) as error:
         raise DeclinedError("recipe", str(error)) from error
 
@@ -141,17 +135,9 @@ def make_video_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor
 def _make_route(processor: Any, original: Callable[..., Any], kwargs: dict[str, Any]) -> VideoRoute:
     ours = make_video_processor(processor, kwargs)
     videos = list(_samples())
-    try:
-        expected = original(videos, **{**kwargs, "return_tensors": None})
-    except Exception as error:
-        raise DeclinedError("settings", f"with these settings transformers itself fails: {error}") from error
+    expected = expected_of(original, videos, **{**kwargs, "return_tensors": None})
     route = VideoRoute(ours, type(expected), {key: isinstance(value, list) for key, value in expected.items()})
-    got = route.run(videos, None)
-    differing = [key for key in expected if key not in got or not same(got[key], expected[key])]
-    if differing or list(got) != list(expected):
-        raise DeclinedError(
-            "samples", f"recipe {ours.recipe.name!r} gives other values of {', '.join(differing)} for sample videos"
-        )
+    check_same(ours.recipe.name, route.run(videos, None), expected, "videos")
     return route
 
 

@@ -1,0 +1,51 @@
+"""What the trials of images and of videos have in common: when settings are not followed, and the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from vlmres._core import Recipe
+from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.transformers.structure import same
+from vlmres.processor import DType
+
+
+def recipe_of(settings: dict[str, Any]) -> tuple[Recipe, DType]:
+    """The recipe that follows a checkpoint's settings, and the type of its pixel values.
+
+    Raises:
+        ValueError: There is none.
+    """
+    dtype: DType = "float32"
+    if not settings["do_rescale"] and not settings["do_normalize"]:
+        dtype, settings = "uint8", {**settings, "do_rescale": True}  # pixels before they are rescaled
+    return Recipe.from_pretrained(settings), dtype
+
+
+def expected_of(original: Callable[..., Any], *samples: Any, **kwargs: Any) -> Any:
+    """What transformers makes of samples.
+
+    Raises:
+        DeclinedError: It fails.
+    """
+    try:
+        return original(*samples, **kwargs)
+    except Exception as error:
+        raise DeclinedError("settings", f"with these settings transformers itself fails: {error}") from error
+
+
+def check_outputs(outputs: Iterable[str], known: Mapping[str, Any], what: str) -> None:
+    """Declines a call that has an output for which the samples gave no container."""
+    names = list(outputs)
+    if not set(names) <= known.keys():
+        raise DeclinedError("outputs", f"outputs {', '.join(names)} where sample {what} gave {', '.join(known)}")
+
+
+def check_same(recipe: str, got: Mapping[str, Any], expected: Mapping[str, Any], what: str) -> None:
+    """Declines settings for which anything of the samples' results differs."""
+    differing = [key for key in expected if key not in got or not same(got[key], expected[key])]
+    if differing or list(got) != list(expected):
+        raise DeclinedError(
+            "samples", f"recipe {recipe!r} gives other values of {', '.join(differing or got)} for sample {what}"
+        )
