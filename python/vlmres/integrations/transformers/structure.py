@@ -34,7 +34,7 @@ class Structure:
     item: Structure | None = None
     cut: Cut = "whole"
     dtype: Any = None
-    """Of a tensor of whole numbers that some version of a class has in another type: old ones in floats."""
+    """Of a tensor of whole numbers, which some classes have in floats."""
 
     @staticmethod
     def of(example: Any, array: Any, lengths: Lengths) -> Structure | None:
