@@ -15,6 +15,7 @@ from PIL import Image
 import vlmres
 from tests import files, images
 from tests.compare import assert_equal_batches
+from vlmres._core import Call, Source
 
 LAYOUTS = ("hf", "packed")
 
@@ -182,6 +183,22 @@ def test_shapes_are_those_of_the_batch() -> None:
     assert {key: (array.shape, array.dtype.name) for key, array in video.items()} == proc.shapes([(3, 90, 60)])
     with pytest.raises(vlmres.VlmresError, match="samples"):
         proc.shapes(sizes, [2])
+
+
+@pytest.mark.parametrize(("kind", "shift"), [("V4", 1), ("S4", 0), ("<i4", 0), ("<f4", 1)])
+def test_outputs_are_of_the_type_and_aligned(kind: str, shift: int) -> None:
+    """numpy calls void memory aligned wherever it lies."""
+    recipe = vlmres.Recipe.load("qwen2-vl")
+    source = Source.from_array(images.pixels(280, 280), False, False)
+    settings: Any = {"scaled": False, "max_pixels": None, "num_threads": 1}
+    call = Call(recipe, [source], None, "hf", ("pillow", 13), **settings)
+    ((_, shape),) = call.lay_out()
+    memory = np.full(int(np.prod(shape)) * 4 + 128, 0xA5, np.uint8)
+    start = -memory.ctypes.data % 64 + shift
+    array: Any = np.ndarray(shape, kind, memory.data, start)
+    with pytest.raises(vlmres.VlmresError, match=r"must hold float32|aligned"):
+        call.run([array], "float32", leave_out=False)
+    assert (memory == 0xA5).all()
 
 
 @pytest.mark.parametrize("how", ["tensor", "pinned", "shared", "mapping"])
