@@ -171,6 +171,7 @@ def setting_of(args: argparse.Namespace, deadline: float | None) -> Setting:
         pages=args.pages,
         threads=args.threads,
         size="tiny" if args.tiny else "shallow" if args.shallow else "real",
+        quick=args.quick,
         peak=args.peak_tflops * 1e12 if args.peak_tflops else peak,
     )
 

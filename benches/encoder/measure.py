@@ -44,6 +44,7 @@ class Setting:
     pages: int
     threads: int | None
     size: Size
+    quick: bool
     peak: float | None
     """The device's floating-point operations a second, where known."""
 
@@ -198,7 +199,9 @@ class Duel:
 
     def _choose_attention(self, batch: Batch) -> None:
         if not self.times_of_choice:
-            self.times_of_choice = self.peer.choose_attention(batch.inputs, self.setting.clock)
+            self.times_of_choice = self.peer.choose_attention(
+                batch.inputs, self.setting.clock, quick=self.setting.quick
+            )
 
     def _batch(self, kind: str, count: int) -> Batch:
         """Images by `sizes_of`."""

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from benches.encoder.models import Model
     from benches.encoder.timing import Clock
 
-ATTENTION = ("sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "flash_attention_4")
+ATTENTION = ("sdpa", "flash_attention_2", "flash_attention_3", "flash_attention_4", "flex_attention")
+# They are compiled at their first call, which may take minutes.
+COMPILED = ("flex_attention",)
 # How far tokens of two kernels may be apart, by values' bytes.
 _NEAR = {2: 5e-2, 4: 1e-3}
 
@@ -40,8 +42,11 @@ class Peer:
         with torch.inference_mode():
             return self.kind.features(self.module, inputs)
 
-    def choose_attention(self, inputs: dict[str, Any], clock: Clock) -> dict[str, float]:
-        """Takes the fastest of the kernels that load, run, and give SDPA's tokens; seconds of each."""
+    def choose_attention(self, inputs: dict[str, Any], clock: Clock, *, quick: bool = False) -> dict[str, float]:
+        """Takes the fastest of the kernels that load, run, and give SDPA's tokens; seconds of each.
+
+        `quick` leaves out those that are compiled.
+        """
         wanted = self.tokens(inputs)
         times: dict[str, float] = {}
         for name in ATTENTION:
@@ -49,6 +54,9 @@ class Peer:
                 continue
             if clock.is_over and times:
                 break
+            if quick and name in COMPILED:
+                self.notes.append(f"{name} is not tried in --quick: to compile it takes longer than all else")
+                continue
             try:
                 self._use(name)
                 error = relative_error(self.tokens(inputs), wanted)

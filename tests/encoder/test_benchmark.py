@@ -240,6 +240,12 @@ def test_the_fastest_attention_that_is_right() -> None:
     assert "attention of transformers: sdpa 2" in notes
 
 
+def test_nothing_is_compiled_in_a_hurry() -> None:
+    peer = FakePeer(MODELS["internvl"], None, torch.device("cuda"), torch.bfloat16)
+    assert peer.choose_attention({}, Clock(CPU, 0, 3), quick=True).keys() == {"sdpa", "flash_attention_2"}
+    assert any("flex_attention is not tried in --quick" in note for note in peer.notes)
+
+
 def test_flash_attention_is_not_for_float32() -> None:
     peer = FakePeer(MODELS["internvl"], None, torch.device("cuda"), torch.float32)
     assert peer.choose_attention({}, Clock(CPU, 0, 3)).keys() == {"sdpa", "flex_attention"}
