@@ -65,7 +65,7 @@ def steps(device: str, size: list[str], folder: Path) -> list[Step]:
     python = sys.executable
     found = [
         Step("environment", (python, "-m", "benches.encoder.environment", "--device", device), 40),
-        Step("tests", (python, "-m", "pytest", "tests/encoder/test_cuda.py", "-q", "-rfEs", "--tb=short"), 120),
+        Step("tests", (python, "-m", "pytest", "tests/encoder/test_cuda.py", "-q", "-rfEs", "--tb=short"), 100),
     ]
 
     def bench(name: str, model: str, parts: list[str], share: float) -> Step:
@@ -73,8 +73,8 @@ def steps(device: str, size: list[str], folder: Path) -> list[Step]:
         return Step(name, (*command, *size, "--json", str(folder / f"{name}.json")), share, has_budget=True)
 
     models = ("deepseek-ocr", "qwen2.5-vl", "internvl", "qwen2-vl")
-    found += [bench(model, model, ["encoder", "small"], 60) for model in models]
-    found += [bench(f"{model}-compiled", model, ["compiled"], 25) for model in ("qwen2.5-vl", "internvl")]
+    found += [bench(model, model, ["encoder", "small"], 55) for model in models]
+    found += [bench(f"{model}-compiled", model, ["compiled"], 50) for model in ("qwen2.5-vl", "internvl")]
     found += [bench(f"{model}-pages", model, ["pages"], 20) for model in ("qwen2.5-vl", "internvl", "deepseek-ocr")]
     return found
 

@@ -3,12 +3,15 @@
     python -m benches.encoder.roofline             # the tables of docs/encoder.md
     python -m benches.encoder.roofline --blocks    # one block of each kind beside transformers' (on the CPU, minutes)
 
-Models are those of `benches.gpu`, at real sizes, on tensors without values, with torch's own kernel for attention.
+Models are those of `benches.gpu`, at real sizes, on tensors without values, with torch's own kernel for attention. RMS
+norms are counted as their parts: on CUDA they are one kernel from torch 2.9 on, so that eager counts with them are
+upper bounds.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -236,26 +239,26 @@ def _blocks_of(name: str, size: tuple[int, int]) -> list[tuple[str, list[tuple[s
 def _by_module(
     module: torch.nn.Module, counter: Counter, chosen: Callable[[str], bool], *, compiled: bool = False
 ) -> list[tuple[str, list[int]]]:
-    """Where the launches of each layer begin and end; filled as the module runs."""
+    """Where the launches of each layer begin and end, and its patches, call after call; filled as the module runs."""
     found: list[tuple[str, list[int]]] = []
     for path, part in module.named_modules():
         if isinstance(part, torch.nn.ModuleList) and chosen(path) and "language_model" not in path:
             for index, layer in enumerate(part):
                 bounds: list[int] = []
                 found.append((f"{path}.{index}", bounds))
-                scope = counter.compiled()
+                scope = contextlib.ExitStack()
 
-                def enter(*_: Any, bounds: list[int] = bounds, scope: Any = scope) -> None:
-                    bounds += [len(counter.counted.ops), 0, 0]
+                def enter(*_: Any, bounds: list[int] = bounds, scope: contextlib.ExitStack = scope) -> None:
                     if compiled:
-                        scope.__enter__()
+                        scope.enter_context(counter.compiled())
+                    bounds.append(len(counter.counted.ops))
 
-                def leave(_: Any, __: Any, out: Any, bounds: list[int] = bounds, scope: Any = scope) -> None:
-                    bounds[1] = len(counter.counted.ops)
+                def leave(
+                    _: Any, __: Any, out: Any, bounds: list[int] = bounds, scope: contextlib.ExitStack = scope
+                ) -> None:
                     hidden = out[0] if isinstance(out, tuple) else out
-                    bounds[2] = int(np.prod(hidden.shape[:-1]))
-                    if compiled:
-                        scope.__exit__(None, None, None)
+                    bounds += [len(counter.counted.ops), int(np.prod(hidden.shape[:-1]))]
+                    scope.close()
 
                 layer.register_forward_pre_hook(enter)
                 layer.register_forward_hook(leave)
