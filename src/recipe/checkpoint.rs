@@ -6,6 +6,8 @@ mod files;
 mod follow;
 mod hub;
 mod said;
+#[cfg(test)]
+mod tests;
 mod video;
 
 use toml::Value;
