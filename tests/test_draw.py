@@ -24,7 +24,7 @@ def reference_canvases(array: np.ndarray, recipe: str) -> list[np.ndarray]:
 @pytest.mark.parametrize("recipe", ["internvl2", "qwen2-vl", "qwen3-vl"])
 def test_canvases_are_the_resized_image(recipe: str) -> None:
     array = pixels(301, 190)
-    batch = vlmres.Processor(recipe, "packed", "uint8")([pixels(50, 60), array])
+    batch = vlmres.Processor(recipe, "packed", "uint8", arithmetic="pillow")([pixels(50, 60), array])
     seen = canvases(batch, 1)
     expected = reference_canvases(array, recipe)
     assert len(seen) == len(expected)

@@ -1,0 +1,88 @@
+//! What recipes' parameters mean, in which unit, and between which limits.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+use toml::Value;
+
+const TABLE: &str = include_str!("builtin/parameters.toml");
+
+/// What a parameter of this name means, in every recipe that has it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Parameter {
+    /// A sentence without its period.
+    pub meaning: String,
+    /// What its numbers count; empty where it has none.
+    pub unit: String,
+    /// Smallest and largest number, both allowed.
+    pub range: Option<[i64; 2]>,
+    /// The strings that it may be.
+    pub values: Vec<String>,
+    /// Limits in words, which the recipe checks.
+    pub limits: String,
+}
+
+/// Parameters by name. A recipe of a user's own may have others, of which nothing is known here.
+pub fn parameters() -> &'static BTreeMap<String, Parameter> {
+    static TABLE_OF: OnceLock<BTreeMap<String, Parameter>> = OnceLock::new();
+    // The table is part of the binary, and a test reads it: what does not parse is of no user's making.
+    TABLE_OF.get_or_init(|| toml::from_str(TABLE).unwrap_or_default())
+}
+
+impl Parameter {
+    /// What is wrong with a value, if anything, after "must be".
+    pub(super) fn check(&self, value: &Value) -> Result<(), String> {
+        let inside = match value {
+            Value::Array(items) => return items.iter().try_for_each(|item| self.check(item)),
+            Value::Integer(number) => self.range.is_none_or(|[min, max]| (min..=max).contains(number)),
+            Value::Float(number) => {
+                self.range.is_none_or(|[min, max]| (min as f64..=max as f64).contains(number))
+            }
+            Value::String(text) => self.values.is_empty() || self.values.contains(text),
+            _ => true,
+        };
+        if inside { Ok(()) } else { Err(format!("{}, got {value}", self.allowed())) }
+    }
+
+    /// The limits for people: "between 1 and 1024", "finite".
+    pub fn allowed(&self) -> String {
+        let range = self.range.map(|[min, max]| format!("between {min} and {max}"));
+        let values = match self.values.split_last() {
+            Some((last, [])) => Some(format!("{last:?}")),
+            Some((last, others)) => {
+                let others = others.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ");
+                Some(format!("{others} or {last:?}"))
+            }
+            None => None,
+        };
+        let limits = (!self.limits.is_empty()).then(|| self.limits.clone());
+        range.into_iter().chain(values).chain(limits).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::{Recipe, names};
+
+    #[test]
+    fn every_parameter_of_a_built_in_recipe_means_something() {
+        let known: BTreeMap<String, Parameter> = toml::from_str(TABLE).unwrap();
+        let mut used = std::collections::BTreeSet::new();
+        for name in names() {
+            let recipe = Recipe::load(name, &toml::Table::new()).unwrap();
+            for (key, value) in recipe.params() {
+                let parameter = known.get(key).unwrap_or_else(|| panic!("{key} of {name} is not in parameters.toml"));
+                parameter.check(value).unwrap_or_else(|problem| panic!("{key} of {name} must be {problem}"));
+                assert!(!parameter.meaning.is_empty());
+                let limited = parameter.allowed() != "";
+                assert_eq!(limited, !value.is_bool(), "{key} of {name}");
+                used.insert(key.clone());
+            }
+        }
+        let unused = known.keys().filter(|key| !used.contains(*key)).collect::<Vec<_>>();
+        assert!(unused.is_empty(), "{unused:?} are of no recipe");
+    }
+}
