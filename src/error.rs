@@ -4,21 +4,25 @@
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No built-in recipe has this name.
-    #[error("no recipe is named {name:?}; the built-in ones are {known}")]
+    /// No recipe has this name.
+    #[error("no recipe is named {name:?}{hint} (`vlmres recipes` lists all {count})")]
     UnknownRecipe {
         /// The name asked for.
         name: String,
-        /// All built-in names.
-        known: String,
+        /// A question that names likely ones, or nothing.
+        hint: String,
+        /// How many recipes there are.
+        count: usize,
     },
     /// An override names a parameter that the recipe does not have.
-    #[error("recipe {recipe:?} has no parameter {name:?}; it has {known}")]
+    #[error("recipe {recipe:?} has no parameter {name:?}{hint} (it has {known})")]
     UnknownParameter {
         /// The recipe.
         recipe: String,
         /// The parameter asked for.
         name: String,
+        /// A question that names likely ones, or nothing.
+        hint: String,
         /// The parameters that exist.
         known: String,
     },

@@ -23,17 +23,22 @@ from vlmres._core import (
     image_size,
     recipes,
 )
-from vlmres._types import Grid, RecipeName, Size
+from vlmres._help import RecipeDoc
+from vlmres._types import Coordinates, Grid, Parameter, RecipeName, Size
 from vlmres.batch import Batch
 from vlmres.planning import PlanTable, plan, plan_many
 from vlmres.processor import Processor, resize
 
 __version__ = build_info()["version"]
 
+setattr(Recipe, "__doc__", RecipeDoc(Recipe.__doc__))
+
 __all__ = [
     "Batch",
+    "Coordinates",
     "DecodeError",
     "Grid",
+    "Parameter",
     "Plan",
     "PlanError",
     "PlanTable",

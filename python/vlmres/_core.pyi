@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeAlias, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vlmres._types import Grid, RecipeName, Size
+from vlmres._types import Coordinates, Grid, Parameter, RecipeName, Size
 from vlmres.encoder import Cost, EncoderConfig
 
 __all__ = [
@@ -54,7 +54,14 @@ class Recipe:
 
     @staticmethod
     def load(name: RecipeName | str, **overrides: Any) -> Recipe:
-        """The built-in recipe `name` with `overrides` of its parameters."""
+        """The recipe `name` with `overrides` of its parameters.
+
+        The name may differ from the recipe's in case and punctuation: "Qwen3VL" is "qwen3-vl". `Recipe.parameters` says
+        what can be overridden.
+
+        Raises:
+            RecipeError: There is no such recipe, or no such parameter of it, or not with such a value.
+        """
     @staticmethod
     def from_pretrained(
         directory_or_config: str | os.PathLike[str] | dict[str, Any],
@@ -155,6 +162,12 @@ class Recipe:
     def params(self) -> dict[str, Any]:
         """All parameters with their values."""
     @property
+    def parameters(self) -> dict[str, Parameter]:
+        """What the parameters are and mean, by name: value, meaning, unit and limits. `help(recipe)` prints them."""
+    @property
+    def coordinates(self) -> Coordinates:
+        """Convention and frame of the boxes and points that the model reads and writes."""
+    @property
     def overrides(self) -> dict[str, Any]:
         """The parameters whose values differ from the built-in recipe's."""
     def __eq__(self, other: object, /) -> bool: ...
@@ -253,7 +266,7 @@ class Plan:
 
         Args:
             boxes: Boxes (x0, y0, x1, y1) of shape (n, 4) or (4,), or points (x, y) of shape (n, 2) or (2,).
-            convention: Units; by default the recipe's own.
+            convention: Units; by default the recipe's own, which `Recipe.coordinates` tells.
             view: Index of a view, whose canvas the coordinates are then relative to.
             tile: Index of a tile of that view, row by row, whose coordinates they then are.
             clip: Whether what lies outside of the frame moves to its edge.

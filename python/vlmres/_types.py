@@ -1,6 +1,6 @@
 """Small value types that the compiled module returns, and names that editors complete."""
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 # Written by docs/tables.py.
 RecipeName: TypeAlias = Literal[
@@ -86,3 +86,25 @@ class Grid(NamedTuple):
 
     rows: int
     cols: int
+
+
+class Parameter(NamedTuple):
+    """A parameter of a recipe, which `Recipe.load(name, **overrides)` and `Processor(name, **overrides)` change."""
+
+    value: Any
+    """Its value in this recipe."""
+    meaning: str
+    """What it means; empty of a recipe of your own that has parameters of its own."""
+    unit: str
+    """What its number counts, such as "pixels"; empty where it counts nothing."""
+    limits: str
+    """The values that it takes, such as "between 1 and 1024"; others are refused. Empty for true and false."""
+
+
+class Coordinates(NamedTuple):
+    """The coordinates that a model reads and writes: what `Plan.to_model` gives unless told otherwise."""
+
+    convention: Literal["pixels", "0-1000", "0-999", "0-1"]
+    """Units: pixels of the resized image, or a number from 0 to 1000, 999 or 1 over the frame."""
+    frame: Literal["image", "canvas"]
+    """What relative units are relative to: the image itself, or the main view's canvas, padding included."""

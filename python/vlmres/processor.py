@@ -67,8 +67,8 @@ class Processor:
         allocate: Called as `allocate(key, shape, dtype)` for memory to write pixel values to, dtype being this
             processor's: it returns a C-contiguous numpy array or CPU tensor of that shape and type. By default the
             processor has memory of its own.
-        **overrides: Parameters of the recipe, such as `max_pixels=1_000_000`; `Recipe.params` and
-            `vlmres recipes NAME` say which it has.
+        **overrides: Parameters of the recipe, such as `max_pixels=1_000_000`. `Recipe.parameters`, `help(recipe)` and
+            `vlmres recipes NAME` say which it has, and what each means.
 
     A processor may be called from many threads, pickled, and used after a fork. Memory of its large results returns to
     it when nobody uses them any more, and is used again: at most 256 MiB, or as much as the largest tensor so far.

@@ -297,15 +297,10 @@ impl Plan {
         }
         let convention = match convention {
             None => own.convention,
-            Some("pixels") => Convention::Pixels,
-            Some("0-1000") => Convention::Thousand,
-            Some("0-999") => Convention::NineNineNine,
-            Some("0-1") => Convention::Unit,
-            Some(other) => {
-                let message =
-                    format!("convention must be one of \"pixels\", \"0-1000\", \"0-999\", \"0-1\", got {other:?}");
-                return Err(Error::Argument(message).into());
-            }
+            Some(name) => Convention::ALL.into_iter().find(|known| known.name() == name).ok_or_else(|| {
+                let known = Convention::ALL.map(Convention::name).join(", ");
+                Error::Argument(format!("convention must be one of {known}, got {name:?}"))
+            })?,
         };
         if let (None, Some(tile)) = (view, tile) {
             let message = format!("tile={tile} is a tile of a view: pass view= too");

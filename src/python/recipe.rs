@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use super::convert;
 use super::errors::RecipeError;
 use crate::plan::{Footage, sample_frames};
-use crate::recipe::{self, CheckpointFiles, Hints, Strategy, Unsupported};
+use crate::recipe::{self, CheckpointFiles, Frame, Hints, Strategy, Unsupported};
 
 /// The format of pickled recipes.
 const PICKLE_FORMAT: u32 = 1;
@@ -215,6 +215,29 @@ impl Recipe {
     #[getter]
     fn params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         convert::table_to_dict(py, self.0.params())
+    }
+
+    /// What the parameters are and mean, by name: `vlmres._types.Parameter`s.
+    #[getter]
+    fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let kind = py.import("vlmres._types")?.getattr("Parameter")?;
+        let unknown = recipe::Parameter::default();
+        let dict = PyDict::new(py);
+        for (name, value) in self.params(py)? {
+            let known = recipe::parameters().get(name.extract::<&str>()?).unwrap_or(&unknown);
+            dict.set_item(name, kind.call1((value, &known.meaning, &known.unit, known.allowed()))?)?;
+        }
+        Ok(dict)
+    }
+
+    /// The coordinates that the model reads and writes: a `vlmres._types.Coordinates`.
+    #[getter]
+    fn coordinates<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let frame = match self.0.boxes.frame {
+            Frame::Image => "image",
+            Frame::Canvas => "canvas",
+        };
+        py.import("vlmres._types")?.getattr("Coordinates")?.call1((self.0.boxes.convention.name(), frame))
     }
 
     /// The parameters whose values differ from the built-in recipe's.

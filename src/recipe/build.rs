@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::place::{Place, Problem};
 use super::registry::Entry;
-use super::{Body, Recipe, check};
+use super::{Body, Recipe, check, parameters, spelling};
 use crate::error::{Error, Result};
 
 impl Recipe {
@@ -22,7 +22,8 @@ impl Recipe {
             let Some(slot) = params.get_mut(key) else {
                 return Err(Error::UnknownParameter {
                     recipe: entry.name.clone(),
-                    name: key.clone(),
+                    name: spelling::shortened(key),
+                    hint: spelling::question(key, params.keys().map(String::as_str)),
                     known: params.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
                 });
             };
@@ -30,6 +31,10 @@ impl Recipe {
                 recipe: entry.name.clone(),
                 message: format!("{key} must be {}, got {value}", describe(slot)),
             })?;
+            if let Some(Err(problem)) = parameters().get(key).map(|parameter| parameter.check(slot)) {
+                let message = format!("{key} must be {problem}");
+                return Err(Error::Recipe { recipe: entry.name.clone(), message });
+            }
         }
         let invalid = |mut problem: Problem| {
             // Overrides are to blame before the file is, which was right without them.

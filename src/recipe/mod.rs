@@ -7,9 +7,11 @@ mod build;
 mod check;
 mod checkpoint;
 mod language;
+mod parameters;
 mod place;
 mod registry;
 mod source;
+mod spelling;
 mod text;
 
 use std::path::Path;
@@ -30,6 +32,8 @@ pub use language::{
     NormalizeAs, OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels, Precision, Role, Sampled, Search,
     Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, Unpad, Unsupported, Video, ViewOrder, ViewSpec, When,
 };
+
+pub use parameters::{Parameter, parameters};
 
 use crate::error::{Error, Result};
 
@@ -107,7 +111,7 @@ pub fn names() -> Result<Vec<&'static str>> {
 impl Recipe {
     /// The recipe of this name with these parameters overridden.
     ///
-    /// Unknown names, unknown parameters and values that a parameter cannot take are errors that name them.
+    /// A name may differ from the recipe's in case and punctuation. Unknown names, unknown parameters and values that a parameter cannot take are errors that name them.
     pub fn load(name: &str, overrides: &Table) -> Result<Self> {
         let entry = registry::entry(name)?;
         Self::build(Arc::clone(entry), entry.params.clone(), overrides, false)

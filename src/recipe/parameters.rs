@@ -37,9 +37,7 @@ impl Parameter {
         let inside = match value {
             Value::Array(items) => return items.iter().try_for_each(|item| self.check(item)),
             Value::Integer(number) => self.range.is_none_or(|[min, max]| (min..=max).contains(number)),
-            Value::Float(number) => {
-                self.range.is_none_or(|[min, max]| (min as f64..=max as f64).contains(number))
-            }
+            Value::Float(number) => self.range.is_none_or(|[min, max]| (min as f64..=max as f64).contains(number)),
             Value::String(text) => self.values.is_empty() || self.values.contains(text),
             _ => true,
         };

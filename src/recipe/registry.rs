@@ -10,7 +10,7 @@ use super::build::substitute;
 use super::language::Checkpoint;
 use super::place::Problem;
 use super::source::{Key, Source, keys};
-use super::text;
+use super::{spelling, text};
 use crate::error::{Error, Result};
 
 /// What every recipe starts from.
@@ -49,6 +49,8 @@ const FAMILIES: &[(&str, &str)] = &[
 const FOLDER: &str = "VLMRES_RECIPES";
 /// The section that says which configuration files a recipe follows.
 const CHECKPOINT: &str = "checkpoint";
+/// What to do with the name of a checkpoint.
+const OF_CHECKPOINT: &str = " Of a checkpoint's files, from_pretrained makes the recipe.";
 /// The section of videos.
 const VIDEO: &str = "video";
 
@@ -128,12 +130,15 @@ impl Entry {
 /// Recipes by name.
 pub(super) type Registry = BTreeMap<String, Arc<Entry>>;
 
-/// The recipe of this name.
+/// The recipe of this name, or of one that differs from it in case and punctuation alone.
 pub(super) fn entry(name: &str) -> Result<&'static Arc<Entry>> {
-    let known = registry()?;
-    known.get(name).ok_or_else(|| {
-        let known = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        Error::UnknownRecipe { name: name.to_owned(), known }
+    let recipes = registry()?;
+    let known = || recipes.keys().map(String::as_str);
+    let found = recipes.get(name).or_else(|| recipes.get(spelling::spelled(name, known())?));
+    found.ok_or_else(|| Error::UnknownRecipe {
+        name: spelling::shortened(name),
+        hint: spelling::question(name, known()) + if name.contains('/') { OF_CHECKPOINT } else { "" },
+        count: recipes.len(),
     })
 }
 

@@ -66,6 +66,21 @@ pub enum Convention {
     Unit,
 }
 
+impl Convention {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Pixels, Self::Thousand, Self::NineNineNine, Self::Unit];
+
+    /// The name as in TOML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pixels => "pixels",
+            Self::Thousand => "0-1000",
+            Self::NineNineNine => "0-999",
+            Self::Unit => "0-1",
+        }
+    }
+}
+
 /// What relative coordinates are relative to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
