@@ -22,6 +22,9 @@ import language  # noqa: E402
 
 # Written by `vlmres verify --cases 200 -o docs/parity.md`.
 REPORT = ROOT / "docs" / "parity.md"
+# Its names of recipes are printed from the code too.
+TYPES = ROOT / "python" / "vlmres" / "_types.py"
+NAMES = re.compile(r"(RecipeName: TypeAlias = Literal\[\n).*?(\]\n)", re.DOTALL)
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COSTS = ["llava-1.5", "llava-next", "internvl2", "qwen2-vl", "qwen3-vl", "nativeres-llava", "deepseek-ocr-gundam"]
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -175,7 +178,9 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def rewrite(text: str) -> str:
-    """The text with its tables as they should be."""
+    """The text with its tables and names as they should be."""
+    names = "".join(f'    "{name}",\n' for name in vlmres.recipes())
+    text = NAMES.sub(lambda match: f"{match[1]}{names}{match[2]}", text)
     return TABLE.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}\n{match[3]}", text)
 
 
@@ -185,7 +190,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; fail where a table is stale")
     check = parser.parse_args().check
     stale = []
-    for path in FILES:
+    for path in [*FILES, TYPES]:
         text = path.read_text(encoding="utf-8")
         if (new := rewrite(text)) != text:
             stale.append(path.relative_to(ROOT))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pydoc
 import re
 import shutil
 import subprocess
@@ -133,9 +134,9 @@ def test_plan_of_long_and_odd_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-r", "qwen3vl"], "did you mean qwen3-vl"),
+        (["-r", "Qwen/Qwen3-VL-8B-Instruct"], 'did you mean "qwen3-vl"'),
         (["-r", "internvl4"], "internvl3"),
-        (["-r", "qwen2-vl", "--set", "max_pixel=1"], "did you mean max_pixels"),
+        (["-r", "qwen2-vl", "--set", "max_pixel=1"], 'did you mean "max_pixels"'),
         (["-r", "qwen2-vl", "--set", "max_pixels"], "KEY=VALUE"),
         (["-r", "qwen2-vl", "--set", "max_pixels=many"], "must be an integer"),
         (["-r", "qwen2-vl", "--dtype", "int8"], "--dtype"),
@@ -386,6 +387,21 @@ def test_recipes() -> None:
     assert "transformers Qwen3VLVideoProcessor" in run("recipes", "qwen3-vl").stdout
     assert "VideoProcessor" not in run("recipes", "clip").stdout
     assert "did you mean" in run("recipes", "qwen9-vl", code=2).stderr
+    for asked in ("qwen3vl", "Qwen3-VL"):
+        assert json.loads(run("recipes", asked, "--json").stdout) == one
+
+
+def test_recipes_say_what_their_parameters_mean() -> None:
+    recipe = vlmres.Recipe.load("qwen3-vl")
+    one = json.loads(run("recipes", "qwen3-vl", "--json").stdout)
+    assert one["coordinates"] == {"convention": "0-1000", "frame": "canvas"}
+    assert one["parameters"]["max_pixels"] == recipe.parameters["max_pixels"]._asdict()
+    shown = " ".join(run("recipes", "qwen3-vl", COLUMNS="200").stdout.split())
+    assert "0 to 1000 over the canvas of the main view" in shown
+    for text in (shown, " ".join(pydoc.render_doc(recipe, renderer=pydoc.plaintext).split())):
+        assert "Side of the encoder's patches" in text
+        assert "between 1 and 1024" in text
+        assert all(name in text for name in recipe.params)
 
 
 def test_info() -> None:

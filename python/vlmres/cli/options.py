@@ -69,17 +69,9 @@ def load_recipe(name: str, overrides: Sequence[str] | None = None) -> vlmres.Rec
     recipe = _load(name)
     if not overrides:
         return recipe
-    values = dict(_assignment(text) for text in overrides)
-    for key in values:
-        if key not in recipe.params:
-            known = ", ".join(recipe.params)
-            hint = suggestion(key, recipe.params)
-            raise typer.BadParameter(
-                f"{recipe.name} has no parameter {key!r}{hint or ';'} it has {known}", param_hint="--set"
-            )
     try:
-        return recipe.replace(**values)
-    except vlmres.RecipeError as error:
+        return recipe.replace(**dict(_assignment(text) for text in overrides))
+    except (vlmres.RecipeError, TypeError) as error:
         raise typer.BadParameter(str(error), param_hint="--set") from None
 
 
@@ -91,8 +83,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def _load(name: str) -> vlmres.Recipe:
     try:
-        known = vlmres.recipes()
-        if name in known:
+        if name in vlmres.recipes():
             return vlmres.Recipe.load(name)
         file, colon, one = name.rpartition(":")
         if name.endswith(".toml"):
@@ -103,11 +94,11 @@ def _load(name: str) -> vlmres.Recipe:
             return vlmres.Recipe.from_pretrained(name)
     except (vlmres.VlmresError, OSError) as error:
         raise typer.BadParameter(str(error), param_hint="--recipe") from None
-    hint = suggestion(name, known)
-    raise typer.BadParameter(
-        f"no recipe, file of recipes (.toml) or checkpoint folder is named {name!r}{hint} (vlmres recipes lists all)",
-        param_hint="--recipe",
-    )
+    try:
+        return vlmres.Recipe.load(name)
+    except vlmres.RecipeError as error:
+        message = f"{error}; it is neither a file of recipes (.toml) nor the folder of a checkpoint"
+        raise typer.BadParameter(message, param_hint="--recipe") from None
 
 
 def _assignment(text: str) -> tuple[str, Any]:

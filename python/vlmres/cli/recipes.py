@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import vlmres
+from vlmres._help import coordinates
 from vlmres.cli import output
 from vlmres.cli.options import AsJson, complete_recipe, load_recipe
 
@@ -54,7 +55,9 @@ def _as_dict(recipe: vlmres.Recipe) -> dict[str, Any]:
         "strategy": recipe.strategy,
         "reference": recipe.reference,
         "video_reference": recipe.video_reference,
+        "coordinates": recipe.coordinates._asdict(),
         "params": dict(recipe.params),
+        "parameters": {name: parameter._asdict() for name, parameter in recipe.parameters.items()},
     }
 
 
@@ -63,8 +66,9 @@ def _print_one(recipe: vlmres.Recipe) -> None:
     videos = f"videos     {recipe.video_reference}\n" if recipe.video_reference else ""
     console.print(
         f"{recipe.name}: {recipe.title}\nstrategy   {recipe.strategy}\nreference  {recipe.reference}\n{videos}"
+        f"boxes      {coordinates(recipe)}\n"
     )
-    table = output.table("parameter", "value")
-    for key, value in recipe.params.items():
-        table.add_row(key, json.dumps(value))
+    table = output.table("parameter", "value", "meaning", "unit", "limits")
+    for name, parameter in recipe.parameters.items():
+        table.add_row(name, json.dumps(parameter.value), parameter.meaning, parameter.unit, parameter.limits)
     console.print(table)
