@@ -31,7 +31,7 @@ from vlmres.processor import Processor, resize
 
 __version__ = build_info()["version"]
 
-setattr(Recipe, "__doc__", RecipeDoc(Recipe.__doc__))
+Recipe.__doc__ = RecipeDoc(Recipe.__doc__)  # type: ignore[assignment]
 
 __all__ = [
     "Batch",
