@@ -398,7 +398,7 @@ def test_recipes_say_what_their_parameters_mean() -> None:
     assert one["parameters"]["max_pixels"] == recipe.parameters["max_pixels"]._asdict()
     shown = " ".join(run("recipes", "qwen3-vl", COLUMNS="200").stdout.split())
     assert "0 to 1000 over the canvas of the main view" in shown
-    for text in (shown, " ".join(pydoc.render_doc(recipe, renderer=pydoc.plaintext).split())):
+    for text in (shown, " ".join(pydoc.plain(pydoc.render_doc(recipe)).split())):
         assert "Side of the encoder's patches" in text
         assert "between 1 and 1024" in text
         assert all(name in text for name in recipe.params)

@@ -82,13 +82,13 @@ def test_limits_of_parameters_hold(name: str) -> None:
 
 def test_help_of_a_recipe_is_its_own() -> None:
     recipe = vlmres.Recipe.load("internvl2")
-    text = pydoc.render_doc(recipe, renderer=pydoc.plaintext)
+    text = pydoc.plain(pydoc.render_doc(recipe))
     assert "max_tiles = 12" in text
     assert (
         "Most tiles of an image, the view of the whole aside (tiles; between 1 and 1024, at least min_tiles)." in text
     )
     assert "max_pixels" not in text
-    assert "from_pretrained" in pydoc.render_doc(vlmres.Recipe, renderer=pydoc.plaintext)
+    assert "from_pretrained" in pydoc.plain(pydoc.render_doc(vlmres.Recipe))
 
 
 # Recipes that end in a class of transformers, beside those that are nothing but one.

@@ -35,28 +35,31 @@ impl Parameter {
     /// What is wrong with a value, if anything, after "must be".
     pub(super) fn check(&self, value: &Value) -> Result<(), String> {
         let inside = match value {
-            Value::Array(items) => return items.iter().try_for_each(|item| self.check(item)),
+            Value::Array(items) if items.iter().any(Value::is_array) => {
+                return items.iter().try_for_each(|item| self.check(item));
+            }
+            Value::Array(items) => items.iter().all(|item| self.check(item).is_ok()),
             Value::Integer(number) => self.range.is_none_or(|[min, max]| (min..=max).contains(number)),
             Value::Float(number) => self.range.is_none_or(|[min, max]| (min as f64..=max as f64).contains(number)),
             Value::String(text) => self.values.is_empty() || self.values.contains(text),
             _ => true,
         };
-        if inside { Ok(()) } else { Err(format!("{}, got {value}", self.allowed())) }
+        if inside { Ok(()) } else { Err(format!("{}, got {value}", self.range())) }
     }
 
-    /// The limits for people: "between 1 and 1024", "finite".
+    /// The limits for people: "between 1 and 1024, at least min_tiles", "finite".
     pub fn allowed(&self) -> String {
-        let range = self.range.map(|[min, max]| format!("between {min} and {max}"));
-        let values = match self.values.split_last() {
-            Some((last, [])) => Some(format!("{last:?}")),
-            Some((last, others)) => {
-                let others = others.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ");
-                Some(format!("{others} or {last:?}"))
-            }
-            None => None,
-        };
-        let limits = (!self.limits.is_empty()).then(|| self.limits.clone());
-        range.into_iter().chain(values).chain(limits).collect::<Vec<_>>().join(", ")
+        [self.range(), self.limits.clone()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Those of them that hold whatever the other parameters are.
+    fn range(&self) -> String {
+        if let Some([min, max]) = self.range {
+            return format!("between {min} and {max}");
+        }
+        let Some((last, others)) = self.values.split_last() else { return String::new() };
+        let others = others.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ");
+        if others.is_empty() { format!("{last:?}") } else { format!("{others} or {last:?}") }
     }
 }
 
