@@ -47,7 +47,7 @@ impl Parameter {
         if inside { Ok(()) } else { Err(format!("{}, got {value}", self.range())) }
     }
 
-    /// The limits for people: "between 1 and 1024, at least min_tiles", "finite".
+    /// The limits for people, such as "between 1 and 1024".
     pub fn allowed(&self) -> String {
         [self.range(), self.limits.clone()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
     }
