@@ -28,7 +28,7 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo audit test lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-aarch64 build build-demo bench compare fmt clean prerequisites
+.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-aarch64 build build-demo bench compare fmt clean prerequisites
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ demo: build-demo ## Run the main job on the sample images and draw what each str
 	$(BIN)/python examples/demo.py
 
 test: lint test-rust test-python ## Everything that must hold
+
+quick: build-demo ## Known answers and invariants in a few seconds after a build; needs neither torch nor transformers
+	@$(BIN)/python -c "import pytest, pytest_timeout" 2>/dev/null || $(BIN)/python -m pip install pytest pytest-timeout
+	$(BIN)/python -m pytest -q tests/quick
 
 lint: lint-rust lint-python ## Format, lints, types and stubs
 

@@ -1,12 +1,16 @@
 """Settings and fixtures of the whole suite."""
 
+import importlib.util
 import os
 from pathlib import Path
 
 import pytest
-import torch
 
-torch.set_num_threads(2)
+# `make quick` runs without torch.
+if importlib.util.find_spec("torch") is not None:
+    import torch
+
+    torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
+from PIL import Image
 from typer.testing import CliRunner
 
 import vlmres
+from tests.compare import assert_equal_batches
 from vlmres.cli.app import app
+from vlmres.verify.references import REFERENCES
 
 ROOT = Path(__file__).parent.parent
 # What stands between these is run step by step, in a folder of its own.
@@ -30,6 +34,24 @@ def test_python_examples_run(page: Path, monkeypatch: pytest.MonkeyPatch, capsys
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(compile(block, str(page), "exec"), namespace)
     capsys.readouterr()
+
+
+def test_the_first_example_of_the_readme_is_what_transformers_makes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT / "examples" / "images")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = next(
+        block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "vlmres.Processor" in block
+    )
+    namespace: dict[str, Any] = {}
+    exec(compile(example, "README.md", "exec"), namespace)
+    capsys.readouterr()
+    images = [Image.open(name).convert("RGB") for name in ("photo.jpg", "page.png")]
+    # Its default class, with the settings of InternVL2.
+    reference: Any = transformers.GotOcr2ImageProcessor
+    expected = reference(**REFERENCES["internvl2"].settings)(images, return_tensors="pt")
+    assert_equal_batches(namespace["batch"].torch(), expected)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,0 +1,1 @@
+"""Tests that need neither torch nor transformers: `make quick`."""
