@@ -8,15 +8,16 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
 use vlmres::engine::{self, Call, Input, Item, Settings};
 use vlmres::geometry::Size;
+use vlmres::limits::Limits;
 use vlmres::recipe::{Filter, Recipe};
 use vlmres::resample::Arithmetic;
-use vlmres::source::{DEFAULT_MAX_PIXELS, Encoded, OwnedImage};
+use vlmres::source::{Encoded, OwnedImage};
 use vlmres::threads::Threads;
 use vlmres::write::{Element, LayoutKind, Sink};
 
 fn photo() -> OwnedImage {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images/photo.jpg");
-    Encoded::Path(&path).decode(DEFAULT_MAX_PIXELS).expect("the sample photo decodes")
+    Encoded::Path(&path).decode(&Limits::default()).expect("the sample photo decodes")
 }
 
 fn pillow() -> Arithmetic {
@@ -34,7 +35,7 @@ fn run<T: Element>(
     arithmetic: Arithmetic,
 ) {
     let recipe = Arc::new(recipe.clone());
-    let settings = Settings { layout: kind, arithmetic, scaled: false, max_pixels: DEFAULT_MAX_PIXELS };
+    let settings = Settings { layout: kind, arithmetic, scaled: false, limits: Limits::default() };
     let planned = || {
         let view = image.view().expect("a decoded image is whole");
         let items = vec![Item::Image(Input::Pixels(Box::new(view)))];

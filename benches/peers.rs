@@ -18,9 +18,10 @@ use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer
 use image::RgbImage;
 use vlmres::engine;
 use vlmres::geometry::Size;
+use vlmres::limits::Limits;
 use vlmres::recipe::Filter;
 use vlmres::resample::Arithmetic;
-use vlmres::source::{DEFAULT_MAX_PIXELS, Encoded, OwnedImage, PixelView};
+use vlmres::source::{Encoded, OwnedImage, PixelView};
 use vlmres::threads::Threads;
 
 const CASES: [(Size, Size); 3] = [
@@ -41,7 +42,7 @@ fn furthest(pixels: &[u8], exact: &[u8]) -> u8 {
 
 fn resize(criterion: &mut Criterion) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images/photo.jpg");
-    let photo = Encoded::Path(&path).decode(DEFAULT_MAX_PIXELS).expect("the sample photo decodes");
+    let photo = Encoded::Path(&path).decode(&Limits::default()).expect("the sample photo decodes");
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
     for (from, to) in CASES {
         let bytes = exact(photo.view().expect("a decoded image is whole"), from).into_bytes();

@@ -6,13 +6,14 @@ use std::path::Path;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use vlmres::engine;
 use vlmres::geometry::Size;
+use vlmres::limits::Limits;
 use vlmres::recipe::Filter;
-use vlmres::source::{DEFAULT_MAX_PIXELS, Encoded, OwnedImage};
+use vlmres::source::{Encoded, OwnedImage};
 use vlmres::threads::Threads;
 
 fn photo() -> OwnedImage {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images/photo.jpg");
-    Encoded::Path(&path).decode(DEFAULT_MAX_PIXELS).expect("the sample photo decodes")
+    Encoded::Path(&path).decode(&Limits::default()).expect("the sample photo decodes")
 }
 
 fn resize(criterion: &mut Criterion) {

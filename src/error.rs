@@ -149,6 +149,18 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// More bytes than the caller allows.
+    #[error("{what} {bytes} bytes, over the limit of {limit} ({setting})")]
+    TooManyBytes {
+        /// What has or takes them.
+        what: &'static str,
+        /// How many.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+        /// The setting that raises it.
+        setting: &'static str,
+    },
     /// The bytes are not an image that can be decoded.
     #[error("cannot decode the image: {0}")]
     Decode(String),

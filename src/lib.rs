@@ -6,6 +6,7 @@
 pub mod engine;
 pub mod error;
 pub mod geometry;
+pub mod limits;
 pub mod memory;
 pub mod options;
 pub mod plan;

@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 _Encoded: TypeAlias = bytes | str | os.PathLike[str]
+# Pixels of a file's image, bytes of a file, bytes of decoding, bytes of a call's outputs; None for the default.
+_Limits: TypeAlias = tuple[int | None, int | None, int | None, int | None]
 _Convention: TypeAlias = Literal["pixels", "0-1000", "0-999", "0-1"]
 
 class VlmresError(ValueError):
@@ -313,8 +315,8 @@ class Source:
         A fourth channel is composited on white or ignored.
         """
     @staticmethod
-    def decode(encoded: _Encoded, max_pixels: int | None = None) -> Source:
-        """Decodes an image file of at most so many pixels; by default Pillow's limit."""
+    def decode(encoded: _Encoded, limits: _Limits = (None, None, None, None)) -> Source:
+        """Decodes an image file within limits."""
     @staticmethod
     def from_pil(image: object) -> Source:
         """Borrows a PIL image of mode L, or of one with four bytes a pixel, of which the first three are read. It must
@@ -341,6 +343,12 @@ class Memory:
     def trim(self) -> None:
         """Gives memory that no array uses back to the system."""
 
+def trim_process() -> None:
+    """Gives back to the system what the process keeps: memory of decoded images, and passes of resizes.
+
+    A call that is under way keeps what it uses.
+    """
+
 @final
 class Call:
     """Images or videos on their way to a batch: planned from their headers, laid out, then written.
@@ -357,7 +365,7 @@ class Call:
         arithmetic: tuple[str, int],
         *,
         scaled: bool,
-        max_pixels: int | None,
+        limits: _Limits,
         num_threads: int,
     ) -> Call: ...
     def failures(self) -> list[tuple[int, int | None, Exception]]:
@@ -368,8 +376,11 @@ class Call:
     @property
     def keys(self) -> list[str]:
         """Keys of all outputs in the reference's order."""
-    def lay_out(self) -> list[tuple[str, list[int]]]:
-        """Lays out the items that are left: (key, shape) of every tensor of pixel values; none where none is left."""
+    def lay_out(self, dtype: str) -> list[tuple[str, list[int]]]:
+        """Lays out the items that are left: (key, shape) of every tensor of pixel values; none where none is left.
+
+        `dtype` is that of the values.
+        """
     def arrays(self) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
         """Integer arrays by key."""
     def segments(self) -> dict[str, NDArray[np.int32]] | None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DataFormat = Literal["channels_first", "channels_last"]
+# Pixels of a file's image, bytes of a file, bytes of decoding, bytes of a call's outputs; None for the default.
+Limits = tuple[int | None, int | None, int | None, int | None]
 
 CHANNELS = (1, 3, 4)
 
@@ -74,10 +76,12 @@ class Loader:
             f"an image is a PIL image, numpy array, torch tensor, path or bytes, got {type(image).__qualname__}"
         )
 
-    def source(self, image: Any, data_format: DataFormat | None = None, *, max_pixels: int | None = None) -> Source:
+    def source(
+        self, image: Any, data_format: DataFormat | None = None, limits: Limits = (None, None, None, None)
+    ) -> Source:
         """As `load`, decoded where it is encoded."""
         loaded = self.load(image, data_format)
-        return loaded if isinstance(loaded, Source) else Source.decode(loaded, max_pixels)
+        return loaded if isinstance(loaded, Source) else Source.decode(loaded, limits)
 
     def _from_pil(self, image: Any, pil: Any) -> Source:
         has_alpha = "A" in image.getbands() or image.info.get("transparency") is not None

@@ -22,6 +22,7 @@ from vlmres._core import (
     plan,
     resize_source,
     shapes,
+    trim_process,
 )
 from vlmres.batch import Batch
 from vlmres.inputs import DataFormat, Loader, as_list
@@ -62,6 +63,10 @@ class Processor:
             alone.
         num_threads: Threads per call. By default `VLMRES_NUM_THREADS`, else all processors; one in a DataLoader worker.
         max_image_pixels: Files of more pixels are refused before they are decoded. By default Pillow's limit.
+        max_file_bytes: Files of more bytes are refused before they are read. By default 2 GiB.
+        max_decoded_bytes: Files whose decoding takes more bytes are refused; files that are decoded at once take no
+            more together. By default 4 GiB.
+        max_output_bytes: Calls whose outputs take more bytes are refused. By default 4 GiB for each image or frame.
         decode: "exact" for Pillow's pixels. "scaled" decodes a JPEG file to a half, a quarter or an eighth of its sides
             where every view of its plan is at most that large: faster, not exact. Plans and shapes stay the same.
         allocate: Called as `allocate(key, shape, dtype)` for memory to write pixel values to, dtype being this
@@ -90,6 +95,9 @@ class Processor:
         num_threads: int | None = None,
         *,
         max_image_pixels: int | None = None,
+        max_file_bytes: int | None = None,
+        max_decoded_bytes: int | None = None,
+        max_output_bytes: int | None = None,
         decode: Decode = "exact",
         allocate: Allocate | None = None,
         **overrides: Any,
@@ -99,6 +107,9 @@ class Processor:
         _check_choice("decode", decode, Decode)
         _check_count("num_threads", num_threads)
         _check_count("max_image_pixels", max_image_pixels)
+        _check_count("max_file_bytes", max_file_bytes)
+        _check_count("max_decoded_bytes", max_decoded_bytes)
+        _check_count("max_output_bytes", max_output_bytes)
         if arithmetic is not None:
             _check_choice("arithmetic", arithmetic, Arithmetic)
         self.recipe = _recipe(recipe, overrides, arithmetic)
@@ -108,6 +119,9 @@ class Processor:
         self.dtype: DType = dtype
         self.num_threads = num_threads
         self.max_image_pixels = max_image_pixels
+        self.max_file_bytes = max_file_bytes
+        self.max_decoded_bytes = max_decoded_bytes
+        self.max_output_bytes = max_output_bytes
         self._memory = Memory()
         self.decode: Decode = decode
         self.allocate = allocate
@@ -125,8 +139,16 @@ class Processor:
         self._memory = Memory()
 
     def trim(self) -> None:
-        """Gives memory of results that nobody uses any more back to the system."""
+        """Gives memory of results that nobody uses any more back to the system.
+
+        So does what the process keeps for all processors: memory of decoded images, and weights of resizes.
+        """
         self._memory.trim()
+        trim_process()
+
+    @property
+    def _limits(self) -> tuple[int | None, int | None, int | None, int | None]:
+        return (self.max_image_pixels, self.max_file_bytes, self.max_decoded_bytes, self.max_output_bytes)
 
     @functools.cached_property
     def _video_recipe(self) -> Recipe:
@@ -231,16 +253,16 @@ class Processor:
             self.layout,
             resolve_backend(self.arithmetic if is_image else self.video_arithmetic),
             scaled=self.decode == "scaled",
-            max_pixels=self.max_image_pixels,
+            limits=self._limits,
             num_threads=self.num_threads or _default_threads(),
         )
         self._note(call, failures, errors, what)
-        tensors = call.lay_out()
+        tensors = call.lay_out(self.dtype)
         values = self._outputs(tensors, out)
         while not call.run(list(values.values()), self.dtype, errors == "return"):
             # Some turned out bad: the others are laid out anew.
             self._note(call, failures, errors, what)
-            values = self._remaining(values, call.lay_out(), out)
+            values = self._remaining(values, call.lay_out(self.dtype), out)
         arrays = {**values, **call.arrays()}
         arrays = {key: arrays[key] for key in call.keys}
         arrays.update(call.segments() or {})

@@ -5,7 +5,9 @@
 
 mod block;
 
+use std::alloc::{Layout, alloc_zeroed};
 use std::collections::VecDeque;
+use std::ptr::NonNull;
 use std::sync::Mutex;
 
 pub use block::{Aligned, Block};
@@ -121,6 +123,19 @@ pub fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
     let mut buffer = Vec::new();
     try_resize(&mut buffer, len, value)?;
     Ok(buffer)
+}
+
+/// So many arrays of zeros; nothing where the system has no memory for them. Pages that nobody writes to cost nothing.
+pub fn zeroed<const N: usize>(count: usize) -> Option<Vec<[i16; N]>> {
+    let layout = Layout::array::<[i16; N]>(count).ok()?;
+    if layout.size() == 0 {
+        return Some(Vec::new());
+    }
+    // SAFETY: the layout has at least one byte.
+    let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+    #[allow(clippy::same_length_and_capacity)] // it is made with both alike
+    // SAFETY: the memory has this layout, and zeros are numbers.
+    Some(unsafe { Vec::from_raw_parts(start.cast().as_ptr(), count, count) })
 }
 
 /// An error where the system has not as many bytes: asked before somebody else's code takes them, who would end the process.

@@ -112,7 +112,9 @@ impl ArrowPixels {
             _ => (None, 0),
         };
         let pixels = size.area() as i64;
-        let start = values.filter(|_| data.length == pixels).and_then(|values| values.values(pixels * step));
+        let start = values
+            .filter(|_| data.length == pixels && data.null_count <= 0)
+            .and_then(|values| values.values(pixels * step));
         let start = start.ok_or_else(|| {
             let format = String::from_utf8_lossy(format.unwrap_or_default());
             Error::Argument(format!("Pillow lends {} values of type {format:?} for {pixels} pixels", data.length))

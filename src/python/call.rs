@@ -13,7 +13,6 @@ use super::source::{Source, encoded};
 use super::{batch, convert};
 use crate::engine::{self, Failure, Input, Item, Settings};
 use crate::options::Backend;
-use crate::source::DEFAULT_MAX_PIXELS;
 use crate::threads::Threads;
 use crate::write::{BatchLayout, DType, Element};
 
@@ -38,7 +37,7 @@ impl Call {
     /// backend and the major version of the Pillow whose order of passes it has. With `scaled` a JPEG that its plan makes smaller by
     /// half or more is decoded to a half, a quarter or an eighth.
     #[new]
-    #[pyo3(signature = (recipe, items, samples, layout, arithmetic, *, scaled, max_pixels, num_threads))]
+    #[pyo3(signature = (recipe, items, samples, layout, arithmetic, *, scaled, limits, num_threads))]
     #[allow(clippy::too_many_arguments)] // settings by keyword
     fn new(
         py: Python<'_>,
@@ -48,14 +47,14 @@ impl Call {
         layout: &str,
         arithmetic: (String, u32),
         scaled: bool,
-        max_pixels: Option<u64>,
+        limits: convert::Given,
         num_threads: usize,
     ) -> PyResult<Self> {
         let settings = Settings {
             layout: layout.parse()?,
             arithmetic: convert::arithmetic(&arithmetic)?,
             scaled,
-            max_pixels: max_pixels.unwrap_or(DEFAULT_MAX_PIXELS),
+            limits: convert::limits(limits),
         };
         let backend = settings.arithmetic.backend;
         let mut read = Vec::new();
@@ -95,11 +94,15 @@ impl Call {
     }
 
     /// Lays out the items that are left: (key, shape) of every tensor of pixel values; none where no item is left.
-    fn lay_out(&mut self) -> PyResult<Vec<(String, Vec<usize>)>> {
+    ///
+    /// `dtype` is that of the values.
+    fn lay_out(&mut self, dtype: &str) -> PyResult<Vec<(String, Vec<usize>)>> {
+        let dtype: DType = dtype.parse()?;
         if self.inner.left().next().is_none() {
             return Ok(Vec::new());
         }
-        let tensors = &self.inner.lay_out()?.tensors;
+        self.inner.lay_out()?;
+        let tensors = self.inner.check_output(dtype)?;
         Ok(tensors.iter().map(|tensor| (tensor.key.clone(), tensor.shape.clone())).collect())
     }
 

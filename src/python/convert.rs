@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use super::errors::{PlanError, RecipeError};
 use crate::error::Error;
 use crate::geometry::{Grid, Size};
+use crate::limits::Limits;
 use crate::options::Backend;
 use crate::resample::{Arithmetic, PassOrder};
 
@@ -28,6 +29,20 @@ pub(super) fn overrides(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Table> {
         table.insert(key, value);
     }
     Ok(table)
+}
+
+/// What a caller says of pixels of an image, bytes of a file, bytes of decoding, and bytes of outputs.
+pub(super) type Given = (Option<u64>, Option<u64>, Option<u64>, Option<u64>);
+
+/// Limits where a caller may have said nothing.
+pub(super) fn limits((image_pixels, file_bytes, decoded_bytes, output_bytes): Given) -> Limits {
+    let Limits { image_pixels: pixels, file_bytes: file, decoded_bytes: decoded, .. } = Limits::default();
+    Limits {
+        image_pixels: image_pixels.unwrap_or(pixels),
+        file_bytes: file_bytes.unwrap_or(file),
+        decoded_bytes: decoded_bytes.unwrap_or(decoded),
+        output_bytes,
+    }
 }
 
 /// Lists in a list in an override's value; no parameter needs as many.

@@ -28,13 +28,17 @@ impl From<Error> for PyErr {
             | Error::Canvas { .. }
             | Error::Weights { .. }
             | Error::AspectRatio { .. } => PlanError::new_err(message),
-            Error::TooManyPixels { .. } | Error::Decode(_) => DecodeError::new_err(message),
+            Error::TooManyBytes { setting: "max_output_bytes", .. } | Error::Argument(_) => {
+                VlmresError::new_err(message)
+            }
+            Error::TooManyPixels { .. } | Error::TooManyBytes { .. } | Error::Decode(_) => {
+                DecodeError::new_err(message)
+            }
             // With an error number Python chooses the subclass, such as FileNotFoundError.
             Error::File { path, errno: Some(errno), message } => PyOSError::new_err((errno, message, path)),
             Error::File { .. } => PyOSError::new_err(message),
             Error::Memory { .. } => PyMemoryError::new_err(message),
             Error::Interrupted => PyKeyboardInterrupt::new_err(message),
-            Error::Argument(_) => VlmresError::new_err(message),
         }
     }
 }

@@ -19,6 +19,19 @@ pub(super) struct Memory(Arc<Pool<Aligned>>);
 #[pyclass(frozen)]
 struct Owner(#[allow(dead_code)] Block); // held, not read
 
+/// Gives back to the system what the process keeps: memory of decoded images, and passes of resizes. A call that is under way keeps
+/// what it uses.
+#[pyfunction]
+pub(super) fn trim_process() {
+    crate::source::trim();
+    crate::resample::trim();
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it changes no memory that is in use.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 #[pymethods]
 impl Memory {
     #[new]

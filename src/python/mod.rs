@@ -27,7 +27,7 @@ mod _core {
     #[pymodule_export]
     use super::errors::{DecodeError, PlanError, RecipeError, VlmresError};
     #[pymodule_export]
-    use super::memory::Memory;
+    use super::memory::{Memory, trim_process};
     #[pymodule_export]
     use super::plan::{Plan, View, plan, plan_columns};
     #[pymodule_export]

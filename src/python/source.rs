@@ -122,13 +122,13 @@ impl Source {
         Ok(Self::owned(OwnedImage::new(size, data)?))
     }
 
-    /// Decodes an image file, `bytes` or a path, of at most so many pixels; by default Pillow's limit.
+    /// Decodes an image file, `bytes` or a path, within limits.
     #[staticmethod]
-    #[pyo3(signature = (encoded, max_pixels = None))]
-    fn decode(py: Python<'_>, encoded: &Bound<'_, PyAny>, max_pixels: Option<u64>) -> PyResult<Self> {
+    #[pyo3(signature = (encoded, limits = (None, None, None, None)))]
+    fn decode(py: Python<'_>, encoded: &Bound<'_, PyAny>, limits: convert::Given) -> PyResult<Self> {
         let input = self::encoded(encoded)?;
-        let max_pixels = max_pixels.unwrap_or(source::DEFAULT_MAX_PIXELS);
-        let image = detached(py, || as_encoded(&input)?.decode(max_pixels))?;
+        let limits = convert::limits(limits);
+        let image = detached(py, || as_encoded(&input)?.decode(&limits))?;
         Ok(Self::owned(image))
     }
 

@@ -10,10 +10,11 @@ use super::jpeg::{self, Jpeg};
 use super::{OwnedImage, container, tiff};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
-use crate::memory::Pool;
+use crate::limits::Limits;
+use crate::memory::{Pool, probe};
 
-/// Pillow refuses images of more pixels (twice `Image.MAX_IMAGE_PIXELS`).
-pub const DEFAULT_MAX_PIXELS: u64 = 2 * 89_478_485;
+/// Bytes that a decoder may take for a header, which has some of a few bytes each.
+const HEADER_BYTES: u64 = 64 << 20;
 
 /// Decoded images' memory, at most 64 MiB of it. One for all: who decodes need not know who did before.
 static DECODED: Pool<Vec<u8>> = Pool::new(64 << 20);
@@ -25,6 +26,8 @@ pub struct Header {
     width: u32,
     height: u32,
     orientation: Orientation,
+    /// At least the bytes that decoding takes.
+    bytes: u64,
     jpeg: Option<Jpeg>,
 }
 
@@ -33,6 +36,11 @@ pub fn reuse(bytes: usize) -> Result<Vec<u8>> {
     let mut memory = DECODED.take(bytes)?;
     memory.resize(bytes, 0);
     Ok(memory)
+}
+
+/// Gives the memory of decoded images back to the system.
+pub fn trim() {
+    DECODED.trim();
 }
 
 /// Keeps an image's memory for the next.
@@ -54,14 +62,17 @@ impl Header {
     fn of_jpeg(bytes: &[u8]) -> Result<Self> {
         let jpeg = Jpeg::open(bytes)?;
         let (width, height) = jpeg.size();
-        Ok(Self { width, height, orientation: jpeg.orientation(), jpeg: Some(jpeg) })
+        Ok(Self { width, height, orientation: jpeg.orientation(), bytes: jpeg.bytes(), jpeg: Some(jpeg) })
     }
 
     fn of_other(reader: impl BufRead + Seek) -> Result<Self> {
-        let mut decoder = decoder(reader)?;
+        let mut decoder = decoder(reader, HEADER_BYTES)?;
         let (width, height) = decoder.dimensions();
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        Ok(Self { width, height, orientation, jpeg: None })
+        // What the file stores, and RGB made of it, which may have to be turned.
+        let rgb = u64::from(width) * u64::from(height) * 3;
+        let bytes = rgb + decoder.total_bytes().max(rgb);
+        Ok(Self { width, height, orientation, bytes, jpeg: None })
     }
 
     /// The image's size as stored.
@@ -77,19 +88,22 @@ impl Header {
         Ok(if turns { Size::new(size.height, size.width) } else { size })
     }
 
-    /// Refuses an image of more pixels.
-    pub fn check_pixels(&self, limit: u64) -> Result<()> {
-        let Size { width, height } = self.stored_size()?;
-        let pixels = u64::from(width) * u64::from(height);
-        if pixels > limit {
-            return Err(Error::TooManyPixels { width, height, pixels, limit });
-        }
-        Ok(())
+    /// Refuses an image of more pixels, or one whose decoding takes more bytes.
+    pub fn check(&self, limits: &Limits) -> Result<()> {
+        self.stored_size()?;
+        limits.check_pixels((self.width, self.height))?;
+        limits.check_decoded(self.bytes)
+    }
+
+    /// At least the bytes that decoding takes.
+    pub fn decoded_bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Decodes the bytes that have this header to RGB as transformers loads a file: EXIF orientation applied, transparency
     /// discarded. A JPEG is decoded straight to a `reduction`th of its size: 1, 2, 4 or 8. Only 1 is exact.
     pub fn decode(&self, bytes: &[u8], reduction: u32) -> Result<OwnedImage> {
+        probe(self.bytes as usize)?;
         guarded(|| match self.jpeg {
             Some(jpeg) => decode_jpeg(jpeg, bytes, reduction),
             None => self.decode_other(bytes),
@@ -97,14 +111,15 @@ impl Header {
     }
 
     fn decode_other(&self, bytes: &[u8]) -> Result<OwnedImage> {
-        let mut decoder = decoder(Cursor::new(bytes))?;
+        // Room for 16-bit RGBA and a decoder's own buffers.
+        let pixels = u64::from(self.width) * u64::from(self.height);
+        let most = pixels.saturating_mul(16).max(HEADER_BYTES);
+        let mut decoder = decoder(Cursor::new(bytes), most)?;
         if decoder.dimensions() != (self.width, self.height) {
             return Err(Error::Decode("its header has changed since it was read".into()));
         }
         let mut limits = image::Limits::no_limits();
-        // Room for 16-bit RGBA and a decoder's own buffers.
-        let pixels = u64::from(self.width) * u64::from(self.height);
-        limits.max_alloc = Some(pixels.saturating_mul(16).max(1 << 26));
+        limits.max_alloc = Some(most);
         decoder.set_limits(limits).map_err(|error| decode_error(&error))?;
         let image = DynamicImage::from_decoder(decoder).map_err(|error| decode_error(&error))?;
         let mut image = to_rgb(image, container::png_is_gray16(bytes));
@@ -141,14 +156,19 @@ fn turned(image: RgbImage, orientation: Orientation) -> Result<OwnedImage> {
     OwnedImage::new(size, image.into_bytes())
 }
 
-fn decoder<'r, R: BufRead + Seek + 'r>(mut reader: R) -> Result<impl ImageDecoder + 'r> {
+fn decoder<'r, R: BufRead + Seek + 'r>(mut reader: R, most_bytes: u64) -> Result<impl ImageDecoder + 'r> {
     if tiff::has_impossible_tag(&mut reader) {
         return Err(Error::Decode("a tag of the TIFF has text for a number, longer than the file".into()));
     }
-    let reader = ImageReader::new(reader).with_guessed_format().map_err(|error| Error::Decode(error.to_string()))?;
+    let mut reader =
+        ImageReader::new(reader).with_guessed_format().map_err(|error| Error::Decode(error.to_string()))?;
     if reader.format().is_none() {
         return Err(Error::Decode("not a JPEG, PNG, WebP, BMP, TIFF or GIF image".into()));
     }
+    // Set before anything is read: profiles and texts are unpacked with the header.
+    let mut limits = image::Limits::default();
+    limits.max_alloc = Some(most_bytes);
+    reader.limits(limits);
     reader.into_decoder().map_err(|error| decode_error(&error))
 }
 

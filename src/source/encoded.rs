@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Header, ImageFile, OwnedImage};
 use crate::error::Result;
 use crate::geometry::Size;
+use crate::limits::Limits;
 
 /// Encoded bytes, or the file that has them.
 #[derive(Clone, Copy, Debug)]
@@ -19,25 +20,25 @@ pub enum Encoded<'a> {
 pub fn image_size(source: Encoded<'_>, exif: bool) -> Result<Size> {
     let header = match source {
         Encoded::Bytes(bytes) => Header::of(bytes)?,
-        Encoded::Path(path) => ImageFile::open(path)?.1,
+        Encoded::Path(path) => ImageFile::open(path, &Limits::default())?.1,
     };
     if exif { header.size() } else { header.stored_size() }
 }
 
 impl Encoded<'_> {
-    /// Decodes an image of at most so many pixels to RGB: see [`Header::decode`].
-    pub fn decode(self, max_pixels: u64) -> Result<OwnedImage> {
+    /// Decodes an image within limits to RGB: see [`Header::decode`].
+    pub fn decode(self, limits: &Limits) -> Result<OwnedImage> {
         let file;
         let (header, bytes) = match self {
             Self::Bytes(bytes) => (Header::of(bytes)?, bytes),
             Self::Path(path) => {
-                let (opened, header) = ImageFile::open(path)?;
-                header.check_pixels(max_pixels)?;
+                let (opened, header) = ImageFile::open(path, limits)?;
+                header.check(limits)?;
                 file = opened.read()?;
                 (header, &file[..])
             }
         };
-        header.check_pixels(max_pixels)?;
+        header.check(limits)?;
         header.decode(bytes, 1)
     }
 }
@@ -46,7 +47,6 @@ impl Encoded<'_> {
 mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::source::DEFAULT_MAX_PIXELS;
     use image::ImageFormat;
     use std::io::Cursor;
 
@@ -60,16 +60,17 @@ mod tests {
     #[test]
     fn a_header_over_the_limit_is_refused_before_decoding() {
         let bytes = png(40, 30);
-        let error = Encoded::Bytes(&bytes).decode(1199).unwrap_err().to_string();
+        let error =
+            Encoded::Bytes(&bytes).decode(&Limits { image_pixels: 1199, ..Limits::default() }).unwrap_err().to_string();
         assert!(error.contains("40x30") && error.contains("1200") && error.contains("1199"), "{error}");
-        assert!(Encoded::Bytes(&bytes).decode(1200).is_ok());
+        assert!(Encoded::Bytes(&bytes).decode(&Limits { image_pixels: 1200, ..Limits::default() }).is_ok());
     }
 
     #[test]
     fn broken_bytes_are_errors() {
         let bytes = png(64, 64);
         for cut in [0, 3, 20, bytes.len() / 2] {
-            assert!(Encoded::Bytes(&bytes[..cut]).decode(DEFAULT_MAX_PIXELS).is_err(), "{cut}");
+            assert!(Encoded::Bytes(&bytes[..cut]).decode(&Limits::default()).is_err(), "{cut}");
         }
         assert!(matches!(image_size(Encoded::Path(Path::new("/nowhere.png")), false), Err(Error::File { .. })));
     }

@@ -2,7 +2,7 @@
 //! as a process can afford. One that has to be opened again must still be the same.
 
 use std::fs::{File, Metadata};
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,14 @@ use std::time::SystemTime;
 use super::decode::Header;
 use super::jpeg;
 use crate::error::{Error, Result};
+use crate::limits::Limits;
+use crate::threads::check_stopped;
 
 /// A JPEG's header is looked for in this many bytes, then in so many times as many.
 const HEADER_BYTES: usize = 1 << 18;
 const MORE_BYTES: usize = 16;
+/// Bytes that are read at once.
+const PIECE: usize = 16 << 20;
 /// Most files that wait with an open descriptor, in the whole process.
 const MOST_OPEN: usize = 256;
 /// Most bytes of small files that wait in memory, in the whole process.
@@ -55,11 +59,17 @@ struct Identity {
 struct Share(&'static AtomicUsize, usize);
 
 impl ImageFile {
-    /// Opens a file and reads its header.
-    pub fn open(path: &Path) -> Result<(Self, Header)> {
+    /// Opens a file and reads its header. It must be a regular file: pipes and devices have no end, or none that can be known.
+    pub fn open(path: &Path, limits: &Limits) -> Result<(Self, Header)> {
         let error = |error| file_error(path, &error);
-        let mut file = File::open(path).map_err(error)?;
-        let identity = Identity::of(&file.metadata().map_err(error)?);
+        let mut file = open(path).map_err(error)?;
+        let metadata = file.metadata().map_err(error)?;
+        if !metadata.is_file() && !metadata.is_dir() {
+            let message = "not a regular file; read it, and pass its bytes".to_owned();
+            return Err(Error::File { path: path.display().to_string(), message, errno: None });
+        }
+        limits.check_file(metadata.len())?;
+        let identity = Identity::of(&metadata);
         let mut bytes = Vec::new();
         let mut wanted = HEADER_BYTES;
         let header = loop {
@@ -100,7 +110,7 @@ impl ImageFile {
                 file.seek(SeekFrom::Start(0)).map_err(error)?;
                 (file, Some(share))
             }
-            Held::Nothing => (File::open(&self.path).map_err(error)?, None),
+            Held::Nothing => (open(&self.path).map_err(error)?, None),
         };
         if Identity::of(&file.metadata().map_err(error)?) != self.identity {
             return Err(Error::Decode(format!("{} has changed since its header was read", self.path.display())));
@@ -108,9 +118,34 @@ impl ImageFile {
         let size = self.identity.size as usize;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(size).map_err(|_| Error::Memory { bytes: size })?;
-        file.read_to_end(&mut bytes).map_err(error)?;
+        read(&mut file, &mut bytes, size).map_err(error)??;
         Ok(bytes)
     }
+}
+
+/// Opens a file. A pipe is opened, too, rather than waited for until somebody writes to it.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(libc::O_NONBLOCK);
+    }
+    options.open(path)
+}
+
+/// Reads `size` bytes, or as many as there are, while they are wanted.
+fn read(file: &mut File, bytes: &mut Vec<u8>, size: usize) -> io::Result<Result<()>> {
+    while bytes.len() < size {
+        if let Err(stopped) = check_stopped() {
+            return Ok(Err(stopped));
+        }
+        if file.take((size - bytes.len()).min(PIECE) as u64).read_to_end(bytes)? == 0 {
+            break;
+        }
+    }
+    Ok(Ok(()))
 }
 
 impl Identity {

@@ -8,7 +8,7 @@ mod jpeg;
 mod tiff;
 mod view;
 
-pub use decode::{DEFAULT_MAX_PIXELS, Header, recycle, reuse};
+pub use decode::{Header, recycle, reuse, trim};
 pub use encoded::{Encoded, image_size};
 pub use file::ImageFile;
 pub use view::{AlphaRule, Interleaving, OwnedImage, PixelView, Strides};

@@ -125,6 +125,10 @@ def test_folders_that_are_no_checkpoint(checkpoint: Checkpoint, tmp_path: Path) 
     index.write_text('{"weight_map": ["model.safetensors"]}')
     with pytest.raises(CheckpointError, match=r"index\.json has no weight_map of names to files"):
         VisionEncoder.from_pretrained(tmp_path, "cpu")
+    for file in ("../elsewhere.safetensors", "/elsewhere.safetensors", "..", "folder/a.safetensors"):
+        index.write_text(json.dumps({"weight_map": {"a": file}}))
+        with pytest.raises(CheckpointError, match=re.escape(f"names {file!r}, which is no file of its folder")):
+            VisionEncoder.from_pretrained(tmp_path, "cpu")
     index.unlink()
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match=r"model\.safetensors: "):

@@ -57,6 +57,9 @@ class Shards:
             found = read_json(index).get("weight_map")
             if not isinstance(found, dict) or not all(isinstance(file, str) for file in found.values()):
                 raise CheckpointError(f"{index} has no weight_map of names to files")
+            for file in set(found.values()):
+                if file in {"", ".", ".."} or {"/", "\\", ":", "\0"} & set(file):
+                    raise CheckpointError(f"{index} names {file!r}, which is no file of its folder")
             return found
         return dict.fromkeys(self._file(_SINGLE).keys(), _SINGLE)
 

@@ -15,11 +15,12 @@ use self::compact::Before;
 use self::source::Source;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
+use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::recipe::Recipe;
 use crate::resample::Arithmetic;
 use crate::threads::Threads;
-use crate::write::{BatchLayout, LayoutKind};
+use crate::write::{BatchLayout, DType, LayoutKind, Tensor};
 
 /// How a call's items become tensors.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +32,8 @@ pub struct Settings {
     /// Whether a JPEG is decoded to a half, a quarter or an eighth of its sides where every view of its plan is at most that
     /// large.
     pub scaled: bool,
-    /// Encoded images of more pixels are refused.
-    pub max_pixels: u64,
+    /// The most that files, images and outputs may take.
+    pub limits: Limits,
 }
 
 /// One item of a call.
@@ -107,7 +108,7 @@ impl<'a> Call<'a> {
             }
             shapes.push((inputs.len() - before, is_video));
         }
-        let mut opened = Source::open_all(inputs, settings.max_pixels, threads).into_iter();
+        let mut opened = Source::open_all(inputs, &settings.limits, threads).into_iter();
         let mut call = Self {
             recipe,
             settings,
@@ -169,6 +170,18 @@ impl<'a> Call<'a> {
             }
         }
         failures.sort_by_key(|failure| failure.item);
+    }
+
+    /// The tensors that are laid out, unless they take more bytes than they may; `dtype` is that of their values.
+    pub fn check_output(&self, dtype: DType) -> Result<&[Tensor]> {
+        let tensors = self.layout.as_ref().map_or(&[][..], |layout| &layout.tensors);
+        let bytes = |tensor: &Tensor| {
+            tensor.shape.iter().fold(dtype.size() as u64, |bytes, &side| bytes.saturating_mul(side as u64))
+        };
+        let total = tensors.iter().map(bytes).fold(0, u64::saturating_add);
+        let images = self.items.iter().map(|entry| entry.sources.len()).sum();
+        self.settings.limits.check_output(total, images)?;
+        Ok(tensors)
     }
 
     /// Lays out the items that are left; there must be one.

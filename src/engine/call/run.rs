@@ -50,6 +50,10 @@ impl Call<'_> {
         // Decoding is worth a thread, however small the result.
         let bands = if bytes < SERIAL_BYTES { Threads::ONE } else { threads };
         let images = if tasks.iter().any(|task| task.source.is_encoded()) { threads } else { bands };
+        // A thread has two decoded images at most.
+        let largest = tasks.iter().map(|task| task.source.decoded_bytes()).max().unwrap_or(0).max(1);
+        let together = self.settings.limits.decoded_bytes / 2 / largest;
+        let images = Threads::new(images.get().min(together as usize));
         let mut failures = self.run_tasks(&tasks, &output, images, bands);
         failures.sort_by_key(|failure| (failure.item, failure.frame));
         failures.dedup_by_key(|failure| failure.item);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::geometry::Size;
+use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::source::{Header, ImageFile, OwnedImage, PixelView};
 use crate::threads::{Threads, check_stopped, parallel};
@@ -45,7 +46,7 @@ pub(super) enum Source<'a> {
 
 impl<'a> Source<'a> {
     /// Reads headers. Files of more pixels are refused.
-    pub(super) fn open_all(inputs: Vec<Input<'a>>, max_pixels: u64, threads: Threads) -> Vec<Result<Self>> {
+    pub(super) fn open_all(inputs: Vec<Input<'a>>, limits: &Limits, threads: Threads) -> Vec<Result<Self>> {
         let mut paths = Vec::new();
         for input in &inputs {
             if let Input::Path(path) = input {
@@ -54,7 +55,7 @@ impl<'a> Source<'a> {
         }
         let mut files = parallel(&paths, threads, |path| {
             check_stopped()?;
-            ImageFile::open(path)
+            ImageFile::open(path, limits)
         })
         .into_iter();
         let mut open = |input| {
@@ -70,7 +71,7 @@ impl<'a> Source<'a> {
                 }
             };
             if let Self::Bytes(_, header) | Self::File(_, header) = &source {
-                header.check_pixels(max_pixels)?;
+                header.check(limits)?;
             }
             Ok(source)
         };
@@ -82,6 +83,14 @@ impl<'a> Source<'a> {
         match self {
             Self::Bytes(_, header) | Self::File(_, header) => header.size(),
             Self::Pixels(pixels) => Ok(pixels.view()?.size()),
+        }
+    }
+
+    /// Bytes that decoding it takes.
+    pub(super) fn decoded_bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(_, header) | Self::File(_, header) => header.decoded_bytes(),
+            Self::Pixels(_) => 0,
         }
     }
 

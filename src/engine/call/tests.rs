@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::source::{DEFAULT_MAX_PIXELS, OwnedImage, PixelView};
+use crate::limits::Limits;
+use crate::source::{OwnedImage, PixelView};
 use crate::write::Sink;
 
 /// Pixels that count how often they are read.
@@ -37,7 +38,7 @@ fn truncated() -> Input<'static> {
 }
 
 fn settings(layout: LayoutKind, scaled: bool) -> Settings {
-    Settings { layout, arithmetic: "pillow".parse().unwrap(), scaled, max_pixels: DEFAULT_MAX_PIXELS }
+    Settings { layout, arithmetic: "pillow".parse().unwrap(), scaled, limits: Limits::default() }
 }
 
 fn recipe(name: &str) -> Arc<Recipe> {

@@ -7,6 +7,10 @@ pub(super) enum Stop {
     Truncated,
     /// libjpeg calls it an error.
     Broken(&'static str),
+    /// Nobody wants the image any longer.
+    Interrupted,
+    /// There is no memory for so many bytes.
+    Memory(usize),
 }
 
 /// The order in which a block's coefficients are sent, as places in it. Damaged data may run past the last.

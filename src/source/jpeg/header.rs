@@ -10,11 +10,13 @@ pub(super) struct Header {
     pub(super) height: u32,
     /// The TIFF structure of the EXIF data.
     pub(super) exif: Option<Vec<u8>>,
+    /// Bytes of a progressive image's coefficients.
+    pub(super) coefficients: u64,
 }
 
 impl Header {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Stop> {
-        let mut header = Self { width: 0, height: 0, exif: None };
+        let mut header = Self { width: 0, height: 0, exif: None, coefficients: 0 };
         let mut at = 2;
         loop {
             // Over junk, and fill bytes, to a marker.
@@ -37,6 +39,7 @@ impl Header {
                 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | 0xde => {
                     let segment = segment()?;
                     header.frame(segment)?;
+                    header.coefficients = if second == 0xc2 { header.samples(segment) * 2 } else { 0 };
                     segment.len() + 2
                 }
                 0xda => {
@@ -68,6 +71,14 @@ impl Header {
             return Err(REFUSED);
         }
         Ok(())
+    }
+
+    /// At least the samples of all components, whose sampling factors follow the size.
+    fn samples(&self, segment: &[u8]) -> u64 {
+        let factors = segment[6..].chunks_exact(3).map(|part| (u64::from(part[1] >> 4), u64::from(part[1] & 15)));
+        let (h, v) = factors.clone().fold((1, 1), |(h, v), (own_h, own_v)| (h.max(own_h), v.max(own_v)));
+        let pixels = u64::from(self.width) * u64::from(self.height);
+        factors.map(|(own_h, own_v)| pixels * own_h * own_v / (h * v)).sum()
     }
 
     fn segment(&mut self, code: u8, segment: &[u8]) -> Result<(), Stop> {

@@ -23,10 +23,17 @@ use image::metadata::Orientation;
 
 use crate::error::{Error, Result};
 use crate::geometry::Size;
+use crate::memory::zeroed;
 use crate::simd::Level;
+use crate::threads::is_stopped;
 
-/// A progressive file of more scans is refused: each costs a pass over the image, whatever its length.
+/// A file of more scans is refused, as by libjpeg-turbo's own tests.
 const MOST_SCANS: u32 = 500;
+/// A file is refused whose scans go over more blocks, all together: a few bytes may cost a pass over the image. A picture of the most
+/// pixels, as progressive as they come, needs a third of that.
+const MOST_VISITS: u64 = 1 << 29;
+/// A block that a scan refines costs as much as so many others.
+const VISITS_OF_REFINED: u64 = 8;
 
 /// Whether the bytes are a JPEG's, as Pillow tells.
 pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
@@ -39,19 +46,26 @@ pub(super) struct Jpeg {
     width: u32,
     height: u32,
     orientation: Orientation,
+    /// Bytes of its coefficients, where they are kept.
+    coefficients: u64,
 }
 
 impl Jpeg {
     /// Reads the header, as Pillow's `open` does.
     pub(super) fn open(bytes: &[u8]) -> Result<Self> {
-        let Header { width, height, exif } = Header::read(bytes).map_err(|stop| error(stop, bytes))?;
+        let Header { width, height, exif, coefficients } = Header::read(bytes).map_err(|stop| error(stop, bytes))?;
         let orientation = exif.as_deref().and_then(Orientation::from_exif_chunk);
-        Ok(Self { width, height, orientation: orientation.unwrap_or(Orientation::NoTransforms) })
+        Ok(Self { width, height, orientation: orientation.unwrap_or(Orientation::NoTransforms), coefficients })
     }
 
     /// Its size as stored.
     pub(super) fn size(self) -> (u32, u32) {
         (self.width, self.height)
+    }
+
+    /// At least the bytes that decoding it takes.
+    pub(super) fn bytes(self) -> u64 {
+        u64::from(self.width) * u64::from(self.height) * 3 + self.coefficients
     }
 
     /// How it is to be turned, from its EXIF data.
@@ -88,10 +102,19 @@ impl Jpeg {
 }
 
 fn error(stop: Stop, bytes: &[u8]) -> Error {
-    Error::Decode(match stop {
-        Stop::Truncated => format!("the JPEG data ends after {} bytes, before its image does", bytes.len()),
-        Stop::Broken(what) => format!("the JPEG has {what}"),
-    })
+    match stop {
+        Stop::Truncated => {
+            Error::Decode(format!("the JPEG data ends after {} bytes, before its image does", bytes.len()))
+        }
+        Stop::Broken(what) => Error::Decode(format!("the JPEG has {what}")),
+        Stop::Interrupted => Error::Interrupted,
+        Stop::Memory(bytes) => Error::Memory { bytes },
+    }
+}
+
+/// Whether anybody still wants the image: asked for every row of units.
+fn check() -> std::result::Result<(), Stop> {
+    if is_stopped() { Err(Stop::Interrupted) } else { Ok(()) }
 }
 
 /// The units of a scan: for each block of one, the scan's part, the component, and its place in the unit.
@@ -134,7 +157,7 @@ impl Units {
     }
 
     /// Component and place of each block of a unit.
-    fn blocks(&self, column: u32, row: u32) -> impl Iterator<Item = (usize, u32, u32)> {
+    fn blocks(&self, column: u32, row: u32) -> impl Iterator<Item = (usize, u32, u32)> + Clone {
         self.places.iter().map(move |&(index, x, y)| {
             let (across, down) = self.steps[index];
             (index, column * across + x, row * down + y)
@@ -153,6 +176,7 @@ fn one_pass(markers: &mut Markers<'_>, output: &mut Output) -> std::result::Resu
     let mut blocks: [Block; 10] = [[0; 64]; 10];
     let blocks = &mut blocks[..units.parts.len()];
     for row in 0..units.rows {
+        check()?;
         for column in 0..units.columns {
             blocks.fill([0; 64]);
             scan.sequential(markers, &units.parts, blocks)?;
@@ -182,6 +206,8 @@ struct Coefficients {
     /// Of each component: blocks in a row, with those that fill up the last unit, and the blocks.
     planes: Vec<(u32, Vec<Block>)>,
     progress: Progress,
+    /// Blocks that scans went over, or what they cost.
+    visits: u64,
 }
 
 impl Coefficients {
@@ -190,12 +216,11 @@ impl Coefficients {
         for part in &frame.components {
             let across = part.blocks_x.next_multiple_of(part.h);
             let count = across as usize * part.blocks_y.next_multiple_of(part.v) as usize;
-            let mut blocks: Vec<Block> = Vec::new();
-            blocks.try_reserve_exact(count).map_err(|_| Stop::Broken("more coefficients than memory"))?;
-            blocks.resize(count, [0; 64]);
+            // Memory that no scan writes to costs nothing.
+            let blocks = zeroed(count).ok_or(Stop::Memory(count * size_of::<Block>()))?;
             planes.push((across, blocks));
         }
-        Ok(Self { planes, progress: Progress::new(frame.components.len()) })
+        Ok(Self { planes, progress: Progress::new(frame.components.len()), visits: 0 })
     }
 
     /// Reads all scans, to the end marker.
@@ -223,20 +248,38 @@ impl Coefficients {
         }
         let mut kept: [Block; 10] = [[0; 64]; 10];
         let kept = &mut kept[..units.parts.len()];
+        let visits = u64::from(units.columns) * units.parts.len() as u64;
+        let visits = if scan.refines_bands() { visits * VISITS_OF_REFINED } else { visits };
         for row in 0..units.rows {
-            for column in 0..units.columns {
+            if scan.is_over(markers) {
+                break;
+            }
+            check()?;
+            self.visits += visits;
+            if self.visits > MOST_VISITS {
+                return Err(Stop::Broken("more scans than an image of its size may have"));
+            }
+            let mut column = 0;
+            while column < units.columns {
                 if !scan.bits.starved {
                     self.progress.last_good_row = row / units.per_row;
                 }
+                let idle = scan.skip(markers, units.columns - column);
+                if idle > 0 {
+                    column += idle;
+                    continue;
+                }
+                let here = units.blocks(column, row);
+                column += 1;
                 if frame.progressive && units.parts.len() == 1 {
-                    for (index, x, y) in units.blocks(column, row) {
+                    for (index, x, y) in here {
                         let (across, blocks) = &mut self.planes[index];
                         let block = &mut blocks[(y * *across + x) as usize];
                         scan.progressive(markers, &units.parts, std::slice::from_mut(block))?;
                     }
                     continue;
                 }
-                for ((index, x, y), block) in units.blocks(column, row).zip(&mut *kept) {
+                for ((index, x, y), block) in here.clone().zip(&mut *kept) {
                     let (across, blocks) = &self.planes[index];
                     *block = blocks[(y * across + x) as usize];
                 }
@@ -245,7 +288,7 @@ impl Coefficients {
                 } else {
                     scan.sequential(markers, &units.parts, kept)?;
                 }
-                for ((index, x, y), block) in units.blocks(column, row).zip(&*kept) {
+                for ((index, x, y), block) in here.zip(&*kept) {
                     let (across, blocks) = &mut self.planes[index];
                     blocks[(y * *across + x) as usize] = *block;
                 }
@@ -259,6 +302,7 @@ impl Coefficients {
         let frame = markers.frame.as_ref().ok_or(Stop::Broken("a scan without a frame"))?;
         let smooths = frame.progressive && self.progress.is_incomplete(frame);
         for row in 0..frame.rows() {
+            check()?;
             for (index, part) in frame.components.iter().enumerate() {
                 let (across, blocks) = &self.planes[index];
                 let quant = part.quant.unwrap_or([0; 64]);

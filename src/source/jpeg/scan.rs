@@ -272,6 +272,26 @@ impl<'a> ScanReader<'a> {
         Ok(())
     }
 
+    /// Whether it refines the coefficients of a band, each of which it then looks at.
+    pub(super) fn refines_bands(&self) -> bool {
+        matches!(self.kind, Kind::AcRefine)
+    }
+
+    /// Whether no unit that is left changes anything: the data has ended at a marker, and no restart can follow.
+    pub(super) fn is_over(&self, markers: &Markers<'a>) -> bool {
+        self.bits.starved && (markers.restart_interval == 0 || matches!(self.bits.marker, 0xc0..0xd0 | 0xd8..))
+    }
+
+    /// How many of the next `most` units the scan's data passes over.
+    pub(super) fn skip(&mut self, markers: &Markers<'a>, most: u32) -> u32 {
+        if !matches!(self.kind, Kind::AcFirst) || self.bits.starved || markers.restart_interval > 0 {
+            return 0;
+        }
+        let count = self.end_of_band_run.min(most);
+        self.end_of_band_run -= count;
+        count
+    }
+
     /// Gives `markers` the place at which the scan ends.
     pub(super) fn finish(&self, markers: &mut Markers<'a>) {
         markers.at = self.bits.at;
@@ -308,8 +328,15 @@ impl<'a> ScanReader<'a> {
         if stop != Stop::Truncated || self.bits.end == self.bits.bytes.len() {
             return Err(stop);
         }
-        self.bits.end = (self.bits.end + PIECE).min(self.bits.bytes.len());
-        Ok(())
+        loop {
+            let start = self.bits.end;
+            self.bits.end = (start + PIECE).min(self.bits.bytes.len());
+            // In a run of these the unit would stop once more, at this piece's end.
+            let piece = &self.bits.bytes[start..self.bits.end];
+            if piece.len() < PIECE || piece.iter().any(|&byte| byte != 0xff) {
+                return Ok(());
+            }
+        }
     }
 }
 
