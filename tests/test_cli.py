@@ -191,14 +191,14 @@ def test_process(photos: Path, tmp_path: Path, recipe: str, layout: str, dtype: 
 
 def test_shards_equal_one_call(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run("process", photos, "-o", out, "-r", "llava-next", "--threads", "1", "--arithmetic", "torch")
+    run("process", photos, "-o", out, "-r", "llava-next", "--threads", "1", "--arithmetic", "pillow")
     paths = [image["path"] for image in manifest(out)["images"]]
-    expected = vlmres.Processor("llava-next", arithmetic="torch")(paths)
+    expected = vlmres.Processor("llava-next", arithmetic="pillow")(paths)
     found = load_file(shards(out)[0])
     assert set(found) == set(expected)
     for key, array in expected.items():
         np.testing.assert_array_equal(found[key], array)
-    assert manifest(out)["settings"]["arithmetic"] == "torch"
+    assert manifest(out)["settings"]["arithmetic"] == "pillow-13"
 
 
 def test_scaled_decoding(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_other_settings_are_refused(photos: Path, tmp_path: Path) -> None:
         ["--dtype", "uint8"],
         ["--layout", "packed"],
         ["--set", "max_pixels=50176"],
-        ["--arithmetic", "torch"],
+        ["--arithmetic", "pillow"],
         ["--max-image-pixels", "100"],
     ):
         result = run(*command, "-r", "qwen2-vl", *options, code=2)

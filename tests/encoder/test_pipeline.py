@@ -441,7 +441,7 @@ def test_settings_and_progress(encoder: VisionEncoder, tmp_path: Path) -> None:
     exact = encoder.encode(images, progress=counts.append)
     assert sum(counts) == 3
     assert len(counts) > 1
-    others: list[dict[str, Any]] = [{"decode": "scaled"}, {"arithmetic": "torch"}]
+    others: list[dict[str, Any]] = [{"decode": "scaled"}, {"arithmetic": "pillow"}]
     for settings in others:
         batch = vlmres.Processor(encoder.recipe, "packed", "uint8", **settings)(images)
         found = encoder.encode(images, **settings)

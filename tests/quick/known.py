@@ -1,4 +1,4 @@
-"""What every recipe makes of one image: stored, because the references are elsewhere (`tests/parity` compares with them).
+"""What every recipe makes of one image: stored, because `tests/parity` is what compares with the references.
 
 `python -m tests.quick.known` writes the file anew, which is for changes that `make test` has found right.
 """
