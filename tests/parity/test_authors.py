@@ -168,7 +168,7 @@ def test_nativeres_llava_batches(arithmetic: authors.Arithmetic) -> None:
 def test_nativeres_llava_drops_transparency() -> None:
     picture = Image.fromarray(pixels(300, 200, channels=4))
     expected = authors.nativeres_llava([picture], "pillow")
-    assert_equal_batches(vlmres.Processor("nativeres-llava")(picture).torch(), expected, "RGBA")
+    assert_equal_batches(vlmres.Processor("nativeres-llava", arithmetic="pillow")(picture).torch(), expected, "RGBA")
 
 
 def torchvision_transform(edge: int | tuple[int, int], crop: int | None, mean: float, std: float) -> Any:

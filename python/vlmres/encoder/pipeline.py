@@ -15,7 +15,7 @@ from vlmres.encoder.checkpoint import read_recipe
 from vlmres.encoder.config import EncoderConfig
 from vlmres.encoder.devices import check_device
 from vlmres.encoder.fit import check_recipe
-from vlmres.encoder.lanes import Kind, SpareLanes
+from vlmres.encoder.lanes import Kind, Preprocessing, SpareLanes
 from vlmres.encoder.layout import Layout
 from vlmres.encoder.model import Tokens, VisionModel
 from vlmres.encoder.parts import EncoderOutput, Part
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from vlmres.encoder.lanes import Preprocessing
     from vlmres.processor import DType
 
 log = logging.getLogger("vlmres.encoder")
@@ -266,8 +265,13 @@ class VisionEncoder:
             raise ValueError(f"{kind} is empty")
         if self.recipe is None:
             raise ValueError("the checkpoint has no known image processor: give VisionEncoder a recipe")
+        # A processor would take them for parameters of the recipe, which is the encoder's.
+        unknown = settings.keys() - Preprocessing.__annotations__.keys()
+        if unknown:
+            known = ", ".join(Preprocessing.__annotations__)
+            raise TypeError(f"{min(unknown)!r} is no setting of preprocessing; it has {known}")
         self.check_recipe(self.recipe)
-        Processor(self.recipe, "packed", self.input_dtype, **settings)  # refuses what is no setting
+        Processor(self.recipe, "packed", self.input_dtype, **settings)  # refuses wrong values
         return encode_groups(self, [items], kind, settings)
 
     def trim(self) -> None:
