@@ -15,7 +15,7 @@ from PIL import Image
 import vlmres
 from tests import files, images
 from tests.compare import assert_equal_batches
-from vlmres._core import Call, Source
+from vlmres._core import Call, ImageFile, Source
 
 LAYOUTS = ("hf", "packed")
 
@@ -190,9 +190,9 @@ def test_outputs_are_of_the_type_and_aligned(kind: str, shift: int) -> None:
     """numpy calls void memory aligned wherever it lies."""
     recipe = vlmres.Recipe.load("qwen2-vl")
     source = Source.from_array(images.pixels(280, 280), False, False)
-    settings: Any = {"scaled": False, "max_pixels": None, "num_threads": 1}
+    settings: Any = {"scaled": False, "limits": (None, None, None, None), "num_threads": 1}
     call = Call(recipe, [source], None, "hf", ("pillow", 13), **settings)
-    ((_, shape),) = call.lay_out()
+    ((_, shape),) = call.lay_out("float32")
     memory = np.full(int(np.prod(shape)) * 4 + 128, 0xA5, np.uint8)
     start = -memory.ctypes.data % 64 + shift
     array: Any = np.ndarray(shape, kind, memory.data, start)
@@ -296,3 +296,24 @@ def test_a_batch_does_not_hold_its_decoded_images(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     # Two decoded images of 36 MB for each of two threads, of 1,152 MB for all.
     assert int(done.stdout) < 4 * 36_000 + 40_000
+
+
+def test_a_file_that_is_opened_is_not_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "image.jpg"
+    path.write_bytes(jpeg(90, 60))
+    for recipe in ("qwen2-vl", "llava-onevision"):
+        proc = processor(recipe)
+        for given in ([path], [[path]], [[path, path]]):
+            expected = proc(given)
+            opened: Any = ImageFile(path, proc.recipe, proc.limits)
+            assert opened.plan == proc.plan((90, 60))
+            path.rename(tmp_path / "elsewhere")
+            other: Any = given
+            found = [opened if item is path else [opened] * len(item) for item in other]
+            if len(expected.plans) == 1:
+                assert_equal_batches(proc(found).torch(), expected.torch())
+            (tmp_path / "elsewhere").rename(path)
+            if len(expected.plans) == 2:  # read anew, and planned for its sample
+                assert_equal_batches(proc(found).torch(), expected.torch())
+    with pytest.raises(vlmres.DecodeError, match="90x60"):
+        ImageFile(path, proc.recipe, (100, None, None, None))

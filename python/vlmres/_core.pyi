@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, final
 
 import numpy as np
@@ -13,6 +14,7 @@ from vlmres.encoder import Cost, EncoderConfig
 __all__ = [
     "Call",
     "DecodeError",
+    "ImageFile",
     "Memory",
     "Plan",
     "PlanError",
@@ -334,6 +336,19 @@ class Source:
         """The pixels as a new (height, width, 3) array; a fourth channel is composited by the arithmetic `backend`."""
 
 @final
+class ImageFile:
+    """A file whose header was read and planned: what takes images takes it. Private: jobs make it."""
+
+    def __new__(cls, path: str | os.PathLike[str], recipe: Recipe, limits: _Limits) -> ImageFile:
+        """Opens a file within limits, as `Call` has them, and plans it, alone in its sample."""
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+    @property
+    def plan(self) -> Plan:
+        """Its plan."""
+
+@final
 class Memory:
     """Memory for outputs, which returns when the last array over it is gone. Private: `Processor` has one."""
 
@@ -359,7 +374,7 @@ class Call:
     def __new__(
         cls,
         recipe: Recipe,
-        items: Sequence[Source | _Encoded | Sequence[Source | _Encoded] | None],
+        items: Sequence[Source | ImageFile | _Encoded | Sequence[Source | ImageFile | _Encoded] | None],
         samples: list[int] | None,
         layout: Literal["hf", "packed"],
         arithmetic: tuple[str, int],

@@ -74,7 +74,7 @@ def draw(
     """
     _pillow()
     processor = _processor(recipe)
-    loaded = Loader(processor.recipe.params["convert"]).source(image, limits=processor._limits)
+    loaded = Loader(processor.recipe.params["convert"]).source(image, limits=processor.limits)
     pixels = loaded.to_array(resolve_backend(processor.arithmetic)[0])
     plan = processor.plan(loaded.size)
     if isinstance(recipe, Plan) and recipe.size != plan.size:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vlmres._core import Source, VlmresError
+from vlmres._core import ImageFile, Source, VlmresError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +52,7 @@ class Loader:
     def __init__(self, convert: str) -> None:
         self._convert = convert
 
-    def load(self, image: Any, data_format: DataFormat | None = None) -> Source | bytes | str:
+    def load(self, image: Any, data_format: DataFormat | None = None) -> Source | ImageFile | bytes | str:
         """The image as the compiled part takes it: pixels that are borrowed, bytes of a file, or a path.
 
         Raises:
@@ -61,6 +61,8 @@ class Loader:
         """
         if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)):
             return _encoded(image)
+        if isinstance(image, ImageFile):
+            return image
         pil, torch = sys.modules.get("PIL.Image"), sys.modules.get("torch")
         if pil is not None and isinstance(image, pil.Image):
             return self._from_pil(image, pil)
@@ -81,6 +83,8 @@ class Loader:
     ) -> Source:
         """As `load`, decoded where it is encoded."""
         loaded = self.load(image, data_format)
+        if isinstance(loaded, ImageFile):
+            raise TypeError("an opened file is for a Processor")
         return loaded if isinstance(loaded, Source) else Source.decode(loaded, limits)
 
     def _from_pil(self, image: Any, pil: Any) -> Source:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vlmres._core import Source
+    from vlmres._core import ImageFile, Source
 
 Layout = Literal["hf", "packed"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
@@ -147,7 +147,8 @@ class Processor:
         trim_process()
 
     @property
-    def _limits(self) -> tuple[int | None, int | None, int | None, int | None]:
+    def limits(self) -> tuple[int | None, int | None, int | None, int | None]:
+        """The most pixels of a file's image, bytes of a file, of decoding and of outputs; None for the default."""
         return (self.max_image_pixels, self.max_file_bytes, self.max_decoded_bytes, self.max_output_bytes)
 
     @functools.cached_property
@@ -253,7 +254,7 @@ class Processor:
             self.layout,
             resolve_backend(self.arithmetic if is_image else self.video_arithmetic),
             scaled=self.decode == "scaled",
-            limits=self._limits,
+            limits=self.limits,
             num_threads=self.num_threads or _default_threads(),
         )
         self._note(call, failures, errors, what)
@@ -275,10 +276,12 @@ class Processor:
 
     def _load(
         self, items: Sequence[Any], what: Literal["image", "video"], data_format: DataFormat | None
-    ) -> tuple[list[Source | bytes | str | list[Source | bytes | str] | None], dict[int, Exception]]:
+    ) -> tuple[
+        list[Source | ImageFile | bytes | str | list[Source | ImageFile | bytes | str] | None], dict[int, Exception]
+    ]:
         """Items as the compiled part takes them, and what is wrong with those that it does not get."""
         loader = Loader(self.recipe.params["convert"])
-        loaded: list[Source | bytes | str | list[Source | bytes | str] | None] = []
+        loaded: list[Source | ImageFile | bytes | str | list[Source | ImageFile | bytes | str] | None] = []
         failures: dict[int, Exception] = {}
         for index, item in enumerate(items):
             try:

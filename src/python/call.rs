@@ -5,6 +5,7 @@ use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use super::file::ImageFile;
 use super::interrupt::detached;
 use super::outputs::Outputs;
 use super::plan::Plan;
@@ -32,7 +33,7 @@ pub(super) struct Call {
 
 #[pymethods]
 impl Call {
-    /// Reads headers and plans. An item is an image, that is a `Source`, `bytes` or a path, or a list of them, the
+    /// Reads headers and plans. An item is an image, that is a `Source`, `bytes`, a path or an `ImageFile`, or a list of them, the
     /// frames of a video, or None for one that was refused already. `samples` are the numbers of items of each sample, `arithmetic` is a
     /// backend and the major version of the Pillow whose order of passes it has. With `scaled` a JPEG that its plan makes smaller by
     /// half or more is decoded to a half, a quarter or an eighth.
@@ -62,6 +63,8 @@ impl Call {
         for item in items {
             inputs.push(if item.is_none() {
                 Item::Refused
+            } else if let Ok(file) = item.cast::<ImageFile>() {
+                file.get().item(&recipe)
             } else if let Ok(frames) = item.cast::<PyList>() {
                 let frames = frames.iter().map(|frame| input(&frame, backend, &mut read));
                 Item::Video(frames.collect::<PyResult<_>>()?)

@@ -8,6 +8,7 @@ mod batch;
 mod call;
 mod convert;
 mod errors;
+mod file;
 mod interrupt;
 mod memory;
 mod outputs;
@@ -26,6 +27,8 @@ mod _core {
     use super::call::Call;
     #[pymodule_export]
     use super::errors::{DecodeError, PlanError, RecipeError, VlmresError};
+    #[pymodule_export]
+    use super::file::ImageFile;
     #[pymodule_export]
     use super::memory::{Memory, trim_process};
     #[pymodule_export]

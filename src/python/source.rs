@@ -219,7 +219,7 @@ fn as_encoded<'a>(input: &'a Input<'_>) -> Result<Encoded<'a>> {
     match input {
         Input::Bytes(bytes) => Ok(Encoded::Bytes((**bytes).as_ref())),
         Input::Path(path) => Ok(Encoded::Path(path)),
-        Input::Pixels(_) => Err(Error::Argument("pixels are not encoded".into())),
+        Input::Opened(_) | Input::Pixels(_) => Err(Error::Argument("bytes or a path are wanted".into())),
     }
 }
 

@@ -10,6 +10,6 @@ class Poisoned(vlmres.Processor):
     """Ends the process when it is given a file with "poison" in its name."""
 
     def __call__(self, images: Any = None, **settings: Any) -> vlmres.Batch:
-        if any(isinstance(item, str) and "poison" in item for item in images):
+        if any("poison" in str(getattr(item, "path", item)) for item in images):
             os.abort()
         return super().__call__(images, **settings)

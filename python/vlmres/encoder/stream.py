@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vlmres._core import VlmresError, image_size
+from vlmres._core import ImageFile, VlmresError, image_size
 from vlmres.encoder.parts import cut
 from vlmres.inputs import CHANNELS
 
@@ -104,6 +104,8 @@ def group_budget(counts: Sequence[int], most: int) -> int:
 
 def estimate_patches(item: Any, kind: Kind, processor: Processor) -> int:
     """Patches of an image or video from its size; 0 where that cannot be told before it is read."""
+    if isinstance(item, ImageFile):
+        return item.plan.num_patches
     try:
         size = _size(item) if kind == "images" else (len(item), *_size(item[0]))
         return processor.plan(size).num_patches

@@ -40,6 +40,8 @@ pub struct Settings {
 pub enum Item<'a> {
     /// An image.
     Image(Input<'a>),
+    /// One whose plan, alone in its sample, is known already.
+    Planned(Input<'a>, Arc<Plan>),
     /// The frames of a video.
     Video(Vec<Input<'a>>),
     /// Something that the caller has refused already: it has an index, and that is all.
@@ -101,12 +103,17 @@ impl<'a> Call<'a> {
         for item in items {
             let before = inputs.len();
             let is_video = matches!(item, Item::Video(_));
+            let mut known = None;
             match item {
                 Item::Image(input) => inputs.push(input),
+                Item::Planned(input, plan) => {
+                    inputs.push(input);
+                    known = Some(plan);
+                }
                 Item::Video(frames) => inputs.extend(frames),
                 Item::Refused => {}
             }
-            shapes.push((inputs.len() - before, is_video));
+            shapes.push((inputs.len() - before, is_video, known));
         }
         let mut opened = Source::open_all(inputs, &settings.limits, threads).into_iter();
         let mut call = Self {
@@ -119,13 +126,15 @@ impl<'a> Call<'a> {
             before: None,
         };
         let mut failures = Vec::new();
-        for (item, (count, is_video)) in shapes.into_iter().enumerate() {
+        for (item, (count, is_video, known)) in shapes.into_iter().enumerate() {
             let opened: Vec<_> = opened.by_ref().take(count).collect();
             let (sources, size) = gather(opened, is_video).unwrap_or_else(|(frame, error)| {
                 failures.push(Failure { item, frame, error });
                 (Vec::new(), Size::new(1, 1))
             });
-            call.items.push(Entry { sources, size, is_video, plan: None, among: 0 });
+            let plan = known.filter(|plan| !sources.is_empty() && plan.size == size);
+            let among = usize::from(plan.is_some());
+            call.items.push(Entry { sources, size, is_video, plan, among });
         }
         call.plan(&mut failures);
         Ok((call, failures))

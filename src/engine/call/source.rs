@@ -1,6 +1,7 @@
 //! What a call is given, and how it becomes pixels.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::geometry::Size;
@@ -33,6 +34,8 @@ pub enum Input<'a> {
     Bytes(Box<dyn AsRef<[u8]> + Send + Sync + 'a>),
     /// Where an image file lies.
     Path(PathBuf),
+    /// An image file whose header was read already.
+    Opened(Arc<(ImageFile, Header)>),
     /// Pixels.
     Pixels(Box<dyn PixelOwner + 'a>),
 }
@@ -40,7 +43,7 @@ pub enum Input<'a> {
 /// An input whose size is known.
 pub(super) enum Source<'a> {
     Bytes(Box<dyn AsRef<[u8]> + Send + Sync + 'a>, Header),
-    File(ImageFile, Header),
+    File(Arc<(ImageFile, Header)>),
     Pixels(Box<dyn PixelOwner + 'a>),
 }
 
@@ -66,11 +69,12 @@ impl<'a> Source<'a> {
                     Self::Bytes(bytes, header)
                 }
                 Input::Path(_) => {
-                    let (file, header) = files.next().unwrap_or_else(|| Err(Error::Argument("no file".into())))?;
-                    Self::File(file, header)
+                    let opened = files.next().unwrap_or_else(|| Err(Error::Argument("no file".into())))?;
+                    Self::File(Arc::new(opened))
                 }
+                Input::Opened(file) => Self::File(file),
             };
-            if let Self::Bytes(_, header) | Self::File(_, header) = &source {
+            if let Some(header) = source.header() {
                 header.check(limits)?;
             }
             Ok(source)
@@ -78,20 +82,26 @@ impl<'a> Source<'a> {
         inputs.into_iter().map(&mut open).collect()
     }
 
+    fn header(&self) -> Option<&Header> {
+        match self {
+            Self::Bytes(_, header) => Some(header),
+            Self::File(file) => Some(&file.1),
+            Self::Pixels(_) => None,
+        }
+    }
+
     /// The image's size as it is to be seen.
     pub(super) fn size(&self) -> Result<Size> {
         match self {
-            Self::Bytes(_, header) | Self::File(_, header) => header.size(),
+            Self::Bytes(_, header) => header.size(),
+            Self::File(file) => file.1.size(),
             Self::Pixels(pixels) => Ok(pixels.view()?.size()),
         }
     }
 
     /// Bytes that decoding it takes.
     pub(super) fn decoded_bytes(&self) -> u64 {
-        match self {
-            Self::Bytes(_, header) | Self::File(_, header) => header.decoded_bytes(),
-            Self::Pixels(_) => 0,
-        }
+        self.header().map_or(0, Header::decoded_bytes)
     }
 
     /// Whether it has to be decoded.
@@ -105,7 +115,7 @@ impl<'a> Source<'a> {
         let image = match self {
             Self::Pixels(_) => return Ok(None),
             Self::Bytes(bytes, header) => header.decode((**bytes).as_ref(), reduction)?,
-            Self::File(file, header) => header.decode(&file.read()?, reduction)?,
+            Self::File(file) => file.1.decode(&file.0.read()?, reduction)?,
         };
         Ok(Some(image))
     }

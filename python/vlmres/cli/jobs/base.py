@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import vlmres
+from vlmres._core import ImageFile
 from vlmres.cli.cost import value_bytes
 from vlmres.cli.jobs import shards
 from vlmres.cli.jobs.folder import MANIFEST, Folder
@@ -105,7 +106,7 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def make(
-        self, wanted: Iterator[list[str | bytes]], advance: Advance
+        self, wanted: Iterator[list[str | bytes | ImageFile]], advance: Advance
     ) -> Iterator[tuple[Mapping[str, NDArray[Any]], list[dict[str, Any]]]]:
         """For the files of each shard its arrays, and what the manifest says of each of its images beside its path.
 
@@ -150,13 +151,13 @@ class Job(abc.ABC):
         done: list[Done] = []
         waiting: deque[_Wanted] = deque()
 
-        def wanted() -> Iterator[list[str | bytes]]:
-            for number, inputs in enumerate(self._cut()):
+        def wanted() -> Iterator[list[str | bytes | ImageFile]]:
+            for number, (inputs, opened) in enumerate(self._cut()):
                 shard = self._look(number, inputs)
                 waiting.append(shard)
                 if shard.kept is None:
                     self._lock.begin(number)
-                    yield [_NOTHING if path in shard.fatal else path for path in shard.paths]
+                    yield [_NOTHING if path in shard.fatal else opened.get(path, path) for path in shard.paths]
                 else:
                     advance(len(inputs), kept=True)
 
@@ -194,26 +195,33 @@ class Job(abc.ABC):
             return f"a {MANIFEST} that no run of vlmres wrote"
         return None
 
-    def _cut(self) -> Iterator[list[shards.Input]]:
-        """The inputs of every shard: up to `shard_size` images that fit into memory together."""
+    def _cut(self) -> Iterator[tuple[list[shards.Input], dict[str, ImageFile]]]:
+        """The inputs of every shard: up to `shard_size` images that fit into memory together. By path, those opened."""
         inputs: list[shards.Input] = []
+        opened: dict[str, ImageFile] = {}
         total = 0
         for path in self.files:
-            cost = self._cost(path)
+            found = shards.Input.of(path)
+            image = self._open(found.path)
+            cost = 0 if image is None else self._cost(image.plan)
             if inputs and (len(inputs) == self.shard_size or total + cost > _MAX_BYTES):
-                yield inputs
-                inputs, total = [], 0
-            inputs.append(shards.Input.of(path))
+                yield inputs, opened
+                inputs, opened, total = [], {}, 0
+            inputs.append(found)
+            if image is not None:
+                opened[found.path] = image
             total += cost
-        yield inputs
+        yield inputs, opened
 
-    def _cost(self, path: Path) -> int:
+    def _open(self, path: str) -> ImageFile | None:
+        """The file, planned; None where something is wrong with it, which is reported when it is processed."""
         try:
-            size = vlmres.image_size(path)
-            values = self.tensor_bytes(self.processor.plan(size))
+            return ImageFile(path, self.processor.recipe, self.processor.limits)
         except (vlmres.VlmresError, OSError):
-            return 0  # reported when it is processed
-        return values + size.width * size.height * 3
+            return None
+
+    def _cost(self, plan: Plan) -> int:
+        return self.tensor_bytes(plan) + plan.size[0] * plan.size[1] * 3
 
     def _look(self, number: int, inputs: list[shards.Input]) -> _Wanted:
         """A shard that is to be there, and what it says of its images if it is."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vlmres._core import Plan
+    from vlmres._core import ImageFile, Plan
     from vlmres.cli.jobs.base import Advance
     from vlmres.encoder import VisionEncoder
     from vlmres.encoder.lanes import Preprocessing
@@ -64,7 +64,7 @@ class EncodeJob(Job):
         return super().tensor_bytes(plan) + values * self.encoder.dtype.itemsize
 
     def make(
-        self, wanted: Iterator[list[str | bytes]], advance: Advance
+        self, wanted: Iterator[list[str | bytes | ImageFile]], advance: Advance
     ) -> Iterator[tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]]:
         """Tokens and where images start; and index, number and rows of tokens of each image, or its error.
 
@@ -73,7 +73,7 @@ class EncodeJob(Job):
         started: deque[_Pieces] = deque()
         first = 0
 
-        def noted() -> Iterator[list[str | bytes]]:
+        def noted() -> Iterator[list[str | bytes | ImageFile]]:
             nonlocal first
             for files in wanted:
                 started.append(_Pieces(first, len(files)))

@@ -1,0 +1,64 @@
+//! `ImageFile`: a file that was opened and planned before the call that processes it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use super::convert;
+use super::interrupt::detached;
+use super::plan::Plan;
+use super::recipe::Recipe;
+use crate::engine::{Input, Item};
+use crate::plan;
+use crate::source::{self, Header};
+
+/// A file whose header was read and planned: what takes images takes it. Private: jobs make it.
+#[pyclass(frozen, module = "vlmres._core")]
+pub(super) struct ImageFile {
+    path: PathBuf,
+    opened: Arc<(source::ImageFile, Header)>,
+    plan: Arc<plan::Plan>,
+    recipe: Recipe,
+}
+
+#[pymethods]
+impl ImageFile {
+    /// Opens a file within limits, as `Call` has them, and plans it, alone in its sample.
+    #[new]
+    fn new(py: Python<'_>, path: PathBuf, recipe: Recipe, limits: convert::Given) -> PyResult<Self> {
+        let limits = convert::limits(limits);
+        let shared = Arc::clone(&recipe.0);
+        let (opened, plan) = detached(py, || {
+            let (file, header) = source::ImageFile::open(&path, &limits)?;
+            header.check(&limits)?;
+            let plan = plan::Plan::new(&shared, header.size()?)?;
+            Ok(((file, header), plan))
+        })?;
+        Ok(Self { path, opened: Arc::new(opened), plan: Arc::new(plan), recipe })
+    }
+
+    /// Where it lies.
+    #[getter]
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its plan.
+    #[getter]
+    fn plan(&self) -> Plan {
+        Plan::new(&self.plan, &self.recipe)
+    }
+}
+
+impl ImageFile {
+    /// As an item of a call by a recipe.
+    pub(super) fn item(&self, recipe: &Recipe) -> Item<'static> {
+        let input = Input::Opened(Arc::clone(&self.opened));
+        if Arc::ptr_eq(&self.recipe.0, &recipe.0) || self.recipe.0 == recipe.0 {
+            Item::Planned(input, Arc::clone(&self.plan))
+        } else {
+            Item::Image(input)
+        }
+    }
+}
