@@ -352,7 +352,8 @@ mod tests {
         for file in std::fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let listed = name == "common" || FAMILIES.iter().any(|(listed, _)| *listed == name);
+            let is_shared = ["common", "parameters"].contains(&&*name);
+            let listed = is_shared || FAMILIES.iter().any(|(listed, _)| *listed == name);
             assert!(listed, "builtin/{name}.toml is not in FAMILIES of registry.rs");
         }
     }

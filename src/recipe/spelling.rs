@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn built_in_names_differ_in_more_than_spelling() {
-        let names = crate::recipe::names();
+        let names = crate::recipe::names().unwrap();
         for name in &names {
             let alike = names.iter().filter(|other| plain(other) == plain(name)).count();
             assert_eq!(alike, 1, "{name}");

@@ -61,7 +61,7 @@ fn what_cannot_be_followed_is_an_error() {
 
 #[test]
 fn sections_name_parameters_that_their_recipe_has() {
-    for name in names() {
+    for name in names().unwrap() {
         let entry = registry::entry(name).unwrap();
         for (kind, section) in &entry.checkpoints {
             let tables = section.defaults.keys().chain(section.model_defaults.keys()).chain(section.divided.keys());
