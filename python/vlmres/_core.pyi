@@ -71,7 +71,7 @@ class Recipe:
         directory_or_config: str | os.PathLike[str] | dict[str, Any],
         *,
         family: RecipeName | str | None = None,
-        ignore: Sequence[str] = (),
+        ignore: Sequence[str] = ...,
         **overrides: Any,
     ) -> Recipe:
         """The recipe that a checkpoint asks for. Nothing is downloaded.
@@ -317,7 +317,7 @@ class Source:
         A fourth channel is composited on white or ignored.
         """
     @staticmethod
-    def decode(encoded: _Encoded, limits: _Limits = (None, None, None, None)) -> Source:
+    def decode(encoded: _Encoded, limits: _Limits = ...) -> Source:
         """Decodes an image file within limits."""
     @staticmethod
     def from_pil(image: object) -> Source:

@@ -17,7 +17,7 @@ GRIDS = [[56, 112], [112, 56], [112, 112], [56, 168]]
 
 # Overrides of the recipe, and the same settings of the reference.
 FAMILIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-    ("granite-docling", {"image_size": 56}, SQUARE),
+    ("granite-docling", {"image_size": 64}, {"size": {"height": 64, "width": 64}}),
     ("idefics2", {"shortest_edge": 50, "longest_edge": 170}, {"size": {"shortest_edge": 50, "longest_edge": 170}}),
     (
         "idefics2",
@@ -32,8 +32,8 @@ FAMILIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     (
         "smolvlm",
-        {"longest_edge": 230, "tile_size": 56, "do_image_splitting": False, "return_row_col_info": True},
-        {**LONGEST, "do_image_splitting": False, "return_row_col_info": True},
+        {"longest_edge": 230, "tile_size": 64, "do_image_splitting": False, "return_row_col_info": True},
+        {**LONGEST, "max_image_size": {"longest_edge": 64}, "do_image_splitting": False, "return_row_col_info": True},
     ),
     ("mllama", {"tile_size": 56}, SQUARE),
     ("mllama", {"tile_size": 56, "max_image_tiles": 6}, {**SQUARE, "max_image_tiles": 6}),
