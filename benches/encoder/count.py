@@ -148,7 +148,8 @@ class Counter(TorchDispatchMode):
 
 
 def _key(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    address: int = tensor.untyped_storage()._cdata
+    return address
 
 
 def _size(tensor: torch.Tensor) -> int:

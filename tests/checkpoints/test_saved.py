@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import transformers
-from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
-from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
+from transformers.models.auto import image_processing_auto, video_processing_auto
 
 import vlmres
 from tests.compare import assert_equal_batches
@@ -18,6 +17,12 @@ from tests.images import image
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from vlmres.outputs import DType
+
+# Classes by the type of model.
+IMAGES_OF = vars(image_processing_auto)["IMAGE_PROCESSOR_MAPPING_NAMES"]
+VIDEOS_OF = vars(video_processing_auto)["VIDEO_PROCESSOR_MAPPING_NAMES"]
 
 # The recipe of each type of model that transformers has and vlmres knows. Those that its image processor's class serves
 # beside them are in `IMAGES_ONLY`.
@@ -140,7 +145,7 @@ CLASSES = {"pixtral": "PixtralImageProcessor", "qwen3_vl_moe": "Qwen2VLImageProc
 
 def image_class(kind: str) -> str | None:
     """The image processor of a type of model in transformers."""
-    names = IMAGE_PROCESSOR_MAPPING_NAMES.get(kind, {})
+    names = IMAGES_OF.get(kind, {})
     return CLASSES.get(kind) or names.get("torchvision") or names.get("pil")
 
 
@@ -175,7 +180,7 @@ def test_folders_that_transformers_saves(kind: str, tmp_path: Path) -> None:
     else:
         plan.to_model([0, 0, 1, 1])
     picture = image(300, 200)
-    dtype = "bfloat16" if kind == "llama4" else "float32"
+    dtype: DType = "bfloat16" if kind == "llama4" else "float32"
     ours = vlmres.Processor(recipe, arithmetic="torch", dtype=dtype)(picture).torch()
     try:
         expected = processor(picture, return_tensors="pt")
@@ -191,7 +196,7 @@ def test_folders_that_transformers_saves(kind: str, tmp_path: Path) -> None:
 
 STRANGERS = sorted(
     kind
-    for kind in IMAGE_PROCESSOR_MAPPING_NAMES
+    for kind in IMAGES_OF
     if kind not in {**RECIPES, **IMAGES_ONLY} and kind not in ("colmodernvbert", "modernvbert")
 )
 
@@ -210,7 +215,7 @@ def test_other_models_of_transformers_are_refused(kind: str, tmp_path: Path) -> 
 
 def test_every_video_class_is_followed_or_refused() -> None:
     followed = set()
-    for names in map(dict, VIDEO_PROCESSOR_MAPPING_NAMES.values()):
+    for names in map(dict, VIDEOS_OF.values()):
         name = names["torchvision"]
         try:
             recipe = vlmres.Recipe.from_pretrained({"video_processor_type": name})

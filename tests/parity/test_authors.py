@@ -185,8 +185,11 @@ def torchvision_transform(edge: int | tuple[int, int], crop: int | None, mean: f
 def test_open_clip_and_timm(size: tuple[int, int]) -> None:
     picture = image(*size)
     statistics = {"mean": [0.4] * 3, "std": [0.3] * 3}
-    vision = {"image_size": 224, "patch_size": 32}
-    open_clip = {"model_cfg": {"vision_cfg": vision}, "preprocess_cfg": {**statistics, "interpolation": "bicubic"}}
+    vision: dict[str, Any] = {"image_size": 224, "patch_size": 32}
+    open_clip: dict[str, Any] = {
+        "model_cfg": {"vision_cfg": vision},
+        "preprocess_cfg": {**statistics, "interpolation": "bicubic"},
+    }
     transform = torchvision_transform(224, 224, 0.4, 0.3)
     recipe = vlmres.Recipe.from_pretrained(open_clip)
     assert (recipe.name, vlmres.plan(size, recipe).num_tokens) == ("open-clip", 49)
@@ -200,7 +203,7 @@ def test_open_clip_and_timm(size: tuple[int, int]) -> None:
         "crop_pct": 0.875,
         "crop_mode": "center",
     }
-    timm = {"architecture": "vit_base_patch16_224", "num_classes": 0, "pretrained_cfg": cfg}
+    timm: dict[str, Any] = {"architecture": "vit_base_patch16_224", "num_classes": 0, "pretrained_cfg": cfg}
     recipe = vlmres.Recipe.from_pretrained(timm)
     assert (recipe.name, vlmres.plan(size, recipe).num_tokens) == ("open-clip", 196)
     got = vlmres.Processor(recipe)(picture)["pixel_values"][0]
