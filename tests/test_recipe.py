@@ -320,7 +320,7 @@ def test_authors_configurations() -> None:
     assert vlmres.Recipe.from_pretrained({"architectures": ["DeepseekOCRForCausalLM"]}).name == "deepseek-ocr-gundam"
     native = {"architectures": ["LlavaQwenForCausalLM"], "mm_min_image_token": 16, "mm_max_image_token": 4096}
     assert vlmres.Recipe.from_pretrained(native) == vlmres.Recipe.load(
-        "nativeres-llava", min_tokens=16, max_tokens=4096
+        "nativeres-llava", arithmetic="pillow", min_tokens=16, max_tokens=4096
     )
 
 

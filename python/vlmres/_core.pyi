@@ -31,6 +31,7 @@ __all__ = [
     "recipes",
     "resize_source",
     "shapes",
+    "trim_process",
 ]
 
 _Encoded: TypeAlias = bytes | str | os.PathLike[str]
