@@ -374,7 +374,14 @@ def resolve_arithmetic(name: str) -> str:
 
 
 def resolve_backend(name: str) -> tuple[str, int]:
-    """The backend of an arithmetic, and the major version of the Pillow whose order of passes it has."""
+    """The backend of an arithmetic, and the major version of the Pillow whose order of passes it has.
+
+    Raises:
+        VlmresError: There is no such arithmetic.
+    """
+    names = get_args(Arithmetic)
+    if name not in names:
+        raise VlmresError(f"arithmetic must be one of {', '.join(names)}, got {name!r}")
     if name == "torch":
         return name, 13  # for those steps that are always Pillow's
     return "pillow", int(resolve_arithmetic(name).rpartition("-")[2])
