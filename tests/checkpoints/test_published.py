@@ -104,6 +104,24 @@ REFUSED: dict[str, tuple[Folder, tuple[str, ...]]] = {
         Folder("", old_clip(448), model("internvl_chat", "InternVLChatModel", force_image_size=448, downsample_ratio=0.25)),
         ("config.json: downsample_ratio=0.25",),
     ),
+    "another padding": (
+        Folder("", old_clip(448), model("internvl_chat", "InternVLChatModel", force_image_size=448, pad2square=True)),
+        ("config.json: pad2square=true",),
+    ),
+    "other tokens of a page": (
+        Folder("", {"image_processor_type": "LlavaOnevisionImageProcessor"},
+               model("llava_onevision", "LlavaOnevisionForConditionalGeneration"),
+               {"vision_aspect_ratio": "anyres_max_4", "processor_class": "LlavaOnevisionProcessor"}),
+        ("processor_config.json: vision_aspect_ratio=anyres_max_4",),
+    ),
+    "patches that the length of a tile assumes": (
+        Folder("", {"image_processor_type": "Lfm2VlImageProcessor", "encoder_patch_size": 8}),
+        ("encoder_patch_size=8",),
+    ),
+    "a model of text": (
+        Folder("", model=model("bert", "BertModel")),
+        ("no recipe knows config.json: architectures=BertModel, and no file names an image processor",),
+    ),
     "a model without an image processor": (
         Folder("", model=model("qwen2_vl", "Qwen2VLForConditionalGeneration")),
         ("Qwen2VLForConditionalGeneration", "image_processor_type"),

@@ -139,6 +139,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "qwen3_vl_moe": PATCHES_OF_16,
     "qwen4_exp": PATCHES_OF_16,
 }
+# What published configurations of a model say where the defaults contradict the image processor's.
+MODELS: dict[str, dict[str, Any]] = {
+    "aria": {"vision_config": {"model_type": "idefics3_vision", "patch_size": 14}},
+    "cohere_compass": {"vision_config": {"patch_size": 14}},
+    "minicpmv4_6": {"vision_config": {"patch_size": 14}},
+    "minicpmv4_7": {"vision_config": {"patch_size": 14}},
+}
 # Their processor is that of the models beside them in transformers' own table.
 CLASSES = {"pixtral": "PixtralImageProcessor", "qwen3_vl_moe": "Qwen2VLImageProcessor"}
 
@@ -164,7 +171,7 @@ def save(kind: str, folder: Path) -> Any:
     name = image_class(kind)
     processor = getattr(transformers, str(name))(**SETTINGS.get(kind, {}))
     processor.save_pretrained(folder)
-    transformers.AutoConfig.for_model(kind).save_pretrained(folder)
+    transformers.AutoConfig.for_model(kind, **MODELS.get(kind, {})).save_pretrained(folder)
     return processor
 
 
@@ -192,6 +199,52 @@ def test_folders_that_transformers_saves(kind: str, tmp_path: Path) -> None:
     if kind in ("lighton_ocr", "mistral3", "mistral_large4"):  # and of these, for whole merged patches
         expected = processor(picture, patch_size=28, return_tensors="pt")
     assert_equal_batches(ours, expected, kind)
+
+
+# Keys of a model's configuration that say what its image processor's file says, or what a recipe has fixed.
+PATCHES = (
+    "patch_size", "spatial_merge_size", "temporal_patch_size", "merge_kernel_size",
+    "downsample_factor", "downsample_ratio",
+)  # fmt: skip
+# Those that say something else.
+OTHER_PATCHES = {
+    ("deepseek_vl_hybrid", "high_res_vision_config.patch_size"),  # of features that are added to the same tokens
+    ("florence2", "vision_config.patch_size"),  # of each stage
+    ("minicpmv4_6", "merge_kernel_size"), ("minicpmv4_6", "patch_size"),  # of the projector, and of no use
+    ("minicpmv4_7", "merge_kernel_size"), ("minicpmv4_7", "patch_size"),
+    ("qwen2_5_omni", "talker_config.spatial_merge_size"),
+    ("unlimited_ocr", "vision_config.encoder_config.patch_size"),
+}  # fmt: skip
+
+
+def patches(config: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Such keys, with the part of a configuration that they are in."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from patches(value, f"{path}{key}.")
+        elif key in PATCHES and value is not None:
+            yield path + key, config, key
+
+
+@pytest.mark.parametrize("kind", [*RECIPES, *IMAGES_ONLY])
+def test_a_model_that_says_other_patches(kind: str, tmp_path: Path) -> None:
+    """Then the recipe has its patches, or an error names the file."""
+    save(kind, tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    params = vlmres.Recipe.from_pretrained(tmp_path).params
+    for name, part, key in patches(config):
+        if (kind, name) in OTHER_PATCHES:
+            continue
+        before = part[key]
+        part[key] = [2 * side for side in before] if isinstance(before, list) else 2 * before
+        path.write_text(json.dumps(config))
+        try:
+            said = str(vlmres.Recipe.from_pretrained(tmp_path).params != params)
+        except vlmres.RecipeError as error:
+            said = str(error)
+        assert said == "True" or ("config.json" in said and key in said), name
+        part[key] = before
 
 
 STRANGERS = sorted(

@@ -194,6 +194,9 @@ fn refusal(config: &Config, found: &Evidence<'_>, family: Option<&str>, of: Of) 
         });
     }
     if let Some((_, model)) = found.model() {
+        if found.kind.is_none() && found.remote.is_none() && owner.is_none() {
+            return message(format!("no recipe knows {model}, and no file names an image processor"));
+        }
         return match owner {
             Some((name, _, section)) if !takes(section, found) => {
                 message(format!("{said} and {model} (of recipe {name:?}) disagree"))

@@ -48,10 +48,11 @@ fn keys() -> &'static Keys {
 pub(super) fn follow(name: &str, entry: &Entry, section: &Checkpoint, config: &Config) -> Result<Table> {
     let refuse = |message: String| Err(Error::Checkpoint(message));
     for (key, expected) in &section.fixed {
-        if let Some(said) = config.get(key)
-            && !same(said.value, expected)
-        {
-            return refuse(format!("{said} is not what recipe {name:?} does ({})", shorten(&expected.to_string())));
+        // The processor's file and the model's may disagree.
+        for said in [config.setting(key), config.of_model(key)].into_iter().flatten() {
+            if !same(said.value, expected) {
+                return refuse(format!("{said} is not what recipe {name:?} does ({})", shorten(&expected.to_string())));
+            }
         }
     }
     for (key, values) in &section.refused {
