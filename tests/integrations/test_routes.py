@@ -8,7 +8,7 @@ import torch
 
 from tests.images import image
 from tests.integrations.test_transformers_dropin import both, outcome, pair
-from vlmres.integrations.transformers import memo
+from vlmres.integrations.transformers import accelerate, memo
 from vlmres.integrations.transformers.samples import Form
 from vlmres.verify import references as hf
 
@@ -67,3 +67,30 @@ def test_outputs_that_the_samples_did_not_have(reasons: Reasons, runs: list[int]
     assert runs == [1]
     (reason,) = reasons()
     assert "outputs pixel_values, image_grid_thw where sample images gave pixel_values" in reason
+
+
+@pytest.mark.parametrize("arithmetic", ["torch", "pillow"])
+def test_attributes_of_its_user(arithmetic: str, reasons: Reasons, runs: list[int]) -> None:
+    """They are none of the class's settings, so they say nothing of the pixels."""
+    original, accelerated = pair("siglip", arithmetic)
+    for processor in (original, accelerated):
+        processor.note = "mine"
+        processor.min_pixels = 3136
+    both((original, accelerated), image(60, 50), return_tensors="pt")
+    assert (reasons(), runs) == ([], [1])
+
+
+def test_attributes_that_a_class_reads(reasons: Reasons, runs: list[int]) -> None:
+    base: Any = type(hf.processor("siglip", "torch"))
+
+    class Dimmed(base):  # type: ignore[misc]
+        def rescale_and_normalize(self, images: Any, *args: Any) -> Any:
+            return super().rescale_and_normalize(images, *args) * self.light
+
+    original = type("SiglipImageProcessor", (Dimmed,), {})()
+    original.light = 0.5
+    accelerated = accelerate(original)
+    both((original, accelerated), image(60, 50), return_tensors="pt")
+    (reason,) = reasons()
+    assert "other values of pixel_values" in reason
+    assert runs == []

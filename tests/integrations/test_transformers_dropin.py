@@ -207,7 +207,7 @@ FALLBACKS: list[tuple[str, str, Any, dict[str, Any], str]] = [
     ("no resize", "qwen2-vl", image(56, 56), {"do_resize": False}, "do_resize=false"),
     ("no crop", "llava-1.5", image(60, 60), {"do_center_crop": False}, "do_center_crop=false"),
     ("a step set to None", "llava-1.5", image(60, 60), {"do_center_crop": None}, "do_center_crop=false"),
-    ("padding", "llava-1.5", image(60, 50), {"do_pad": True, "pad_size": {"height": 350, "width": 350}}, "sample"),
+    ("padding", "llava-1.5", image(60, 50), {"do_pad": True, "pad_size": {"height": 350, "width": 350}}, "do_pad=true"),
     ("ragged tiles", "llava-next", image(60, 50), {"do_pad": False}, "do_pad=false"),
     ("two edges", "llava-1.5", image(60, 50), {"size": {"shortest_edge": 50, "longest_edge": 60}}, "longest_edge"),
     ("a gray image where colours stay", "siglip2-naflex", image(60, 50).convert("L"), {}, "mode L"),
@@ -297,7 +297,7 @@ def test_a_class_changed_by_its_user_is_not_followed(reasons: Reasons, runs: lis
         both((original, accelerate(original)), image(60, 50), return_tensors="pt")
     assert runs == []
     assert "other values of pixel_values for sample images" in reasons()[0]
-    assert 'no recipe follows "Inverted"' in reasons()[1]
+    assert "no recipe follows configuration: image_processor_type=Inverted" in reasons()[1]
 
 
 def test_a_class_that_reads_images_in_its_own_way_is_returned(reasons: Reasons) -> None:

@@ -96,8 +96,17 @@ def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
 
 
 def settings_of(processor: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint's file would say for these settings to be the defaults."""
-    attributes = {name: value for name, value in vars(processor).items() if not name.startswith("_")}
+    """What a checkpoint's file would say for these settings to be the defaults.
+
+    An attribute that is none of the class's settings, as one that its user set, is left out. The samples tell whether
+    the class reads it.
+    """
+    declared = getattr(getattr(processor, "valid_kwargs", None), "__annotations__", None)
+    attributes = {
+        name: value
+        for name, value in vars(processor).items()
+        if not name.startswith("_") and (declared is None or name in declared)
+    }
     settings: dict[str, Any] = {
         "image_processor_type": type(processor).__name__,
         "do_rescale": False,
