@@ -13,6 +13,30 @@ DEFINITIONS: dict[str, Any] = SCHEMA["definitions"]
 NO_LIMIT = (1 << 32) - 1
 
 
+COMMON = Path(__file__).parents[1] / "src/recipe/builtin/common.toml"
+# Sections whose words `common.toml` gives to every recipe, and words of a recipe that need not be there.
+SECTIONS = {"Recipe": "", "Pixels": "pixels", "Patches": "patches", "Tokens": "tokens", "Boxes": "boxes"}
+OPTIONAL = {"extends", "params", "checkpoint", "video"}
+
+
+def _common() -> dict[str, dict[str, str]]:
+    """Words and values of `common.toml` by section, parameters filled in; a section is a word of the recipe."""
+    link = "[common](#what-every-recipe-starts-from)"
+    sections: dict[str, dict[str, str]] = {"": {}}
+    words = sections[""]
+    for line in COMMON.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            sections[""][line[1:-1]] = link
+            words = sections[line[1:-1]] = {}
+        elif " = " in line and not line.startswith("#"):
+            word, _, value = line.partition(" = ")
+            words[word] = sections["params"][value.strip('"$')] if '"$' in value else f"`{value}`"
+    return sections
+
+
+COMMON_WORDS = _common()
+
+
 def words(name: str) -> str:
     """The words of a table."""
     rows = ["| word | default | says |", "|---|---|---|"]
@@ -103,7 +127,13 @@ def _default(owner: str | dict[str, Any], word: str, schema: dict[str, Any]) -> 
     definition = DEFINITIONS[owner] if isinstance(owner, str) else owner
     if word in definition.get("required", []):
         return "needed"
+    common = COMMON_WORDS.get(SECTIONS.get(str(owner), "none"), {})
+    if word in common:
+        return common[word]
     value = schema.get("default", _definition(schema).get("default"))
+    # The schema lets a recipe write a part of these; the rest may be that of the recipe that it extends.
+    if owner in ("Recipe", "Video") and "default" not in schema and word not in OPTIONAL:
+        return "needed"
     if value is None or value == NO_LIMIT or isinstance(value, dict):
         return ""
     return f"`{json.dumps(value)}`"

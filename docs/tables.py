@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
 import language  # noqa: E402
 
-# Written by `vlmres verify --cases 200 -o docs/parity.md`.
+# Written by `vlmres verify --cases 200 --out docs/parity.md`.
 REPORT = ROOT / "docs" / "parity.md"
 # Its names of recipes are printed from the code too.
 TYPES = ROOT / "python" / "vlmres" / "_types.py"

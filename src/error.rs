@@ -198,5 +198,16 @@ pub enum Error {
     Argument(String),
 }
 
+impl Error {
+    /// A file or folder that the system refuses.
+    pub(crate) fn of_file(path: &std::path::Path, error: &std::io::Error) -> Self {
+        let errno = error.raw_os_error();
+        let message = error.to_string();
+        // The number travels beside the message.
+        let message = errno.and_then(|errno| message.strip_suffix(&format!(" (os error {errno})"))).unwrap_or(&message);
+        Self::File { path: path.display().to_string(), message: message.to_owned(), errno }
+    }
+}
+
 /// Result with this crate's [`enum@Error`].
 pub type Result<T> = std::result::Result<T, Error>;

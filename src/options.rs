@@ -46,16 +46,16 @@ pub enum Backend {
     Torch,
 }
 
-/// What a resize in floating point weighs, and what it makes.
+/// What a resize in floating point resizes, and what it makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Sampled {
-    /// Bytes; the result is rounded to bytes.
+    /// Bytes, and the result is rounded to bytes.
     Bytes,
-    /// Bytes; the result is normalised as it is, beyond 0 to 255 too.
+    /// Bytes, and the result is normalised without rounding, even where it is under 0 or over 255.
     Floats,
-    /// Normalised values, which the result is already.
+    /// Normalised values; the result is final.
     Normalized,
 }
 
@@ -64,7 +64,7 @@ pub enum Sampled {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FloatResize {
-    /// What it weighs.
+    /// What is resized: bytes, floats or normalised values.
     pub of: Sampled,
     /// Filter: bilinear, or Keys' cubic, with a = -0.75 where there is no antialiasing.
     pub filter: Filter,

@@ -112,11 +112,14 @@ class Recipe:
     def name(self) -> str:
         """The name under which the recipe is loaded."""
     @property
+    def file(self) -> str | None:
+        """The user's file that it is of; None of a built-in recipe, of a text and of a pickle."""
+    @property
     def title(self) -> str:
         """The family's name for people."""
     @property
     def strategy(self) -> Literal["squash", "tiles", "native", "hybrid"]:
-        """Which answer to the resolution question it is."""
+        """How the family handles image size."""
     @property
     def reference(self) -> str:
         """The code whose output this recipe reproduces."""

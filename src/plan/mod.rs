@@ -18,9 +18,9 @@ use chain::{Chain, Cut};
 pub use clip::{Clip, Slots};
 pub use sampling::{Footage, sample_frames};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{Grid, Point, Size, py_round};
-use crate::recipe::{Crops, Recipe, Role, Tokens, ViewOrder, ViewSpec, When};
+use crate::recipe::{Crops, PatchOrder, Patches, Recipe, Role, Tokens, ViewOrder, ViewSpec, When};
 
 /// Most stages from an image to a view's canvas.
 pub const MAX_STAGES: usize = 4;
@@ -242,6 +242,14 @@ fn finish_view(recipe: &Recipe, spec: &ViewSpec, tokens: Tokens, size: Size, mut
     chain.resize_floats(spec.float_resize);
     let (stages, Cut { tiles, tile, overlap }) = chain.finish()?;
     let patches = Grid { rows: tile.height / recipe.patches.size, cols: tile.width / recipe.patches.size };
+    let Patches { merge, order, .. } = recipe.patches;
+    if order == PatchOrder::Merge && !(patches.rows.is_multiple_of(merge) && patches.cols.is_multiple_of(merge)) {
+        let message = format!(
+            "an image of {}x{} has {} rows and {} columns of patches, which are not whole merged patches of {merge}x{merge}: patches.order must be \"raster\", or the size another",
+            size.width, size.height, patches.rows, patches.cols
+        );
+        return Err(Error::Recipe { recipe: recipe.name().to_owned(), message });
+    }
     let shown = stages[stages.len() - 1].shown_patches(recipe.patches.size);
     let cut = tokens::Patches { tiles, of_tile: patches, shared: overlap / recipe.patches.size, shown };
     let token_grid = tokens::grid(spec, tokens, cut, size);

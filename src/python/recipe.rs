@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use super::convert;
 use super::errors::RecipeError;
 use crate::plan::{Footage, sample_frames};
-use crate::recipe::{self, CheckpointFiles, Frame, Hints, Strategy, Unsupported};
+use crate::recipe::{self, CheckpointFiles, Frame, Hints, Unsupported};
 
 /// The format of pickled recipes.
 const PICKLE_FORMAT: u32 = 1;
@@ -128,6 +128,12 @@ impl Recipe {
         self.0.name()
     }
 
+    /// The user's file that it is of; None of a built-in recipe, of a text and of a pickle.
+    #[getter]
+    fn file(&self) -> Option<&str> {
+        self.0.file()
+    }
+
     /// The family's name for people.
     #[getter]
     fn title(&self) -> &str {
@@ -137,12 +143,7 @@ impl Recipe {
     /// "squash", "tiles", "native" or "hybrid".
     #[getter]
     fn strategy(&self) -> &'static str {
-        match self.0.strategy {
-            Strategy::Squash => "squash",
-            Strategy::Tiles => "tiles",
-            Strategy::Native => "native",
-            Strategy::Hybrid => "hybrid",
-        }
+        self.0.strategy.name()
     }
 
     /// The code whose output this recipe reproduces.

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::place::{Place, Problem};
 use super::registry::Entry;
-use super::{Body, Recipe, check, parameters, spelling};
+use super::{Body, Recipe, Strategy, check, parameters, reading, spelling};
 use crate::error::{Error, Result};
 
 impl Recipe {
@@ -50,13 +50,13 @@ impl Recipe {
         let written = Value::Table(entry.structure.clone());
         let mut filled = written.clone();
         substitute(&mut filled, &params, "").map_err(&invalid)?;
-        let mut body: Body = serde_path_to_error::deserialize(filled).map_err(|error| {
-            let path = error.path().to_string();
-            let path = path.trim_end_matches(['.', '?']).to_owned();
-            invalid(Problem { path, message: error.inner().message().trim_end().replace('\n', " ") })
-        })?;
+        let place = &Place::root(&written);
+        let mut body: Body = reading::read(&filled, place).map_err(&invalid)?;
         body.partial_patches |= partial;
-        check::body(&mut body, &Place::root(&written)).map_err(&invalid)?;
+        check::body(&mut body, place).map_err(&invalid)?;
+        if check::tiled_by_overrides(&body, place, params == entry.params).map_err(&invalid)? {
+            body.strategy = Strategy::Tiles;
+        }
         Ok(Self { entry, params, body })
     }
 }
@@ -97,7 +97,10 @@ pub(super) fn substitute(value: &mut Value, params: &Table, path: &str) -> std::
             let (negated, reference) = text.strip_prefix('!').map_or((false, text.as_str()), |rest| (true, rest));
             let Some(name) = reference.strip_prefix('$') else { return Ok(()) };
             let wrong = |message: String| Problem { path: path.to_owned(), message };
-            let param = params.get(name).ok_or_else(|| wrong(format!("{text:?} refers to no parameter of it")))?;
+            let param = params.get(name).ok_or_else(|| {
+                let hint = spelling::question(name, params.keys().map(String::as_str));
+                wrong(format!("{text:?} refers to no parameter of it{hint}"))
+            })?;
             *value = match param {
                 Value::Boolean(on) if negated => Value::Boolean(!on),
                 other if negated => {

@@ -11,7 +11,7 @@ use super::language::{
     Separators, Step, Strategy, Target, Tokens, Video, ViewSpec, When,
 };
 use super::place::{Check, PatchRule, Place, Problem};
-use super::{Backend, Body};
+use super::{Backend, Body, PatchOrder};
 use crate::geometry::Size;
 
 pub(crate) use steps::smart_budget;
@@ -31,7 +31,8 @@ pub(super) fn body(body: &mut Body, place: &Place<'_>) -> Check {
     patches.range("temporal", body.patches.temporal.into(), 1, 64)?;
     tokens(body.tokens, &place.key("tokens"))?;
     strategy(body, place)?;
-    let rule = PatchRule { size: body.patches.size, partial: body.partial_patches };
+    let merge = if body.patches.order == PatchOrder::Merge { body.patches.merge } else { 1 };
+    let rule = PatchRule { size: body.patches.size, partial: body.partial_patches, merge };
     let align = u64::from(body.patches.size) * u64::from(body.patches.merge);
     let order = body.pixels.normalize_as;
     if body.views.is_empty() {
@@ -95,14 +96,35 @@ fn tokens(tokens: Tokens, place: &Place<'_>) -> Check {
     place.range("extra", tokens.extra, 0, MAX_EXTRA)
 }
 
-/// A strategy of tiles has some. Another may have: as many as one, unless an override asks for more.
+/// A strategy of tiles has some. What others may have, [`tiled_by_overrides`] says.
 fn strategy(body: &Body, place: &Place<'_>) -> Check {
     let tiled = |view: &ViewSpec| view.tiles.is_some() || matches!(view.crops, Some(Crops::Windows { .. }));
     if matches!(body.strategy, Strategy::Squash | Strategy::Native) || body.views.iter().any(tiled) {
         return Ok(());
     }
-    let given = format!("{:?}", body.strategy).to_lowercase();
+    let given = body.strategy.name();
     let message = format!("no view has tiles or windows, so that it is \"squash\" or \"native\", not {given:?}");
+    Err(place.key("strategy").problem(message))
+}
+
+/// A strategy without tiles has views of at most one, as the recipe is `written`; with overrides there may be more, which
+/// makes it one of tiles.
+pub(super) fn tiled_by_overrides(body: &Body, place: &Place<'_>, written: bool) -> Result<bool, Problem> {
+    let several = |view: &ViewSpec| {
+        let tiled = view.tiles.as_ref().is_some_and(|tiles| tiles.search.most() != Some(1));
+        view.enabled && (tiled || matches!(view.crops, Some(Crops::Windows { .. })))
+    };
+    if matches!(body.strategy, Strategy::Tiles | Strategy::Hybrid) {
+        return Ok(false);
+    }
+    let Some(index) = body.views.iter().position(several) else { return Ok(false) };
+    if !written {
+        return Ok(true);
+    }
+    let message = format!(
+        "views[{index}] is cut into tiles or windows, so that the strategy is \"tiles\" or \"hybrid\", not {:?}",
+        body.strategy.name()
+    );
     Err(place.key("strategy").problem(message))
 }
 

@@ -17,7 +17,7 @@ use self::evidence::Evidence;
 use self::follow::follow;
 use self::said::Config;
 use super::{Recipe, Unsupported, registry};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub use files::CheckpointFiles;
 
@@ -48,8 +48,10 @@ pub(super) fn resolve(files: &CheckpointFiles, hints: &Hints) -> Result<Recipe> 
         let recipe = Recipe::followed(entry, &follow(name, entry, section, &videos.config)?)?;
         return Ok(recipe.without(Unsupported { boxes: unsure, ..Unsupported::default() }));
     }
-    let choice = choose(&config, &evidence, family, Of::Images)?;
-    let Choice { name, entry, section, unsure } = choice.expect("of images there is a choice or an error");
+    let Some(choice) = choose(&config, &evidence, family, Of::Images)? else {
+        return Err(Error::Checkpoint("no recipe follows these files".into()));
+    };
+    let Choice { name, entry, section, unsure } = choice;
     let mut overrides = follow(name, entry, section, &config)?;
     if evidence.pillow && entry.params.contains_key(ARITHMETIC) {
         overrides.insert(ARITHMETIC.to_owned(), Value::String("pillow".into()));

@@ -9,6 +9,7 @@ mod checkpoint;
 mod language;
 mod parameters;
 mod place;
+mod reading;
 mod registry;
 mod source;
 mod spelling;
@@ -58,17 +59,17 @@ impl PartialEq for Recipe {
 pub struct Body {
     /// The family's name for people.
     pub title: String,
-    /// Which answer to the resolution question it is.
+    /// How the family handles image size.
     pub strategy: Strategy,
     /// The code whose output this recipe reproduces.
     pub reference: String,
-    /// What of it is not established; empty where all is.
+    /// What could not be checked against its reference; empty where everything was.
     pub note: String,
     /// From pixels to values.
     pub pixels: Pixels,
     /// The encoder's patches.
     pub patches: Patches,
-    /// Views of the image, in the order in which the language model receives them.
+    /// Views of the image, in the order in which they are made; `order` says where the language model receives one.
     pub views: Vec<ViewSpec>,
     /// The reference processor's output.
     pub outputs: Vec<OutputSpec>,
@@ -136,9 +137,10 @@ impl Recipe {
             Error::RecipeFile { file, message }
         };
         let entry = match name {
-            Some(name) => {
-                recipes.get(name).ok_or_else(|| wrong(format!("has no recipe {name:?}; it has {}", names())))?
-            }
+            Some(name) => recipes.get(name).ok_or_else(|| {
+                let hint = spelling::question(name, recipes.keys().map(String::as_str));
+                wrong(format!("has no recipe {name:?}{hint}; it has {}", names()))
+            })?,
             None if recipes.len() > 1 => {
                 return Err(wrong(format!("has several recipes, name= picks one: {}", names())));
             }
@@ -155,6 +157,10 @@ impl Recipe {
         let mut added = Table::new();
         if !reasons.is_empty() {
             added.insert("unsupported".into(), Value::Table(reasons));
+        }
+        let strategy = self.strategy.name();
+        if self.entry.structure.get("strategy").and_then(Value::as_str) != Some(strategy) {
+            added.insert("strategy".into(), Value::String(strategy.into()));
         }
         if self.partial_patches {
             added.insert("partial_patches".into(), Value::Boolean(true));
@@ -204,6 +210,11 @@ impl Recipe {
     /// The name under which the recipe is loaded.
     pub fn name(&self) -> &str {
         &self.entry.name
+    }
+
+    /// The user's file that it is of, or nothing of a built-in recipe and of a text.
+    pub fn file(&self) -> Option<&str> {
+        self.entry.file()
     }
 
     /// All parameters with their values.

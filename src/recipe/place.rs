@@ -39,6 +39,11 @@ impl<'a> Place<'a> {
         Self { path: String::new(), written: Some(written) }
     }
 
+    /// The place of a key of a recipe, of which nothing refers to parameters.
+    pub(super) fn of_key(key: &str) -> Self {
+        Self { path: key.to_owned(), written: None }
+    }
+
     /// The place of a key.
     pub(super) fn key(&self, key: &str) -> Self {
         let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
@@ -122,6 +127,12 @@ impl<'a> Place<'a> {
                 "must be whole patches of patch_size {patch}, or the recipe must say partial_patches = true (then the rest at the right and below is in no patch)"
             ));
         }
+        let merge = patches.merge;
+        if !(width / patch).is_multiple_of(merge) || !(height / patch).is_multiple_of(merge) {
+            return wrong(format!(
+                "must be whole merged patches, {merge}x{merge} of patch_size {patch}, where patches.order is \"merge\""
+            ));
+        }
         Ok(())
     }
 }
@@ -133,4 +144,6 @@ pub(super) struct PatchRule {
     pub(super) size: u32,
     /// Whether a side need not be whole patches.
     pub(super) partial: bool,
+    /// Patches per side of which a side has a multiple: 1 where their order does not ask for more.
+    pub(super) merge: u32,
 }

@@ -8,9 +8,9 @@ use toml::{Table, Value};
 
 use super::build::substitute;
 use super::language::Checkpoint;
-use super::place::Problem;
+use super::place::{Place, Problem};
 use super::source::{Key, Source, keys};
-use super::{spelling, text};
+use super::{reading, spelling, text};
 use crate::error::{Error, Result};
 
 /// What every recipe starts from.
@@ -106,6 +106,11 @@ impl Entry {
         Some(format!("params.{}", text.trim_start_matches('!').strip_prefix('$')?))
     }
 
+    /// The user's file that it is of.
+    pub(super) fn file(&self) -> Option<&str> {
+        self.sources.first().and_then(|(source, _)| source.own_file())
+    }
+
     fn place(&self, path: &str) -> String {
         let mut best: Option<(&Source, usize, usize)> = None;
         for (source, name) in &self.sources {
@@ -163,10 +168,11 @@ fn built_in() -> Result<&'static Registry> {
 }
 
 fn with_folder(known: &Registry, folder: &Path) -> Result<Registry> {
-    let failed = |error: &std::io::Error| Error::File {
-        path: format!("{FOLDER}={}", folder.display()),
-        message: error.to_string(),
-        errno: error.raw_os_error(),
+    let failed = |error: &std::io::Error| match Error::of_file(folder, error) {
+        Error::File { path, message, errno } => {
+            Error::File { path, message: format!("{FOLDER} names a folder that can't be read: {message}"), errno }
+        }
+        other => other,
     };
     let entries = std::fs::read_dir(folder).map_err(|error| failed(&error))?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<PathBuf>>>();
@@ -233,7 +239,8 @@ fn resolve(
                 return Err(wrong(format!("extends itself ({base})")));
             }
             Some(Value::String(base)) if !written.contains_key(base) && !known.contains_key(base) => {
-                return Err(wrong(format!("extends {base:?}, but no recipe is named so")));
+                let hint = spelling::question(base, written.keys().chain(known.keys()).map(String::as_str));
+                return Err(wrong(format!("extends {base:?}, but no recipe is named so{hint}")));
             }
             Some(Value::String(base)) => Some(base),
             Some(other) => return Err(wrong(format!("extends must be a recipe's name, got {other}"))),
@@ -290,22 +297,20 @@ fn finish(
     // A derived recipe writes `false` for a kind of configuration that is not its own.
     checkpoint.retain(|_, kind| *kind != Value::Boolean(false));
     for (kind, value) in &checkpoint {
-        let section = serde_path_to_error::deserialize(value.clone()).map_err(|error| {
-            let inner = error.path().to_string();
-            let path = if inner == "." { String::new() } else { format!(".{inner}") };
-            let message = error.inner().message().to_owned();
-            entry.error(&Problem { path: format!("{CHECKPOINT}.{kind}{path}"), message })
-        })?;
+        let place = Place::of_key(CHECKPOINT).key(kind);
+        let section = reading::read(value, &place).map_err(|problem| entry.error(&problem))?;
         entry.checkpoints.insert(kind.clone(), section);
     }
     substitute(&mut Value::Table(merged.clone()), &params, "").map_err(|problem| entry.error(&problem))?;
     // A recipe has those parameters that it names, and those of others that something of it refers to.
     let text = merged.to_string();
+    let known: Vec<String> = params.keys().filter(|key| text.contains(&format!("${key}\""))).cloned().collect();
     params.retain(|key, _| own.contains(key) || text.contains(&format!("${key}\"")));
     for (key, value) in &params {
         let path = format!("params.{key}");
         if !text.contains(&format!("${key}\"")) {
-            return Err(entry.error(&Problem { path, message: "nothing refers to this parameter".into() }));
+            let hint = spelling::question(key, known.iter().map(String::as_str));
+            return Err(entry.error(&Problem { path, message: format!("nothing refers to this parameter{hint}") }));
         }
         if matches!(value, Value::Table(_) | Value::Datetime(_)) {
             let message = format!("a parameter is a number, string, boolean or list, got a {}", value.type_str());

@@ -17,35 +17,37 @@ pub(super) struct Source {
     /// Its name in messages; empty of a text.
     pub(super) file: String,
     text: Cow<'static, str>,
+    /// Whether it is part of the library.
+    built_in: bool,
 }
 
 impl Source {
     /// A file that is part of the library.
     pub(super) fn built_in(file: &'static str, text: &'static str) -> Self {
-        Self { file: format!("built-in {file}.toml"), text: Cow::Borrowed(text) }
+        Self { file: format!("built-in {file}.toml"), text: Cow::Borrowed(text), built_in: true }
     }
 
     /// A text.
     pub(super) fn of_text(text: &str) -> Self {
-        Self { file: String::new(), text: Cow::Owned(text.to_owned()) }
+        Self { file: String::new(), text: Cow::Owned(text.to_owned()), built_in: false }
     }
 
     /// A file.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let file = path.display().to_string();
-        let failed = |error: &std::io::Error| Error::File {
-            path: file.clone(),
-            message: error.to_string(),
-            errno: error.raw_os_error(),
-        };
-        let size = std::fs::metadata(path).map_err(|error| failed(&error))?.len();
+        let size = std::fs::metadata(path).map_err(|error| Error::of_file(path, &error))?.len();
         if size > MAX_BYTES as u64 {
             return Err(too_long(&file, size));
         }
-        let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
+        let bytes = std::fs::read(path).map_err(|error| Error::of_file(path, &error))?;
         let text = String::from_utf8(bytes)
             .map_err(|_| Error::RecipeFile { file: file.clone(), message: "is not UTF-8".into() })?;
-        Ok(Self { file, text: Cow::Owned(text) })
+        Ok(Self { file, text: Cow::Owned(text), built_in: false })
+    }
+
+    /// The file's name where it is a user's.
+    pub(super) fn own_file(&self) -> Option<&str> {
+        (!self.built_in && !self.file.is_empty()).then_some(self.file.as_str())
     }
 
     /// The tables of its recipes, by name.
@@ -54,8 +56,12 @@ impl Source {
             return Err(too_long(&self.file, self.text.len() as u64));
         }
         let table: Table = toml::from_str(&self.text).map_err(|error: toml::de::Error| {
-            let line = error.span().map(|span| self.line_at(span.start));
-            self.error(line, error.message())
+            let start = error.span().map(|span| span.start);
+            let line = start.map(|start| self.line_at(start));
+            match start.filter(|_| error.message() == "duplicate key").and_then(|start| self.doubled(start)) {
+                Some(message) => self.error(line, &message),
+                None => self.error(line, error.message()),
+            }
         })?;
         let named = table.into_iter().map(|(name, value)| match value {
             Value::Table(recipe) => Ok((name, recipe)),
@@ -104,6 +110,21 @@ impl Source {
             };
         }
         found
+    }
+
+    /// What to say of the key at `start`, which its table has already.
+    fn doubled(&self, start: usize) -> Option<String> {
+        let begin = self.text.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
+        let line = self.text.get(begin..)?.lines().next()?.trim();
+        let Some(header) = line.strip_prefix('[') else {
+            let key = line.split('=').next()?.trim();
+            return Some(format!("the key {key:?} is there twice"));
+        };
+        let path = header.trim_start_matches('[').split(']').next()?.trim();
+        let key = path.rsplit('.').next()?;
+        Some(format!(
+            "the table {path:?} is there twice: each item of a list of tables, such as views or outputs, starts with [[{path}]] (two brackets), and {key:?} can't be both"
+        ))
     }
 
     fn line_at(&self, offset: usize) -> usize {

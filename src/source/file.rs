@@ -61,7 +61,7 @@ struct Share(&'static AtomicUsize, usize);
 impl ImageFile {
     /// Opens a file and reads its header. It must be a regular file: pipes and devices have no end, or none that can be known.
     pub fn open(path: &Path, limits: &Limits) -> Result<(Self, Header)> {
-        let error = |error| file_error(path, &error);
+        let error = |error| Error::of_file(path, &error);
         let mut file = open(path).map_err(error)?;
         let metadata = file.metadata().map_err(error)?;
         if !metadata.is_file() && !metadata.is_dir() {
@@ -102,7 +102,7 @@ impl ImageFile {
     /// All bytes of the file; it is held no longer.
     pub fn read(&self) -> Result<Vec<u8>> {
         let held = mem::replace(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner), Held::Nothing);
-        let error = |error| file_error(&self.path, &error);
+        let error = |error| Error::of_file(&self.path, &error);
         // The share is given back once the file is closed.
         let (mut file, _share) = match held {
             Held::Bytes(bytes, _) => return Ok(bytes),
@@ -186,12 +186,4 @@ fn most_open() -> usize {
         }
     }
     MOST_OPEN
-}
-
-fn file_error(path: &Path, error: &std::io::Error) -> Error {
-    let errno = error.raw_os_error();
-    let message = error.to_string();
-    // The number travels beside the message.
-    let message = errno.and_then(|errno| message.strip_suffix(&format!(" (os error {errno})"))).unwrap_or(&message);
-    Error::File { path: path.display().to_string(), message: message.to_owned(), errno }
 }

@@ -64,7 +64,8 @@ def compare(
         raise typer.Exit(1) from None
     numbers = ("grid", "tokens", "patches", "f32 hf", "u8 packed", "ms")
     table = output.table("recipe", "strategy", "views", *numbers, right=numbers)
-    table.title = f"{output.show(image)}, {output.by(size)} (ms: median of {runs} after a warm-up, decoding included)"
+    times = f"ms: median of {runs} after a warm-up, decoding included"
+    table.title = f"{output.show(image)}, {output.by(size)} ({times}; {output.ORDER})"
     done = []
     for one in chosen:
         try:

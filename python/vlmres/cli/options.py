@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,12 +12,27 @@ import vlmres
 from vlmres.processor import Arithmetic, Decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 def complete_recipe(incomplete: str) -> list[str]:
     """Names that a shell offers."""
-    return [name for name in vlmres.recipes() if name.startswith(incomplete)]
+    try:
+        return [name for name in vlmres.recipes() if name.startswith(incomplete)]
+    except (vlmres.VlmresError, OSError):
+        return []
+
+
+def known_recipes() -> list[str]:
+    """Names of the built-in recipes and of those of VLMRES_RECIPES.
+
+    Raises:
+        typer.BadParameter: The folder or one of its files is wrong.
+    """
+    try:
+        return vlmres.recipes()
+    except (vlmres.VlmresError, OSError) as error:
+        raise typer.BadParameter(_explain(error), param_hint="VLMRES_RECIPES") from None
 
 
 Paths = Annotated[
@@ -30,7 +44,8 @@ RecipeName = Annotated[
     typer.Option(
         "--recipe",
         "-r",
-        help="A recipe's name (see vlmres recipes), your file (own.toml or own.toml:NAME), or a checkpoint's folder.",
+        help="A recipe's name (see vlmres recipes), your file (own.toml or own.toml:NAME), or a checkpoint: "
+        "its folder, its JSON file, or its name on the Hugging Face Hub, where it lies in the local cache.",
         metavar="RECIPE",
         autocompletion=complete_recipe,
         show_default=False,
@@ -75,30 +90,38 @@ def load_recipe(name: str, overrides: Sequence[str] | None = None) -> vlmres.Rec
         raise typer.BadParameter(str(error), param_hint="--set") from None
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """A question that names what `word` may have meant, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
-
-
 def _load(name: str) -> vlmres.Recipe:
+    known = known_recipes()
     try:
-        if name in vlmres.recipes():
+        if name in known:
             return vlmres.Recipe.load(name)
         file, colon, one = name.rpartition(":")
         if name.endswith(".toml"):
             return vlmres.Recipe.from_toml(Path(name))
         if colon and file.endswith(".toml"):
             return vlmres.Recipe.from_toml(Path(file), one)
-        if Path(name).is_dir():
+        if name.endswith(".json") or Path(name).is_dir():
             return vlmres.Recipe.from_pretrained(name)
+        try:
+            return vlmres.Recipe.load(name)
+        except vlmres.RecipeError as unknown:
+            try:
+                return vlmres.Recipe.from_pretrained(name)
+            except FileNotFoundError:
+                message = (
+                    f"{unknown}; it is neither a file of recipes (.toml), nor a checkpoint's folder or JSON file, "
+                    "nor a model in the local cache of the Hugging Face Hub"
+                )
+                raise typer.BadParameter(message, param_hint="--recipe") from None
     except (vlmres.VlmresError, OSError) as error:
-        raise typer.BadParameter(str(error), param_hint="--recipe") from None
-    try:
-        return vlmres.Recipe.load(name)
-    except vlmres.RecipeError as error:
-        message = f"{error}; it is neither a file of recipes (.toml) nor the folder of a checkpoint"
-        raise typer.BadParameter(message, param_hint="--recipe") from None
+        raise typer.BadParameter(_explain(error), param_hint="--recipe") from None
+
+
+def _explain(error: Exception) -> str:
+    """An error in one line, without the system's number."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Wide enough that nothing is cut where the output is a file or a pipe.
 _PIPE_WIDTH = 100_000
+ORDER = "sizes are width x height, grids are rows x columns"
+"""What a table says that holds both."""
 
 
 def console(*, stderr: bool = False) -> Console:

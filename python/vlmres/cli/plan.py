@@ -65,7 +65,7 @@ def plan(
         else:
             rows.append(row)
     if rows:
-        _print_table(rows, f"{chosen.title}: {chosen.strategy}, {layout} layout, {dtype}")
+        _print_table(rows, f"{chosen.title}: {chosen.strategy}, {layout} layout, {dtype}; {output.ORDER}")
     if failed:
         raise typer.Exit(1)
 

@@ -11,7 +11,7 @@ import typer
 import vlmres
 from vlmres._help import coordinates
 from vlmres.cli import output
-from vlmres.cli.options import AsJson, complete_recipe, load_recipe
+from vlmres.cli.options import AsJson, complete_recipe, known_recipes, load_recipe
 
 
 def recipes(
@@ -24,7 +24,10 @@ def recipes(
         bool, typer.Option("--schema", help="Print the JSON schema of recipes, with which editors check them.")
     ] = False,
 ) -> None:
-    """List the recipes, or one recipe's parameters, which --set changes."""
+    """List the recipes, or one recipe's parameters, which --set changes.
+
+    Recipes of the folder that VLMRES_RECIPES names stand among them, with their file.
+    """
     if schema:
         typer.echo((Path(vlmres.__file__).parent / "recipe.schema.json").read_text(encoding="utf-8"), nl=False)
         return
@@ -35,13 +38,14 @@ def recipes(
         else:
             _print_one(chosen)
         return
-    known = [vlmres.Recipe.load(known) for known in vlmres.recipes()]
+    known = [load_recipe(known) for known in known_recipes()]
     if as_json:
         typer.echo(json.dumps([_as_dict(recipe) for recipe in known]))
         return
     table = output.table("name", "strategy", "title", "reference")
     for recipe in sorted(known, key=lambda recipe: _ORDER.index(recipe.strategy)):
-        table.add_row(recipe.name, recipe.strategy, recipe.title, recipe.reference)
+        own = f" ({output.show(Path(recipe.file).name)})" if recipe.file else ""
+        table.add_row(f"{recipe.name}{own}", recipe.strategy, recipe.title, recipe.reference)
     output.console().print(table)
 
 
@@ -51,6 +55,7 @@ _ORDER = ("squash", "tiles", "native", "hybrid")
 def _as_dict(recipe: vlmres.Recipe) -> dict[str, Any]:
     return {
         "name": recipe.name,
+        "file": recipe.file,
         "title": recipe.title,
         "strategy": recipe.strategy,
         "reference": recipe.reference,
@@ -64,8 +69,9 @@ def _as_dict(recipe: vlmres.Recipe) -> dict[str, Any]:
 def _print_one(recipe: vlmres.Recipe) -> None:
     console = output.console()
     videos = f"videos     {recipe.video_reference}\n" if recipe.video_reference else ""
+    file = f"file       {output.show(recipe.file)}\n" if recipe.file else ""
     console.print(
-        f"{recipe.name}: {recipe.title}\nstrategy   {recipe.strategy}\nreference  {recipe.reference}\n{videos}"
+        f"{recipe.name}: {recipe.title}\n{file}strategy   {recipe.strategy}\nreference  {recipe.reference}\n{videos}"
         f"boxes      {coordinates(recipe)}\n"
     )
     table = output.table("parameter", "value", "meaning", "unit", "limits")

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import vlmres
 from vlmres._core import default_threads
 from vlmres.cli import output
-from vlmres.cli.options import complete_recipe, load_recipe, suggestion
+from vlmres.cli.options import complete_recipe, known_recipes, load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,11 +147,12 @@ def _subjects(
                 raise typer.BadParameter(
                     f"{name}: say what it reproduces, --against FILE.py:FUNCTION", param_hint="--recipe"
                 )
-            known = name in vlmres.recipes()
-            what = f"{name!r} reproduces no class of transformers" if known else f"no recipe is named {name!r}"
-            hint = "" if known else suggestion(name, REFERENCES)
+            if name not in known_recipes():
+                load_recipe(name)  # says what it may have meant
             raise typer.BadParameter(
-                f"{what}{hint or ';'} to verify are {', '.join(REFERENCES)}", param_hint="--recipe"
+                f"{name!r} reproduces no class of transformers by itself: --against FILE.py:FUNCTION says what it "
+                f"reproduces, --checkpoint verifies a checkpoint; to verify are {', '.join(REFERENCES)}",
+                param_hint="--recipe",
             )
         if not available(name):
             raise typer.BadParameter(

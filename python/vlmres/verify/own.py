@@ -36,6 +36,7 @@ class OwnSubject(Subject):
     def __init__(self, recipe: Recipe, named: str, against: str) -> None:
         option = f"--recipe {named} --against {against}"
         super().__init__(recipe.name, option, recipe, lambda _: _Reference(load(against)), lambda: None)
+        self.against = against
         self.made_by(_make, (recipe, named, against))
 
     def draw(self, seed: int, number: int, reference: Any) -> Case:

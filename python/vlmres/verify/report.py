@@ -27,7 +27,7 @@ def row(tally: Tally) -> list[str]:
         tally.arithmetic,
         str(tally.cases),
         str(tally.left_out),
-        f"{tally.difference:g}" if compared else "-",
+        f"{tally.difference:g}" if compared and (tally.difference or not tally.differing) else "-",
         str(tally.differing),
         _tokens(tally),
         f"{tally.seconds:.1f}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,6 +43,9 @@ class Subject:
         counter: Makes the processor of transformers that counts tokens, or None.
         known: What is known of its class; by default, of one that is like most.
     """
+
+    against = "transformers"
+    """What messages call the reference."""
 
     def __init__(
         self,
@@ -172,9 +174,9 @@ class Tally:
 
 
 class MismatchError(Exception):
-    """The two differ; `difference` is the largest of a value, or infinite."""
+    """The two differ; `difference` is the largest of a value, or 0 where values are not compared."""
 
-    def __init__(self, reason: str, difference: float = math.inf) -> None:
+    def __init__(self, reason: str, difference: float = 0.0) -> None:
         super().__init__(reason)
         self.difference = difference
 
@@ -233,9 +235,11 @@ def compare(subject: Subject, arithmetic: Arithmetic, case: Case, reference: Any
         if not isinstance(expected, Exception):
             raise MismatchError(f"vlmres refuses: {got}")
         if not isinstance(got, VlmresError):
-            raise MismatchError(f"transformers refuses: {expected}; vlmres does not, or not for such a reason: {got}")
+            raise MismatchError(
+                f"{subject.against} refuses: {expected}; vlmres does not, or not for such a reason: {got}"
+            )
         return
-    _compare(got.torch(), dict(expected))
+    _compare(got.torch(), dict(expected), subject.against)
 
 
 def miscounts(subject: Subject, sizes: Sequence[Any]) -> list[str]:
@@ -262,19 +266,22 @@ def _outcome(run: Callable[..., Any], *arguments: Any) -> Any:
         return error
 
 
-def _compare(got: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def _compare(got: Mapping[str, Any], expected: Mapping[str, Any], against: str) -> None:
     if list(got) != list(expected):
-        raise MismatchError(f"keys {', '.join(got)}; transformers gives {', '.join(expected)}")
+        raise MismatchError(f"keys {', '.join(got)}; {against} gives {', '.join(expected)}")
     import torch
 
     for key, tensor in got.items():
         wanted = torch.as_tensor(expected[key])  # some classes leave numbers in lists
         if tensor.dtype != wanted.dtype or tensor.shape != wanted.shape:
             ours, theirs = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, wanted))
-            raise MismatchError(f"{key} is {ours}; transformers gives {theirs}")
+            raise MismatchError(f"{key} is {ours}; {against} gives {theirs}")
         if not tensor.equal(wanted):
             off = (tensor.double() - wanted.double()).abs()
             most = float(off.max())
+            first = tuple(torch.nonzero(tensor != wanted)[0].tolist())
             raise MismatchError(
-                f"{int((off != 0).sum())} of {off.numel()} values of {key} differ, by up to {most}", most
+                f"{int((off != 0).sum())} of {off.numel()} values of {key} differ, by up to {most}; "
+                f"the first at {list(first)}: {tensor[first].item()}, {against} gives {wanted[first].item()}",
+                most,
             )

@@ -7,7 +7,7 @@ use crate::recipe::place::{Check, MAX_SIDE, PatchRule, Place};
 impl Step {
     /// `has_tiles`: whether a grid was searched for before, or may be here.
     pub(super) fn check(&self, place: &Place<'_>, has_tiles: bool, patch: u32, align: u64) -> Check {
-        let patches = PatchRule { size: patch, partial: true };
+        let patches = PatchRule { size: patch, partial: true, merge: 1 };
         let target = |to: Target| match to {
             Target::Fixed(size) => place.size("to", size, patches),
             Target::Named(NamedTarget::Grid) if !has_tiles => {

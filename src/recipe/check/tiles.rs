@@ -34,6 +34,14 @@ impl Tiles {
 }
 
 impl Search {
+    /// The most tiles that it finds, where that is written.
+    pub(super) fn most(&self) -> Option<u32> {
+        match self {
+            Self::AspectRatio { max, .. } | Self::Scale { max, .. } | Self::Coverage { max, .. } => Some(*max),
+            Self::Pinpoints { .. } | Self::LongestSide | Self::Slices { .. } => None,
+        }
+    }
+
     fn check(&mut self, place: &Place<'_>, tile: Size) -> Check {
         match self {
             Self::AspectRatio { min, max, max_side, grids, .. } => {

@@ -147,7 +147,8 @@ fn contradicted(found: &Evidence<'_>, family: Option<&str>, (name, _, section): 
         return Ok(());
     };
     let Some((other, _, _)) = owner(&|section| section.processors.contains(processor)) else { return Ok(()) };
-    let (_, own) = found.model().or(found.remote.as_ref()).or(found.kind.as_ref()).expect("a class is named");
+    let own = found.model().or(found.remote.as_ref()).or(found.kind.as_ref());
+    let own = own.map_or_else(|| "the settings".to_owned(), |(_, said)| said.to_string());
     let message = format!("{own} (of recipe {name:?}) and {said} (of {other:?}) disagree; family= says which holds");
     Err(Error::Checkpoint(message))
 }
@@ -155,7 +156,8 @@ fn contradicted(found: &Evidence<'_>, family: Option<&str>, (name, _, section): 
 /// Why boxes and videos may be another's, or nothing where all recipes of the class agree on them.
 fn unsure((_, entry, section): Section, found: &Evidence<'_>, of: Of, rivals: impl Iterator<Item = Section>) -> String {
     if section.images_only {
-        let (_, named) = found.model().or(found.processor.as_ref()).or(found.kind.as_ref()).expect("a class is named");
+        let named = found.model().or(found.processor.as_ref()).or(found.kind.as_ref());
+        let named = named.map_or_else(|| "this model".to_owned(), |(_, said)| said.to_string());
         return format!("those of {named} are known to no recipe; family= names one that it is like");
     }
     let about = |entry: &Entry| {

@@ -60,7 +60,7 @@ impl CheckpointFiles {
                     None => Err(missing(path, "there is no such folder or file".into())),
                 };
             }
-            Err(error) => return Err(of_system(path, &error)),
+            Err(error) => return Err(Error::of_file(path, &error)),
         };
         if found.is_dir() {
             return Self::of_folder(path);
@@ -100,15 +100,15 @@ pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>> {
     let found = match fs::metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(of_system(path, &error)),
+        Err(error) => return Err(Error::of_file(path, &error)),
     };
     // A device or pipe may have no end.
     if !found.is_file() {
         return Err(Error::Checkpoint(format!("{} is no regular file", path.display())));
     }
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| of_system(path, &error))?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| of_system(path, &error))?;
+    let file = fs::File::open(path).map_err(|error| Error::of_file(path, &error))?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| Error::of_file(path, &error))?;
     if bytes.len() as u64 > MAX_BYTES {
         let size = found.len().max(bytes.len() as u64);
         return Err(Error::Checkpoint(format!("{} has {size} bytes, over the limit of {MAX_BYTES}", path.display())));
@@ -122,10 +122,6 @@ fn parse(bytes: &[u8], name: &str) -> Result<Json> {
         Ok(_) => Err(Error::Checkpoint(format!("{name} is not a JSON object"))),
         Err(error) => Err(Error::Checkpoint(format!("{name}: {error}"))),
     }
-}
-
-fn of_system(path: &Path, error: &std::io::Error) -> Error {
-    Error::File { path: path.display().to_string(), message: error.to_string(), errno: error.raw_os_error() }
 }
 
 pub(super) fn missing(path: &Path, message: String) -> Error {

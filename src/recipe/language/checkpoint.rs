@@ -57,6 +57,6 @@ pub(in crate::recipe) struct Checkpoint {
     pub numbers: BTreeMap<String, String>,
     /// Parameters whose pairs the checkpoint writes in the other order.
     pub transposed: Vec<String>,
-    /// Keys that say nothing of the pixels, beside those that never do.
+    /// Further keys that do not affect pixels, beside those of `keys.toml`.
     pub without_effect: Vec<String>,
 }

@@ -22,7 +22,7 @@ pub use steps::{
 pub use video::{FrameSampling, Video};
 pub use views::{Crops, Role, Search, Separators, TileSize, Tiles, Unpad, ViewOrder, ViewSpec, When};
 
-/// Which of the four answers to the resolution question a family gives.
+/// How a family handles image size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -37,12 +37,24 @@ pub enum Strategy {
     Hybrid,
 }
 
+impl Strategy {
+    /// The name as in TOML.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Squash => "squash",
+            Self::Tiles => "tiles",
+            Self::Native => "native",
+            Self::Hybrid => "hybrid",
+        }
+    }
+}
+
 /// From patches to the language model's tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tokens {
-    /// Patches per side of a token.
+    /// Patches per side of a token, which sets the number of tokens and nothing else: a tile of 27 patches and a stride of 2 have 14 tokens a side, the last of a single patch.
     pub stride: u32,
     /// Tokens per image besides those of its views: separators, start and end.
     pub extra: u64,
@@ -97,9 +109,9 @@ pub enum Frame {
 #[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 pub struct Unsupported {
-    /// Of boxes.
+    /// Why boxes cannot.
     pub boxes: String,
-    /// Of videos.
+    /// Why videos cannot.
     pub videos: String,
 }
 

@@ -12,26 +12,26 @@ use crate::geometry::Size;
 #[serde(deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools)] // words of the language, each on its own
 pub struct OutputSpec {
-    /// Its key.
+    /// The output's key.
     pub key: String,
-    /// What it is.
+    /// What it holds.
     pub kind: OutputKind,
-    /// Views it is made of; all where empty.
+    /// Roles of the views it is made of; all views where empty.
     #[serde(default)]
     pub roles: Vec<Role>,
     /// Tiles: one row of tiles per image, padded with zeros to the longest, or to `length` tiles.
     #[serde(default)]
     pub nested: bool,
-    /// Tiles: whether ones of different sizes are padded with zeros, right and below, to the largest.
+    /// Tiles: whether tiles of different sizes are padded, right and below, to the largest. Padding is zero after normalisation.
     #[serde(default)]
     pub padded: bool,
     /// Tiles: the size of one tile of zeros that stands in where there are none; else the key is left out.
     #[serde(default)]
     pub zeros_when_empty: Option<Size>,
-    /// Patches, or tiles where nested: number to pad to.
+    /// Number of patches, or of tiles where nested, to pad to. Padding is zero after normalisation.
     #[serde(default)]
     pub length: u32,
-    /// Tiles where nested: so many more, for views beside the tiles.
+    /// Tiles where nested: this many more, for views beside the tiles.
     #[serde(default)]
     pub extra_slots: u32,
     /// Patches: number of merged patches to pad to, where that is more.
@@ -44,13 +44,13 @@ pub struct OutputSpec {
     /// of samples, and a list of images for one sample.
     #[serde(default)]
     pub per_sample: bool,
-    /// Tile mask: ones of an image that a sample has not, and a longer one has.
+    /// Tile mask: number of ones for an image that a sample lacks and a longer sample has.
     #[serde(default)]
     pub ones_when_missing: u32,
     /// Tile rows and columns: whether they are zero where there is a single tile.
     #[serde(default)]
     pub zero_if_single: bool,
-    /// Whether there is such an output at all.
+    /// Whether the output is made.
     #[serde(default = "yes")]
     pub enabled: bool,
     /// Type of integers.
@@ -169,7 +169,7 @@ pub enum OutputKind {
     /// `[images, most crops]`: whether a row of crops, but the last, ends with this one; left out where there are no crops.
     RowEnds,
     /// `[tokens of all images, stride * stride]`: the patches that make each token, counted over all tiles; -1 for none.
-    /// Where tiles share patches, either gives those that lie further in it.
+    /// Where tiles overlap, each patch is taken from the tile in which it is farther from the edge.
     TokenPatches,
     /// `[images, 2 * views]`: rows and columns of each view's tokens.
     TokenGrids,

@@ -13,7 +13,7 @@ pub enum Convert {
     White,
     /// To RGB, alpha discarded (`Image.convert("RGB")`; the authors' code of most families).
     Drop,
-    /// Refused.
+    /// Images that are not RGB are refused.
     None,
 }
 
@@ -61,9 +61,10 @@ pub struct Pixels {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Patches {
-    /// Side in pixels.
+    /// Side of a patch in pixels.
     pub size: u32,
-    /// Patches per side that the processor aligns to.
+    /// Patches per side of a merged patch, to which steps such as `smart_resize` align, and in which `order = "merge"` writes.
+    /// It changes no number of tokens (`tokens.stride` does): with fixed sizes and `order = "raster"` it changes nothing.
     pub merge: u32,
     /// Frames in a patch; a still image is repeated.
     pub temporal: u32,

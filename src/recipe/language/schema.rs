@@ -60,7 +60,7 @@ fn schema() -> Value {
     let own = recipe["properties"].as_object_mut().unwrap();
     own.insert(
         "extends".into(),
-        json!({ "type": "string", "description": "The recipe over whose tables this one's are laid; lists are replaced whole." }),
+        json!({ "type": "string", "description": "The recipe that this one starts from: this recipe's tables override those of the named recipe, and lists replace whole lists." }),
     );
     own.insert(
         "params".into(),

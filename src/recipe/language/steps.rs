@@ -59,9 +59,9 @@ pub enum Fill {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NamedFill {
-    /// Zeros.
+    /// Bytes of zero, before normalisation.
     Black,
-    /// `int(255 * mean)` per channel.
+    /// Bytes of `int(255 * mean)` per channel.
     Mean,
 }
 
@@ -76,7 +76,8 @@ pub enum LongestRounding {
     Scale,
     /// `int(short * (edge / long))`.
     ScaleDown,
-    /// As `scale_down`, and the longer side alike: it may be a pixel short of `edge`.
+    /// As `scale_down`, and the longer side too, which may then be a pixel short of `edge`: `int(side * min(scale))` of a square
+    /// canvas.
     ScaleBothDown,
     /// `int(edge / aspect)` or `int(edge * aspect)`.
     Aspect,
@@ -110,7 +111,7 @@ pub enum Precision {
     F32,
 }
 
-/// When a smart resize sees to it that a side holds a merged patch.
+/// When each side is raised to at least one merged patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -163,7 +164,7 @@ impl FrameCount {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum NamedFrameCount {
-    /// All of the video's, rounded to whole patches for the area but not for the scale.
+    /// All frames of the video, rounded up to whole patches for the area but not for the scale.
     All,
 }
 
@@ -177,18 +178,18 @@ pub struct Cap {
     pub enabled: bool,
     /// Merged patches.
     pub tokens: u64,
-    /// Of what.
+    /// What they count.
     pub per: CapPer,
 }
 
-/// What a cap's tokens are of.
+/// What a cap's tokens count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CapPer {
-    /// A tenth less, of the whole video: each patch along time gets an even share (Qwen2-VL).
+    /// Tokens of the whole video, less a tenth: each patch along time gets an even share (Qwen2-VL).
     Video,
-    /// Of a frame, which gets at most an even share of the budget of all (Qwen3-VL).
+    /// Tokens of one frame, which gets at most an even share of the whole budget (Qwen3-VL).
     Frame,
 }
 
@@ -220,14 +221,16 @@ pub enum Step {
         #[serde(default = "yes")]
         enlarge: bool,
     },
-    /// Resize to fit inside, keeping the aspect ratio.
+    /// Resize to fit inside, keeping the aspect ratio: the side that fills the canvas has exactly its length, and `rounding`
+    /// rounds the other. (For a square canvas, `longest_edge` with
+    /// `scale_both_down` gives `int(side * min(scale))` of both sides.)
     Contain {
-        /// The size to fit.
+        /// The canvas to fit.
         to: Target,
         /// How the other side rounds.
         #[serde(default)]
         rounding: ContainRounding,
-        /// Whether no side is enlarged beyond that of a tile.
+        /// Whether neither side is enlarged beyond a tile's.
         #[serde(default)]
         at_most_tile: bool,
         /// Fewest pixels of a side; an image with fewer is refused.
@@ -247,12 +250,12 @@ pub enum Step {
     },
     /// Resize to whole merged patches within a budget of pixels, or of merged patches ("tokens").
     SmartResize {
-        /// When a side is seen to hold a merged patch.
+        /// When each side is raised to at least one merged patch.
         clamp: Clamp,
         /// What happens to images with smaller sides.
         #[serde(default)]
         enlarge: Enlarge,
-        /// Frames that the budget counts.
+        /// Frames that the budget is for.
         #[serde(default = "FrameCount::one")]
         frames: FrameCount,
         /// A further limit for videos.
@@ -318,7 +321,7 @@ pub enum Step {
         /// Side of the square.
         edge: u32,
     },
-    /// Cut the centre out; where the image is smaller, pad with zeros.
+    /// Cut out the centre; where the image is smaller, pad with bytes of zero.
     CenterCrop {
         /// The size.
         to: Size,
@@ -326,7 +329,7 @@ pub enum Step {
         #[serde(default)]
         align: Align,
     },
-    /// Pad a thin image right and below to a square with zeros (Step3).
+    /// Pad a thin image right and below to a square with bytes of zero (Step3).
     PadThinToSquare {
         /// The shorter side is under this.
         under: u32,

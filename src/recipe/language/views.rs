@@ -85,7 +85,7 @@ pub enum TileSize {
 pub struct Tiles {
     /// Size of a tile.
     pub size: TileSize,
-    /// How the grid is found, over the size that the image has when a step first asks for it.
+    /// How the grid is found, from the image's size just before the first step that uses "grid".
     pub search: Search,
     /// Pixels that neighbouring tiles share (Molmo2). The search then sees the image, and each tile, without as many.
     #[serde(default)]
@@ -117,7 +117,7 @@ pub enum Search {
     Pinpoints {
         /// Canvases as `[height, width]`, in order of preference.
         candidates: Vec<[u32; 2]>,
-        /// Whether they are `[width, height]`.
+        /// Whether candidates are `[width, height]`.
         #[serde(default)]
         width_first: bool,
     },
@@ -139,7 +139,7 @@ pub enum Search {
     Coverage {
         /// Most tiles.
         max: u32,
-        /// Share of pixels.
+        /// Share of pixels that must be kept, 0 to 1.
         threshold: f64,
         /// Whether the grid found is used with rows for columns and columns for rows, as transformers does.
         transposed: bool,
@@ -190,11 +190,11 @@ pub enum Crops {
 #[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(default, deny_unknown_fields)]
 pub struct Separators {
-    /// One or more for each tile.
+    /// Tokens for each tile.
     pub per_tile: i64,
-    /// For each row of tiles; of crops, for each but the last.
+    /// Tokens for each row of tiles; with crops, for each row but the last.
     pub per_row: i64,
-    /// For the view.
+    /// Tokens for the whole view.
     pub once: i64,
     /// Whether a view of a single tile has none of these.
     pub only_if_tiled: bool,
@@ -231,16 +231,16 @@ pub enum ViewOrder {
 pub struct ViewSpec {
     /// Its role.
     pub role: Role,
-    /// Whether it is made at all.
+    /// Whether the view is made.
     #[serde(default = "yes")]
     pub enabled: bool,
     /// For which images it is made.
     #[serde(default)]
     pub when: When,
-    /// Where it comes among the views made so far.
+    /// Where the language model receives it, among the views made so far.
     #[serde(default)]
     pub order: ViewOrder,
-    /// Parts of the image that become a view each; else the whole image does.
+    /// Parts of the image, each of which becomes a view; without `crops` the whole image does.
     #[serde(default)]
     pub crops: Option<Crops>,
     /// Steps of the whole image before it is cut into crops.
@@ -264,10 +264,10 @@ pub struct ViewSpec {
     /// (LLaVA-OneVision's `anyres_max_N`).
     #[serde(default)]
     pub max_token_tiles: Option<u32>,
-    /// Tokens of a tile where a resampler makes as many whatever its patches.
+    /// Fixed number of tokens per tile, for models with a resampler.
     #[serde(default)]
     pub tokens_per_tile: Option<u32>,
-    /// Tokens besides those.
+    /// Tokens that carry no image features.
     #[serde(default)]
     pub separators: Separators,
 }
