@@ -31,11 +31,8 @@ pub struct Hints {
 }
 
 pub(super) fn resolve(files: &CheckpointFiles, hints: &Hints) -> Result<Recipe> {
-    let family = hints.family.as_deref();
     registry::registry()?;
-    if let Some(name) = family {
-        registry::entry(name)?;
-    }
+    let family = hints.family.as_deref().map(registry::entry).transpose()?.map(|entry| entry.name.as_str());
     let config = Config::new(&files.0, &hints.ignore);
     let videos = video::config(&files.0, &hints.ignore);
     let evidence = Evidence::of_images(&config);

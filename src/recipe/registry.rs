@@ -50,7 +50,7 @@ const FOLDER: &str = "VLMRES_RECIPES";
 /// The section that says which configuration files a recipe follows.
 const CHECKPOINT: &str = "checkpoint";
 /// What to do with the name of a checkpoint.
-const OF_CHECKPOINT: &str = " Of a checkpoint's files, from_pretrained makes the recipe.";
+const OF_CHECKPOINT: &str = ": from_pretrained makes the recipe of a checkpoint's files";
 /// The section of videos.
 const VIDEO: &str = "video";
 
@@ -142,7 +142,7 @@ pub(super) fn entry(name: &str) -> Result<&'static Arc<Entry>> {
     let found = recipes.get(name).or_else(|| recipes.get(spelling::spelled(name, known())?));
     found.ok_or_else(|| Error::UnknownRecipe {
         name: spelling::shortened(name),
-        hint: spelling::question(name, known()) + if name.contains('/') { OF_CHECKPOINT } else { "" },
+        hint: if name.contains('/') { OF_CHECKPOINT } else { "" }.to_owned() + &spelling::question(name, known()),
         count: recipes.len(),
     })
 }

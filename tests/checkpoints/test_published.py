@@ -190,8 +190,9 @@ def test_strangers_are_refused(name: str, tmp_path: Path) -> None:
 
 def test_the_caller_names_the_family(tmp_path: Path) -> None:
     folder = Folder("", qwen(16, **HALF), model("mystery", "MysteryForConditionalGeneration")).write(tmp_path)
-    recipe = vlmres.Recipe.from_pretrained(folder, family="qwen3-vl")
-    assert (recipe.name, recipe.patch_size) == ("qwen3-vl", 16)
+    for spelling in ("qwen3-vl", "Qwen3-VL", "qwen3vl"):
+        recipe = vlmres.Recipe.from_pretrained(folder, family=spelling)
+        assert (recipe.name, recipe.patch_size) == ("qwen3-vl", 16)
     with pytest.raises(vlmres.RecipeError, match=r"siglip.*Qwen2VLImageProcessor"):
         vlmres.Recipe.from_pretrained(folder, family="siglip")
     with pytest.raises(vlmres.RecipeError, match="qwen9"):

@@ -34,8 +34,11 @@ fn a_class_of_several_families_has_no_boxes_or_videos() {
     let recipe = load(text, None).unwrap();
     assert_eq!(recipe.params()["max_pixels"], Value::Integer(1_003_520));
     assert!(recipe.check_boxes().is_err() && recipe.video().is_err());
-    let recipe = load(text, Some("qwen2.5-vl")).unwrap();
-    assert!(recipe.check_boxes().is_ok() && recipe.video().is_ok());
+    for family in ["qwen2.5-vl", "Qwen2.5-VL", "qwen2_5_vl"] {
+        let recipe = load(text, Some(family)).unwrap();
+        assert_eq!(recipe.name(), "qwen2.5-vl");
+        assert!(recipe.check_boxes().is_ok() && recipe.video().is_ok());
+    }
 }
 
 #[test]
