@@ -20,6 +20,8 @@ import ctypes, os, resource, signal, struct, sys, threading, time, zlib
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (100, 100))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+# A shell's background jobs ignore it, and so would their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np
 import vlmres
 

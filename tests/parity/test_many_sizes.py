@@ -87,8 +87,8 @@ FAMILIES: dict[str, Family] = {
     "cohere2-vision": Family({"image_size": 48}, transformers("cohere2-vision", size=sides(48))),
     "deepseek-vl": Family({"image_size": 64}, transformers("deepseek-vl", size=sides(64))),
     "deepseek-vl-hybrid": Family(
-        {"image_size": 48, "high_res_size": 129},
-        transformers("deepseek-vl-hybrid", size=sides(48), high_res_size=sides(129)),
+        {"image_size": 48, "high_res_size": 144},
+        transformers("deepseek-vl-hybrid", size=sides(48), high_res_size=sides(144)),
     ),
     "ernie-4.5-vl": Family(
         {"min_pixels": 3136, "max_pixels": 100352},
@@ -96,10 +96,10 @@ FAMILIES: dict[str, Family] = {
         ratio=200,
     ),
     "gemma3": Family(
-        {"image_width": 56, "image_height": 48, "do_pan_and_scan": True, "pan_and_scan_min_crop_size": 40},
+        {"image_width": 56, "image_height": 42, "do_pan_and_scan": True, "pan_and_scan_min_crop_size": 40},
         transformers(
             "gemma3",
-            size={"width": 56, "height": 48},
+            size={"width": 56, "height": 42},
             do_pan_and_scan=True,
             pan_and_scan_min_crop_size=40,
             pan_and_scan_max_num_crops=4,

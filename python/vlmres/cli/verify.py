@@ -176,9 +176,9 @@ def _subjects(
             if media != "images" and takes_videos:
                 subjects.append(VideoSubject.of_checkpoint(directory))
         except (vlmres.VlmresError, OSError) as error:
-            raise typer.BadParameter(
-                f"{output.show(directory)}: {output.reason(error)}", param_hint="--checkpoint"
-            ) from None
+            # A recipe's own error says more than the system's words for its number.
+            reason = error.strerror if isinstance(error, OSError) else output.reason(error)
+            raise typer.BadParameter(f"{output.show(directory)}: {reason}", param_hint="--checkpoint") from None
     if not subjects:
         raise typer.BadParameter(f"videos are taken by {', '.join(VIDEO_REFERENCES)}", param_hint="--media")
     return subjects

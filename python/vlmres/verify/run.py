@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from vlmres._core import PlanError, Recipe, VlmresError, plan
 from vlmres.integrations.transformers.decline import DeclinedError
-from vlmres.integrations.transformers.route import make_processor
+from vlmres.integrations.transformers.route import make_processor, own_settings
 from vlmres.processor import Processor
 from vlmres.verify import references, tokens
 from vlmres.verify.cases import Case, draw
@@ -117,7 +117,7 @@ class Subject:
         Raises:
             DeclinedError: No recipe follows them.
         """
-        return make_processor(reference, vars(reference))
+        return make_processor(reference, own_settings(reference))
 
     def reliable(self, size: Any) -> bool:
         """Whether transformers makes as many tokens of this size as it counts."""

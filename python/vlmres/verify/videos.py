@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vlmres._core import Recipe
+from vlmres.integrations.transformers.route import own_settings
 from vlmres.integrations.transformers.videos import make_video_processor
 from vlmres.verify import tokens
 from vlmres.verify.cases import Case, VideoSize, draw_pixels, draw_settings, draw_size
@@ -136,7 +137,7 @@ class VideoSubject(Subject):
 
     def follow(self, reference: Any) -> Processor:
         """The vlmres processor of a reference with settings of its own."""
-        return make_video_processor(reference, vars(reference))
+        return make_video_processor(reference, own_settings(reference))
 
     def reliable(self, size: Any) -> bool:
         """Every count is."""

@@ -95,24 +95,28 @@ def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
         raise DeclinedError("recipe", str(error)) from error
 
 
-def settings_of(processor: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint's file would say for these settings to be the defaults.
+def own_settings(processor: Any) -> dict[str, Any]:
+    """The settings that a processor holds as attributes.
 
     An attribute that is none of the class's settings, as one that its user set, is left out. The samples tell whether
     the class reads it.
     """
     declared = getattr(getattr(processor, "valid_kwargs", None), "__annotations__", None)
-    attributes = {
+    return {
         name: value
         for name, value in vars(processor).items()
         if not name.startswith("_") and (declared is None or name in declared)
     }
+
+
+def settings_of(processor: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint's file would say for these settings to be the defaults."""
     settings: dict[str, Any] = {
         "image_processor_type": type(processor).__name__,
         "do_rescale": False,
         "do_normalize": False,
     }
-    for name, value in {**attributes, **kwargs}.items():
+    for name, value in {**own_settings(processor), **kwargs}.items():
         if value is None and name.startswith("do_"):
             settings[name] = False  # a step that was not asked for is not done
         elif value is not None and name not in _MANNERS:
