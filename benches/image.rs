@@ -49,10 +49,10 @@ fn run<T: Element>(
     group.throughput(Throughput::Bytes(bytes as u64));
     group.bench_function(format!("{name}/{}", T::DTYPE.name()), |bencher| {
         bencher.iter(|| {
-            let sinks: Vec<_> = memory.iter_mut().map(|values| Sink::from_slice(values)).collect();
+            let mut sinks: Vec<_> = memory.iter_mut().map(|values| Sink::from_slice(values)).collect();
             let mut call = black_box(planned());
             call.lay_out().expect("one image makes a batch");
-            call.run(&sinks, Threads::ONE)
+            call.run(&mut sinks, Threads::ONE)
         });
     });
 }
@@ -117,8 +117,8 @@ fn fused(criterion: &mut Criterion) {
     let mut pixels = vec![0; to.area() as usize * 3];
     criterion.bench_function("fused/the resize alone", |bencher| {
         bencher.iter(|| {
-            let sink = Sink::from_slice(&mut pixels);
-            engine::resize_into(black_box(view), to, Filter::Bicubic, torch, &sink, Threads::ONE)
+            let mut sink = Sink::from_slice(&mut pixels);
+            engine::resize_into(black_box(view), to, Filter::Bicubic, torch, &mut sink, Threads::ONE)
         });
     });
     let mut memory = vec![1; to.area() as usize * 3 * 2 * size_of::<f32>()];

@@ -329,6 +329,38 @@ def test_the_gil_is_released() -> None:
     assert ticks > 5
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_signals_handler_may_process_images(threads: int) -> None:
+    """In the middle of a call, which goes on after it."""
+    script = """
+import json
+import signal
+import sys
+import numpy as np
+import vlmres
+proc = vlmres.Processor("siglip", num_threads=int(sys.argv[1]))
+small, large = np.full((300, 400, 3), 70, np.uint8), [np.full((1500, 2000, 3), 90, np.uint8)] * 50
+expected = [proc(images)["pixel_values"].tobytes() for images in (small, large)]
+within, found = [], []
+def handle(*_):
+    found.append(proc(small)["pixel_values"].tobytes() == expected[0])
+    within.append(under_way)
+    signal.setitimer(signal.ITIMER_REAL, 0.06)
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.06)
+for _ in range(200):
+    under_way = True
+    batch = proc(large)
+    under_way = False
+    found.append(batch["pixel_values"].tobytes() == expected[1])
+    if sum(within) > 2:
+        break
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(json.dumps([sum(within) > 2, all(found)]))
+"""
+    assert in_subprocess(script, str(threads)) == [True, True]
+
+
 def test_torch_threads_are_left_alone() -> None:
     before = torch.get_num_threads()
     vlmres.Processor("internvl2", num_threads=2)(IMAGES[0])

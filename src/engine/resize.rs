@@ -22,8 +22,8 @@ pub fn resize(
 ) -> Result<OwnedImage> {
     let mut data = reserve(to)?;
     let len = to.area() as usize * 3;
-    let sink = Sink::from_uninit(&mut data.spare_capacity_mut()[..len]);
-    resize_into(source, to, filter, arithmetic, &sink, threads)?;
+    let mut sink = Sink::from_uninit(&mut data.spare_capacity_mut()[..len]);
+    resize_into(source, to, filter, arithmetic, &mut sink, threads)?;
     // SAFETY: every row was written.
     unsafe { data.set_len(len) };
     OwnedImage::new(to, data)
@@ -35,13 +35,14 @@ pub fn resize_into(
     to: Size,
     filter: Filter,
     arithmetic: Arithmetic,
-    sink: &Sink<'_, u8>,
+    sink: &mut Sink<'_, u8>,
     threads: Threads,
 ) -> Result<()> {
     let row_bytes = to.width as usize * 3;
     if sink.len() != to.area() as usize * 3 {
         return Err(Error::Argument(format!("{}x{} pixels do not fill {} bytes", to.width, to.height, sink.len())));
     }
+    let sink = &*sink;
     let job = StageJob::new(source, Stage::resize(to, false), filter, arithmetic, identity)?;
     let threads = if sink.len() < SERIAL_BYTES { Threads::ONE } else { threads };
     let bands: Vec<_> = cut(to.height, 1, to.height as usize, threads).collect();

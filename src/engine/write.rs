@@ -1,6 +1,6 @@
 //! Images to their places in the tensors.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ops::Range;
 
 use super::earlier::Group;
@@ -30,17 +30,17 @@ pub(super) struct Scratch {
     pub(super) lines: Vec<u8>,
 }
 
+/// Runs work with them. It may run such work itself: where it looks whether it is stopped, a signal's handler may begin another call.
 pub(super) fn with_scratch<R>(run: impl FnOnce(&mut Scratch) -> R) -> R {
     thread_local! {
-        static SCRATCH: RefCell<Scratch> = RefCell::default();
+        static SCRATCH: Cell<Scratch> = Cell::default();
     }
-    SCRATCH.with_borrow_mut(|scratch| {
-        let result = run(scratch);
-        if scratch.buffers.bytes() + scratch.lines.capacity() > MOST_KEPT {
-            *scratch = Scratch::default();
-        }
-        result
-    })
+    let mut scratch = SCRATCH.take();
+    let result = run(&mut scratch);
+    if scratch.buffers.bytes() + scratch.lines.capacity() <= MOST_KEPT {
+        SCRATCH.set(scratch);
+    }
+    result
 }
 
 /// An image, or a frame of a video: its pixels, and where its views go.

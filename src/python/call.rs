@@ -167,14 +167,14 @@ fn run<T: Element>(
     leave_out: bool,
 ) -> crate::error::Result<Vec<Failure>> {
     // SAFETY: `Call::run` holds the arrays, and has checked them for the type that `T` is.
-    let sinks = unsafe { memory.sinks::<T>() };
-    let mut failures = call.run(&sinks, threads)?;
+    let mut sinks = unsafe { memory.sinks::<T>() };
+    let mut failures = call.run(&mut sinks, threads)?;
     if leave_out && !failures.is_empty() {
         let bad: Vec<_> = failures.iter().map(|failure| failure.item).collect();
         failures.extend(call.leave_out(bad));
         if call.left().next().is_some() {
             call.lay_out()?;
-            call.compact(&sinks);
+            call.compact(&mut sinks);
         }
     }
     Ok(failures)

@@ -244,8 +244,8 @@ pub(super) fn resize_source<'py>(
     // SAFETY: all bytes are written before anyone sees them.
     let array = unsafe { PyArrayDyn::<u8>::new(py, &shape[..], false) };
     // SAFETY: the array is new, and holds as many bytes.
-    let sink = unsafe { Sink::new(array.data(), shape.iter().product()) };
-    detached(py, || engine::resize_into(view, to, filter, arithmetic, &sink, Threads::new(num_threads)))?;
+    let mut sink = unsafe { Sink::new(array.data(), shape.iter().product()) };
+    detached(py, || engine::resize_into(view, to, filter, arithmetic, &mut sink, Threads::new(num_threads)))?;
     Ok(array)
 }
 

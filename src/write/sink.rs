@@ -7,6 +7,31 @@ use std::mem::MaybeUninit;
 const LARGE: usize = 12 << 20;
 
 /// An output buffer that several workers write at once, each to places that no other writes. Only this crate writes.
+///
+/// Who writes one borrows it mutably, so that two calls cannot write it at once:
+///
+/// ```
+/// # use vlmres::{engine, geometry::Size, options::Filter, source::PixelView, threads::Threads, write::Sink};
+/// # let (view, to) = (PixelView::packed(&[7; 3], Size::new(1, 1))?, Size::new(2, 2));
+/// let mut pixels = [0; 12];
+/// let mut sink = Sink::from_slice(&mut pixels);
+/// engine::resize_into(view, to, Filter::Bicubic, "pillow".parse()?, &mut sink, Threads::ONE)?;
+/// assert_eq!(pixels, [7; 12]);
+/// # Ok::<(), vlmres::error::Error>(())
+/// ```
+///
+/// ```compile_fail,E0499
+/// # use vlmres::{engine, geometry::Size, options::Filter, source::PixelView, threads::Threads, write::Sink};
+/// # let (view, to) = (PixelView::packed(&[7; 3], Size::new(1, 1))?, Size::new(2, 2));
+/// # let pillow = "pillow".parse()?;
+/// let mut pixels = [0; 12];
+/// let mut sink = Sink::from_slice(&mut pixels);
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| engine::resize_into(view, to, Filter::Bicubic, pillow, &mut sink, Threads::ONE));
+///     scope.spawn(|| engine::resize_into(view, to, Filter::Bicubic, pillow, &mut sink, Threads::ONE));
+/// });
+/// # Ok::<(), vlmres::error::Error>(())
+/// ```
 pub struct Sink<'a, T> {
     start: *mut T,
     len: usize,

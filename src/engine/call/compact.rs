@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Call;
 use crate::plan::Plan;
+use crate::threads::is_stopped;
 use crate::write::{BatchLayout, Element, Placement, Sink};
 
 /// A batch before items were left out of it.
@@ -27,7 +28,7 @@ impl Call<'_> {
     /// After [`Self::leave_out`] and [`Self::lay_out`]: moves what is written in the memory of the batch before, `sinks`, to its
     /// places in the new one. What cannot be moved the next [`Self::run`] writes again; all of it, where that gets other
     /// memory and [`Self::forget`] was called.
-    pub fn compact<T: Element>(&mut self, sinks: &[Sink<'_, T>]) {
+    pub fn compact<T: Element>(&mut self, sinks: &mut [Sink<'_, T>]) {
         let Some(before) = self.before.take() else { return };
         let Some(layout) = &self.layout else { return };
         let keys = |layout: &BatchLayout| layout.tensors.iter().map(|tensor| tensor.key.clone()).collect::<Vec<_>>();
@@ -36,6 +37,9 @@ impl Call<'_> {
         let (moves, moved) = self.moves(&before, layout);
         if fits && is_in_order(&moves, sinks.len()) {
             for Move { tensor, from, to, count } in moves {
+                if is_stopped() {
+                    return;
+                }
                 sinks[tensor].repeat(from, to, count);
             }
             self.written = moved;

