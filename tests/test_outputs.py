@@ -460,7 +460,7 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
 
 def test_filters_that_torch_lacks() -> None:
     for name in ("box", "hamming"):
-        with pytest.raises(vlmres.RecipeError, match=f'"{name}" does not exist in arithmetic "torch"'):
+        with pytest.raises(vlmres.RecipeError, match=f'filter {name} does not exist in arithmetic "torch"'):
             vlmres.Recipe.load("qwen2-vl", filter=name)
         recipe = vlmres.Recipe.load("qwen2-vl", filter=name, arithmetic="pillow")
         assert processor(recipe)(IMAGES[0])["pixel_values"].dtype == np.float32

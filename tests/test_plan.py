@@ -305,7 +305,7 @@ def test_tile_grids(recipe: str, tile: int, low: int, high: int) -> None:
     ],
 )
 def test_pinpoints(tile: int, pinpoints: list[list[int]]) -> None:
-    recipe = vlmres.Recipe.load("llava-next", image_size=tile, image_grid_pinpoints=pinpoints)
+    recipe = vlmres.Recipe.load("llava-next", image_size=tile, image_grid_pinpoints=pinpoints, patch_size=16)
     sizes = many_sizes(2000, 5000, 150)
     table = vlmres.plan_many(sizes, recipe)
     for index, (width, height) in enumerate(sizes):

@@ -313,7 +313,7 @@ def test_threads_make_no_difference(recipe: str) -> None:
 
 def test_arithmetic() -> None:
     default = vlmres.Processor("qwen2-vl")
-    assert (default.arithmetic, default.video_arithmetic) == ("pillow", "torch")
+    assert (default.arithmetic, default.video_arithmetic) == ("torch", "torch")
     assert default.plan((5, 61, 40)) == default(videos=FRAMES).plans[0]
     assert default.plan((61, 40)) == default(FRAMES[0]).plans[0]
     pillow, torch_ = (vlmres.Processor("qwen2-vl", arithmetic=one) for one in ("pillow", "torch"))
@@ -391,7 +391,7 @@ def test_videos_alone(tmp_path: Path) -> None:
         ({"image_mean": [0.5, 0.5, 0.5]}, "image_mean is .* for videos"),
         ({"do_resize": False}, "do_resize=false"),
         ({"video_processor_type": "VivitVideoProcessor"}, "VivitVideoProcessor is not Qwen2VLVideoProcessor"),
-        ({"size": {"shortest_edge": 10, "longest_edge": 5}}, "min_pixels 10 and max_pixels 5"),
+        ({"size": {"shortest_edge": 10, "longest_edge": 5}}, "video_min_pixels 10 and video_max_pixels 5"),
     ],
 )
 def test_images_go_on_where_videos_cannot_be_followed(tmp_path: Path, videos: dict[str, Any], reason: str) -> None:

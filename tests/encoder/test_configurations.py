@@ -177,7 +177,7 @@ def test_null_is_the_default_where_transformers_takes_it(kind: str, path: tuple[
         ({"image_mean": [0.5, 0.5]}, r"image_mean is \[0.5, 0.5\]; it must be three numbers"),
         ({"image_std": [0.5, 0, 0.5]}, r"image_std is \[0.5, 0, 0.5\]; it must be of numbers other than 0"),
         ({"rescale_factor": "three"}, "rescale_factor is 'three'; it must be a number above 0"),
-        ({"do_normalize": None}, "do_normalize is None; it must be true or false"),
+        ({"do_normalize": "no"}, "do_normalize is 'no'; it must be true or false"),
     ],
 )
 def test_odd_settings_of_a_processor(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
