@@ -111,33 +111,29 @@ fn words(kinds: &Value) -> Value {
 /// Allows a parameter wherever a value may stand.
 fn with_parameters(schema: &mut Value, root: bool) {
     let parameter = json!({ "$ref": "#/definitions/Parameter" });
-    match schema {
-        Value::Object(object) => {
-            for (key, value) in object.iter_mut() {
-                match key.as_str() {
-                    "properties" => {
-                        for (name, value) in value.as_object_mut().unwrap() {
-                            with_parameters(value, name == "kind" || name == "key" || name == "role");
-                        }
-                    }
-                    "items" => with_parameters(value, false),
-                    "oneOf" | "anyOf" if root => {
-                        value.as_array_mut().unwrap().iter_mut().for_each(|item| with_parameters(item, true));
-                    }
-                    _ => {}
+    let Value::Object(object) = schema else { return };
+    for (key, value) in object.iter_mut() {
+        match key.as_str() {
+            "properties" => {
+                for (name, value) in value.as_object_mut().unwrap() {
+                    with_parameters(value, name == "kind" || name == "key" || name == "role");
                 }
             }
-            if !root && !object.contains_key("const") {
-                let description = object.remove("description");
-                let default = object.remove("default");
-                let mut inner = Map::new();
-                inner.append(object);
-                object.insert("anyOf".into(), json!([inner, parameter]));
-                object.extend(description.map(|text| ("description".to_owned(), text)));
-                object.extend(default.map(|value| ("default".to_owned(), value)));
+            "items" => with_parameters(value, false),
+            "oneOf" | "anyOf" if root => {
+                value.as_array_mut().unwrap().iter_mut().for_each(|item| with_parameters(item, true));
             }
+            _ => {}
         }
-        _ => {}
+    }
+    if !root && !object.contains_key("const") {
+        let description = object.remove("description");
+        let default = object.remove("default");
+        let mut inner = Map::new();
+        inner.append(object);
+        object.insert("anyOf".into(), json!([inner, parameter]));
+        object.extend(description.map(|text| ("description".to_owned(), text)));
+        object.extend(default.map(|value| ("default".to_owned(), value)));
     }
 }
 
