@@ -5,6 +5,9 @@
 PYTHON ?= python3
 # What `make compare` does.
 ARGS ?= run
+# How long `make fuzz` runs each target, and which.
+SECONDS ?= 60
+TARGETS ?=
 # Versions of `make test-encoder`.
 TORCH ?= 2.11
 TRANSFORMERS ?= 5.17
@@ -28,7 +31,7 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-aarch64 build build-demo bench compare fmt clean prerequisites
+.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-aarch64 build build-demo fuzz bench compare fmt clean prerequisites
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -50,6 +53,7 @@ lint-rust: prerequisites
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --features python --lib -- -D warnings
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 lint-python: build
 	$(BIN)/ruff format --check .
@@ -81,6 +85,9 @@ test-aarch64: prerequisites ## Rust tests for AArch64, emulated: what an x86-64 
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=/usr/aarch64-linux-gnu/lib" \
 		cargo test --locked --quiet --release --target $(ARM)
 
+fuzz: prerequisites ## Every fuzz target in turn (needs cargo-fuzz): SECONDS=60 TARGETS="decode_jpeg plan"
+	fuzz/run.sh $(SECONDS) $(TARGETS)
+
 build: $(VENV)/.test ## Install the package and all that its tests need into .venv
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --skip-install
 
@@ -101,6 +108,7 @@ audit: $(VENV)/.audit ## Advisories, licences and sources of dependencies (needs
 
 fmt: build ## Format all code
 	cargo fmt
+	cargo fmt --manifest-path fuzz/Cargo.toml
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
