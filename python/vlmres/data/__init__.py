@@ -1,0 +1,24 @@
+"""Data for training: loading at the engine's speed, packing and balance.
+
+Nothing here needs more than numpy to be imported; torch, `datasets` and others are used where the caller has them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# Public names, and the modules that define them. A module is imported when a name of it is first used.
+_MODULES: dict[str, str] = {}
+
+__all__ = [*_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
