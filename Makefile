@@ -24,6 +24,8 @@ PILLOW_SIMD := $(VENV)/pillow-simd
 INTERPRETER := $(if $(filter 3.%,$(PYTHON)),python$(PYTHON),$(PYTHON))
 ENCODER := $(VENV)/encoder/torch-$(TORCH)-transformers-$(TRANSFORMERS)-$(notdir $(INTERPRETER))
 ARM := aarch64-unknown-linux-gnu
+# A process a core, and no more than four: each holds torch and transformers. PARALLEL= runs the tests in one process.
+PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
@@ -65,7 +67,7 @@ test-rust: prerequisites
 	cargo test --locked --quiet
 
 test-python: build $(PILLOW12)/.installed
-	VLMRES_TEST_PILLOW12=$(abspath $(PILLOW12)) $(BIN)/python -m pytest
+	VLMRES_TEST_PILLOW12=$(abspath $(PILLOW12)) $(BIN)/python -m pytest $(PARALLEL)
 
 test-transformers: build $(DROP_IN)/.installed ## Tests of the drop-in with another transformers: VERSION=5.19
 	PYTHONPATH=$(abspath $(DROP_IN)) $(BIN)/python -m pytest tests/integrations
