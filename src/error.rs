@@ -164,6 +164,16 @@ pub enum Error {
     /// The bytes are not an image that can be decoded.
     #[error("cannot decode the image: {0}")]
     Decode(String),
+    /// The bytes may be an image that another library decodes, but this one does not, or not to Pillow's pixels.
+    #[error(
+        "cannot decode the image: {format} with {feature} is not read natively; decode it with Pillow, and pass the image"
+    )]
+    NotNative {
+        /// The file's format, or "a file" where it is none of those that are read.
+        format: &'static str,
+        /// What of it is not read.
+        feature: String,
+    },
     /// A file could not be read.
     #[error("{path}: {message}")]
     File {

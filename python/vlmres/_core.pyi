@@ -16,6 +16,7 @@ __all__ = [
     "DecodeError",
     "ImageFile",
     "Memory",
+    "NotNativeError",
     "Plan",
     "PlanError",
     "Recipe",
@@ -50,6 +51,9 @@ class PlanError(VlmresError):
 
 class DecodeError(VlmresError):
     """Bytes that are not an image, or one over the pixel limit."""
+
+class NotNativeError(DecodeError):
+    """An image that Pillow may decode, but vlmres itself does not, or not to Pillow's pixels."""
 
 @final
 class Recipe:

@@ -10,6 +10,12 @@ create_exception!(vlmres, VlmresError, PyValueError, "Base of the errors of vlmr
 create_exception!(vlmres, RecipeError, VlmresError, "A recipe, override or checkpoint that cannot be followed.");
 create_exception!(vlmres, PlanError, VlmresError, "A size of an image or video that a recipe cannot plan.");
 create_exception!(vlmres, DecodeError, VlmresError, "Bytes that are not an image, or one over the pixel limit.");
+create_exception!(
+    vlmres,
+    NotNativeError,
+    DecodeError,
+    "An image that Pillow may decode, but vlmres itself does not, or not to Pillow's pixels."
+);
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
@@ -34,6 +40,7 @@ impl From<Error> for PyErr {
             Error::TooManyPixels { .. } | Error::TooManyBytes { .. } | Error::Decode(_) => {
                 DecodeError::new_err(message)
             }
+            Error::NotNative { .. } => NotNativeError::new_err(message),
             // With an error number Python chooses the subclass, such as FileNotFoundError.
             Error::File { path, errno: Some(errno), message } => PyOSError::new_err((errno, message, path)),
             Error::File { .. } => PyOSError::new_err(message),

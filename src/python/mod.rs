@@ -26,7 +26,7 @@ mod _core {
     #[pymodule_export]
     use super::call::Call;
     #[pymodule_export]
-    use super::errors::{DecodeError, PlanError, RecipeError, VlmresError};
+    use super::errors::{DecodeError, NotNativeError, PlanError, RecipeError, VlmresError};
     #[pymodule_export]
     use super::file::ImageFile;
     #[pymodule_export]

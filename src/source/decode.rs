@@ -163,7 +163,8 @@ fn decoder<'r, R: BufRead + Seek + 'r>(mut reader: R, most_bytes: u64) -> Result
     let mut reader =
         ImageReader::new(reader).with_guessed_format().map_err(|error| Error::Decode(error.to_string()))?;
     if reader.format().is_none() {
-        return Err(Error::Decode("not a JPEG, PNG, WebP, BMP, TIFF or GIF image".into()));
+        let feature = "the beginning of no JPEG, PNG, WebP, BMP, TIFF or GIF image".into();
+        return Err(Error::NotNative { format: "a file", feature });
     }
     // Set before anything is read: profiles and texts are unpacked with the header.
     let mut limits = image::Limits::default();
@@ -209,7 +210,12 @@ fn guarded<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 fn decode_error(error: &image::ImageError) -> Error {
-    Error::Decode(error.to_string())
+    match error {
+        image::ImageError::Unsupported(unsupported) => {
+            Error::NotNative { format: "an image", feature: unsupported.to_string() }
+        }
+        _ => Error::Decode(error.to_string()),
+    }
 }
 
 #[cfg(test)]
