@@ -11,7 +11,7 @@ use vlmres::geometry::Size;
 use vlmres::limits::Limits;
 use vlmres::recipe::{Filter, Recipe};
 use vlmres::resample::Arithmetic;
-use vlmres::source::{Encoded, OwnedImage};
+use vlmres::source::{Decoder, Encoded, OwnedImage};
 use vlmres::threads::Threads;
 use vlmres::write::{Element, LayoutKind, Sink};
 
@@ -35,7 +35,8 @@ fn run<T: Element>(
     arithmetic: Arithmetic,
 ) {
     let recipe = Arc::new(recipe.clone());
-    let settings = Settings { layout: kind, arithmetic, scaled: false, limits: Limits::default() };
+    let settings =
+        Settings { layout: kind, arithmetic, scaled: false, limits: Limits::default(), decoder: Decoder::Own };
     let planned = || {
         let view = image.view().expect("a decoded image is whole");
         let items = vec![Item::Image(Input::Pixels(Box::new(view)))];

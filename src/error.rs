@@ -166,7 +166,7 @@ pub enum Error {
     Decode(String),
     /// The bytes may be an image that another library decodes, but this one does not, or not to Pillow's pixels.
     #[error(
-        "cannot decode the image: {format} with {feature} is not read natively; decode it with Pillow, and pass the image"
+        "cannot decode the image: {format} with {feature} is not read natively (decoder=\"auto\" has Pillow read it)"
     )]
     NotNative {
         /// The file's format, or "a file" where it is none of those that are read.

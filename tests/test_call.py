@@ -190,7 +190,7 @@ def test_outputs_are_of_the_type_and_aligned(kind: str, shift: int) -> None:
     """numpy calls void memory aligned wherever it lies."""
     recipe = vlmres.Recipe.load("qwen2-vl")
     source = Source.from_array(images.pixels(280, 280), False, False)
-    settings: Any = {"scaled": False, "limits": (None, None, None, None), "num_threads": 1}
+    settings: Any = {"scaled": False, "limits": (None, None, None, None), "decoder": None, "num_threads": 1}
     call = Call(recipe, [source], None, "hf", ("pillow", 13), **settings)
     ((_, shape),) = call.lay_out("float32")
     memory = np.full(int(np.prod(shape)) * 4 + 128, 0xA5, np.uint8)
@@ -305,7 +305,7 @@ def test_a_file_that_is_opened_is_not_opened_again(tmp_path: Path) -> None:
         proc = processor(recipe)
         for given in ([path], [[path]], [[path, path]]):
             expected = proc(given)
-            opened: Any = ImageFile(path, proc.recipe, proc.limits)
+            opened: Any = ImageFile(path, proc.recipe, proc.limits, None)
             assert opened.plan == proc.plan((90, 60))
             path.rename(tmp_path / "elsewhere")
             other: Any = given
@@ -316,4 +316,4 @@ def test_a_file_that_is_opened_is_not_opened_again(tmp_path: Path) -> None:
             if len(expected.plans) == 2:  # read anew, and planned for its sample
                 assert_equal_batches(proc(found).torch(), expected.torch())
     with pytest.raises(vlmres.DecodeError, match="90x60"):
-        ImageFile(path, proc.recipe, (100, None, None, None))
+        ImageFile(path, proc.recipe, (100, None, None, None), None)

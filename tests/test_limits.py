@@ -14,7 +14,7 @@ THIN = np.broadcast_to(np.zeros((1, 1, 3), dtype=np.uint8), (1, 60_000, 3))
 def test_a_thin_image_costs_nothing_but_itself() -> None:
     proc = vlmres.Processor("llava-1.5-pad")
     with pytest.raises(vlmres.PlanError, match=r"60000x60000.*268435456"):
-        proc(THIN)
+        proc(THIN, input_data_format="channels_last")
     batch = proc([THIN, np.zeros((30, 40, 3), dtype=np.uint8)], errors="return")
     assert batch.indices == [1]
     assert isinstance(batch.errors[0], vlmres.PlanError)
@@ -22,7 +22,7 @@ def test_a_thin_image_costs_nothing_but_itself() -> None:
 
 def test_a_resize_without_memory_is_an_error() -> None:
     with pytest.raises(MemoryError, match=str(3 << 60)):
-        vlmres.resize(np.zeros((4, 4, 3), dtype=np.uint8), (1 << 30, 1 << 30))
+        vlmres.resize(np.zeros((5, 4, 3), dtype=np.uint8), (1 << 30, 1 << 30))
 
 
 @pytest.mark.parametrize("size", [(2**70, 5), (5, -(2**70)), (2**31, 5)])

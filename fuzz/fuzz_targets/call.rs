@@ -16,7 +16,7 @@ use vlmres::error::Error;
 use vlmres::geometry::Size;
 use vlmres::limits::Limits;
 use vlmres::recipe::Recipe;
-use vlmres::source::{AlphaRule, PixelView, Strides};
+use vlmres::source::{AlphaRule, Decoder, PixelView, Strides};
 use vlmres::threads::Threads;
 use vlmres::write::{Element, LayoutKind, Sink, Tensor};
 use vlmres_fuzz::arbitrary::{files, recipe, size};
@@ -170,7 +170,7 @@ fn check(bytes: &mut Unstructured<'_>) -> Result<()> {
     };
     let arithmetic = bytes.choose(&["pillow", "pillow-12", "pillow-11", "torch"])?.parse().expect("an arithmetic");
     let layout = *bytes.choose(&[LayoutKind::Hf, LayoutKind::Packed])?;
-    let settings = Settings { layout, arithmetic, scaled: bytes.arbitrary()?, limits };
+    let settings = Settings { layout, arithmetic, scaled: bytes.arbitrary()?, limits, decoder: Decoder::Own };
     let threads = Threads::new(bytes.int_in_range(1..=2)?);
     let dtype: u8 = bytes.int_in_range(0..=3)?;
     let mut items = Vec::new();

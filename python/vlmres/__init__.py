@@ -20,13 +20,12 @@ from vlmres._core import (
     View,
     VlmresError,
     build_info,
-    image_size,
     recipes,
 )
 from vlmres._help import RecipeDoc
 from vlmres._types import Coordinates, Grid, Parameter, RecipeName, Size
 from vlmres.batch import Batch
-from vlmres.planning import PlanTable, plan, plan_many
+from vlmres.planning import PlanTable, image_size, plan, plan_many
 from vlmres.processor import Processor, resize
 
 __version__ = build_info()["version"]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, Protocol, TypeAlias, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,7 +38,15 @@ __all__ = [
 _Encoded: TypeAlias = bytes | str | os.PathLike[str]
 # Pixels of a file's image, bytes of a file, bytes of decoding, bytes of a call's outputs; None for the default.
 _Limits: TypeAlias = tuple[int | None, int | None, int | None, int | None]
+# An object with `header` and `decode`, and whether it decodes everything; None for nobody beside this module.
+_Decoder: TypeAlias = tuple[_DecoderObject, bool] | None
 _Convention: TypeAlias = Literal["pixels", "0-1000", "0-999", "0-1"]
+
+class _DecoderObject(Protocol):
+    def header(self, encoded: bytes | Path, /) -> tuple[tuple[int, int], tuple[int, int], int]:
+        """The size as stored, the size as it is to be seen, and bytes that decoding takes."""
+    def decode(self, encoded: bytes | Path, /) -> Source:
+        """The pixels."""
 
 class VlmresError(ValueError):
     """Base of the errors of vlmres."""
@@ -325,7 +333,7 @@ class Source:
         A fourth channel is composited on white or ignored.
         """
     @staticmethod
-    def decode(encoded: _Encoded, limits: _Limits = ...) -> Source:
+    def decode(encoded: _Encoded, limits: _Limits = ..., decoder: _Decoder = None) -> Source:
         """Decodes an image file within limits."""
     @staticmethod
     def from_pil(image: object) -> Source:
@@ -347,7 +355,7 @@ class Source:
 class ImageFile:
     """A file whose header was read and planned: what takes images takes it. Private: jobs make it."""
 
-    def __new__(cls, path: str | os.PathLike[str], recipe: Recipe, limits: _Limits) -> ImageFile:
+    def __new__(cls, path: str | os.PathLike[str], recipe: Recipe, limits: _Limits, decoder: _Decoder) -> ImageFile:
         """Opens a file within limits, as `Call` has them, and plans it, alone in its sample."""
     @property
     def path(self) -> Path:
@@ -389,6 +397,7 @@ class Call:
         *,
         scaled: bool,
         limits: _Limits,
+        decoder: _Decoder,
         num_threads: int,
     ) -> Call: ...
     def failures(self) -> list[tuple[int, int | None, Exception]]:
@@ -421,17 +430,8 @@ def build_info() -> dict[str, str]:
 def default_threads() -> int:
     """Threads that a call uses where it does not say."""
 
-def image_size(path_or_bytes: str | os.PathLike[str] | bytes, *, exif: bool = True) -> Size:
-    """(width, height) of an encoded image from its header.
-
-    Args:
-        path_or_bytes: A file or its content.
-        exif: Whether to apply the EXIF orientation, as `Processor` does; else the size is as it is stored.
-
-    Raises:
-        DecodeError: It is no image.
-        OSError: The file cannot be read.
-    """
+def image_size(path_or_bytes: _Encoded, exif: bool, limits: _Limits, decoder: _Decoder) -> Size:
+    """(width, height) of an encoded image from its header. Private: use `vlmres.image_size`."""
 
 def plan(size: tuple[int, int] | tuple[int, int, int], recipe: Recipe | str, images: int = 1) -> Plan:
     """The plan of an image of (width, height), or of a video of (frames, width, height). Private: use `vlmres.plan`."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vlmres._core import Plan, Recipe, View
-from vlmres.inputs import Loader
 from vlmres.processor import Processor, resolve_backend
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def draw(
     """
     _pillow()
     processor = _processor(recipe)
-    loaded = Loader(processor.recipe.params["convert"]).source(image, limits=processor.limits)
+    loaded = processor.loader.source(image)
     pixels = loaded.to_array(resolve_backend(processor.arithmetic)[0])
     plan = processor.plan(loaded.size)
     if isinstance(recipe, Plan) and recipe.size != plan.size:

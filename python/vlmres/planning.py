@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vlmres._core import Plan, PlanError, Recipe, image_size, plan_columns
+from vlmres._core import Plan, PlanError, Recipe, VlmresError, plan_columns
+from vlmres._core import image_size as encoded_size
 from vlmres._core import plan as plan_size
+from vlmres.inputs import Loader, handles
+from vlmres.inputs.errors import kind, shown
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
-    from PIL.Image import Image
+    from numpy.typing import ArrayLike
 
-    from vlmres._types import RecipeName
+    from vlmres._types import RecipeName, Size
+    from vlmres.inputs import Decoder
 
 # Heights of a video that a shape (height, width, channels) would have.
 _CHANNELS = (1, 3, 4)
 
-Sizable: TypeAlias = "Sequence[int] | NDArray[np.integer[Any]] | Image | str | os.PathLike[str] | bytes"
+Sizable: TypeAlias = Any
 """What `plan` takes a size from."""
 
 
-def plan(size: Sizable, recipe: Recipe | RecipeName | str, images: int = 1) -> Plan:
+def plan(size: Sizable, recipe: Recipe | RecipeName | str, images: int = 1, *, decoder: Decoder = "auto") -> Plan:
     """What an image's or a video's preprocessing will be: views, tiles, patches and tokens, without decoding anything.
 
     Args:
         size: (width, height) of an image, or (frames, width, height) of a video, as any sequence of integers; or an
-            image: a path, the bytes of a file, of which the header is read and the EXIF orientation applied as in
-            `image_size`, or a PIL image.
+            image: a PIL image, or what holds a file (a path, bytes, a data URI, an open file, ...), of which the header
+            is read and the EXIF orientation applied as in `image_size`.
         recipe: A recipe or the name of one.
         images: How many images the image's sample has: LLaVA-OneVision alone gives one of several another plan.
+        decoder: As of `Processor`.
 
     Raises:
         PlanError: Nothing can have such a size, or the recipe cannot plan it. A last of three that is 1, 3 or 4 is
@@ -43,17 +47,45 @@ def plan(size: Sizable, recipe: Recipe | RecipeName | str, images: int = 1) -> P
         OSError: The file cannot be read.
         TypeError: `size` is none of these.
     """
-    return plan_size(size_of(size), recipe, images)
+    return plan_size(size_of(size, Loader(decoder=decoder)), recipe, images)
 
 
-def size_of(size: Sizable) -> tuple[int, int] | tuple[int, int, int]:
+def image_size(
+    image: Any, *, exif: bool = True, decoder: Decoder = "auto", max_image_pixels: int | None = None
+) -> Size:
+    """(width, height) of an image file from its header, without decoding a pixel.
+
+    Args:
+        image: What holds a file: a path, bytes, a data URI, an open file, a row of a data set.
+        exif: As the image is to be seen, with EXIF orientation applied; false for the size as stored.
+        decoder: As of `Processor`.
+        max_image_pixels: As of `Processor`.
+
+    Raises:
+        DecodeError: The header cannot be read.
+        VlmresError: It holds no file of an image.
+        OSError: The file cannot be read.
+        TypeError: It holds something else.
+    """
+    loader = Loader(decoder=decoder, limits=(max_image_pixels, None, None, None))
+    loaded = loader.load(image)
+    if not isinstance(loaded, (bytes, str)):
+        raise TypeError(f"a path, bytes or an open file is wanted, got {kind(image)}")
+    return encoded_size(loaded, exif, loader.limits, loader.decoding)
+
+
+def size_of(size: Sizable, loader: Loader) -> tuple[int, int] | tuple[int, int, int]:
     """(width, height) or (frames, width, height) of what `plan` takes."""
-    if isinstance(size, (str, bytes, bytearray, memoryview, os.PathLike)):
-        return image_size(bytes(size) if isinstance(size, (bytearray, memoryview)) else size)
     pil = sys.modules.get("PIL.Image")
     if pil is not None and isinstance(size, pil.Image):
         width, height = size.size
         return width, height
+    if not _may_be_sides(size):
+        encoded = handles.encoded(size, loader.limits[1])
+        if isinstance(encoded, handles.Address):
+            raise VlmresError(f"vlmres plans local files, got the address {shown(encoded)}")
+        if encoded is not None:
+            return encoded_size(encoded, True, loader.limits, loader.decoding)
     if isinstance(size, np.ndarray) and size.ndim > 1:
         raise TypeError(f"a size is (width, height), got an array of shape {size.shape}: pass its width and height")
     if not isinstance(size, (Sequence, np.ndarray)) or len(size) not in (2, 3):
@@ -65,6 +97,10 @@ def size_of(size: Sizable) -> tuple[int, int] | tuple[int, int, int]:
     if len(sides) == 3 and sides[2] in _CHANNELS:
         raise PlanError(_taken_for_shape(sides))
     return sides
+
+
+def _may_be_sides(size: Any) -> bool:
+    return isinstance(size, (list, tuple, range)) or (isinstance(size, np.ndarray) and size.size <= 3)
 
 
 def _taken_for_shape(sides: Sequence[int]) -> str:

@@ -25,7 +25,8 @@ from vlmres._core import (
     trim_process,
 )
 from vlmres.batch import Batch
-from vlmres.inputs import DataFormat, Loader, as_list
+from vlmres.inputs import DataFormat, Decoder, Loaded, Loader, as_list, decoders
+from vlmres.inputs.arrays import data_format_of
 from vlmres.outputs import STORAGE, Allocate, Out, allocated, first_rows, given
 from vlmres.outputs import DType as DType
 from vlmres.planning import Sizable, size_of
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vlmres._core import ImageFile, Source
 
 Layout = Literal["hf", "packed"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
@@ -62,6 +62,8 @@ class Processor:
             `Recipe.params["arithmetic"]` tells, and "torch" for videos, whose classes in transformers are torchvision's
             alone.
         num_threads: Threads per call. By default `VLMRES_NUM_THREADS`, else all processors; one in a DataLoader worker.
+        decoder: Who reads image files. "auto": vlmres, and Pillow where it is installed for what vlmres does not read
+            (docs/files.md). "native": vlmres alone. "pillow": Pillow alone.
         max_image_pixels: Files of more pixels are refused before they are decoded. By default Pillow's limit.
         max_file_bytes: Files of more bytes are refused before they are read. By default 2 GiB.
         max_decoded_bytes: Files whose decoding takes more bytes are refused; files that are decoded at once take no
@@ -94,6 +96,7 @@ class Processor:
         arithmetic: Arithmetic | None = None,
         num_threads: int | None = None,
         *,
+        decoder: Decoder = "auto",
         max_image_pixels: int | None = None,
         max_file_bytes: int | None = None,
         max_decoded_bytes: int | None = None,
@@ -105,6 +108,7 @@ class Processor:
         _check_choice("layout", layout, Layout)
         _check_choice("dtype", dtype, DType)
         _check_choice("decode", decode, Decode)
+        decoders.check(decoder)
         _check_count("num_threads", num_threads)
         _check_count("max_image_pixels", max_image_pixels)
         _check_count("max_file_bytes", max_file_bytes)
@@ -118,6 +122,7 @@ class Processor:
         self.layout: Layout = layout
         self.dtype: DType = dtype
         self.num_threads = num_threads
+        self.decoder: Decoder = decoder
         self.max_image_pixels = max_image_pixels
         self.max_file_bytes = max_file_bytes
         self.max_decoded_bytes = max_decoded_bytes
@@ -152,6 +157,11 @@ class Processor:
         return (self.max_image_pixels, self.max_file_bytes, self.max_decoded_bytes, self.max_output_bytes)
 
     @functools.cached_property
+    def loader(self) -> Loader:
+        """Reads images as this processor does."""
+        return Loader(self.recipe.params["convert"], self.decoder, self.limits)
+
+    @functools.cached_property
     def _video_recipe(self) -> Recipe:
         """The recipe in the arithmetic of videos."""
         own = self.arithmetic == self.video_arithmetic
@@ -159,7 +169,7 @@ class Processor:
 
     def plan(self, size: Sizable) -> Plan:
         """The plan of an image, or of a video: what `vlmres.plan` gives of it with this processor's recipe."""
-        sides = size_of(size)
+        sides = size_of(size, self.loader)
         return plan(sides, self.recipe if len(sides) == 2 else self._video_recipe)
 
     def shapes(
@@ -178,7 +188,7 @@ class Processor:
         counts = [1] * len(sizes) if samples is None else [count for count in samples for _ in range(count)]
         if len(counts) != len(sizes):
             raise VlmresError(f"samples of {list(samples or ())} images for {len(sizes)} images")
-        sides = [size_of(size) for size in sizes]
+        sides = [size_of(size, self.loader) for size in sizes]
         recipes = [self.recipe if len(size) == 2 else self._video_recipe for size in sides]
         plans = [plan(*planned) for planned in zip(sides, recipes, counts, strict=True)]
         found = shapes(plans[0].recipe if plans else self.recipe, plans, self.layout, samples)
@@ -255,6 +265,7 @@ class Processor:
             resolve_backend(self.arithmetic if is_image else self.video_arithmetic),
             scaled=self.decode == "scaled",
             limits=self.limits,
+            decoder=self.loader.decoding,
             num_threads=self.num_threads or _default_threads(),
         )
         self._note(call, failures, errors, what)
@@ -276,13 +287,13 @@ class Processor:
 
     def _load(
         self, items: Sequence[Any], what: Literal["image", "video"], data_format: DataFormat | None
-    ) -> tuple[
-        list[Source | ImageFile | bytes | str | list[Source | ImageFile | bytes | str] | None], dict[int, Exception]
-    ]:
+    ) -> tuple[list[Loaded | list[Loaded] | None], dict[int, Exception]]:
         """Items as the compiled part takes them, and what is wrong with those that it does not get."""
-        loader = Loader(self.recipe.params["convert"])
-        loaded: list[Source | ImageFile | bytes | str | list[Source | ImageFile | bytes | str] | None] = []
+        loader = self.loader
+        loaded: list[Loaded | list[Loaded] | None] = []
         failures: dict[int, Exception] = {}
+        if what == "image":
+            data_format = data_format or data_format_of(items)
         for index, item in enumerate(items):
             try:
                 if what == "image":
@@ -339,6 +350,7 @@ def resize(
     *,
     num_threads: int | None = None,
     input_data_format: DataFormat | None = None,
+    decoder: Decoder = "auto",
 ) -> NDArray[np.uint8]:
     """Resizes one image exactly as Pillow or torchvision does.
 
@@ -349,6 +361,7 @@ def resize(
         arithmetic: As of `Processor`.
         num_threads: As of `Processor`.
         input_data_format: As of `Processor.__call__`.
+        decoder: As of `Processor`.
 
     Returns:
         uint8 of shape (height, width, 3).
@@ -358,7 +371,7 @@ def resize(
     """
     _check_count("num_threads", num_threads)
     threads = num_threads or _default_threads()
-    source = Loader("white").source(image, input_data_format)
+    source = Loader("white", decoder).source(image, input_data_format)
     try:
         return resize_source(source, size, filter, resolve_backend(arithmetic), threads)
     except PlanError as error:

@@ -14,8 +14,7 @@ from vlmres._core import VlmresError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vlmres._core import ImageFile, Source
-    from vlmres.inputs import DataFormat, Loader
+    from vlmres.inputs import DataFormat, Loaded, Loader
 
 # transformers' video processors take no fourth channel for one.
 _CHANNELS = (1, 3)
@@ -49,7 +48,7 @@ def as_videos(videos: Any) -> list[Any]:
     return list(videos) if all(nested) else [list(videos)]
 
 
-def load(video: Any, loader: Loader, data_format: DataFormat | None) -> list[Source | ImageFile | bytes | str]:
+def load(video: Any, loader: Loader, data_format: DataFormat | None) -> list[Loaded]:
     """The frames of a video as the compiled part takes them.
 
     Raises:
@@ -62,7 +61,7 @@ def load(video: Any, loader: Loader, data_format: DataFormat | None) -> list[Sou
     first = next((frame for frame in frames if isinstance(frame, np.ndarray)), None)
     if first is not None:
         data_format = data_format or _data_format(first)
-    loaded: list[Source | ImageFile | bytes | str] = []
+    loaded: list[Loaded] = []
     for index, frame in enumerate(frames):
         try:
             _check_channels(frame, data_format)

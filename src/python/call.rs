@@ -11,7 +11,7 @@ use super::outputs::Outputs;
 use super::plan::Plan;
 use super::recipe::Recipe;
 use super::source::{Source, encoded};
-use super::{batch, convert};
+use super::{batch, convert, decoder};
 use crate::engine::{self, Failure, Input, Item, Settings};
 use crate::options::Backend;
 use crate::threads::Threads;
@@ -36,9 +36,9 @@ impl Call {
     /// Reads headers and plans. An item is an image, that is a `Source`, `bytes`, a path or an `ImageFile`, or a list of them, the
     /// frames of a video, or None for one that was refused already. `samples` are the numbers of items of each sample, `arithmetic` is a
     /// backend and the major version of the Pillow whose order of passes it has. With `scaled` a JPEG that its plan makes smaller by
-    /// half or more is decoded to a half, a quarter or an eighth.
+    /// half or more is decoded to a half, a quarter or an eighth. `decoder` decodes what is not read here, or everything.
     #[new]
-    #[pyo3(signature = (recipe, items, samples, layout, arithmetic, *, scaled, limits, num_threads))]
+    #[pyo3(signature = (recipe, items, samples, layout, arithmetic, *, scaled, limits, decoder, num_threads))]
     #[allow(clippy::too_many_arguments)] // settings by keyword
     fn new(
         py: Python<'_>,
@@ -49,6 +49,7 @@ impl Call {
         arithmetic: (String, u32),
         scaled: bool,
         limits: convert::Given,
+        decoder: decoder::Given,
         num_threads: usize,
     ) -> PyResult<Self> {
         let settings = Settings {
@@ -56,6 +57,7 @@ impl Call {
             arithmetic: convert::arithmetic(&arithmetic)?,
             scaled,
             limits: convert::limits(limits),
+            decoder: decoder::decoder(decoder),
         };
         let backend = settings.arithmetic.backend;
         let mut read = Vec::new();

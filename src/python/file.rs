@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::convert;
 use super::interrupt::detached;
 use super::plan::Plan;
 use super::recipe::Recipe;
+use super::{convert, decoder};
 use crate::engine::{Input, Item};
 use crate::plan;
-use crate::source::{self, Header};
+use crate::source::Opened;
 
 /// A file whose header was read and planned: what takes images takes it. Private: jobs make it.
 #[pyclass(frozen, module = "vlmres._core")]
 pub(super) struct ImageFile {
     path: PathBuf,
-    opened: Arc<(source::ImageFile, Header)>,
+    opened: Arc<Opened<'static>>,
     plan: Arc<plan::Plan>,
     recipe: Recipe,
 }
@@ -26,14 +26,19 @@ pub(super) struct ImageFile {
 impl ImageFile {
     /// Opens a file within limits, as `Call` has them, and plans it, alone in its sample.
     #[new]
-    fn new(py: Python<'_>, path: PathBuf, recipe: Recipe, limits: convert::Given) -> PyResult<Self> {
-        let limits = convert::limits(limits);
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        recipe: Recipe,
+        limits: convert::Given,
+        decoder: decoder::Given,
+    ) -> PyResult<Self> {
+        let (limits, decoder) = (convert::limits(limits), decoder::decoder(decoder));
         let shared = Arc::clone(&recipe.0);
         let (opened, plan) = detached(py, || {
-            let (file, header) = source::ImageFile::open(&path, &limits)?;
-            header.check(&limits)?;
-            let plan = plan::Plan::new(&shared, header.size()?)?;
-            Ok(((file, header), plan))
+            let opened = Opened::file(&path, &limits, &decoder)?;
+            let plan = plan::Plan::new(&shared, opened.size()?)?;
+            Ok((opened, plan))
         })?;
         Ok(Self { path, opened: Arc::new(opened), plan: Arc::new(plan), recipe })
     }

@@ -7,6 +7,7 @@ mod arrow;
 mod batch;
 mod call;
 mod convert;
+mod decoder;
 mod errors;
 mod file;
 mod interrupt;

@@ -10,14 +10,15 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use super::arrow::ArrowPixels;
-use super::convert;
 use super::interrupt::detached;
+use super::{convert, decoder};
 use crate::engine::{self, Input, PixelOwner};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
+use crate::limits::Limits;
 use crate::options::Backend;
 use crate::resample::Arithmetic;
-use crate::source::{self, AlphaRule, Encoded, OwnedImage, PixelView, Strides};
+use crate::source::{self, AlphaRule, Decoder, Opened, OwnedImage, PixelView, Strides};
 use crate::threads::Threads;
 use crate::write::Sink;
 
@@ -124,11 +125,16 @@ impl Source {
 
     /// Decodes an image file, `bytes` or a path, within limits.
     #[staticmethod]
-    #[pyo3(signature = (encoded, limits = (None, None, None, None)))]
-    fn decode(py: Python<'_>, encoded: &Bound<'_, PyAny>, limits: convert::Given) -> PyResult<Self> {
+    #[pyo3(signature = (encoded, limits = (None, None, None, None), decoder = None))]
+    fn decode(
+        py: Python<'_>,
+        encoded: &Bound<'_, PyAny>,
+        limits: convert::Given,
+        decoder: decoder::Given,
+    ) -> PyResult<Self> {
         let input = self::encoded(encoded)?;
-        let limits = convert::limits(limits);
-        let image = detached(py, || as_encoded(&input)?.decode(&limits))?;
+        let (limits, decoder) = (convert::limits(limits), decoder::decoder(decoder));
+        let image = detached(py, || open(input, &limits, &decoder)?.decode(1))?;
         Ok(Self::owned(image))
     }
 
@@ -215,10 +221,10 @@ impl ArrayPixels {
     }
 }
 
-fn as_encoded<'a>(input: &'a Input<'_>) -> Result<Encoded<'a>> {
+fn open(input: Input<'static>, limits: &Limits, decoder: &Decoder) -> Result<Opened<'static>> {
     match input {
-        Input::Bytes(bytes) => Ok(Encoded::Bytes((**bytes).as_ref())),
-        Input::Path(path) => Ok(Encoded::Path(path)),
+        Input::Bytes(bytes) => Opened::bytes(bytes, limits, decoder),
+        Input::Path(path) => Opened::file(&path, limits, decoder),
         Input::Opened(_) | Input::Pixels(_) => Err(Error::Argument("bytes or a path are wanted".into())),
     }
 }
@@ -251,10 +257,18 @@ pub(super) fn resize_source<'py>(
 
 /// (width, height) of an encoded image from its header: as it is to be seen, or without `exif` as it is stored.
 #[pyfunction]
-#[pyo3(signature = (path_or_bytes, *, exif = true))]
-pub(super) fn image_size<'py>(path_or_bytes: &Bound<'py, PyAny>, exif: bool) -> PyResult<Bound<'py, PyAny>> {
-    let py = path_or_bytes.py();
+pub(super) fn image_size<'py>(
+    py: Python<'py>,
+    path_or_bytes: &Bound<'py, PyAny>,
+    exif: bool,
+    limits: convert::Given,
+    decoder: decoder::Given,
+) -> PyResult<Bound<'py, PyAny>> {
     let input = encoded(path_or_bytes)?;
-    let size = detached(py, || as_encoded(&input).and_then(|encoded| source::image_size(encoded, exif)))?;
+    let (limits, decoder) = (convert::limits(limits), decoder::decoder(decoder));
+    let size = detached(py, || {
+        let opened = open(input, &limits, &decoder)?;
+        if exif { opened.size() } else { opened.stored_size() }
+    })?;
     convert::size(py, size)
 }

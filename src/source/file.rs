@@ -62,13 +62,7 @@ impl ImageFile {
     /// Opens a file and reads its header. It must be a regular file: pipes and devices have no end, or none that can be known.
     pub fn open(path: &Path, limits: &Limits) -> Result<(Self, Header)> {
         let error = |error| Error::of_file(path, &error);
-        let mut file = open(path).map_err(error)?;
-        let metadata = file.metadata().map_err(error)?;
-        if !metadata.is_file() && !metadata.is_dir() {
-            let message = "not a regular file; read it, and pass its bytes".to_owned();
-            return Err(Error::File { path: path.display().to_string(), message, errno: None });
-        }
-        limits.check_file(metadata.len())?;
+        let (mut file, metadata) = open_within(path, limits)?;
         let identity = Identity::of(&metadata);
         let mut bytes = Vec::new();
         let mut wanted = HEADER_BYTES;
@@ -99,6 +93,11 @@ impl ImageFile {
         Ok((Self { path: path.to_owned(), identity, held: Mutex::new(held) }, header))
     }
 
+    /// Refuses what is no regular file, or one over a limit, before another library opens it.
+    pub(super) fn check(path: &Path, limits: &Limits) -> Result<()> {
+        open_within(path, limits).map(drop)
+    }
+
     /// All bytes of the file; it is held no longer.
     pub fn read(&self) -> Result<Vec<u8>> {
         let held = mem::replace(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner), Held::Nothing);
@@ -121,6 +120,19 @@ impl ImageFile {
         read(&mut file, &mut bytes, size).map_err(error)??;
         Ok(bytes)
     }
+}
+
+/// Opens a regular file that is within limits.
+fn open_within(path: &Path, limits: &Limits) -> Result<(File, Metadata)> {
+    let error = |error| Error::of_file(path, &error);
+    let file = open(path).map_err(error)?;
+    let metadata = file.metadata().map_err(error)?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        let message = "not a regular file; read it, and pass its bytes".to_owned();
+        return Err(Error::File { path: path.display().to_string(), message, errno: None });
+    }
+    limits.check_file(metadata.len())?;
+    Ok((file, metadata))
 }
 
 /// Opens a file. A pipe is opened, too, rather than waited for until somebody writes to it.

@@ -15,6 +15,7 @@ from vlmres.cli.jobs.command import run_job
 from vlmres.cli.options import (
     ArithmeticOption,
     DecodeOption,
+    DecoderOption,
     Force,
     MaxImagePixels,
     Overrides,
@@ -65,6 +66,7 @@ def encode(
     ] = None,
     arithmetic: ArithmeticOption = None,
     decode: DecodeOption = "exact",
+    decoder: DecoderOption = "auto",
     max_image_pixels: MaxImagePixels = None,
     shard_size: Annotated[
         int, typer.Option(min=1, help="Images per shard, whose tokens are small; fewer where they need over 1 GiB.")
@@ -117,6 +119,7 @@ def encode(
         "arithmetic": arithmetic,
         "max_image_pixels": max_image_pixels,
         "decode": decode,
+        "decoder": decoder,
     }
     try:
         job = EncodeJob(find_images(paths), out, encoder, checkpoint, shard_size, settings)

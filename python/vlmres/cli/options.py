@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import vlmres
+from vlmres.inputs import Decoder
 from vlmres.processor import Arithmetic, Decode
 
 if TYPE_CHECKING:
@@ -65,6 +66,13 @@ ArithmeticOption = Annotated[
 ]
 DecodeOption = Annotated[
     Decode, typer.Option(help="scaled: JPEG files that become far smaller are decoded smaller; faster, not exact.")
+]
+DecoderOption = Annotated[
+    Decoder,
+    typer.Option(
+        help="Who reads files. auto: Pillow where vlmres does not read a format. native: vlmres alone. "
+        "pillow: Pillow alone."
+    ),
 ]
 MaxImagePixels = Annotated[
     int | None,

@@ -13,7 +13,7 @@ import vlmres
 from vlmres.cli import output
 from vlmres.cli.cost import value_bytes
 from vlmres.cli.files import find_images
-from vlmres.cli.options import AsJson, Overrides, RecipeName, load_recipe
+from vlmres.cli.options import AsJson, DecoderOption, Overrides, RecipeName, load_recipe
 from vlmres.processor import DType, Layout
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def plan(
     overrides: Overrides = None,
     layout: Annotated[Layout, typer.Option(help="Layout that bytes are counted for.")] = "hf",
     dtype: Annotated[DType, typer.Option(help="Type of pixel values that bytes are counted for.")] = "float32",
+    decoder: DecoderOption = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Count views, tiles, patches, tokens and bytes of images and videos. Only headers are read.
@@ -54,7 +55,7 @@ def plan(
     failed = 0
     for path, known in _inputs(paths):
         try:
-            size = known or vlmres.image_size(path)
+            size = known or vlmres.image_size(path, decoder=decoder)
             row = describe(str(path), vlmres.plan(size, chosen), layout, dtype)
         except (vlmres.VlmresError, OSError) as error:
             output.complain(path, error)

@@ -14,6 +14,7 @@ from vlmres.cli.jobs.process import ProcessJob
 from vlmres.cli.options import (
     ArithmeticOption,
     DecodeOption,
+    DecoderOption,
     Force,
     MaxImagePixels,
     Overrides,
@@ -41,6 +42,7 @@ def process(
     ] = "float32",
     arithmetic: ArithmeticOption = None,
     decode: DecodeOption = "exact",
+    decoder: DecoderOption = "auto",
     max_image_pixels: MaxImagePixels = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; fewer where they need over 1 GiB.")] = 64,
     threads: Threads = None,
@@ -55,7 +57,14 @@ def process(
     chosen = load_recipe(recipe, overrides)
     try:
         processor = vlmres.Processor(
-            chosen, layout, dtype, arithmetic, threads, max_image_pixels=max_image_pixels, decode=decode
+            chosen,
+            layout,
+            dtype,
+            arithmetic,
+            threads,
+            decoder=decoder,
+            max_image_pixels=max_image_pixels,
+            decode=decode,
         )
     except vlmres.RecipeError as error:
         raise typer.BadParameter(str(error)) from None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vlmres.batch import Batch
     from vlmres.encoder.parts import EncoderOutput, Part
     from vlmres.encoder.pipeline import VisionEncoder
+    from vlmres.inputs import Decoder
     from vlmres.processor import Arithmetic, Decode
 
 Kind: TypeAlias = Literal["images", "videos"]
@@ -33,6 +34,7 @@ class Preprocessing(TypedDict, total=False):
     arithmetic: Arithmetic | None
     max_image_pixels: int | None
     decode: Decode
+    decoder: Decoder
 
 
 class Staging:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vlmres._core import ImageFile, VlmresError, image_size
+from vlmres._core import ImageFile, VlmresError
 from vlmres.encoder.parts import cut
 from vlmres.inputs import CHANNELS
+from vlmres.planning import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -107,21 +106,15 @@ def estimate_patches(item: Any, kind: Kind, processor: Processor) -> int:
     if isinstance(item, ImageFile):
         return item.plan.num_patches
     try:
-        size = _size(item) if kind == "images" else (len(item), *_size(item[0]))
+        size = _size(item, processor) if kind == "images" else (len(item), *_size(item[0], processor))
         return processor.plan(size).num_patches
     except (VlmresError, OSError, TypeError, IndexError):
         return 0
 
 
-def _size(item: Any) -> tuple[int, int]:
-    if isinstance(item, (bytearray, memoryview)):
-        item = bytes(item)
-    if isinstance(item, (str, bytes, os.PathLike)):
-        return image_size(item)
-    pil = sys.modules.get("PIL.Image")
-    if pil is not None and isinstance(item, pil.Image):
-        size: tuple[int, int] = item.size
-        return size
+def _size(item: Any, processor: Processor) -> tuple[int, ...]:
+    if not hasattr(item, "shape"):
+        return size_of(item, processor.loader)
     shape = tuple(getattr(item, "shape", ()))
     if len(shape) == 3:
         shape = shape[1:] if shape[0] in CHANNELS else shape[:2]

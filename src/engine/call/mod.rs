@@ -19,11 +19,12 @@ use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::recipe::Recipe;
 use crate::resample::Arithmetic;
+use crate::source::Decoder;
 use crate::threads::Threads;
 use crate::write::{BatchLayout, DType, LayoutKind, Tensor};
 
 /// How a call's items become tensors.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The form of the batch.
     pub layout: LayoutKind,
@@ -34,6 +35,8 @@ pub struct Settings {
     pub scaled: bool,
     /// The most that files, images and outputs may take.
     pub limits: Limits,
+    /// Who decodes.
+    pub decoder: Decoder,
 }
 
 /// One item of a call.
@@ -115,7 +118,7 @@ impl<'a> Call<'a> {
             }
             shapes.push((inputs.len() - before, is_video, known));
         }
-        let mut opened = Source::open_all(inputs, &settings.limits, threads).into_iter();
+        let mut opened = Source::open_all(inputs, &settings.limits, &settings.decoder, threads).into_iter();
         let mut call = Self {
             recipe,
             settings,

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::limits::Limits;
 use crate::plan::Plan;
-use crate::source::{Header, ImageFile, OwnedImage, PixelView};
+use crate::source::{Decoder, Memory, Opened, OwnedImage, PixelView};
 use crate::threads::{Threads, check_stopped, parallel};
 
 /// Holds an image's pixels for as long as a call reads them.
@@ -31,25 +31,30 @@ impl PixelOwner for OwnedImage {
 /// An image, or a frame of a video.
 pub enum Input<'a> {
     /// The bytes of an image file.
-    Bytes(Box<dyn AsRef<[u8]> + Send + Sync + 'a>),
+    Bytes(Memory<'a>),
     /// Where an image file lies.
     Path(PathBuf),
     /// An image file whose header was read already.
-    Opened(Arc<(ImageFile, Header)>),
+    Opened(Arc<Opened<'static>>),
     /// Pixels.
     Pixels(Box<dyn PixelOwner + 'a>),
 }
 
 /// An input whose size is known.
 pub(super) enum Source<'a> {
-    Bytes(Box<dyn AsRef<[u8]> + Send + Sync + 'a>, Header),
-    File(Arc<(ImageFile, Header)>),
+    Encoded(Opened<'a>),
+    Shared(Arc<Opened<'static>>),
     Pixels(Box<dyn PixelOwner + 'a>),
 }
 
 impl<'a> Source<'a> {
-    /// Reads headers. Files of more pixels are refused.
-    pub(super) fn open_all(inputs: Vec<Input<'a>>, limits: &Limits, threads: Threads) -> Vec<Result<Self>> {
+    /// Reads headers. Images over a limit are refused.
+    pub(super) fn open_all(
+        inputs: Vec<Input<'a>>,
+        limits: &Limits,
+        decoder: &Decoder,
+        threads: Threads,
+    ) -> Vec<Result<Self>> {
         let mut paths = Vec::new();
         for input in &inputs {
             if let Input::Path(path) = input {
@@ -58,34 +63,22 @@ impl<'a> Source<'a> {
         }
         let mut files = parallel(&paths, threads, |path| {
             check_stopped()?;
-            ImageFile::open(path, limits)
+            Opened::file(path, limits, decoder)
         })
         .into_iter();
-        let mut open = |input| {
-            let source = match input {
-                Input::Pixels(pixels) => Self::Pixels(pixels),
-                Input::Bytes(bytes) => {
-                    let header = Header::of((*bytes).as_ref())?;
-                    Self::Bytes(bytes, header)
-                }
-                Input::Path(_) => {
-                    let opened = files.next().unwrap_or_else(|| Err(Error::Argument("no file".into())))?;
-                    Self::File(Arc::new(opened))
-                }
-                Input::Opened(file) => Self::File(file),
-            };
-            if let Some(header) = source.header() {
-                header.check(limits)?;
-            }
-            Ok(source)
+        let mut open = |input| match input {
+            Input::Pixels(pixels) => Ok(Self::Pixels(pixels)),
+            Input::Bytes(bytes) => Opened::bytes(bytes, limits, decoder).map(Self::Encoded),
+            Input::Path(_) => files.next().unwrap_or_else(|| Err(Error::Argument("no file".into()))).map(Self::Encoded),
+            Input::Opened(file) => Ok(Self::Shared(file)),
         };
         inputs.into_iter().map(&mut open).collect()
     }
 
-    fn header(&self) -> Option<&Header> {
+    fn encoded(&self) -> Option<&Opened<'_>> {
         match self {
-            Self::Bytes(_, header) => Some(header),
-            Self::File(file) => Some(&file.1),
+            Self::Encoded(opened) => Some(opened),
+            Self::Shared(opened) => Some(opened),
             Self::Pixels(_) => None,
         }
     }
@@ -93,15 +86,15 @@ impl<'a> Source<'a> {
     /// The image's size as it is to be seen.
     pub(super) fn size(&self) -> Result<Size> {
         match self {
-            Self::Bytes(_, header) => header.size(),
-            Self::File(file) => file.1.size(),
+            Self::Encoded(opened) => opened.size(),
+            Self::Shared(opened) => opened.size(),
             Self::Pixels(pixels) => Ok(pixels.view()?.size()),
         }
     }
 
     /// Bytes that decoding it takes.
     pub(super) fn decoded_bytes(&self) -> u64 {
-        self.header().map_or(0, Header::decoded_bytes)
+        self.encoded().map_or(0, Opened::decoded_bytes)
     }
 
     /// Whether it has to be decoded.
@@ -112,12 +105,7 @@ impl<'a> Source<'a> {
     /// The decoded image, straight at its plan's reduced size where that is wanted and can be; nothing of pixels.
     pub(super) fn decode(&self, plan: &Plan, scaled: bool) -> Result<Option<OwnedImage>> {
         let reduction = if scaled { plan.reduction() } else { 1 };
-        let image = match self {
-            Self::Pixels(_) => return Ok(None),
-            Self::Bytes(bytes, header) => header.decode((**bytes).as_ref(), reduction)?,
-            Self::File(file) => file.1.decode(&file.0.read()?, reduction)?,
-        };
-        Ok(Some(image))
+        self.encoded().map(|opened| opened.decode(reduction)).transpose()
     }
 
     /// The pixels, where `decoded` is what was decoded.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::limits::Limits;
-use crate::source::{OwnedImage, PixelView};
+use crate::source::{Decoder, OwnedImage, PixelView};
 use crate::threads::stoppable;
 use crate::write::Sink;
 
@@ -40,7 +40,7 @@ fn truncated() -> Input<'static> {
 }
 
 fn settings(layout: LayoutKind, scaled: bool) -> Settings {
-    Settings { layout, arithmetic: "pillow".parse().unwrap(), scaled, limits: Limits::default() }
+    Settings { layout, arithmetic: "pillow".parse().unwrap(), scaled, limits: Limits::default(), decoder: Decoder::Own }
 }
 
 fn recipe(name: &str) -> Arc<Recipe> {

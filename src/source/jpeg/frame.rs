@@ -7,6 +7,8 @@ pub(super) enum Stop {
     Truncated,
     /// libjpeg calls it an error.
     Broken(&'static str),
+    /// This decoder does not know how.
+    Unsupported(&'static str),
     /// Nobody wants the image any longer.
     Interrupted,
     /// There is no memory for so many bytes.

@@ -82,8 +82,8 @@ impl<'a> Markers<'a> {
                 0xd8 => self.start_of_image()?,
                 0xc0 | 0xc1 => self.frame_header(end, false, None)?,
                 0xc2 => self.frame_header(end, true, None)?,
-                0xc3 | 0xcb => self.frame_header(end, false, Some("lossless JPEG is not supported"))?,
-                0xc9 | 0xca => self.frame_header(end, false, Some("arithmetic coding is not supported"))?,
+                0xc3 | 0xcb => self.frame_header(end, false, Some("lossless coding"))?,
+                0xc9 | 0xca => self.frame_header(end, false, Some("arithmetic coding"))?,
                 0xda => {
                     self.scan_header(end)?;
                     self.pending = 0;
@@ -217,7 +217,7 @@ impl<'a> Markers<'a> {
             return Err(Stop::Broken("samples that are not of 8 bits"));
         }
         if let Some(what) = frame.unsupported {
-            return Err(Stop::Broken(what));
+            return Err(Stop::Unsupported(what));
         }
         if !matches!(frame.components.len(), 1 | 3 | 4) {
             return Err(Stop::Broken("a number of components other than 1, 3 and 4"));

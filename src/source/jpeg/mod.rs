@@ -107,6 +107,7 @@ fn error(stop: Stop, bytes: &[u8]) -> Error {
             Error::Decode(format!("the JPEG data ends after {} bytes, before its image does", bytes.len()))
         }
         Stop::Broken(what) => Error::Decode(format!("the JPEG has {what}")),
+        Stop::Unsupported(what) => Error::NotNative { format: "a JPEG", feature: what.into() },
         Stop::Interrupted => Error::Interrupted,
         Stop::Memory(bytes) => Error::Memory { bytes },
     }

@@ -97,6 +97,7 @@ class Job(abc.ABC):
             "dtype": processor.dtype,
             "arithmetic": resolve_arithmetic(processor.arithmetic),
             "decode": processor.decode,
+            "decoder": processor.decoder,
             "max_image_pixels": processor.max_image_pixels,
         }
         if not _is_known(processor.recipe):
@@ -216,7 +217,7 @@ class Job(abc.ABC):
     def _open(self, path: str) -> ImageFile | None:
         """The file, planned; None where something is wrong with it, which is reported when it is processed."""
         try:
-            return ImageFile(path, self.processor.recipe, self.processor.limits)
+            return ImageFile(path, self.processor.recipe, self.processor.limits, self.processor.loader.decoding)
         except (vlmres.VlmresError, OSError):
             return None
 

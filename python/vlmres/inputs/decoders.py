@@ -1,0 +1,152 @@
+"""Who decodes files: the compiled part, and Pillow for what that does not read.
+
+Pillow opens the formats of `FORMATS` and no other: those it decodes in the process, by code that is meant for files of
+strangers. It never starts a program, as it does for EPS.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from vlmres.inputs.pil import pil_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vlmres._core import Source
+
+Decoder = Literal["auto", "native", "pillow"]
+
+# Names of Pillow. HEIF is that of pillow-heif, where the program has registered it.
+FORMATS = (
+    "AVIF",
+    "BMP",
+    "CUR",
+    "DDS",
+    "DIB",
+    "GIF",
+    "HEIF",
+    "ICNS",
+    "ICO",
+    "JPEG",
+    "JPEG2000",
+    "MPO",
+    "PCX",
+    "PNG",
+    "PPM",
+    "PSD",
+    "QOI",
+    "SGI",
+    "TGA",
+    "TIFF",
+    "WEBP",
+)
+
+# Bytes of a pixel while Pillow decodes it: its own four, four each turned and converted, and the decoder's planes.
+_PIXEL_BYTES = 20
+
+_ORIENTATION = 0x0112
+_TURNED = (5, 6, 7, 8)
+
+_INSTALL = "Pillow reads more formats: pip install 'vlmres[files]'"
+
+# What strangers' files begin with, where Pillow is not to open them or cannot.
+_OTHERS = (
+    (b"%PDF-", "it is a PDF document"),
+    (b"%!PS", "it is PostScript, which only a program of its own can draw"),
+    (b"\xff\x0a", "it is JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "it is JPEG XL"),
+    (b"version https://git-lfs", "it is a pointer of Git LFS: fetch the file itself"),
+    (b"<", "it is XML or HTML, perhaps an SVG drawing or the page of an error"),
+)
+_HEIF_BRANDS = (b"heic", b"heix", b"heif", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+
+
+class PillowDecoder:
+    """Reads headers and pixels with Pillow, as transformers loads a file. May be called on any thread.
+
+    Args:
+        max_pixels: Images of more are going to be refused by their headers; None for Pillow's own limit.
+    """
+
+    def __init__(self, max_pixels: int | None) -> None:
+        self._max_pixels = max_pixels
+
+    def header(self, encoded: bytes | str | os.PathLike[str]) -> tuple[tuple[int, int], tuple[int, int], int]:
+        """The size as stored, the size as it is to be seen, and bytes that decoding takes."""
+        with _opened(encoded) as image:
+            stored = image.size
+            pixels = stored[0] * stored[1]
+            if self._max_pixels is not None and pixels > self._max_pixels:
+                # Of a PNG Pillow decodes all to find its EXIF data.
+                return stored, stored, pixels
+            if image.format == "TIFF":
+                # Pillow has turned its size already.
+                stored = (image.tag_v2[256], image.tag_v2[257])
+                orientation = image.tag_v2.get(_ORIENTATION, 1)
+            else:
+                orientation = image.getexif().get(_ORIENTATION, 1)
+            seen = stored[::-1] if orientation in _TURNED else stored
+            return stored, seen, pixels * _PIXEL_BYTES
+
+    def decode(self, encoded: bytes | str | os.PathLike[str]) -> Source:
+        """The pixels: turned by their EXIF orientation, without transparency."""
+        from PIL import ImageOps
+
+        with _opened(encoded) as image:
+            return pil_source(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def check(decoder: Decoder) -> None:
+    """Refuses what is no decoder's name.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if decoder not in get_args(Decoder):
+        raise ValueError(f"decoder must be one of {', '.join(get_args(Decoder))}, got {decoder!r}")
+
+
+def given(decoder: Decoder, max_pixels: int | None = None) -> tuple[PillowDecoder, bool] | None:
+    """Who decodes, as the compiled part takes it: nobody beside it, or an object and whether it reads everything."""
+    return None if decoder == "native" else (PillowDecoder(max_pixels), decoder == "pillow")
+
+
+@contextlib.contextmanager
+def _opened(encoded: bytes | str | os.PathLike[str]) -> Iterator[Any]:
+    """An image that Pillow has read the header of."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ModuleNotFoundError:
+        raise ValueError(_INSTALL) from None
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
+    # Of a path Pillow would map the file, whose pixels it then turns wrongly (TIFF), and which may be cut meanwhile.
+    with io.BytesIO(encoded) if isinstance(encoded, bytes) else open(encoded, "rb") as file:  # noqa: PTH123
+        try:
+            image = Image.open(file, formats=formats)
+        except UnidentifiedImageError:
+            file.seek(0)
+            raise ValueError(_unknown(file.read(32))) from None
+        with image:
+            yield image
+
+
+def _unknown(start: bytes) -> str:
+    """Why Pillow does not read a file that begins so, for people."""
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS and "HEIF" not in _registered():
+        return "it is HEIF: pip install pillow-heif, and call pillow_heif.register_heif_opener()"
+    if start[4:8] == b"ftyp" and start[8:12] in (b"avif", b"avis") and "AVIF" not in _registered():
+        return "it is AVIF, which Pillow reads from version 11.3 on"
+    for beginning, what in _OTHERS:
+        if start.startswith(beginning):
+            return what
+    return "Pillow does not read it either"
+
+
+def _registered() -> Any:
+    return sys.modules["PIL.Image"].OPEN

@@ -1,0 +1,210 @@
+"""What holds the bytes of an image file: texts, bytes, files that are open, rows of data sets."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmres._core import VlmresError
+from vlmres.inputs.errors import kind, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+# That of the compiled part.
+_MAX_FILE_BYTES = 2 << 30
+# Read at once of an open file.
+_PIECE = 1 << 20
+# No image file has fewer characters of base64.
+_SHORTEST_BASE64 = 40
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
+# No path is longer, on any system.
+_LONGEST_PATH = 4096
+# How image files begin, in base64: what tells such a text from the path of a file that does not exist.
+_BEGINNINGS = (
+    "/9j/",
+    "iVBORw0K",
+    "R0lGOD",
+    "UklGR",
+    "Qk",
+    "SUkq",
+    "TU0A",
+    "SUkr",
+    "AAAA",
+    "OEJQUw",
+    "cW9pZ",
+    "AAABA",
+    "UD",
+)
+
+Encoded = bytes | str
+
+
+class Address(str):
+    """An address on the web, which is to be fetched."""
+
+    __slots__ = ()
+
+
+def encoded(image: Any, max_bytes: int | None) -> Encoded | None:
+    """The bytes of an image file or its path, of whatever holds them; None of anything else.
+
+    Raises:
+        VlmresError: It holds no such bytes, or too many.
+        TypeError: It holds something else.
+    """
+    limit = _MAX_FILE_BYTES if max_bytes is None else max_bytes
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, str):
+        return _of_text(image, limit)
+    if isinstance(image, os.PathLike):
+        return os.fsdecode(os.fspath(image))
+    if isinstance(image, Mapping):
+        return _of_row(image, limit)
+    if isinstance(image, (bytearray, memoryview)):
+        return _of_buffer(memoryview(image), limit)
+    if isinstance(image, np.ndarray):
+        return _of_array(image, limit)
+    if callable(getattr(image, "read", None)):
+        return _of_file(image, limit)
+    if hasattr(image, "__buffer__") or type(image).__module__.partition(".")[0] in ("array", "mmap", "pyarrow"):
+        return _of_buffer(memoryview(image), limit)
+    return None
+
+
+def _of_array(array: NDArray[Any], limit: int) -> bytes | None:
+    if array.ndim != 1 or array.dtype != np.uint8:
+        return None
+    _check_size(array.nbytes, limit, "an array")
+    return array.tobytes()
+
+
+def _of_text(text: str, limit: int) -> Encoded:
+    start = text[:16].lower()
+    if start.startswith("data:"):
+        return _of_data_uri(text, limit)
+    if start.startswith("file:"):
+        return _of_file_uri(text)
+    if start.startswith(("http://", "https://")):
+        return Address(text)
+    if "\0" in text:
+        raise VlmresError("a path has a NUL character")
+    if len(text) < _SHORTEST_BASE64 or (len(text) <= _LONGEST_PATH and os.path.exists(text)):  # noqa: PTH110
+        return text
+    is_long = len(text) > _LONGEST_PATH
+    if (is_long or text.startswith(_BEGINNINGS)) and _BASE64.fullmatch(text):
+        return _of_base64(text, limit, "a text that is no path holds no base64")
+    if is_long:
+        raise VlmresError(f"neither a path nor base64: {shown(text)}")
+    return text
+
+
+def _of_data_uri(text: str, limit: int) -> bytes:
+    """RFC 2397: data:image/png;base64,… or with the bytes as an address has them."""
+    head, comma, payload = text.partition(",")
+    if not comma:
+        raise VlmresError(f"a data URI has no comma before its data: {shown(head)}")
+    media = head[5:].partition(";")[0]
+    if media and not media.lower().startswith(("image/", "application/octet-stream")):
+        raise VlmresError(f"a data URI is of {shown(media)}, not of an image")
+    if head.lower().endswith(";base64"):
+        return _of_base64(payload, limit, f"a data URI of {shown(media)} holds no base64")
+    _check_size(len(payload) // 3, limit, "a data URI")
+    return urllib.parse.unquote_to_bytes(payload)
+
+
+def _of_base64(text: str, limit: int, message: str) -> bytes:
+    _check_size(len(text) * 3 // 4 - 2, limit, "a text of base64")
+    if "%" in text:
+        text = urllib.parse.unquote(text)
+    if "-" in text or "_" in text:
+        text = text.translate({ord("-"): "+", ord("_"): "/"})
+    data = "".join(text.split()).rstrip("=").encode("ascii", "replace")
+    try:
+        return base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)
+    except binascii.Error as error:
+        raise VlmresError(f"{message} ({error})") from None
+
+
+def _of_file_uri(text: str) -> str:
+    found = urllib.parse.urlsplit(text)
+    if found.netloc not in ("", "localhost"):
+        raise VlmresError(f"a file:// address is of another host: {shown(text)}")
+    path = urllib.request.url2pathname(found.path)
+    if not path or "\0" in path:
+        raise VlmresError(f"a file:// address has no path: {shown(text)}")
+    return path
+
+
+def _of_row(row: Mapping[Any, Any], limit: int) -> Encoded:
+    """A row of a data set whose images are not decoded: {"bytes", "path"}, either of which may be None."""
+    if not ("bytes" in row or "path" in row):
+        keys = ", ".join(shown(key) for key in list(row)[:8])
+        raise TypeError(
+            f'a dict is an image where it has "bytes" or "path", got {keys or "an empty one"}; '
+            "vlmres.from_messages reads chat messages"
+        )
+    value = row.get("bytes")
+    if value is None:
+        value = row.get("path")
+    if value is None:
+        raise VlmresError('both "bytes" and "path" of a dict are None')
+    found = None if isinstance(value, Mapping) else encoded(value, limit)
+    if found is None:
+        raise TypeError(f'"bytes" or "path" of a dict is {kind(value)}')
+    return found
+
+
+def _of_buffer(view: memoryview, limit: int) -> bytes:
+    if view.format not in ("B", "b", "c"):
+        raise TypeError(f"a buffer of an image file holds bytes, got format {shown(view.format)}")
+    _check_size(view.nbytes, limit, "a buffer")
+    return view.tobytes()
+
+
+def _of_file(file: Any, limit: int) -> bytes:
+    """All bytes of an open file, from its start where it can go there; it stays where it was."""
+    name = shown(getattr(file, "name", "")) if isinstance(getattr(file, "name", None), str) else type(file).__qualname__
+    try:
+        before = file.tell()
+        file.seek(0)
+    except (AttributeError, OSError, ValueError, TypeError):
+        before = None
+    if getattr(file, "closed", False):
+        raise VlmresError(f"an open file is closed: {name}")
+    try:
+        return _read(file.read, limit, name)
+    finally:
+        if before is not None:
+            file.seek(before)
+
+
+def _read(read: Callable[[int], Any], limit: int, name: str) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        piece = read(_PIECE)
+        if not isinstance(piece, (bytes, bytearray, memoryview)):
+            got = "text: open it in binary mode" if isinstance(piece, str) else kind(piece)
+            raise TypeError(f"an open file gives {got} ({name})")
+        if not piece:
+            return b"".join(pieces)
+        size += len(piece)
+        _check_size(size, limit, f"an open file ({name})")
+        pieces.append(bytes(piece))
+
+
+def _check_size(size: int, limit: int, what: str) -> None:
+    if size > limit:
+        raise VlmresError(f"{what} has {size:,} bytes or more, over the limit of {limit:,} (max_file_bytes)")

@@ -1,0 +1,89 @@
+"""One image or many, in whatever holds them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from vlmres._core import VlmresError
+
+# Images of a call that come one by one: more are an iterator that has no end, or too many for one batch.
+MOST_ITEMS = 100_000
+# Bytes of them that are held in memory, as far as they say.
+_MOST_BYTES = 8 << 30
+
+
+def as_list(images: Any) -> tuple[list[Any], list[int] | None]:
+    """One image, a list of them, a stack of arrays, or a list of lists, as a list; and the lengths of the inner lists.
+
+    A pair of an image and a dict is an image with settings of its own, and no list.
+
+    Raises:
+        TypeError: Some of a list's items are lists and others are not.
+        VlmresError: An iterator gives too much.
+    """
+    if is_many(images):
+        items = _taken(images)
+        nested = [is_many(item) for item in items]
+        if not any(nested):
+            return items, None
+        if not all(nested):
+            index = nested.index(not nested[0])
+            kinds = " and ".join(type(items[at]).__qualname__ for at in (0, index))
+            raise TypeError(
+                f"images are a list of images or of lists of them, got both: items 0 and {index} are {kinds}"
+            )
+        samples = [_taken(sample) for sample in items]
+        return [image for sample in samples for image in sample], [len(sample) for sample in samples]
+    if getattr(images, "ndim", None) == 4:
+        return list(images), None
+    return [images], None
+
+
+def is_many(value: Any) -> bool:
+    """Whether it holds images one by one, and is none itself."""
+    if isinstance(value, (list, tuple)):
+        return not has_settings(value)
+    if isinstance(value, Iterator):
+        return not _is_file(value)
+    if isinstance(value, (str, bytes, bytearray, memoryview, os.PathLike, Mapping)) or _is_file(value):
+        return False
+    if hasattr(value, "ndim"):
+        # An array of objects, or a column of a table.
+        return value.ndim == 1 and str(getattr(value, "dtype", "")) == "object"
+    return isinstance(value, Iterable) and hasattr(value, "__len__") and not hasattr(value, "__buffer__")
+
+
+def has_settings(value: Any) -> bool:
+    """Whether it is an image with settings of its own: a pair of an image and a dict."""
+    return (
+        isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Mapping) and not _is_image_dict(value[1])
+    )
+
+
+def _is_image_dict(value: Mapping[Any, Any]) -> bool:
+    return "bytes" in value or "path" in value
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, io.IOBase) or callable(getattr(value, "read", None))
+
+
+def _taken(images: Any) -> list[Any]:
+    """All of it, within limits where nobody knows how much it is."""
+    if isinstance(images, (list, tuple)):
+        return list(images)
+    taken: list[Any] = []
+    held = 0
+    for image in images:
+        taken.append(image)
+        nbytes = len(image) if isinstance(image, (bytes, bytearray)) else getattr(image, "nbytes", 0)
+        held += nbytes if isinstance(nbytes, int) else 0
+        if len(taken) > MOST_ITEMS or held > _MOST_BYTES:
+            raise VlmresError(
+                f"{len(taken):,} images of {held:,} bytes came from one iterator, over the limit of "
+                f"{MOST_ITEMS:,} or of {_MOST_BYTES:,} bytes: process them in batches"
+            )
+    return taken

@@ -1,0 +1,46 @@
+"""PIL images as the compiled part reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vlmres._core import Source
+
+# Modes whose conversion to RGB only repeats or drops bytes.
+READ_IN_PLACE = ("RGB", "L", "RGBA", "RGBX")
+
+# Pillow's default block of memory, less room for its alignment.
+_BLOCK = 16 * 1024 * 1024 - 4096
+
+
+def has_transparency(image: Any) -> bool:
+    """Whether some of it may be transparent: it has an alpha band, or a transparent colour."""
+    return "A" in image.getbands() or image.info.get("transparency") is not None
+
+
+def on_white(image: Any, pil: Any) -> Any:
+    """The image composited on white, in Pillow's arithmetic."""
+    image = image.convert("RGBA")
+    return pil.alpha_composite(pil.new("RGBA", image.size, (255, 255, 255, 255)), image)
+
+
+def pil_source(image: Any) -> Source:
+    """A PIL image that can be read in place, without a copy where it lies in one block.
+
+    A larger one is copied block by block, which Pillow does several times faster than it makes an array.
+    """
+    if not hasattr(image, "__arrow_c_array__"):  # Pillow before 11.2.1
+        return Source.from_array(np.asarray(image.convert("RGB")), False, False)
+    image.load()
+    try:
+        return Source.from_pil(image)
+    except ValueError:
+        width, height = image.size
+        rows = max(1, _BLOCK // (width * 4))
+        bands = (image.crop((0, y, width, min(y + rows, height))) for y in range(0, height, rows))
+        try:
+            return Source.from_pil_bands(image.size, bands)
+        except ValueError:  # blocks are smaller than by default
+            return Source.from_array(np.asarray(image.convert("RGB")), False, False)

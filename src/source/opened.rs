@@ -1,0 +1,102 @@
+//! Encoded images whose header was read, wherever their bytes are and whoever decodes them.
+
+use std::path::{Path, PathBuf};
+
+use super::other::AnyHeader;
+use super::{Decoder, Encoded, Header, ImageFile, OwnedImage};
+use crate::error::Result;
+use crate::geometry::Size;
+use crate::limits::Limits;
+
+/// Bytes in memory, and who holds them.
+pub type Memory<'a> = Box<dyn AsRef<[u8]> + Send + Sync + 'a>;
+
+/// An encoded image whose header was read and is within limits.
+pub struct Opened<'a> {
+    place: Place<'a>,
+    header: AnyHeader,
+    decoder: Decoder,
+}
+
+enum Place<'a> {
+    Memory(Memory<'a>),
+    /// A file that this library has opened.
+    File(ImageFile),
+    /// One that another library opens.
+    Path(PathBuf),
+}
+
+impl<'a> Opened<'a> {
+    /// Reads the header of bytes in memory.
+    pub fn bytes(bytes: Memory<'a>, limits: &Limits, decoder: &Decoder) -> Result<Self> {
+        let encoded = Encoded::Bytes((*bytes).as_ref());
+        let header = decoder.header(|| Header::of((*bytes).as_ref()), encoded)?;
+        Self::checked(Place::Memory(bytes), header, limits, decoder)
+    }
+
+    /// Reads the header of a file.
+    pub fn file(path: &Path, limits: &Limits, decoder: &Decoder) -> Result<Self> {
+        if matches!(decoder, Decoder::Other(_)) {
+            ImageFile::check(path, limits)?;
+        }
+        let mut file = None;
+        let own = || {
+            let (opened, header) = ImageFile::open(path, limits)?;
+            file = Some(opened);
+            Ok(header)
+        };
+        let header = decoder.header(own, Encoded::Path(path))?;
+        Self::checked(file.map_or_else(|| Place::Path(path.to_owned()), Place::File), header, limits, decoder)
+    }
+
+    fn checked(place: Place<'a>, header: AnyHeader, limits: &Limits, decoder: &Decoder) -> Result<Self> {
+        match &header {
+            AnyHeader::Own(header) => header.check(limits)?,
+            AnyHeader::Other(header) => header.check(limits)?,
+        }
+        Ok(Self { place, header, decoder: decoder.clone() })
+    }
+
+    /// The image's size as it is to be seen: turned by its EXIF orientation.
+    pub fn size(&self) -> Result<Size> {
+        match &self.header {
+            AnyHeader::Own(header) => header.size(),
+            AnyHeader::Other(header) => Ok(header.size),
+        }
+    }
+
+    /// The image's size as stored.
+    pub fn stored_size(&self) -> Result<Size> {
+        match &self.header {
+            AnyHeader::Own(header) => header.stored_size(),
+            AnyHeader::Other(header) => Ok(header.stored),
+        }
+    }
+
+    /// At least the bytes that decoding takes.
+    pub fn decoded_bytes(&self) -> u64 {
+        match &self.header {
+            AnyHeader::Own(header) => header.decoded_bytes(),
+            AnyHeader::Other(header) => header.bytes,
+        }
+    }
+
+    /// The pixels: see [`Header::decode`]. Another library's are never reduced.
+    pub fn decode(&self, reduction: u32) -> Result<OwnedImage> {
+        let held;
+        let encoded = match &self.place {
+            Place::Memory(bytes) => Encoded::Bytes((**bytes).as_ref()),
+            Place::Path(path) => Encoded::Path(path),
+            Place::File(file) => {
+                held = file.read()?;
+                Encoded::Bytes(&held)
+            }
+        };
+        match (&self.header, encoded) {
+            (AnyHeader::Own(header), Encoded::Bytes(bytes)) => {
+                self.decoder.rest(header.decode(bytes, reduction), encoded)
+            }
+            _ => self.decoder.other(encoded),
+        }
+    }
+}
