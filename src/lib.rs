@@ -9,6 +9,7 @@ pub mod geometry;
 pub mod limits;
 pub mod memory;
 pub mod options;
+pub mod packing;
 pub mod plan;
 pub mod recipe;
 pub mod resample;

@@ -25,6 +25,7 @@ from vlmres._core import (
 from vlmres._help import RecipeDoc
 from vlmres._types import Coordinates, Grid, Parameter, RecipeName, Size
 from vlmres.batch import Batch
+from vlmres.data.packing import pack
 from vlmres.planning import PlanTable, image_size, plan, plan_many
 from vlmres.processor import Processor, resize
 
@@ -51,6 +52,7 @@ __all__ = [
     "__version__",
     "build_info",
     "image_size",
+    "pack",
     "plan",
     "plan_many",
     "recipes",

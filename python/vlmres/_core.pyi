@@ -433,6 +433,21 @@ def default_threads() -> int:
 def image_size(path_or_bytes: _Encoded, exif: bool, limits: _Limits, decoder: _Decoder) -> Size:
     """(width, height) of an encoded image from its header. Private: use `vlmres.image_size`."""
 
+def pack_samples(
+    lengths: NDArray[np.int64],
+    order: NDArray[np.int64],
+    budget: int,
+    items: NDArray[np.int64] | None,
+    max_items: int | None,
+    costs: NDArray[np.float64] | None,
+    max_cost: float | None,
+    open: int | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of samples in packs, and where each pack ends in them. Private: `vlmres.pack` checks and shuffles.
+
+    By best fit with `open` packs open, the samples in `order`; where that is None, the longest first.
+    """
+
 def plan(size: tuple[int, int] | tuple[int, int, int], recipe: Recipe | str, images: int = 1) -> Plan:
     """The plan of an image of (width, height), or of a video of (frames, width, height). Private: use `vlmres.plan`."""
 

@@ -13,6 +13,7 @@ mod file;
 mod interrupt;
 mod memory;
 mod outputs;
+mod packing;
 mod plan;
 mod recipe;
 mod source;
@@ -32,6 +33,8 @@ mod _core {
     use super::file::ImageFile;
     #[pymodule_export]
     use super::memory::{Memory, trim_process};
+    #[pymodule_export]
+    use super::packing::pack_samples;
     #[pymodule_export]
     use super::plan::{Plan, View, plan, plan_columns};
     #[pymodule_export]

@@ -9,7 +9,13 @@ import importlib
 from typing import Any
 
 # Public names, and the modules that define them. A module is imported when a name of it is first used.
-_MODULES: dict[str, str] = {}
+_MODULES: dict[str, str] = {
+    "Schedule": "schedule",
+    "Segments": "packing",
+    "Step": "schedule",
+    "padding": "packing",
+    "segments": "packing",
+}
 
 __all__ = [*_MODULES]
 

@@ -1,0 +1,341 @@
+"""Which rank takes which packs in which step of an epoch: balanced, resumable, the same on every rank."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from vlmres.data import _draws
+from vlmres.data.balance import Balance, even_packs, share_out, sort_into_steps
+from vlmres.data.packing import Method, Samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+    from typing_extensions import Self
+
+    from vlmres.data.balance import Packs
+
+Fill = Literal["empty", "repeat"]
+
+# Of states. Another version could not read them.
+_VERSION = 1
+
+
+class Step(tuple["NDArray[np.int64]", ...]):
+    """A rank's packs of one step: a tuple of int64 index arrays, `packs_per_rank` of them."""
+
+    fillers: tuple[bool, ...]
+    """Whether each pack only fills the epoch's last step: it is empty, or repeats one of this epoch."""
+    state: dict[str, Any]
+    """What `Schedule.state_dict` is after this step, for a consumer that reads ahead."""
+
+    def __new__(cls, packs: Iterable[NDArray[np.int64]], fillers: Iterable[bool], state: dict[str, Any]) -> Self:
+        """Packs, which of them are fillers, and the state after them."""
+        step = super().__new__(cls, packs)
+        step.fillers, step.state = tuple(fillers), state
+        return step
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return (tuple(self), self.fillers, self.state)
+
+
+@dataclass(frozen=True)
+class _Position:
+    """A place in an epoch."""
+
+    window: int
+    step: int
+    """Steps of the window that are done."""
+    cuts: tuple[tuple[int, int, int], ...]
+    """(window, step, packs of a step): from where on steps have so many packs. One more for each change of ranks."""
+
+
+class Schedule:
+    """Packs of a data set for every rank and step.
+
+    An epoch shuffles the samples and takes them in windows of `window`. A window's samples are packed, and its packs
+    cut into steps of ranks x packs_per_rank. Packs that are left over, the emptiest, wait for the epoch's end, where
+    their samples are packed once more. So all ranks have equally many packs in every step; where the very last step
+    lacks some, packs of several samples are divided, and only where there are not even enough samples it is filled with
+    empty packs or repeated ones, marked in `Step.fillers`.
+
+    Everything follows from the arguments, the epoch and the window: no rank needs to ask another, and a state is a few
+    integers and a digest of the arguments. After a change of ranks, or of packs per rank, the rest of the epoch is cut
+    anew: every sample is seen exactly once.
+
+    Args:
+        lengths, budget, items, max_items, costs, max_cost: As of `vlmres.pack`. `costs` need no `max_cost` here: they
+            are what is balanced, and tokens are where there are none.
+        ranks: How many ranks there are.
+        packs_per_rank: Packs of a rank in a step.
+        balance: "steps" makes the packs of a step alike in cost: neighbours of a window sorted by cost, of which the
+            steps are shuffled; then shares them out as "lpt" does. "lpt" leaves steps as they come and shares their
+            packs out so that ranks have nearly equal costs: the costliest pack first, each to the rank with the least.
+            None does neither. With "steps" gradients of successive steps differ more in kind.
+        seed: What all shuffling follows from.
+        method: As of `vlmres.pack`, within a window.
+        window: Samples of a window.
+        fill: What fills an epoch's last step where there are not enough samples: "empty" packs, or "repeat" of packs
+            of this epoch.
+
+    Raises:
+        ValueError, TypeError: As `vlmres.pack` does.
+    """
+
+    def __init__(
+        self,
+        lengths: ArrayLike,
+        budget: int,
+        *,
+        ranks: int,
+        packs_per_rank: int = 1,
+        items: ArrayLike | None = None,
+        max_items: int | None = None,
+        costs: ArrayLike | None = None,
+        max_cost: float | None = None,
+        balance: Balance = "steps",
+        seed: int = 0,
+        method: Method = "online",
+        window: int = 65_536,
+        fill: Fill = "empty",
+    ) -> None:
+        for what, value in (("ranks", ranks), ("packs_per_rank", packs_per_rank), ("window", window)):
+            _check_count(what, value)
+        for what, choice, kinds in (("method", method, Method), ("fill", fill, Fill)):
+            if choice not in get_args(kinds):
+                raise ValueError(f"{what} must be one of {', '.join(get_args(kinds))}, got {choice!r}")
+        if balance not in ("steps", "lpt", None):
+            raise ValueError(f'balance must be "steps", "lpt" or None, got {balance!r}')
+        if items is not None and max_items is None:
+            raise ValueError("items limit nothing without max_items")
+        self._samples = Samples.of(lengths, budget, items=items, max_items=max_items, costs=costs, max_cost=max_cost)
+        self.ranks, self.packs_per_rank = int(ranks), int(packs_per_rank)
+        self.balance, self.method, self.fill = balance, method, fill
+        self.seed = _draws.check_seed(seed)
+        self.window = int(window)
+        self.digest = self._digest()
+        """Of all arguments but ranks, packs_per_rank and fill, which may change between runs."""
+        self._costs = self._samples.lengths if self._samples.costs is None else self._samples.costs
+        self._start = self._latest = (0, self._beginning)
+        self._order: tuple[int, NDArray[np.int64]] | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"Schedule({len(self._samples.lengths)} samples, budget {self._samples.budget}, {self.ranks} ranks, "
+            f"{self.packs_per_rank} packs per rank, balance={self.balance!r}, seed={self.seed})"
+        )
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the latest step, or of the state that was loaded."""
+        return self._latest[0]
+
+    def steps(self, rank: int, epoch: int = 0) -> Iterator[Step]:
+        """A rank's steps of an epoch, in order: all of them, or after `load_state_dict` those that are left.
+
+        Args:
+            rank: From 0 to ranks - 1.
+            epoch: Which. Epochs before that of a loaded state are an error.
+
+        Raises:
+            ValueError: There is no such rank or epoch.
+        """
+        return self._steps(_check_index("rank", rank, self.ranks), self._from(epoch), epoch)
+
+    def num_steps(self, epoch: int = 0) -> int:
+        """How many steps `steps` gives; takes as long as packing the epoch."""
+        return sum(1 for _ in self._packs(self._from(epoch), epoch))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state after the latest step that any iterator of `steps` gave: integers, and the digest.
+
+        A consumer that reads ahead takes `Step.state` of the step that it has finished.
+        """
+        return self._state(*self._latest)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a state, of a schedule with the same arguments but perhaps other ranks.
+
+        Raises:
+            ValueError: It is of other samples, limits or settings, or no state of a schedule.
+        """
+        try:
+            version, digest, epoch = state["version"], state["digest"], int(state["epoch"])
+            cuts = tuple((int(window), int(step), int(packs)) for window, step, packs in state["cuts"])
+            window, step = int(state["window"]), int(state["step"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"this is no state of a Schedule: {type(error).__name__} {error}") from None
+        if version != _VERSION:
+            raise ValueError(f"the state has version {version}, this vlmres reads {_VERSION}")
+        if digest != self.digest:
+            raise ValueError(
+                f"the state is of other samples or settings: its digest is {digest}, this schedule's {self.digest}"
+            )
+        if not cuts or min(epoch, window, step, *(min(cut[:2]) for cut in cuts)) < 0 or min(c[2] for c in cuts) < 1:
+            raise ValueError(f"this is no state of a Schedule: {state}")
+        now = self.ranks * self.packs_per_rank
+        if cuts[-1][2] != now:
+            if cuts[-1][:2] == (window, step):  # nothing was done with the last cut
+                cuts = cuts[:-1]
+            cuts = (*cuts, (window, step, now))
+        self._start = self._latest = (epoch, _Position(window, step, cuts))
+
+    @property
+    def _beginning(self) -> _Position:
+        return _Position(0, 0, ((0, 0, self.ranks * self.packs_per_rank),))
+
+    def _from(self, epoch: int) -> _Position:
+        _check_index("epoch", epoch, None)
+        started, position = self._start
+        if epoch < started:
+            raise ValueError(f"the state that was loaded is of epoch {started}: ask for epoch={started}, not {epoch}")
+        return position if epoch == started else self._beginning
+
+    def _state(self, epoch: int, position: _Position) -> dict[str, Any]:
+        return {
+            "version": _VERSION,
+            "digest": self.digest,
+            "epoch": epoch,
+            "window": position.window,
+            "step": position.step,
+            "cuts": [list(cut) for cut in position.cuts],
+        }
+
+    def _steps(self, rank: int, start: _Position, epoch: int) -> Iterator[Step]:
+        for position, packs, fillers in self._packs(start, epoch):
+            turn = position.window + position.step
+            own = share_out(self._costs_of(packs), self.ranks, self.balance, turn)[rank]
+            self._latest = (epoch, position)
+            yield Step([packs[at] for at in own], [bool(fillers[at]) for at in own], self._state(epoch, position))
+
+    def _packs(self, start: _Position, epoch: int) -> Iterator[tuple[_Position, Packs, list[bool]]]:
+        """The packs of all ranks in every step from `start` on, the position after it, and which packs are fillers."""
+        last = self._num_windows
+        for window in range(start.window, last):
+            steps, _ = self._cut(window, epoch, start.cuts)
+            for number in range(start.step if window == start.window else 0, len(steps)):
+                yield _Position(window, number + 1, start.cuts), steps[number], [False] * len(steps[number])
+        steps, rest = self._cut_tail(epoch, start.cuts)
+        first = start.step if start.window == last else 0
+        for number in range(first, len(steps)):
+            yield _Position(last, number + 1, start.cuts), steps[number], [False] * len(steps[number])
+        if rest and first <= len(steps):  # else this was done
+            packs, fillers = self._filled(rest, start.cuts[-1][2])
+            yield _Position(last, len(steps) + 1, start.cuts), packs, fillers
+
+    @property
+    def _num_windows(self) -> int:
+        return -(-len(self._samples.lengths) // self.window)
+
+    def _cut(self, window: int, epoch: int, cuts: tuple[tuple[int, int, int], ...]) -> tuple[list[Packs], Packs]:
+        """A window's steps, and the packs that are left over."""
+        of_window = self._epoch_order(epoch)[window * self.window : (window + 1) * self.window]
+        return self._cut_samples(of_window, window, epoch, cuts)
+
+    def _cut_tail(self, epoch: int, cuts: tuple[tuple[int, int, int], ...]) -> tuple[list[Packs], Packs]:
+        """Steps of all that windows left over, and what is left of it."""
+        over = [pack for window in range(self._num_windows) for pack in self._cut(window, epoch, cuts)[1]]
+        last = self._num_windows
+        samples = np.concatenate(over) if over else np.empty(0, np.int64)
+        mixed = samples[_draws.permutation(len(samples), _draws.WINDOW, self.seed, epoch, last)]
+        return self._cut_samples(mixed, last, epoch, cuts)
+
+    def _cut_samples(
+        self, order: NDArray[np.int64], window: int, epoch: int, cuts: tuple[tuple[int, int, int], ...]
+    ) -> tuple[list[Packs], Packs]:
+        """Packs of samples cut into steps, by every cut that concerns the window."""
+        rest = self._samples.pack(order, self.method)
+        if self.method == "best-fit":
+            shuffled = _draws.permutation(len(rest), _draws.PACKS, self.seed, epoch, window)
+            rest = [rest[at] for at in shuffled.tolist()]
+        before = [cut for cut in cuts if cut[0] < window]
+        # The one that holds where the window begins, then those within it.
+        own = [(0, before[-1][2])] if before else []
+        own += [(step, packs) for at, step, packs in cuts if at == window]
+        done: list[Packs] = []
+        for number, (_, packs) in enumerate(own):
+            until = own[number + 1][0] if number + 1 < len(own) else None
+            steps, left = self._arrange(rest, packs, window, epoch, len(done))
+            kept = steps if until is None else steps[: until - len(done)]
+            done += kept
+            if until is not None and until > len(done):  # the step that ends the epoch took the rest
+                return done, []
+            rest = [pack for step in steps[len(kept) :] for pack in step] + left
+        return done, rest
+
+    def _arrange(self, packs: Packs, size: int, window: int, epoch: int, done: int) -> tuple[list[Packs], Packs]:
+        """Steps of `size` packs, and the emptiest packs, which are left over."""
+        over = len(packs) % size
+        if over:
+            tokens = _sums(self._samples.lengths, packs)
+            emptiest = np.argsort(tokens, kind="stable")[:over]
+            chosen = np.zeros(len(packs), bool)
+            chosen[emptiest] = True
+            left = [pack for pack, out in zip(packs, chosen, strict=True) if out]
+            packs = [pack for pack, out in zip(packs, chosen, strict=True) if not out]
+        else:
+            left = []
+        if self.balance == "steps":
+            # A window that is cut anew is shuffled anew.
+            number = window * 2**20 + done
+            shuffled = _draws.permutation(len(packs) // size, _draws.STEPS, self.seed, epoch, number)
+            return sort_into_steps(packs, self._costs_of(packs), size, shuffled), left
+        return [packs[start : start + size] for start in range(0, len(packs), size)], left
+
+    def _filled(self, rest: Packs, size: int) -> tuple[Packs, list[bool]]:
+        """The epoch's last step: `rest` as `size` packs, and which of them are fillers."""
+        packs = even_packs(rest, size, self._samples.lengths)
+        missing = size - len(packs)
+        empty = np.empty(0, np.int64)
+        fillers = [packs[at % len(packs)] if self.fill == "repeat" else empty for at in range(missing)]
+        return packs + fillers, [False] * len(packs) + [True] * missing
+
+    def _costs_of(self, packs: Packs) -> NDArray[Any]:
+        return _sums(self._costs, packs)
+
+    def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
+        """All samples, shuffled for the epoch; the latest epoch's is kept."""
+        kept = self._order
+        if kept is None or kept[0] != epoch:
+            kept = (epoch, _draws.permutation(len(self._samples.lengths), _draws.SHUFFLE, self.seed, epoch))
+            self._order = kept
+        return kept[1]
+
+    def _digest(self) -> str:
+        samples = self._samples
+        limits = (samples.budget, samples.max_items, samples.max_cost)
+        text = repr((limits, self.seed, self.window, self.method, self.balance))
+        found = hashlib.sha256(text.encode())
+        for array in (samples.lengths, samples.items, samples.costs):
+            found.update(b"-" if array is None else array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+        return found.hexdigest()[:16]
+
+
+def _sums(values: NDArray[Any], packs: Packs) -> NDArray[Any]:
+    """The sum of each pack's values; 0 of an empty one."""
+    if not packs:
+        return np.zeros(0, values.dtype)
+    ends = np.cumsum([len(pack) for pack in packs])
+    running = np.concatenate([[0], np.cumsum(values[np.concatenate(packs)])])
+    return np.diff(running[np.concatenate([[0], ends])])
+
+
+def _check_count(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{what} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{what} must be at least 1, got {value}")
+
+
+def _check_index(what: str, value: object, count: int | None) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{what} must be an integer, got {value!r}")
+    if value < 0 or (count is not None and value >= count):
+        limit = "at least 0" if count is None else f"from 0 to {count - 1}"
+        raise ValueError(f"{what} must be {limit}, got {value}")
+    return int(value)
