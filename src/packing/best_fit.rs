@@ -41,18 +41,15 @@ impl Rooms {
     ///
     /// Returns how many it took, at least one.
     fn fill(&mut self, length: i64, count: usize, mut put: impl FnMut(usize, usize)) -> usize {
-        let (room, pack) = match self.packs.range_mut(length..).next() {
-            Some((&room, found)) => {
-                let pack = found.pop().expect("no room is kept without a pack");
-                if found.is_empty() {
-                    self.packs.remove(&room);
-                }
-                (room, pack)
+        let (room, pack) = if let Some((&room, found)) = self.packs.range_mut(length..).next() {
+            let pack = found.pop().expect("no room is kept without a pack");
+            if found.is_empty() {
+                self.packs.remove(&room);
             }
-            None => {
-                self.count += 1;
-                (self.budget, self.count - 1)
-            }
+            (room, pack)
+        } else {
+            self.count += 1;
+            (self.budget, self.count - 1)
         };
         // Any number of empty samples fits.
         let fitting = if length == 0 { count } else { count.min((room / length) as usize) };

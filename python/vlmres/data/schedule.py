@@ -145,7 +145,16 @@ class Schedule:
         Raises:
             ValueError: There is no such rank or epoch.
         """
-        return self._steps(_check_index("rank", rank, self.ranks), self._from(epoch), epoch)
+        _check_index("rank", rank, self.ranks)
+        return (steps[rank] for steps in self.all_steps(epoch))
+
+    def all_steps(self, epoch: int = 0) -> Iterator[list[Step]]:
+        """The steps of all ranks at once, for one process that feeds them or simulates them.
+
+        Raises:
+            ValueError: There is no such epoch.
+        """
+        return self._all_steps(self._from(epoch), epoch)
 
     def num_steps(self, epoch: int = 0) -> int:
         """How many steps `steps` gives; takes as long as packing the epoch."""
@@ -206,12 +215,12 @@ class Schedule:
             "cuts": [list(cut) for cut in position.cuts],
         }
 
-    def _steps(self, rank: int, start: _Position, epoch: int) -> Iterator[Step]:
+    def _all_steps(self, start: _Position, epoch: int) -> Iterator[list[Step]]:
         for position, packs, fillers in self._packs(start, epoch):
-            turn = position.window + position.step
-            own = share_out(self._costs_of(packs), self.ranks, self.balance, turn)[rank]
+            shares = share_out(self._costs_of(packs), self.ranks, self.balance, position.window + position.step)
+            state = self._state(epoch, position)
             self._latest = (epoch, position)
-            yield Step([packs[at] for at in own], [bool(fillers[at]) for at in own], self._state(epoch, position))
+            yield [Step([packs[at] for at in own], [fillers[at] for at in own], dict(state)) for own in shares]
 
     def _packs(self, start: _Position, epoch: int) -> Iterator[tuple[_Position, Packs, list[bool]]]:
         """The packs of all ranks in every step from `start` on, the position after it, and which packs are fillers."""
