@@ -25,6 +25,7 @@ from vlmres._core import (
 from vlmres._help import RecipeDoc
 from vlmres._types import Coordinates, Grid, Parameter, RecipeName, Size
 from vlmres.batch import Batch
+from vlmres.budget import BudgetFit, fit_budget
 from vlmres.data.packing import pack
 from vlmres.planning import PlanTable, image_size, plan, plan_many
 from vlmres.processor import Processor, resize
@@ -35,6 +36,7 @@ Recipe.__doc__ = RecipeDoc(Recipe.__doc__)  # type: ignore[assignment]
 
 __all__ = [
     "Batch",
+    "BudgetFit",
     "Coordinates",
     "DecodeError",
     "Grid",
@@ -51,6 +53,7 @@ __all__ = [
     "VlmresError",
     "__version__",
     "build_info",
+    "fit_budget",
     "image_size",
     "pack",
     "plan",

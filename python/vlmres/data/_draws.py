@@ -6,7 +6,7 @@ numbers are drawn here, from Philox, whose counter says what they are for: each 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,9 +26,15 @@ def raw(count: int, purpose: int, seed: int, epoch: int = 0, number: int = 0) ->
     return np.asarray(generator.random_raw(count), dtype=np.uint64).reshape(-1)
 
 
-def uniform(count: int, purpose: int, seed: int, epoch: int = 0, number: int = 0) -> NDArray[np.float64]:
-    """The same as numbers in [0, 1), of 53 bits."""
-    return (raw(count, purpose, seed, epoch, number) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+def of_indices(indices: NDArray[Any], purpose: int, seed: int, epoch: int) -> NDArray[np.float64]:
+    """A number in [0, 1) for each index, which depends on no other: SplitMix64's mixing of what is given."""
+    start = raw(1, purpose, seed, epoch)
+    # Unsigned integers wrap around; numpy warns of it where an array is a scalar.
+    mixed = indices.astype(np.uint64).reshape(-1) * np.uint64(0x9E3779B97F4A7C15) + start
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return ((mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53).reshape(indices.shape)
 
 
 def permutation(count: int, purpose: int, seed: int, epoch: int = 0, number: int = 0) -> NDArray[np.int64]:
