@@ -6,6 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
+import vlmres
+
+
+def of_partial_patches(name: str, **overrides: Any) -> vlmres.Recipe:
+    """A recipe whose tiles and canvases need not be whole patches, as those that follow a checkpoint's files."""
+    return vlmres.Recipe.from_toml(f'[partial]\nextends = "{name}"\npartial_patches = true', **overrides)
+
 
 def assert_equal_tensors(got: torch.Tensor, expected: torch.Tensor, what: str) -> None:
     """Same dtype, shape and values, to the last bit."""

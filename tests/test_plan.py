@@ -15,6 +15,7 @@ from transformers.image_processing_utils import select_best_resolution
 
 import vlmres
 from tests import files
+from tests.compare import of_partial_patches
 from tests.images import image, random_sizes
 from vlmres.verify import references as hf
 
@@ -305,7 +306,7 @@ def test_tile_grids(recipe: str, tile: int, low: int, high: int) -> None:
     ],
 )
 def test_pinpoints(tile: int, pinpoints: list[list[int]]) -> None:
-    recipe = vlmres.Recipe.load("llava-next", image_size=tile, image_grid_pinpoints=pinpoints, patch_size=16)
+    recipe = of_partial_patches("llava-next", image_size=tile, image_grid_pinpoints=pinpoints)
     sizes = many_sizes(2000, 5000, 150)
     table = vlmres.plan_many(sizes, recipe)
     for index, (width, height) in enumerate(sizes):

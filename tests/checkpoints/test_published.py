@@ -225,7 +225,7 @@ def test_keys_may_be_passed_over(tmp_path: Path) -> None:
     "keys",
     [
         {"_valid_processor_keys": ["images"], "transformers_version": "4.40.0", "image_seq_length": 729},
-        {"crop_size": None, "do_center_crop": None, "do_convert_rgb": None, "pad_size": None, "do_pad": None},
+        {"crop_size": None, "do_center_crop": None, "pad_size": None, "do_pad": None},
         {"crop_size": {"height": 384, "width": 384}, "do_center_crop": False},
         {"data_format": "channels_first", "default_to_square": True, "return_tensors": "pt", "disable_grouping": None},
         {"processor_class": "SiglipProcessor", "_processor_class": "SiglipProcessor", "do_sample_frames": False},

@@ -187,6 +187,18 @@ def test_odd_settings_of_a_processor(settings: dict[str, Any], message: str, tmp
         load_config(tmp_path)
 
 
+def test_a_step_that_is_null_is_not_done(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "pixtral"}')
+    for settings in ({"do_normalize": None}, {"do_rescale": None}):
+        found = []
+        for value in (None, False):
+            said = {"image_mean": [0.5] * 3, **dict.fromkeys(settings, value)}
+            (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
+            found.append(load_config(tmp_path).patch)
+        assert found[0] == found[1]
+        assert found[0] != load_config({"model_type": "pixtral"}).patch
+
+
 def test_types_that_are_no_words() -> None:
     kinds: list[Any] = [None, [], {}, 3]
     for kind in kinds:

@@ -206,7 +206,7 @@ FALLBACKS: list[tuple[str, str, Any, dict[str, Any], str]] = [
     ("ambiguous shape", "llava-1.5", np.zeros((3, 40, 3), np.uint8), {}, "channels first or last"),
     ("no resize", "qwen2-vl", image(56, 56), {"do_resize": False}, "do_resize=false"),
     ("no crop", "llava-1.5", image(60, 60), {"do_center_crop": False}, "do_center_crop=false"),
-    ("a step set to None", "llava-1.5", image(60, 60), {"do_center_crop": None}, "do_center_crop=false"),
+    ("a step set to None", "llava-1.5", image(60, 60), {"do_center_crop": None}, "do_center_crop=null"),
     ("padding", "llava-1.5", image(60, 50), {"do_pad": True, "pad_size": {"height": 350, "width": 350}}, "do_pad=true"),
     ("ragged tiles", "llava-next", image(60, 50), {"do_pad": False}, "do_pad=false"),
     ("two edges", "llava-1.5", image(60, 50), {"size": {"shortest_edge": 50, "longest_edge": 60}}, "longest_edge"),

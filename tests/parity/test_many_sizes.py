@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import vlmres
-from tests.compare import assert_equal_batches
+from tests.compare import assert_equal_batches, of_partial_patches
 from tests.images import KINDS, image
 from tests.reference import ALIKE, RESTATEMENTS, authors, authors_vl
 from vlmres.verify import references as hf
@@ -29,6 +29,7 @@ class Family(NamedTuple):
     """What a recipe is made smaller by."""
 
     overrides: dict[str, Any]
+    """Parameters; canvases need not be whole patches."""
     reference: Callable[[authors.Arithmetic], Reference]
     sides: tuple[int, int] = (1, 700)
     """The least and the most that random sides have."""
@@ -87,8 +88,8 @@ FAMILIES: dict[str, Family] = {
     "cohere2-vision": Family({"image_size": 48}, transformers("cohere2-vision", size=sides(48))),
     "deepseek-vl": Family({"image_size": 64}, transformers("deepseek-vl", size=sides(64))),
     "deepseek-vl-hybrid": Family(
-        {"image_size": 48, "high_res_size": 144},
-        transformers("deepseek-vl-hybrid", size=sides(48), high_res_size=sides(144)),
+        {"image_size": 48, "high_res_size": 129},
+        transformers("deepseek-vl-hybrid", size=sides(48), high_res_size=sides(129)),
     ),
     "ernie-4.5-vl": Family(
         {"min_pixels": 3136, "max_pixels": 100352},
@@ -96,10 +97,10 @@ FAMILIES: dict[str, Family] = {
         ratio=200,
     ),
     "gemma3": Family(
-        {"image_width": 56, "image_height": 42, "do_pan_and_scan": True, "pan_and_scan_min_crop_size": 40},
+        {"image_width": 56, "image_height": 48, "do_pan_and_scan": True, "pan_and_scan_min_crop_size": 40},
         transformers(
             "gemma3",
-            size={"width": 56, "height": 42},
+            size={"width": 56, "height": 48},
             do_pan_and_scan=True,
             pan_and_scan_min_crop_size=40,
             pan_and_scan_max_num_crops=4,
@@ -256,7 +257,7 @@ def test_no_family_is_missing() -> None:
 def test_many_sizes(name: str, arithmetic: authors.Arithmetic) -> None:
     family = FAMILIES[name]
     dtype: Any = hf.REFERENCES[name].dtype if name in hf.REFERENCES else "float32"
-    processor = vlmres.Processor(vlmres.Recipe.load(name, **family.overrides), arithmetic=arithmetic, dtype=dtype)
+    processor = vlmres.Processor(of_partial_patches(name, **family.overrides), arithmetic=arithmetic, dtype=dtype)
     reference = family.reference(arithmetic)
     chosen = sizes(family)
     compared = set()

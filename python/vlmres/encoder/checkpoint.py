@@ -100,5 +100,8 @@ def _processor(directory: Path) -> dict[str, Any]:
             found = read_json(directory / name)
             inner = found.get("image_processor", found)
             if isinstance(inner, dict) and "image_mean" in inner:
-                return inner
+                # A step that is null is not done.
+                return {
+                    key: False if value is None and key.startswith("do_") else value for key, value in inner.items()
+                }
     return {}

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use toml::Value;
-
 use super::evidence::Evidence;
-use super::said::{Config, same};
+use super::said::Config;
 use super::video;
 use crate::error::{Error, Result};
 use crate::recipe::language::Checkpoint;
@@ -68,8 +66,8 @@ fn takes(section: &Checkpoint, found: &Evidence<'_>) -> bool {
 
 /// Whether the settings are those that a section is about.
 fn meets(section: &Checkpoint, config: &Config) -> bool {
-    let holds = |(key, value): (&String, &Value)| config.get(key).is_some_and(|said| same(said.value, value));
-    section.when.iter().all(holds) && section.present.iter().all(|key| config.get(key).is_some())
+    section.when.iter().all(|(key, value)| config.is(key, value))
+        && section.present.iter().all(|key| config.get(key).is_some())
 }
 
 fn fit(section: &Checkpoint, entry: &Entry, found: &Evidence<'_>) -> Fit {
@@ -122,7 +120,7 @@ pub(super) fn choose(config: &Config, found: &Evidence<'_>, family: Option<&str>
 
 /// Whether the settings tell as much as a section asks for where neither the model nor the processor tells.
 fn stands_alone(section: &Checkpoint, config: &Config, found: &Evidence<'_>) -> bool {
-    let said = section.alone.iter().all(|(key, value)| config.get(key).is_some_and(|said| same(said.value, value)));
+    let said = section.alone.iter().all(|(key, value)| config.is(key, value));
     section.alone.is_empty() || said && found.processor.is_none()
 }
 
@@ -229,14 +227,12 @@ fn refusal(config: &Config, found: &Evidence<'_>, family: Option<&str>, of: Of) 
 
 /// The first setting that a section asks for and a checkpoint lacks.
 fn lacking(section: &Checkpoint, config: &Config) -> String {
-    let conditions = section.when.iter().chain(&section.alone);
-    let wrong = conditions.map(|(key, value)| (key, config.get(key), value));
-    for (key, given, value) in wrong {
-        match given {
-            Some(said) if !same(said.value, value) => return format!(": {said}, not {value}"),
-            None => return format!(": {key} is not given"),
-            Some(_) => {}
-        }
+    let mut conditions = section.when.iter().chain(&section.alone);
+    match conditions.find(|(key, value)| !config.is(key, value)) {
+        Some((key, value)) => match config.said(key) {
+            Some(said) => format!(": {said}, not {value}"),
+            None => format!(": {key} is not given"),
+        },
+        None => String::new(),
     }
-    String::new()
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
-use super::said::{Config, Said, same, shorten, to_toml, under};
+use super::said::{Config, Said, is_off, same, shorten, to_toml, under};
 use crate::error::{Error, Result};
 use crate::recipe::coerce;
 use crate::recipe::language::Checkpoint;
@@ -37,6 +37,7 @@ struct Keys {
     without_effect: Vec<String>,
     off: Vec<String>,
     idle: BTreeMap<String, String>,
+    null: BTreeMap<String, String>,
 }
 
 fn keys() -> &'static Keys {
@@ -50,14 +51,14 @@ pub(super) fn follow(name: &str, entry: &Entry, section: &Checkpoint, config: &C
     let refuse = |message: String| Err(Error::Checkpoint(message));
     for (key, expected) in &section.fixed {
         // The processor's file and the model's may disagree.
-        for said in [config.setting(key), config.of_model(key)].into_iter().flatten() {
+        for said in [config.written(key), config.of_model(key)].into_iter().flatten() {
             if !same(said.value, expected) {
                 return refuse(format!("{said} is not what recipe {name:?} does ({})", shorten(&expected.to_string())));
             }
         }
     }
     for (key, values) in &section.refused {
-        if let Some(said) = config.setting(key)
+        if let Some(said) = config.written(key)
             && values.iter().any(|refused| same(said.value, refused))
         {
             return refuse(format!("{said} is not followed by recipe {name:?}"));
@@ -69,7 +70,7 @@ pub(super) fn follow(name: &str, entry: &Entry, section: &Checkpoint, config: &C
         }
     }
     for [first, second] in &section.equal {
-        if let (Some(a), Some(b)) = (config.get(first), config.get(second))
+        if let (Some(a), Some(b)) = (config.said(first), config.said(second))
             && a.value != b.value
         {
             return refuse(format!("{a} and {b} must agree in recipe {name:?}"));
@@ -79,9 +80,12 @@ pub(super) fn follow(name: &str, entry: &Entry, section: &Checkpoint, config: &C
     parameters(name, entry, section, config)
 }
 
+/// Keys of each parameter.
+type Parameters<'a> = BTreeMap<&'a str, Vec<&'a str>>;
+
 /// Keys of each parameter in the processor's files.
-fn setting_keys(section: &Checkpoint) -> BTreeMap<&str, Vec<&str>> {
-    let mut keys: BTreeMap<&str, Vec<&str>> = COMMON.iter().map(|(param, key)| (*param, vec![*key])).collect();
+fn setting_keys(section: &Checkpoint) -> Parameters<'_> {
+    let mut keys: Parameters<'_> = COMMON.iter().map(|(param, key)| (*param, vec![*key])).collect();
     for (param, named) in &section.keys {
         keys.insert(param, named.iter().map(String::as_str).collect());
     }
@@ -93,14 +97,17 @@ fn parameters(name: &str, entry: &Entry, section: &Checkpoint, config: &Config) 
     let keys = setting_keys(section);
     let named = ["model_type", "architectures"].iter().any(|key| config.of_model(key).is_some());
     for (param, default) in &entry.params {
-        let of_setting = keys.get(param.as_str()).into_iter().flatten().find_map(|key| config.setting(key));
+        let listed = || keys.get(param.as_str()).into_iter().flatten();
+        let null =
+            || listed().find_map(|key| config.written(key)).filter(|said| !silent(entry, section, config, &keys, said));
+        let of_setting = listed().find_map(|key| config.setting(key)).or_else(null);
         // Colours are then converted as the recipe does it.
         let of_setting = of_setting.filter(|said| param != "convert" || said.value != &Json::Bool(true));
         let of_model = section.model_keys.get(param).into_iter().flatten().find_map(|key| config.of_model(key));
         let read = |said: Said<'_>| value(name, section, param, default, said);
         let found = of_setting.map(read).transpose()?;
-        let silent = || section.model_defaults.get(param).filter(|_| named).cloned();
-        let modelled = of_model.map(read).transpose()?.or_else(silent);
+        let unsaid = || section.model_defaults.get(param).filter(|_| named).cloned();
+        let modelled = of_model.map(read).transpose()?.or_else(unsaid);
         // Where the model alone tells, it need not agree with a class of transformers.
         let assumed = found.as_ref().or_else(|| section.defaults.get(param).filter(|_| !section.by_model));
         if let (Some(of_model), Some(modelled), Some(assumed)) = (of_model, &modelled, assumed)
@@ -129,11 +136,29 @@ fn parameters(name: &str, entry: &Entry, section: &Checkpoint, config: &Config) 
     Ok(overrides)
 }
 
-/// What a key says, as a value of the parameter.
+/// Whether a null leaves a parameter as it is: where the class then takes its default, or does not do the step that reads it.
+fn silent(entry: &Entry, section: &Checkpoint, config: &Config, keys: &Parameters<'_>, null: &Said<'_>) -> bool {
+    let not_done = |step: &str| match config.written(step) {
+        Some(said) => is_off(said.value),
+        None => keys.iter().any(|(param, listed)| {
+            let default = section.defaults.get(*param).or_else(|| entry.params.get(*param));
+            listed.contains(&step) && default == Some(&Value::Boolean(false))
+        }),
+    };
+    section.null_is_default.iter().any(|name| under(null.key, name))
+        || self::keys().null.iter().any(|(name, step)| under(null.key, name) && not_done(step))
+}
+
+/// What a key says, as a value of the parameter. A step that is null is not done.
 fn value(name: &str, section: &Checkpoint, param: &str, default: &Value, said: Said<'_>) -> Result<Value> {
+    let off = Json::Bool(false);
+    let said = match default {
+        Value::Boolean(_) if said.value.is_null() => Said { value: &off, ..said },
+        _ => said,
+    };
     let converted = match param {
         "filter" | "global_filter" => filter(said.value),
-        "convert" => said.value.as_bool().map(|_| Value::String("none".into())),
+        "convert" => is_off(said.value).then(|| Value::String("none".into())),
         _ if section.numbers.contains_key(param) && said.value.is_string() => {
             number_after(said.value.as_str().unwrap_or_default(), &section.numbers[param])
         }
@@ -199,14 +224,15 @@ fn every_key_is_known(name: &str, entry: &Entry, section: &Checkpoint, config: &
             .idle
             .iter()
             .find(|(name, _)| under(key, name))
-            .is_some_and(|(_, step)| config.setting(step).is_none_or(|said| said.value == &Json::Bool(false)));
+            .is_some_and(|(_, step)| config.written(step).is_none_or(|said| is_off(said.value)));
         listed(&general.without_effect)
             || listed(&section.without_effect)
             || idle
-            || value == &Json::Bool(false) && listed(&general.off)
+            || is_off(value) && listed(&general.off)
     };
     for layer in config.settings.iter().filter(|layer| layer.own) {
-        for (key, value) in &layer.keys {
+        // A class keeps a null that it does not know, and does nothing with it.
+        for (key, value) in layer.keys.iter().filter(|(_, value)| !value.is_null()) {
             if !known.contains(key.as_str()) && !without_effect(key, value) {
                 let said = Said { file: &layer.file, key, value };
                 return Err(Error::Checkpoint(format!(

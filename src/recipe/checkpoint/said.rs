@@ -16,19 +16,19 @@ pub(super) const VIDEO_TYPE: &str = "video_processor_type";
 /// Characters of a value that a message shows.
 const SHOWN: usize = 60;
 
-/// One file, or the part of it that is of images, as a map from dotted keys to values; nulls are absences.
+/// One file, or the part of it that is of images, as a map from dotted keys to values.
 #[derive(Debug)]
 pub(super) struct Layer {
     pub(super) file: String,
     pub(super) keys: BTreeMap<String, Json>,
-    /// Whether it is an image or video processor's own, of which every key means something.
+    /// Whether it is an image or video processor's own, of which every key means something. Elsewhere a null is an absence.
     pub(super) own: bool,
 }
 
 impl Layer {
     pub(super) fn new(file: &str, content: &Json, own: bool, ignore: &[String]) -> Self {
         let mut keys = flatten(content);
-        keys.retain(|key, _| !ignore.iter().any(|ignored| under(key, ignored)));
+        keys.retain(|key, value| (own || !value.is_null()) && !ignore.iter().any(|ignored| under(key, ignored)));
         Self { file: file.to_owned(), keys, own }
     }
 }
@@ -92,36 +92,57 @@ impl Config {
         Self { settings, model }
     }
 
-    /// What the processor's files say of a key.
-    pub(super) fn setting<'a>(&'a self, key: &str) -> Option<Said<'a>> {
+    /// What the processor's files say of a key, null included: transformers' classes keep it in place of their default.
+    pub(super) fn written<'a>(&'a self, key: &str) -> Option<Said<'a>> {
         find(&self.settings, key)
     }
 
-    /// What the model's file says of a key.
+    /// The value that the processor's files have for a key.
+    pub(super) fn setting<'a>(&'a self, key: &str) -> Option<Said<'a>> {
+        self.written(key).filter(|said| !said.value.is_null())
+    }
+
+    /// The value that the model's file has for a key.
     pub(super) fn of_model<'a>(&'a self, key: &str) -> Option<Said<'a>> {
         find(&self.model, key)
     }
 
-    /// What any file says of a key; the processor's before the model's.
+    /// The value that any file has for a key; the processor's before the model's.
     pub(super) fn get<'a>(&'a self, key: &str) -> Option<Said<'a>> {
         self.setting(key).or_else(|| self.of_model(key))
+    }
+
+    /// What any file says of a key, null included.
+    pub(super) fn said<'a>(&'a self, key: &str) -> Option<Said<'a>> {
+        self.written(key).or_else(|| self.of_model(key))
+    }
+
+    /// Whether the first file that has a key has this value for it.
+    pub(super) fn is(&self, key: &str, expected: &Value) -> bool {
+        self.said(key).is_some_and(|said| same(said.value, expected))
     }
 }
 
 fn find<'a>(layers: &'a [Layer], key: &str) -> Option<Said<'a>> {
     layers.iter().find_map(|layer| {
-        let found = |key: &str| layer.keys.get_key_value(key);
-        let (key, value) = match (found(key), key.rsplit_once('.')) {
-            (Some(found), _) => found,
-            // A number is a place in a list.
-            (None, Some((list, place))) => {
-                let (key, value) = found(list)?;
-                (key, value.as_array()?.get(place.parse::<usize>().ok()?)?)
-            }
-            (None, None) => return None,
-        };
+        let (key, value) = find_in(&layer.keys, key)?;
         Some(Said { file: &layer.file, key, value })
     })
+}
+
+fn find_in<'a>(keys: &'a BTreeMap<String, Json>, key: &str) -> Option<(&'a String, &'a Json)> {
+    if let Some(found) = keys.get_key_value(key) {
+        return Some(found);
+    }
+    let (outer, last) = key.rsplit_once('.')?;
+    let (outer, value) = find_in(keys, outer)?;
+    match value {
+        // All that would be nested in it is null, too.
+        Json::Null => Some((outer, value)),
+        // A number is a place in a list.
+        Json::Array(items) => Some((outer, items.get(last.parse::<usize>().ok()?)?)),
+        _ => None,
+    }
 }
 
 /// Whether a dotted key is this one, or nested in it.
@@ -129,8 +150,17 @@ pub(super) fn under(key: &str, outer: &str) -> bool {
     key.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// Whether a value is the expected one. A step that is null is not done, as one that is false.
 pub(super) fn same(given: &Json, expected: &Value) -> bool {
-    to_toml(given).is_some_and(|given| given == *expected)
+    match given {
+        Json::Null => expected == &Value::Boolean(false),
+        _ => to_toml(given).is_some_and(|given| given == *expected),
+    }
+}
+
+/// Whether a step is not done.
+pub(super) fn is_off(value: &Json) -> bool {
+    same(value, &Value::Boolean(false))
 }
 
 pub(super) fn to_toml(value: &Json) -> Option<Value> {
@@ -140,7 +170,6 @@ pub(super) fn to_toml(value: &Json) -> Option<Value> {
 fn flatten(value: &Json) -> BTreeMap<String, Json> {
     fn walk(prefix: &str, value: &Json, into: &mut BTreeMap<String, Json>) {
         match value {
-            Json::Null => {}
             Json::Object(map) => {
                 for (key, item) in map {
                     let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };

@@ -30,8 +30,8 @@ pub(super) fn config(files: &[File], ignore: &[String]) -> Option<Videos> {
     let typed = |key: &str| files.iter().find(|file| file.content.get(key).is_some()).map(|file| (file, &file.content));
     let own = nested.or_else(|| role(Role::Videos)).or_else(|| typed(VIDEO_TYPE));
     let (file, content) = own.or_else(|| TYPES.iter().find_map(|key| typed(key)))?;
-    let mut config =
-        Config { settings: vec![Layer::new(&file.name, content, own.is_some(), ignore)], ..Config::default() };
+    let settings = Layer { own: own.is_some(), ..Layer::new(&file.name, content, true, ignore) };
+    let mut config = Config { settings: vec![settings], ..Config::default() };
     config.model = Config::new(files, ignore).model;
     Some(Videos { config, own: own.is_some() })
 }

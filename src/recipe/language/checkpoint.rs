@@ -42,6 +42,9 @@ pub(in crate::recipe) struct Checkpoint {
     /// Keys that must not have these values: of those the reference makes something of its own.
     #[cfg_attr(test, schemars(with = "BTreeMap<String, Vec<serde_json::Value>>"))]
     pub refused: BTreeMap<String, Vec<Value>>,
+    /// Keys of which the reference class takes its default where they are null. Elsewhere a null is a step that is not done, or
+    /// an error where a number is read.
+    pub null_is_default: Vec<String>,
     /// Pairs of keys that must agree where both are there.
     pub equal: Vec<[String; 2]>,
     /// Keys of each parameter in the processor's files, in order of precedence.

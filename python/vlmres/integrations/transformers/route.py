@@ -117,9 +117,7 @@ def settings_of(processor: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         "do_normalize": False,
     }
     for name, value in {**own_settings(processor), **kwargs}.items():
-        if value is None and name.startswith("do_"):
-            settings[name] = False  # a step that was not asked for is not done
-        elif value is not None and name not in _MANNERS:
+        if name not in _MANNERS:
             settings[name] = _plain(value)
     return settings
 
@@ -180,4 +178,4 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    return value if isinstance(value, (bool, int, float, str)) else str(value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
