@@ -35,16 +35,17 @@ fn run<T: Element>(
     arithmetic: Arithmetic,
 ) {
     let recipe = Arc::new(recipe.clone());
-    let settings =
-        Settings { layout: kind, arithmetic, scaled: false, limits: Limits::default(), decoder: Decoder::Own };
+    let limits = Limits::default();
+    let settings = Settings { layout: kind, dtype: T::DTYPE, arithmetic, scaled: false, limits, decoder: Decoder::Own };
     let planned = || {
         let view = image.view().expect("a decoded image is whole");
         let items = vec![Item::Image(Input::Pixels(Box::new(view)))];
         Call::new(Arc::clone(&recipe), settings, items, None, Threads::ONE).expect("the size can be planned").0
     };
     let mut call = planned();
-    let layout = call.lay_out().expect("one image makes a batch");
-    let mut memory: Vec<Vec<T>> = layout.tensors.iter().map(|tensor| vec![T::zero(); tensor.len()]).collect();
+    call.lay_out().expect("one image makes a batch");
+    let tensors = &call.layout().expect("it is laid out").tensors;
+    let mut memory: Vec<Vec<T>> = tensors.iter().map(|tensor| vec![T::zero(); tensor.len()]).collect();
     let mut group = criterion.benchmark_group(group);
     let bytes: usize = memory.iter().map(|values| values.len() * size_of::<T>()).sum();
     group.throughput(Throughput::Bytes(bytes as u64));

@@ -191,13 +191,13 @@ def test_outputs_are_of_the_type_and_aligned(kind: str, shift: int) -> None:
     recipe = vlmres.Recipe.load("qwen2-vl")
     source = Source.from_array(images.pixels(280, 280), False, False)
     settings: Any = {"scaled": False, "limits": (None, None, None, None), "decoder": None, "num_threads": 1}
-    call = Call(recipe, [source], None, "hf", ("pillow", 13), **settings)
-    ((_, shape),) = call.lay_out("float32")
+    call = Call(recipe, [source], None, "hf", "float32", ("pillow", 13), **settings)
+    ((_, shape),) = call.lay_out()
     memory = np.full(int(np.prod(shape)) * 4 + 128, 0xA5, np.uint8)
     start = -memory.ctypes.data % 64 + shift
     array: Any = np.ndarray(shape, kind, memory.data, start)
     with pytest.raises(vlmres.VlmresError, match=r"must hold float32|aligned"):
-        call.run([array], "float32", leave_out=False)
+        call.run([array], leave_out=False)
     assert (memory == 0xA5).all()
 
 

@@ -24,6 +24,7 @@ from safetensors.torch import load_file as load_torch
 import vlmres
 from tests.commands import ARGUMENTS, ENVIRONMENT, assert_whole, manifest, run, save, save_photos, shards, states
 from tests.images import EXAMPLES, REAL, pixels
+from vlmres.cli.options import parse_bytes
 
 COMMANDS = ("plan", "process", "compare", "recipes", "verify", "info")
 
@@ -140,6 +141,11 @@ def test_plan_of_long_and_odd_names(tmp_path: Path) -> None:
         (["-r", "qwen2-vl", "--set", "max_pixels"], "KEY=VALUE"),
         (["-r", "qwen2-vl", "--set", "max_pixels=many"], "must be an integer"),
         (["-r", "qwen2-vl", "--dtype", "int8"], "--dtype"),
+        (["-r", "qwen2-vl", "--max-file-bytes", "many"], "'many' is no size such as 256MB or 2GiB"),
+        (["-r", "qwen2-vl", "--max-file-bytes", "0"], "must be between 1 and 18446744073709551615, got '0'"),
+        (["-r", "qwen2-vl", "--max-output-bytes", "16384PiB"], "is no size"),
+        (["-r", "qwen2-vl", "--max-decoded-bytes", "99999999TB"], "must be between 1 and"),
+        (["-r", "qwen2-vl", "--max-image-pixels", "0"], "--max-image-pixels"),
         ([], "--recipe"),
     ],
 )
@@ -277,6 +283,9 @@ def test_other_settings_are_refused(photos: Path, tmp_path: Path) -> None:
         ["--set", "max_pixels=50176"],
         ["--arithmetic", "pillow"],
         ["--max-image-pixels", "100"],
+        ["--max-file-bytes", "10kB"],
+        ["--max-decoded-bytes", "1MiB"],
+        ["--max-output-bytes", "1GB"],
     ):
         result = run(*command, "-r", "qwen2-vl", *options, code=2)
         assert "--force" in result.stderr
@@ -320,6 +329,45 @@ def test_bad_files_are_skipped_and_recorded(photos: Path, tmp_path: Path) -> Non
     save(photos / "absent.png", 60, 60)
     run(*command)
     assert_whole(out)
+
+
+# Each is met by the page alone.
+LIMITS = [
+    ("--max-image-pixels", "500000", "over the limit of 500000"),
+    ("--max-file-bytes", "150kB", "over the limit of 150000 (max_file_bytes)"),
+    ("--max-decoded-bytes", "4MiB", "over the limit of 4194304 (max_decoded_bytes)"),
+    ("--max-output-bytes", "1.5MB", "over the limit of 1500000 (max_output_bytes)"),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "message"), LIMITS)
+def test_limits(option: str, value: str, message: str, tmp_path: Path) -> None:
+    """A file over a limit costs itself, and the plan foretells it."""
+    out = tmp_path / "out"
+    files = [save(tmp_path / "a.png", 200, 150), EXAMPLES / "page.png", save(tmp_path / "b.png", 50, 90)]
+    planned = run("plan", *files, "-r", "qwen2-vl", "--dtype", "uint8", "--json", option, value, code=1)
+    made = run("process", *files, "-r", "qwen2-vl", "--dtype", "uint8", "-o", out, option, value, code=1)
+    assert len(planned.stdout.splitlines()) == 2
+    for result in (planned, made):
+        assert f"vlmres: {EXAMPLES / 'page.png'}: " in result.stderr
+        assert message in result.stderr
+    found = manifest(out)
+    assert [("error" in image) for image in found["images"]] == [False, True, False]
+    assert_whole(out)
+    run("process", *files, "-r", "qwen2-vl", "--dtype", "uint8", "-o", out, option, "4000000000", "--force")
+    assert manifest(out)["num_failed"] == 0
+
+
+def test_sizes_of_bytes() -> None:
+    for text, count in {
+        "7": 7,
+        "256MB": 256_000_000,
+        "256mib": 256 << 20,
+        "1.5 GiB": 3 << 29,
+        "2kB": 2000,
+        "3B": 3,
+    }.items():
+        assert parse_bytes(text) == count
 
 
 def test_packed_image_index_counts_bad_images(photos: Path, tmp_path: Path) -> None:

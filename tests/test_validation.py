@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import pytest
@@ -14,20 +14,30 @@ from vlmres.processor import Arithmetic, DType, Layout
 
 PICTURE = pixels(40, 30)
 HUGE = 2**63
+COUNTS = ["num_threads", "max_image_pixels", "max_file_bytes", "max_decoded_bytes", "max_output_bytes"]
 
 
-@pytest.mark.parametrize("name", ["num_threads", "max_image_pixels"])
+@pytest.mark.parametrize("name", COUNTS)
 @pytest.mark.parametrize("value", [True, False, 2.0, "2", np.True_, np.float64(2), [2]])
 def test_counts_are_integers(name: str, value: Any) -> None:
     with pytest.raises(TypeError, match=re.escape(f"{name} must be an integer or None, got {value!r}")):
         vlmres.Processor("llava-1.5", **{name: value})
 
 
-@pytest.mark.parametrize("name", ["num_threads", "max_image_pixels"])
+@pytest.mark.parametrize("name", COUNTS)
 @pytest.mark.parametrize("value", [0, -3, np.int64(0)])
 def test_counts_are_positive(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{name} must be at least 1, got {value}$"):
         vlmres.Processor("llava-1.5", **{name: value})
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_fit_64_bits(name: str) -> None:
+    for value in (2**64, 2**70):
+        with pytest.raises(ValueError, match=f"^{name} must be at most {2**64 - 1}, got {value}$"):
+            vlmres.Processor("llava-1.5", **cast("Any", {name: value}))
+    largest = vlmres.Processor("llava-1.5", **cast("Any", {name: 2**64 - 1}))
+    assert len(largest([PICTURE, EXAMPLES / "line.png"]).plans) == 2
 
 
 @pytest.mark.parametrize("value", [None, 1, 2, np.int64(2), np.uint8(2)])

@@ -18,7 +18,7 @@ use vlmres::limits::Limits;
 use vlmres::recipe::Recipe;
 use vlmres::source::{AlphaRule, Decoder, PixelView, Strides};
 use vlmres::threads::Threads;
-use vlmres::write::{Element, LayoutKind, Sink, Tensor};
+use vlmres::write::{DType, Element, LayoutKind, Sink, Tensor};
 use vlmres_fuzz::arbitrary::{files, recipe, size};
 
 /// Most bytes of outputs: the target's own, since tests of layouts are the plan's.
@@ -170,9 +170,10 @@ fn check(bytes: &mut Unstructured<'_>) -> Result<()> {
     };
     let arithmetic = bytes.choose(&["pillow", "pillow-12", "pillow-11", "torch"])?.parse().expect("an arithmetic");
     let layout = *bytes.choose(&[LayoutKind::Hf, LayoutKind::Packed])?;
-    let settings = Settings { layout, arithmetic, scaled: bytes.arbitrary()?, limits, decoder: Decoder::Own };
+    let scaled = bytes.arbitrary()?;
     let threads = Threads::new(bytes.int_in_range(1..=2)?);
-    let dtype: u8 = bytes.int_in_range(0..=3)?;
+    let dtype = *bytes.choose(&[DType::Float32, DType::BFloat16, DType::Float16, DType::UInt8])?;
+    let settings = Settings { layout, dtype, arithmetic, scaled, limits, decoder: Decoder::Own };
     let mut items = Vec::new();
     let is_video = bytes.ratio(1, 4)?;
     for _ in 0..bytes.int_in_range(1..=4)? {
@@ -195,10 +196,10 @@ fn check(bytes: &mut Unstructured<'_>) -> Result<()> {
         _ => None,
     };
     match dtype {
-        0 => run::<f32>(recipe, settings, items, samples, threads),
-        1 => run::<bf16>(recipe, settings, items, samples, threads),
-        2 => run::<f16>(recipe, settings, items, samples, threads),
-        _ => run::<u8>(recipe, settings, items, samples, threads),
+        DType::Float32 => run::<f32>(recipe, settings, items, samples, threads),
+        DType::BFloat16 => run::<bf16>(recipe, settings, items, samples, threads),
+        DType::Float16 => run::<f16>(recipe, settings, items, samples, threads),
+        DType::UInt8 => run::<u8>(recipe, settings, items, samples, threads),
     }
     Ok(())
 }
@@ -216,8 +217,8 @@ fn run<T: Element + Bits>(
         if call.left().next().is_none() || area(&call) > MOST_AREA || call.lay_out().is_err() {
             return;
         }
-        let Ok(tensors) = call.check_output(T::DTYPE) else { return };
-        let lengths: Vec<usize> = tensors.iter().map(Tensor::len).collect();
+        let Some(layout) = call.layout() else { return };
+        let lengths: Vec<usize> = layout.tensors.iter().map(Tensor::len).collect();
         // Memory of two meanings: where a value is not written, they differ.
         let both = memory.get_or_insert_with(|| {
             [T::POISON, T::OTHER].map(|value| lengths.iter().map(|&length| vec![value; length]).collect())

@@ -393,6 +393,7 @@ class Call:
         items: Sequence[Source | ImageFile | _Encoded | Sequence[Source | ImageFile | _Encoded] | None],
         samples: list[int] | None,
         layout: Literal["hf", "packed"],
+        dtype: str,
         arithmetic: tuple[str, int],
         *,
         scaled: bool,
@@ -408,16 +409,16 @@ class Call:
     @property
     def keys(self) -> list[str]:
         """Keys of all outputs in the reference's order."""
-    def lay_out(self, dtype: str) -> list[tuple[str, list[int]]]:
+    def lay_out(self) -> list[tuple[str, list[int]]]:
         """Lays out the items that are left: (key, shape) of every tensor of pixel values; none where none is left.
 
-        `dtype` is that of the values.
+        Items that cannot be laid out on their own are left out.
         """
     def arrays(self) -> dict[str, NDArray[np.int64] | NDArray[np.int32]]:
         """Integer arrays by key."""
     def segments(self) -> dict[str, NDArray[np.int32]] | None:
         """Of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`, of videos also `times`."""
-    def run(self, outputs: list[NDArray[Any]], dtype: str, leave_out: bool) -> bool:
+    def run(self, outputs: list[NDArray[Any]], leave_out: bool) -> bool:
         """Decodes, resizes, and writes every value of every tensor into `outputs`.
 
         True where all items are in the tensors. Else some turned out bad: with `leave_out` the others are to be laid
@@ -465,6 +466,14 @@ def resize_source(
     """Resizes a source to (width, height), bytes to bytes: a new (height, width, 3) array."""
 
 def shapes(
-    recipe: Recipe, plans: list[Plan], layout: Literal["hf", "packed"], samples: Sequence[int] | None = None
+    recipe: Recipe,
+    plans: list[Plan],
+    layout: Literal["hf", "packed"],
+    samples: Sequence[int] | None = None,
+    within: tuple[str, _Limits] | None = None,
 ) -> dict[str, tuple[list[int], str | None]]:
-    """(shape, dtype) of every array of a batch by key; the dtype of pixel values is None."""
+    """(shape, dtype) of every array of a batch by key; the dtype of pixel values is None.
+
+    Raises:
+        VlmresError: They take more than `within`, the dtype of pixel values and limits, allows.
+    """

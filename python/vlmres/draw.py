@@ -176,6 +176,9 @@ def _processor(recipe: Recipe | str | Processor | Plan) -> Processor:
             recipe.arithmetic,
             recipe.num_threads,
             max_image_pixels=recipe.max_image_pixels,
+            max_file_bytes=recipe.max_file_bytes,
+            max_decoded_bytes=recipe.max_decoded_bytes,
+            max_output_bytes=recipe.max_output_bytes,
         )
     return Processor(recipe.recipe if isinstance(recipe, Plan) else recipe, "packed", "uint8")
 

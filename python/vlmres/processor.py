@@ -6,7 +6,7 @@ import functools
 import inspect
 import math
 import sys
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import numpy as np
 
@@ -44,8 +44,20 @@ Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Decode = Literal["exact", "scaled"]
 Arithmetic = Literal["torch", "pillow", "pillow-installed", "pillow-13", "pillow-12", "pillow-11"]
 
+# Counts are of 64 bits.
+MOST = 2**64 - 1
+
 # From so many bytes on, fresh memory costs page faults.
 _POOLED_BYTES = 1 << 20
+
+
+class LimitSettings(TypedDict, total=False):
+    """What files, images and outputs may take, as of `Processor`."""
+
+    max_image_pixels: int | None
+    max_file_bytes: int | None
+    max_decoded_bytes: int | None
+    max_output_bytes: int | None
 
 
 class Processor:
@@ -67,8 +79,9 @@ class Processor:
         max_image_pixels: Files of more pixels are refused before they are decoded. By default Pillow's limit.
         max_file_bytes: Files of more bytes are refused before they are read. By default 2 GiB.
         max_decoded_bytes: Files whose decoding takes more bytes are refused; files that are decoded at once take no
-            more together. By default 4 GiB.
-        max_output_bytes: Calls whose outputs take more bytes are refused. By default 4 GiB for each image or frame.
+            more together. The bytes of a path's file count, which are read for it. By default 4 GiB.
+        max_output_bytes: Calls whose outputs, masks included, take more bytes are refused; where images do so on their
+            own, those images. By default 4 GiB for each image or frame.
         decode: "exact" for Pillow's pixels. "scaled" decodes a JPEG file to a half, a quarter or an eighth of its sides
             where every view of its plan is at most that large: faster, not exact. Plans and shapes stay the same.
         allocate: Called as `allocate(key, shape, dtype)` for memory to write pixel values to, dtype being this
@@ -262,6 +275,7 @@ class Processor:
             loaded,
             None if samples is None else list(samples),
             self.layout,
+            self.dtype,
             resolve_backend(self.arithmetic if is_image else self.video_arithmetic),
             scaled=self.decode == "scaled",
             limits=self.limits,
@@ -269,12 +283,13 @@ class Processor:
             num_threads=self.num_threads or _default_threads(),
         )
         self._note(call, failures, errors, what)
-        tensors = call.lay_out(self.dtype)
+        tensors = call.lay_out()
+        self._note(call, failures, errors, what)
         values = self._outputs(tensors, out)
-        while not call.run(list(values.values()), self.dtype, errors == "return"):
+        while not call.run(list(values.values()), errors == "return"):
             # Some turned out bad: the others are laid out anew.
             self._note(call, failures, errors, what)
-            values = self._remaining(values, call.lay_out(self.dtype), out)
+            values = self._remaining(values, call.lay_out(), out)
         arrays = {**values, **call.arrays()}
         arrays = {key: arrays[key] for key in call.keys}
         arrays.update(call.segments() or {})
@@ -459,6 +474,8 @@ def _check_count(name: str, value: object) -> None:
         raise TypeError(f"{name} must be an integer or None, got {value!r}")
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
+    if value > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, got {value}")
 
 
 def _default_threads() -> int:

@@ -6,10 +6,12 @@ use numpy::{PyArray1, PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::convert;
 use super::plan::Plan;
 use super::recipe::Recipe;
+use crate::limits::Budget;
 use crate::recipe::IntType;
-use crate::write::{BatchLayout, Segments};
+use crate::write::{BatchLayout, DType, Segments};
 
 /// Integer arrays by key.
 pub(super) fn arrays<'py>(py: Python<'py>, layout: &BatchLayout) -> PyResult<Bound<'py, PyDict>> {
@@ -57,19 +59,28 @@ pub(super) fn segments<'py>(py: Python<'py>, segments: &Segments, left: &[usize]
 }
 
 /// (shape, dtype) of every array of a batch of `plans`, by key; the dtype of pixel values is None. `layout` is "hf" or "packed",
-/// `samples` are the numbers of images of samples.
+/// `samples` are the numbers of images of samples. With `within`, the dtype of pixel values and limits as `Call` has them, arrays that
+/// take more are refused.
 #[pyfunction]
-#[pyo3(signature = (recipe, plans, layout, samples=None))]
+#[pyo3(signature = (recipe, plans, layout, samples=None, within=None))]
 pub(super) fn shapes<'py>(
     py: Python<'py>,
     recipe: Recipe,
     plans: Vec<PyRef<'_, Plan>>,
     layout: &str,
     samples: Option<Vec<usize>>,
+    within: Option<(String, convert::Given)>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let plans: Vec<_> = plans.iter().map(|plan| Arc::clone(&plan.plan)).collect();
     let borrowed: Vec<_> = plans.iter().map(Arc::as_ref).collect();
-    let layout = BatchLayout::new(&recipe.0, &borrowed, layout.parse()?, samples.as_deref())?;
+    let budget = match within {
+        Some((dtype, limits)) => {
+            let images = plans.iter().map(|plan| plan.num_frames() as usize).sum();
+            convert::limits(limits).outputs(images, dtype.parse::<DType>()?.size())
+        }
+        None => Budget::UNLIMITED,
+    };
+    let layout = BatchLayout::new(&recipe.0, &borrowed, layout.parse()?, samples.as_deref(), budget)?;
     let shapes = PyDict::new(py);
     for key in &layout.keys {
         if let Some(tensor) = layout.tensors.iter().find(|tensor| tensor.key == *key) {

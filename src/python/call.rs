@@ -38,7 +38,7 @@ impl Call {
     /// backend and the major version of the Pillow whose order of passes it has. With `scaled` a JPEG that its plan makes smaller by
     /// half or more is decoded to a half, a quarter or an eighth. `decoder` decodes what is not read here, or everything.
     #[new]
-    #[pyo3(signature = (recipe, items, samples, layout, arithmetic, *, scaled, limits, decoder, num_threads))]
+    #[pyo3(signature = (recipe, items, samples, layout, dtype, arithmetic, *, scaled, limits, decoder, num_threads))]
     #[allow(clippy::too_many_arguments)] // settings by keyword
     fn new(
         py: Python<'_>,
@@ -46,6 +46,7 @@ impl Call {
         items: Vec<Bound<'_, PyAny>>,
         samples: Option<Vec<usize>>,
         layout: &str,
+        dtype: &str,
         arithmetic: (String, u32),
         scaled: bool,
         limits: convert::Given,
@@ -54,6 +55,7 @@ impl Call {
     ) -> PyResult<Self> {
         let settings = Settings {
             layout: layout.parse()?,
+            dtype: dtype.parse()?,
             arithmetic: convert::arithmetic(&arithmetic)?,
             scaled,
             limits: convert::limits(limits),
@@ -98,16 +100,12 @@ impl Call {
         self.inner.layout().map_or_else(Vec::new, |layout| layout.keys.clone())
     }
 
-    /// Lays out the items that are left: (key, shape) of every tensor of pixel values; none where no item is left.
-    ///
-    /// `dtype` is that of the values.
-    fn lay_out(&mut self, dtype: &str) -> PyResult<Vec<(String, Vec<usize>)>> {
-        let dtype: DType = dtype.parse()?;
-        if self.inner.left().next().is_none() {
-            return Ok(Vec::new());
-        }
-        self.inner.lay_out()?;
-        let tensors = self.inner.check_output(dtype)?;
+    /// Lays out the items that are left: (key, shape) of every tensor of pixel values; none where no item is left. Items that
+    /// cannot be laid out on their own are left out.
+    fn lay_out(&mut self) -> PyResult<Vec<(String, Vec<usize>)>> {
+        let failures = self.inner.lay_out()?;
+        self.note(failures);
+        let tensors = self.inner.layout().map_or(&[][..], |layout| &layout.tensors);
         Ok(tensors.iter().map(|tensor| (tensor.key.clone(), tensor.shape.clone())).collect())
     }
 
@@ -127,14 +125,8 @@ impl Call {
     /// be initialised. Nothing is written where one does not fit. True where all items are in the tensors. Else some turned out
     /// bad: with `leave_out` the others are to be laid out anew and written again, which is quick where they are
     /// written to the beginning of the same memory.
-    fn run(
-        &mut self,
-        py: Python<'_>,
-        outputs: Vec<Bound<'_, PyUntypedArray>>,
-        dtype: &str,
-        leave_out: bool,
-    ) -> PyResult<bool> {
-        let dtype: DType = dtype.parse()?;
+    fn run(&mut self, py: Python<'_>, outputs: Vec<Bound<'_, PyUntypedArray>>, leave_out: bool) -> PyResult<bool> {
+        let dtype = self.inner.dtype();
         let Some(BatchLayout { tensors, .. }) = self.inner.layout() else { return Ok(true) };
         let memory = Outputs::new(tensors, &outputs, dtype, self.read.clone())?;
         if memory.addresses() != self.written {
@@ -149,9 +141,15 @@ impl Call {
         })?;
         self.written = memory.addresses();
         let is_whole = failures.is_empty();
+        self.note(failures);
+        Ok(is_whole)
+    }
+}
+
+impl Call {
+    fn note(&mut self, failures: Vec<Failure>) {
         self.failures.extend(failures);
         self.failures.sort_by_key(|failure| failure.item);
-        Ok(is_whole)
     }
 }
 
@@ -174,10 +172,8 @@ fn run<T: Element>(
     if leave_out && !failures.is_empty() {
         let bad: Vec<_> = failures.iter().map(|failure| failure.item).collect();
         failures.extend(call.leave_out(bad));
-        if call.left().next().is_some() {
-            call.lay_out()?;
-            call.compact(&mut sinks);
-        }
+        failures.extend(call.lay_out()?);
+        call.compact(&mut sinks);
     }
     Ok(failures)
 }

@@ -1,11 +1,27 @@
 //! What Pillow makes of a file's own structure, and the decoders do not say.
 
+use std::io::{Read, Seek};
 use std::ops::Range;
+
+use crate::limits::MAX_IMAGE_PIXELS;
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// Bytes that a row of a PNG has at most, for which its decoder makes room with the header; none of another file. The reader is at
+/// its start then.
+pub(super) fn png_row_bytes(reader: &mut (impl Read + Seek)) -> u64 {
+    let mut head = [0; 20];
+    let is_png = reader.rewind().is_ok() && reader.read_exact(&mut head).is_ok() && head.starts_with(PNG);
+    let width = u32::from_be_bytes([head[16], head[17], head[18], head[19]]);
+    // Four channels of 16 bits. What is wider than any image is not the row's to decide.
+    let bytes = u64::from(width).min(MAX_IMAGE_PIXELS) * 8;
+    if reader.rewind().is_ok() && is_png { bytes } else { 0 }
+}
 
 /// Whether a PNG stores 16-bit gray, which Pillow reads as mode I;16, transparency or not.
 pub(super) fn png_is_gray16(bytes: &[u8]) -> bool {
     // Signature, length and name of the header chunk, width, height; then bit depth and colour type.
-    bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.get(24..26) == Some(&[16, 0])
+    bytes.starts_with(PNG) && bytes.get(24..26) == Some(&[16, 0])
 }
 
 /// Where a GIF's first frame lies, and the colour that Pillow gives the rest of the canvas.
@@ -52,7 +68,21 @@ pub(super) fn gif_first_frame(bytes: &[u8]) -> Option<FirstFrame> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
+
+    #[test]
+    fn a_png_says_how_wide_it_is() {
+        let mut bytes = PNG.to_vec();
+        bytes.extend(b"\0\0\0\rIHDR\x01\0\0\0\0\0\0\x01");
+        assert_eq!(png_row_bytes(&mut Cursor::new(&bytes)), 8 << 24);
+        bytes[16] = 255;
+        assert_eq!(png_row_bytes(&mut Cursor::new(&bytes)), MAX_IMAGE_PIXELS * 8);
+        assert_eq!(png_row_bytes(&mut Cursor::new(&bytes[..19])), 0);
+        bytes[0] = 0;
+        assert_eq!(png_row_bytes(&mut Cursor::new(&bytes)), 0);
+    }
 
     #[test]
     fn a_gif_says_where_its_first_frame_lies() {

@@ -65,8 +65,9 @@ impl Header {
         Ok(Self { width, height, orientation: jpeg.orientation(), bytes: jpeg.bytes(), jpeg: Some(jpeg) })
     }
 
-    fn of_other(reader: impl BufRead + Seek) -> Result<Self> {
-        let mut decoder = decoder(reader, HEADER_BYTES)?;
+    fn of_other(mut reader: impl BufRead + Seek) -> Result<Self> {
+        let row = container::png_row_bytes(&mut reader);
+        let mut decoder = decoder(reader, HEADER_BYTES + row)?;
         let (width, height) = decoder.dimensions();
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         // What the file stores, and RGB made of it, which may have to be turned.
@@ -88,11 +89,12 @@ impl Header {
         Ok(if turns { Size::new(size.height, size.width) } else { size })
     }
 
-    /// Refuses an image of more pixels, or one whose decoding takes more bytes.
-    pub fn check(&self, limits: &Limits) -> Result<()> {
+    /// Refuses an image of more pixels, or one whose decoding takes more bytes; `read` are those of its file where that is still to
+    /// be read.
+    pub fn check(&self, limits: &Limits, read: u64) -> Result<()> {
         self.stored_size()?;
         limits.check_pixels((self.width, self.height))?;
-        limits.check_decoded(self.bytes)
+        limits.check_decoded(self.bytes.saturating_add(read))
     }
 
     /// At least the bytes that decoding takes.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Header, ImageFile, OwnedImage};
+use super::{Decoder, Header, ImageFile, Opened, OwnedImage};
 use crate::error::Result;
 use crate::geometry::Size;
 use crate::limits::Limits;
@@ -28,18 +28,11 @@ pub fn image_size(source: Encoded<'_>, exif: bool) -> Result<Size> {
 impl Encoded<'_> {
     /// Decodes an image within limits to RGB: see [`Header::decode`].
     pub fn decode(self, limits: &Limits) -> Result<OwnedImage> {
-        let file;
-        let (header, bytes) = match self {
-            Self::Bytes(bytes) => (Header::of(bytes)?, bytes),
-            Self::Path(path) => {
-                let (opened, header) = ImageFile::open(path, limits)?;
-                header.check(limits)?;
-                file = opened.read()?;
-                (header, &file[..])
-            }
+        let opened = match self {
+            Self::Bytes(bytes) => Opened::bytes(Box::new(bytes), limits, &Decoder::Own)?,
+            Self::Path(path) => Opened::file(path, limits, &Decoder::Own)?,
         };
-        header.check(limits)?;
-        header.decode(bytes, 1)
+        opened.decode(1)
     }
 }
 

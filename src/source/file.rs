@@ -93,6 +93,11 @@ impl ImageFile {
         Ok((Self { path: path.to_owned(), identity, held: Mutex::new(held) }, header))
     }
 
+    /// Bytes of the file.
+    pub fn size(&self) -> u64 {
+        self.identity.size
+    }
+
     /// Refuses what is no regular file, or one over a limit, before another library opens it.
     pub(super) fn check(path: &Path, limits: &Limits) -> Result<()> {
         open_within(path, limits).map(drop)

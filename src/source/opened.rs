@@ -26,6 +26,16 @@ enum Place<'a> {
     Path(PathBuf),
 }
 
+impl Place<'_> {
+    /// Bytes of a file that is read whole to be decoded.
+    fn bytes_to_read(&self) -> u64 {
+        match self {
+            Self::File(file) => file.size(),
+            Self::Memory(_) | Self::Path(_) => 0,
+        }
+    }
+}
+
 impl<'a> Opened<'a> {
     /// Reads the header of bytes in memory.
     pub fn bytes(bytes: Memory<'a>, limits: &Limits, decoder: &Decoder) -> Result<Self> {
@@ -51,7 +61,7 @@ impl<'a> Opened<'a> {
 
     fn checked(place: Place<'a>, header: AnyHeader, limits: &Limits, decoder: &Decoder) -> Result<Self> {
         match &header {
-            AnyHeader::Own(header) => header.check(limits)?,
+            AnyHeader::Own(header) => header.check(limits, place.bytes_to_read())?,
             AnyHeader::Other(header) => header.check(limits)?,
         }
         Ok(Self { place, header, decoder: decoder.clone() })
@@ -73,10 +83,10 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// At least the bytes that decoding takes.
-    pub fn decoded_bytes(&self) -> u64 {
+    /// At least the bytes that decoding takes, those of a file that is read for it among them.
+    pub fn decoding_bytes(&self) -> u64 {
         match &self.header {
-            AnyHeader::Own(header) => header.decoded_bytes(),
+            AnyHeader::Own(header) => header.decoded_bytes().saturating_add(self.place.bytes_to_read()),
             AnyHeader::Other(header) => header.bytes,
         }
     }

@@ -5,35 +5,44 @@ use super::layout::{self, Layout};
 use super::samples::Samples;
 use super::tensors::{BatchLayout, LayoutKind, Segments, Tensor, placement};
 use crate::error::{Error, Result};
+use crate::limits::Budget;
 use crate::memory::try_reserve;
 use crate::plan::Plan;
 use crate::recipe::{OutputKind, Recipe};
 
 impl BatchLayout {
     /// Lays out a batch. `samples` says how many images each sample has; without it they are what the reference makes of
-    /// a list of images.
-    pub fn new(recipe: &Recipe, plans: &[&Plan], kind: LayoutKind, samples: Option<&[usize]>) -> Result<Self> {
+    /// a list of images. `budget` is what its tensors and arrays may take.
+    pub fn new(
+        recipe: &Recipe,
+        plans: &[&Plan],
+        kind: LayoutKind,
+        samples: Option<&[usize]>,
+        budget: Budget,
+    ) -> Result<Self> {
         if plans.is_empty() {
             return Err(Error::Argument("a batch needs at least one image or video".into()));
         }
         let videos = plans.iter().filter(|plan| plan.clip.is_some()).count();
         if videos == plans.len() {
-            return Self::videos(recipe, plans, kind);
+            return Self::videos(recipe, plans, kind, budget);
         }
         if videos > 0 {
             return Err(Error::Argument("a batch holds images or videos, not both".into()));
         }
         let samples = Samples::new(recipe, samples, plans.len())?;
         match kind {
-            LayoutKind::Packed => Self::packed(recipe, plans),
-            LayoutKind::Hf => Self::hf(recipe, plans, samples),
+            LayoutKind::Packed => Self::packed(recipe, plans, budget),
+            LayoutKind::Hf => Self::hf(recipe, plans, samples, budget),
         }
     }
 
-    fn packed(recipe: &Recipe, plans: &[&Plan]) -> Result<Self> {
+    fn packed(recipe: &Recipe, plans: &[&Plan], mut budget: Budget) -> Result<Self> {
         let patches = recipe.patches;
         let layout = Layout::Flat { size: patches.size, merge: patches.merge, order: patches.order };
         let total = count_patches(plans)?;
+        budget.take_values(total as usize * layout.patch_len())?;
+        budget.take_integers(total as usize)?;
         let mut segments = Segments { cu_seqlens: vec![0], ..Segments::default() };
         try_reserve(&mut segments.positions, total as usize)?;
         let mut placements = Vec::with_capacity(plans.len());
@@ -63,17 +72,17 @@ impl BatchLayout {
         })
     }
 
-    fn hf(recipe: &Recipe, plans: &[&Plan], samples: Samples) -> Result<Self> {
+    fn hf(recipe: &Recipe, plans: &[&Plan], samples: Samples, budget: Budget) -> Result<Self> {
         count_patches(plans)?;
         let placements = plans.iter().map(|plan| vec![None; plan.views.len()]).collect();
         let (tensors, arrays, keys) = (Vec::new(), Vec::new(), Vec::new());
-        let mut batch = Hf { recipe, plans, samples, tensors, arrays, keys, placements };
+        let mut batch = Hf { recipe, plans, samples, budget, tensors, arrays, keys, placements };
         for spec in recipe.outputs.iter().filter(|spec| spec.enabled) {
             match spec.kind {
                 OutputKind::Tiles => batch.tiles(spec)?,
-                OutputKind::ChannelPatches | OutputKind::PlanarPatches => batch.channels(spec),
+                OutputKind::ChannelPatches | OutputKind::PlanarPatches => batch.channels(spec)?,
                 OutputKind::FlatPatches => batch.flat(spec)?,
-                OutputKind::StripPatches => batch.strip(spec),
+                OutputKind::StripPatches => batch.strip(spec)?,
                 OutputKind::PixelMask => batch.pixel_mask(spec)?,
                 OutputKind::TokenPatches => batch.token_patches(spec)?,
                 OutputKind::TokenGrids => batch.token_grids(spec),

@@ -7,6 +7,7 @@ use super::samples::Samples;
 use super::tensors::{IntArray, Tensor, num_tiles, placement, takes};
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Size};
+use crate::limits::Budget;
 use crate::memory::{filled, try_reserve};
 use crate::plan::{Plan, View};
 use crate::recipe::{OutputKind, OutputSpec, Per, Recipe, Role};
@@ -63,6 +64,8 @@ pub(super) struct Hf<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) plans: &'a [&'a Plan],
     pub(super) samples: Samples,
+    /// What is left for tensors and arrays.
+    pub(super) budget: Budget,
     pub(super) tensors: Vec<Tensor>,
     pub(super) arrays: Vec<IntArray>,
     pub(super) keys: Vec<String>,
@@ -70,9 +73,11 @@ pub(super) struct Hf<'a> {
 }
 
 impl Hf<'_> {
-    fn push(&mut self, tensor: Tensor) {
+    fn push(&mut self, tensor: Tensor) -> Result<()> {
+        self.budget.take_values(tensor.len())?;
         self.keys.push(tensor.key.clone());
         self.tensors.push(tensor);
+        Ok(())
     }
 
     pub(super) fn push_integers(&mut self, spec: &OutputSpec, shape: Vec<usize>, values: Vec<i64>) {
@@ -111,7 +116,7 @@ impl Hf<'_> {
             if let Some(size) = spec.zeros_when_empty {
                 let shape = vec![1, 3, size.height as usize, size.width as usize];
                 let len = shape.iter().product();
-                self.push(Tensor { key: spec.key.clone(), shape, zeros: vec![0..len; 1] });
+                self.push(Tensor { key: spec.key.clone(), shape, zeros: vec![0..len; 1] })?;
             }
             return Ok(());
         };
@@ -133,8 +138,7 @@ impl Hf<'_> {
         }
         let mut shape = tiles.shape;
         shape.extend([3, tiles.canvas.height as usize, tiles.canvas.width as usize]);
-        self.push(Tensor { key: spec.key.clone(), shape, zeros });
-        Ok(())
+        self.push(Tensor { key: spec.key.clone(), shape, zeros })
     }
 
     /// `[tiles, height, width]`, with dimensions as of tiles.
@@ -142,7 +146,9 @@ impl Hf<'_> {
         let Some(tiles) = self.tile_layout(spec)? else { return Ok(()) };
         let (width, area) = (tiles.canvas.width as usize, tiles.canvas.area() as usize);
         let mut shape = tiles.shape;
-        let mut values = filled(shape.iter().product::<usize>().saturating_mul(area), 0)?;
+        let count = shape.iter().product::<usize>().saturating_mul(area);
+        self.budget.take_integers(count)?;
+        let mut values = filled(count, 0)?;
         for (image, start) in tiles.starts.into_iter().enumerate() {
             let views = self.views(spec, image).into_iter().map(|index| &self.plans[image].views[index]);
             let shown = views.flat_map(|view| std::iter::repeat_n(shown(view), view.tiles.cells() as usize));
@@ -165,7 +171,9 @@ impl Hf<'_> {
         let (rows, cols) = ((tiles.canvas.height / size) as usize, (tiles.canvas.width / size) as usize);
         let mut shape = tiles.shape;
         shape.extend([rows, cols]);
-        let mut values = filled(shape.iter().product(), 1)?;
+        let count = shape.iter().product();
+        self.budget.take_integers(count)?;
+        let mut values = filled(count, 1)?;
         for (image, start) in tiles.starts.into_iter().enumerate() {
             let mut next = start;
             for index in self.views(spec, image) {
@@ -193,7 +201,7 @@ impl Hf<'_> {
     }
 
     /// `[patches, 3 * temporal * size * size]` or `[patches, 3 * temporal, size, size]`.
-    pub(super) fn channels(&mut self, spec: &OutputSpec) {
+    pub(super) fn channels(&mut self, spec: &OutputSpec) -> Result<()> {
         let patches = self.recipe.patches;
         let (size, temporal) = (patches.size as usize, patches.temporal as usize);
         let layout = Layout::Merged {
@@ -215,11 +223,11 @@ impl Hf<'_> {
             OutputKind::PlanarPatches => vec![patch, 3 * temporal, size, size],
             _ => vec![patch, layout.patch_len()],
         };
-        self.push(Tensor { key: spec.key.clone(), shape, zeros: Vec::new() });
+        self.push(Tensor { key: spec.key.clone(), shape, zeros: Vec::new() })
     }
 
     /// `[1, 3, size, patches * size]`.
-    pub(super) fn strip(&mut self, spec: &OutputSpec) {
+    pub(super) fn strip(&mut self, spec: &OutputSpec) -> Result<()> {
         let size = self.recipe.patches.size;
         let images = || self.plans.iter().flat_map(|plan| &plan.views).filter(|view| takes(spec, view));
         let total = images().map(|view| view.num_patches() as usize).sum();
@@ -236,7 +244,7 @@ impl Hf<'_> {
             }
         }
         let shape = vec![1, 3, size as usize, total * size as usize];
-        self.push(Tensor { key: spec.key.clone(), shape, zeros: Vec::new() });
+        self.push(Tensor { key: spec.key.clone(), shape, zeros: Vec::new() })
     }
 
     /// `[images, length, size * size * 3]`, or so for every tile.
@@ -280,8 +288,7 @@ impl Hf<'_> {
         }
         zeros.retain(|range| !range.is_empty());
         let shape = vec![rows, length, layout.patch_len()];
-        self.push(Tensor { key: spec.key.clone(), shape, zeros });
-        Ok(())
+        self.push(Tensor { key: spec.key.clone(), shape, zeros })
     }
 }
 

@@ -40,8 +40,10 @@ impl Hf<'_> {
         let side = self.recipe.tokens.stride;
         let views = self.plans.iter().flat_map(|plan| &plan.views).filter(|view| takes(spec, view));
         let tokens: u64 = views.map(|view| view.token_grid.cells()).sum();
+        let count = (tokens * u64::from(side) * u64::from(side)) as usize;
+        self.budget.take_integers(count)?;
         let mut values = Vec::new();
-        try_reserve(&mut values, (tokens * u64::from(side) * u64::from(side)) as usize)?;
+        try_reserve(&mut values, count)?;
         let mut first = 0;
         for plan in self.plans {
             for view in plan.views.iter().filter(|view| takes(spec, view)) {
@@ -77,6 +79,7 @@ impl Hf<'_> {
         let mut values = Vec::new();
         let entries: usize = if spec.per == Per::Tile { tiles.iter().sum() } else { tiles.len() };
         let padded = if spec.per_sample { self.samples.counts().len() * row } else { entries };
+        self.budget.take_integers(padded.saturating_mul(width))?;
         try_reserve(&mut values, padded.saturating_mul(width))?;
         for (sample, images) in self.samples.ranges().enumerate() {
             for plan in &self.plans[images] {

@@ -4,18 +4,19 @@ use super::batch::count_patches;
 use super::layout::{self, Layout, Placement};
 use super::tensors::{BatchLayout, IntArray, LayoutKind, Segments, Tensor, placement};
 use crate::error::{Error, Result};
+use crate::limits::Budget;
 use crate::memory::try_reserve;
 use crate::plan::{Clip, Plan, Slots, View};
 use crate::recipe::{OutputKind, OutputSpec, Patches, Recipe};
 
 impl BatchLayout {
-    pub(super) fn videos(recipe: &Recipe, plans: &[&Plan], kind: LayoutKind) -> Result<Self> {
-        count_patches(plans)?;
+    pub(super) fn videos(recipe: &Recipe, plans: &[&Plan], kind: LayoutKind, budget: Budget) -> Result<Self> {
+        let total = count_patches(plans)?;
         let videos: Vec<Video<'_>> =
             plans.iter().filter_map(|plan| Some(Video { clip: plan.clip?, view: &plan.views[0] })).collect();
         match kind {
-            LayoutKind::Packed => packed(recipe.patches, &videos),
-            LayoutKind::Hf => hf(recipe, &videos),
+            LayoutKind::Packed => packed(recipe.patches, &videos, total as usize, budget),
+            LayoutKind::Hf => hf(recipe, &videos, budget),
         }
     }
 }
@@ -58,13 +59,16 @@ fn place_patches(
     start + per_time * video.clip.patches() as usize
 }
 
-fn packed(patches: Patches, videos: &[Video<'_>]) -> Result<BatchLayout> {
+fn packed(patches: Patches, videos: &[Video<'_>], total: usize, mut budget: Budget) -> Result<BatchLayout> {
+    let temporal = videos[0].clip.temporal;
+    let patch_len = (temporal * 3 * patches.size * patches.size) as usize;
+    budget.take_values(total * patch_len)?;
+    budget.take_integers(total)?;
     let mut segments = Segments { cu_seqlens: vec![0], ..Segments::default() };
     let mut placements = Vec::new();
-    let (mut patch, mut temporal) = (0, 1);
+    let mut patch = 0;
     for (index, video) in videos.iter().enumerate() {
         patch = place_patches(patches, video, false, 0, patch, &mut placements);
-        temporal = video.clip.temporal;
         let grid = video.view.patches;
         let positions = layout::positions(patches.order, patches.merge, grid)?;
         let times = video.clip.patches() as usize;
@@ -77,7 +81,6 @@ fn packed(patches: Patches, videos: &[Video<'_>]) -> Result<BatchLayout> {
             segments.times.push(time as i32);
         }
     }
-    let patch_len = (temporal * 3 * patches.size * patches.size) as usize;
     let tensor = Tensor { key: "patches".into(), shape: vec![patch, patch_len], zeros: Vec::new() };
     Ok(BatchLayout {
         keys: vec![tensor.key.clone()],
@@ -88,7 +91,7 @@ fn packed(patches: Patches, videos: &[Video<'_>]) -> Result<BatchLayout> {
     })
 }
 
-fn hf(recipe: &Recipe, videos: &[Video<'_>]) -> Result<BatchLayout> {
+fn hf(recipe: &Recipe, videos: &[Video<'_>], mut budget: Budget) -> Result<BatchLayout> {
     let mut batch = BatchLayout {
         keys: Vec::new(),
         tensors: Vec::new(),
@@ -98,9 +101,9 @@ fn hf(recipe: &Recipe, videos: &[Video<'_>]) -> Result<BatchLayout> {
     };
     for spec in &recipe.video()?.outputs {
         match spec.kind {
-            OutputKind::Tiles => tiles(spec, videos, &mut batch)?,
+            OutputKind::Tiles => tiles(spec, videos, &mut batch, &mut budget)?,
             OutputKind::ChannelPatches | OutputKind::PlanarPatches => {
-                channels(spec, recipe.patches, videos, &mut batch);
+                channels(spec, recipe.patches, videos, &mut batch, &mut budget)?;
             }
             OutputKind::GridThw => {
                 let row = |video: &Video<'_>| {
@@ -126,13 +129,21 @@ fn push_integers(spec: &OutputSpec, shape: Vec<usize>, values: Vec<i64>, batch: 
     batch.arrays.push(IntArray { key: spec.key.clone(), shape, values, dtype: spec.dtype });
 }
 
-fn push(tensor: Tensor, batch: &mut BatchLayout) {
+fn push(tensor: Tensor, batch: &mut BatchLayout, budget: &mut Budget) -> Result<()> {
+    budget.take_values(tensor.len())?;
     batch.keys.push(tensor.key.clone());
     batch.tensors.push(tensor);
+    Ok(())
 }
 
 /// `[patches, 3 * temporal * size * size]` or `[patches, 3 * temporal, size, size]`.
-fn channels(spec: &OutputSpec, patches: Patches, videos: &[Video<'_>], batch: &mut BatchLayout) {
+fn channels(
+    spec: &OutputSpec,
+    patches: Patches,
+    videos: &[Video<'_>],
+    batch: &mut BatchLayout,
+    budget: &mut Budget,
+) -> Result<()> {
     let (size, mut planes, mut patch) = (patches.size as usize, 3, 0);
     for video in videos {
         planes = 3 * video.clip.temporal as usize;
@@ -142,11 +153,11 @@ fn channels(spec: &OutputSpec, patches: Patches, videos: &[Video<'_>], batch: &m
         OutputKind::PlanarPatches => vec![patch, planes, size, size],
         _ => vec![patch, planes * size * size],
     };
-    push(Tensor { key: spec.key.clone(), shape, zeros: Vec::new() }, batch);
+    push(Tensor { key: spec.key.clone(), shape, zeros: Vec::new() }, batch, budget)
 }
 
 /// `[videos, frames, 3, height, width]`.
-fn tiles(spec: &OutputSpec, videos: &[Video<'_>], batch: &mut BatchLayout) -> Result<()> {
+fn tiles(spec: &OutputSpec, videos: &[Video<'_>], batch: &mut BatchLayout, budget: &mut Budget) -> Result<()> {
     let shape = |video: &Video<'_>| (video.clip.frames, video.view.canvas());
     let Some(first) = videos.first().map(shape) else { return Ok(()) };
     if let Some(other) = videos.iter().map(shape).find(|other| *other != first) {
@@ -162,6 +173,5 @@ fn tiles(spec: &OutputSpec, videos: &[Video<'_>], batch: &mut BatchLayout) -> Re
         batch.placements.push(vec![placement(tensor, index * stride, layout, video.view)]);
     }
     let shape = vec![videos.len(), frames as usize, 3, canvas.height as usize, canvas.width as usize];
-    push(Tensor { key: spec.key.clone(), shape, zeros: Vec::new() }, batch);
-    Ok(())
+    push(Tensor { key: spec.key.clone(), shape, zeros: Vec::new() }, batch, budget)
 }

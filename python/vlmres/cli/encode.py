@@ -17,11 +17,15 @@ from vlmres.cli.options import (
     DecodeOption,
     DecoderOption,
     Force,
+    MaxDecodedBytes,
+    MaxFileBytes,
     MaxImagePixels,
+    MaxOutputBytes,
     Overrides,
     Paths,
     Threads,
     complete_recipe,
+    limits,
     load_recipe,
 )
 
@@ -67,13 +71,16 @@ def encode(
     arithmetic: ArithmeticOption = None,
     decode: DecodeOption = "exact",
     decoder: DecoderOption = "auto",
-    max_image_pixels: MaxImagePixels = None,
     shard_size: Annotated[
         int, typer.Option(min=1, help="Images per shard, whose tokens are small; fewer where they need over 1 GiB.")
     ] = 256,
     max_patches: Annotated[int, typer.Option(min=1, help="Patches of one run, unless one image has more.")] = 65536,
     threads: Threads = None,
     force: Force = False,
+    max_image_pixels: MaxImagePixels = None,
+    max_file_bytes: MaxFileBytes = None,
+    max_decoded_bytes: MaxDecodedBytes = None,
+    max_output_bytes: MaxOutputBytes = None,
 ) -> None:
     """Encode images into the visual tokens that a model's language model receives.
 
@@ -117,9 +124,9 @@ def encode(
     settings: Preprocessing = {
         "num_threads": threads,
         "arithmetic": arithmetic,
-        "max_image_pixels": max_image_pixels,
         "decode": decode,
         "decoder": decoder,
+        **limits(max_image_pixels, max_file_bytes, max_decoded_bytes, max_output_bytes),
     }
     try:
         job = EncodeJob(find_images(paths), out, encoder, checkpoint, shard_size, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 import vlmres
 from vlmres.inputs import Decoder
-from vlmres.processor import Arithmetic, Decode
+from vlmres.processor import MOST, Arithmetic, Decode, LimitSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,13 +75,64 @@ DecoderOption = Annotated[
         "pillow: Pillow alone."
     ),
 ]
+_UNITS = {"B": 1} | {
+    f"{prefix}{kind}": base ** (power + 1)
+    for power, prefix in enumerate("KMGT")
+    for kind, base in (("B", 1000), ("IB", 1024))
+}
+_BYTES = re.compile(r"(\d+(?:\.\d+)?) *([KMGT]?I?B)?")
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes from a number with or without a unit: 256MB are 256,000,000, 256MiB are 268,435,456.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    found = _BYTES.fullmatch(text.strip().upper())
+    if found is None or (unit := found[2] or "B") not in _UNITS:
+        raise typer.BadParameter(f"{text!r} is no size such as 256MB or 2GiB")
+    count = int(float(found[1]) * _UNITS[unit]) if "." in found[1] else int(found[1]) * _UNITS[unit]
+    if not 1 <= count <= MOST:
+        raise typer.BadParameter(f"must be between 1 and {MOST}, got {text!r}")
+    return count
+
+
+def _limit(text: str, *, of: str = "bytes") -> Any:
+    if of == "pixels":
+        return typer.Option(min=1, max=MOST, help=text, rich_help_panel="Limits", metavar="PIXELS", show_default=False)
+    return typer.Option(parser=parse_bytes, help=text, rich_help_panel="Limits", metavar="SIZE", show_default=False)
+
+
 MaxImagePixels = Annotated[
+    int | None, _limit("Files of more pixels are refused; by default Pillow's limit.", of="pixels")
+]
+MaxFileBytes = Annotated[int | None, _limit("Files of more bytes, such as 100MB, are refused; by default 2GiB.")]
+MaxDecodedBytes = Annotated[
+    int | None, _limit("Files whose decoding takes more bytes, their own included, are refused; by default 4GiB.")
+]
+MaxOutputBytes = Annotated[
     int | None,
-    typer.Option(min=1, help="Files of more pixels are refused; by default Pillow's limit.", show_default=False),
+    _limit("Images whose tensors take more bytes are refused, and tensors made at once take no more; by default 4GiB."),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default all processors.", show_default=False)]
 Force = Annotated[bool, typer.Option("--force", help="Replace results of other settings or images in DIR.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def limits(
+    max_image_pixels: int | None,
+    max_file_bytes: int | None,
+    max_decoded_bytes: int | None,
+    max_output_bytes: int | None,
+) -> LimitSettings:
+    """The limits that the options ask for."""
+    return {
+        "max_image_pixels": max_image_pixels,
+        "max_file_bytes": max_file_bytes,
+        "max_decoded_bytes": max_decoded_bytes,
+        "max_output_bytes": max_output_bytes,
+    }
 
 
 def load_recipe(name: str, overrides: Sequence[str] | None = None) -> vlmres.Recipe:

@@ -10,15 +10,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import vlmres
+from vlmres._core import ImageFile
 from vlmres.cli import output
 from vlmres.cli.cost import value_bytes
 from vlmres.cli.files import find_images
-from vlmres.cli.options import AsJson, DecoderOption, Overrides, RecipeName, load_recipe
+from vlmres.cli.options import (
+    AsJson,
+    DecoderOption,
+    MaxDecodedBytes,
+    MaxFileBytes,
+    MaxImagePixels,
+    MaxOutputBytes,
+    Overrides,
+    RecipeName,
+    load_recipe,
+)
+from vlmres.inputs import Loader
 from vlmres.processor import DType, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeAlias
+
+    from vlmres.inputs import Limits
 
     Size: TypeAlias = tuple[int, int] | tuple[int, int, int]
     """(width, height) of an image, (frames, width, height) of a video."""
@@ -44,19 +58,25 @@ def plan(
     dtype: Annotated[DType, typer.Option(help="Type of pixel values that bytes are counted for.")] = "float32",
     decoder: DecoderOption = "auto",
     as_json: AsJson = False,
+    max_image_pixels: MaxImagePixels = None,
+    max_file_bytes: MaxFileBytes = None,
+    max_decoded_bytes: MaxDecodedBytes = None,
+    max_output_bytes: MaxOutputBytes = None,
 ) -> None:
     """Count views, tiles, patches, tokens and bytes of images and videos. Only headers are read.
 
-    With --json every line is one image's JSON object. A bad file is reported on the standard error and skipped; the
-    exit code is then 1.
+    With --json every line is one image's JSON object. A bad file, or one over a limit, is reported on the standard
+    error and skipped; the exit code is then 1.
     """
     chosen = load_recipe(recipe, overrides)
+    limits = (max_image_pixels, max_file_bytes, max_decoded_bytes, max_output_bytes)
+    decoding = Loader(decoder=decoder, limits=limits).decoding
     rows: list[dict[str, Any]] = []
     failed = 0
     for path, known in _inputs(paths):
         try:
-            size = known or vlmres.image_size(path, decoder=decoder)
-            row = describe(str(path), vlmres.plan(size, chosen), layout, dtype)
+            planned = vlmres.plan(known, chosen) if known else ImageFile(path, chosen, limits, decoding).plan
+            row = describe(str(path), planned, layout, dtype, limits)
         except (vlmres.VlmresError, OSError) as error:
             output.complain(path, error)
             failed += 1
@@ -88,8 +108,12 @@ def _parse(text: str) -> Size | None:
     return (int(width), int(height)) if frames is None else (int(frames), int(width), int(height))
 
 
-def describe(path: str, planned: vlmres.Plan, layout: Layout, dtype: DType) -> dict[str, Any]:
-    """A plan as JSON holds it."""
+def describe(path: str, planned: vlmres.Plan, layout: Layout, dtype: DType, limits: Limits) -> dict[str, Any]:
+    """A plan as JSON holds it.
+
+    Raises:
+        VlmresError: Its arrays are over the limits.
+    """
     views = [
         {
             "role": view.role,
@@ -115,7 +139,7 @@ def describe(path: str, planned: vlmres.Plan, layout: Layout, dtype: DType) -> d
         "num_tokens": planned.num_tokens,
         "layout": layout,
         "dtype": dtype,
-        "nbytes": value_bytes(planned, layout, dtype),
+        "nbytes": value_bytes(planned, layout, dtype, limits),
         "views": views,
     }
 

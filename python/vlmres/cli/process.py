@@ -16,11 +16,15 @@ from vlmres.cli.options import (
     DecodeOption,
     DecoderOption,
     Force,
+    MaxDecodedBytes,
+    MaxFileBytes,
     MaxImagePixels,
+    MaxOutputBytes,
     Overrides,
     Paths,
     RecipeName,
     Threads,
+    limits,
     load_recipe,
 )
 from vlmres.processor import DType, Layout
@@ -43,10 +47,13 @@ def process(
     arithmetic: ArithmeticOption = None,
     decode: DecodeOption = "exact",
     decoder: DecoderOption = "auto",
-    max_image_pixels: MaxImagePixels = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; fewer where they need over 1 GiB.")] = 64,
     threads: Threads = None,
     force: Force = False,
+    max_image_pixels: MaxImagePixels = None,
+    max_file_bytes: MaxFileBytes = None,
+    max_decoded_bytes: MaxDecodedBytes = None,
+    max_output_bytes: MaxOutputBytes = None,
 ) -> None:
     """Process images into safetensors shards and a manifest.json that says where each image is.
 
@@ -56,15 +63,9 @@ def process(
     """
     chosen = load_recipe(recipe, overrides)
     try:
+        within = limits(max_image_pixels, max_file_bytes, max_decoded_bytes, max_output_bytes)
         processor = vlmres.Processor(
-            chosen,
-            layout,
-            dtype,
-            arithmetic,
-            threads,
-            decoder=decoder,
-            max_image_pixels=max_image_pixels,
-            decode=decode,
+            chosen, layout, dtype, arithmetic, threads, decoder=decoder, decode=decode, **within
         )
     except vlmres.RecipeError as error:
         raise typer.BadParameter(str(error)) from None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 
-from vlmres.processor import Processor
+from vlmres.processor import LimitSettings, Processor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,12 +27,11 @@ Kind: TypeAlias = Literal["images", "videos"]
 """What a call's items are."""
 
 
-class Preprocessing(TypedDict, total=False):
+class Preprocessing(LimitSettings, total=False):
     """How a call preprocesses, as of `Processor`."""
 
     num_threads: int | None
     arithmetic: Arithmetic | None
-    max_image_pixels: int | None
     decode: Decode
     decoder: Decoder
 

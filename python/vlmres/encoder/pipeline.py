@@ -232,7 +232,7 @@ class VisionEncoder:
             videos: In place of images: one video or a list of them, as a `Processor` takes them.
             progress: Called with the number of images or videos of each group, once it is on the device's way; such as
                 `tqdm(total=len(images)).update`.
-            **settings: `num_threads`, `arithmetic`, `max_image_pixels` and `decode`, as of `Processor`.
+            **settings: `num_threads`, `arithmetic`, `decode` and limits such as `max_image_pixels`, as of `Processor`.
 
         Raises:
             VlmresError: An image or video cannot be used; the message starts with its index.

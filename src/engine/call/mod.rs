@@ -21,13 +21,15 @@ use crate::recipe::Recipe;
 use crate::resample::Arithmetic;
 use crate::source::Decoder;
 use crate::threads::Threads;
-use crate::write::{BatchLayout, DType, LayoutKind, Tensor};
+use crate::write::{BatchLayout, DType, LayoutKind};
 
 /// How a call's items become tensors.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The form of the batch.
     pub layout: LayoutKind,
+    /// The type of pixel values.
+    pub dtype: DType,
     /// Whose bits.
     pub arithmetic: Arithmetic,
     /// Whether a JPEG is decoded to a half, a quarter or an eighth of its sides where every view of its plan is at most that
@@ -184,28 +186,47 @@ impl<'a> Call<'a> {
         failures.sort_by_key(|failure| failure.item);
     }
 
-    /// The tensors that are laid out, unless they take more bytes than they may; `dtype` is that of their values.
-    pub fn check_output(&self, dtype: DType) -> Result<&[Tensor]> {
-        let tensors = self.layout.as_ref().map_or(&[][..], |layout| &layout.tensors);
-        let bytes = |tensor: &Tensor| {
-            tensor.shape.iter().fold(dtype.size() as u64, |bytes, &side| bytes.saturating_mul(side as u64))
+    /// Lays out the items that are left, if any. Where that cannot be done, as they are over the limit of outputs, those that cannot
+    /// be laid out on their own either are left out and returned.
+    pub fn lay_out(&mut self) -> Result<Vec<Failure>> {
+        if self.layout.is_some() || self.left().next().is_none() {
+            return Ok(Vec::new());
+        }
+        let error = match self.laid_out() {
+            Ok(layout) => {
+                self.layout = Some(layout);
+                return Ok(Vec::new());
+            }
+            Err(error) => error,
         };
-        let total = tensors.iter().map(bytes).fold(0, u64::saturating_add);
-        let images = self.items.iter().map(|entry| entry.sources.len()).sum();
-        self.settings.limits.check_output(total, images)?;
-        Ok(tensors)
+        let alone = |(item, entry): (usize, &Entry<'_>)| {
+            let plan = entry.plan.as_deref()?;
+            let error = self.layout_of(&[plan], None, entry.sources.len()).err()?;
+            Some(Failure { item, frame: None, error })
+        };
+        let mut failures: Vec<Failure> = self.items.iter().enumerate().filter_map(alone).collect();
+        if failures.is_empty() {
+            return Err(error);
+        }
+        let planned = self.leave_out(failures.iter().map(|failure| failure.item).collect::<Vec<_>>());
+        failures.extend(planned);
+        if self.left().next().is_some() {
+            self.layout = Some(self.laid_out()?);
+        }
+        failures.sort_by_key(|failure| failure.item);
+        Ok(failures)
     }
 
-    /// Lays out the items that are left; there must be one.
-    pub fn lay_out(&mut self) -> Result<&BatchLayout> {
-        let layout = if let Some(layout) = self.layout.take() {
-            layout
-        } else {
-            let plans: Vec<&Plan> = self.items.iter().filter_map(|entry| entry.plan.as_deref()).collect();
-            let counts = self.samples.as_ref().map(|_| self.left_in_samples());
-            BatchLayout::new(&self.recipe, &plans, self.settings.layout, counts.as_deref())?
-        };
-        Ok(self.layout.insert(layout))
+    fn laid_out(&self) -> Result<BatchLayout> {
+        let plans: Vec<&Plan> = self.items.iter().filter_map(|entry| entry.plan.as_deref()).collect();
+        let counts = self.samples.as_ref().map(|_| self.left_in_samples());
+        let images = self.items.iter().map(|entry| entry.sources.len()).sum();
+        self.layout_of(&plans, counts.as_deref(), images)
+    }
+
+    fn layout_of(&self, plans: &[&Plan], samples: Option<&[usize]>, images: usize) -> Result<BatchLayout> {
+        let Settings { layout, dtype, limits, .. } = &self.settings;
+        BatchLayout::new(&self.recipe, plans, *layout, samples, limits.outputs(images, dtype.size()))
     }
 
     /// How many items of each sample are left.
@@ -230,6 +251,11 @@ impl<'a> Call<'a> {
     /// The plan of every item; none of those that are left out.
     pub fn plans(&self) -> impl Iterator<Item = Option<&Arc<Plan>>> {
         self.items.iter().map(|entry| entry.plan.as_ref())
+    }
+
+    /// The type of pixel values.
+    pub fn dtype(&self) -> DType {
+        self.settings.dtype
     }
 
     /// The layout, where there is one.

@@ -42,7 +42,7 @@ impl Call<'_> {
         let Some(layout) = &self.layout else { return Ok(Vec::new()) };
         let sinks = &*sinks;
         let lengths = sinks.iter().map(Sink::len);
-        if !lengths.eq(layout.tensors.iter().map(Tensor::len)) {
+        if T::DTYPE != self.settings.dtype || !lengths.eq(layout.tensors.iter().map(Tensor::len)) {
             return Err(Error::Argument("buffers and tensors do not belong together".into()));
         }
         let output = Output::new(&self.recipe.pixels, self.settings.arithmetic, sinks)?;
@@ -53,7 +53,7 @@ impl Call<'_> {
         write_zeros(&layout.tensors, sinks, bands)?;
         let images = if tasks.iter().any(|task| task.source.is_encoded()) { threads } else { bands };
         // A thread has two decoded images at most.
-        let largest = tasks.iter().map(|task| task.source.decoded_bytes()).max().unwrap_or(0).max(1);
+        let largest = tasks.iter().map(|task| task.source.decoding_bytes()).max().unwrap_or(0).max(1);
         let together = self.settings.limits.decoded_bytes / 2 / largest;
         let images = Threads::new(images.get().min(together as usize));
         let mut failures = self.run_tasks(&tasks, &output, images, bands);

@@ -92,9 +92,9 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Bytes that decoding it takes.
-    pub(super) fn decoded_bytes(&self) -> u64 {
-        self.encoded().map_or(0, Opened::decoded_bytes)
+    /// Bytes that decoding it takes, those of a file that is read for it among them.
+    pub(super) fn decoding_bytes(&self) -> u64 {
+        self.encoded().map_or(0, Opened::decoding_bytes)
     }
 
     /// Whether it has to be decoded.

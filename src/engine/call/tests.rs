@@ -8,7 +8,7 @@ use super::*;
 use crate::limits::Limits;
 use crate::source::{Decoder, OwnedImage, PixelView};
 use crate::threads::stoppable;
-use crate::write::Sink;
+use crate::write::{DType, Sink, Tensor};
 
 /// Pixels that count how often they are read.
 struct Counted {
@@ -40,22 +40,28 @@ fn truncated() -> Input<'static> {
 }
 
 fn settings(layout: LayoutKind, scaled: bool) -> Settings {
-    Settings { layout, arithmetic: "pillow".parse().unwrap(), scaled, limits: Limits::default(), decoder: Decoder::Own }
+    let (arithmetic, limits) = ("pillow".parse().unwrap(), Limits::default());
+    Settings { layout, dtype: DType::UInt8, arithmetic, scaled, limits, decoder: Decoder::Own }
 }
 
 fn recipe(name: &str) -> Arc<Recipe> {
     Arc::new(Recipe::load(name, &toml::Table::new()).unwrap())
 }
 
+fn tensors<'c>(call: &'c mut Call<'_>) -> &'c [Tensor] {
+    assert!(call.lay_out().unwrap().is_empty());
+    &call.layout().unwrap().tensors
+}
+
 fn run(call: &mut Call<'_>, memory: &mut [Vec<u8>]) -> Vec<Failure> {
-    let lengths: Vec<usize> = call.lay_out().unwrap().tensors.iter().map(crate::write::Tensor::len).collect();
+    let lengths: Vec<usize> = tensors(call).iter().map(Tensor::len).collect();
     let mut sinks: Vec<_> =
         memory.iter_mut().zip(lengths).map(|(one, len)| Sink::from_slice(&mut one[..len])).collect();
     call.run(&mut sinks, Threads::ONE).unwrap_or_default()
 }
 
 fn memory(call: &mut Call<'_>) -> Vec<Vec<u8>> {
-    call.lay_out().unwrap().tensors.iter().map(|tensor| vec![7; tensor.len()]).collect()
+    tensors(call).iter().map(|tensor| vec![7; tensor.len()]).collect()
 }
 
 #[test]
@@ -76,7 +82,7 @@ fn what_is_written_is_moved_and_not_written_again() {
             assert_eq!(failures.iter().map(|failure| failure.item).collect::<Vec<_>>(), [1, 3]);
             let before = reads.load(Ordering::Relaxed);
             assert!(call.leave_out([1, 3]).is_empty());
-            call.lay_out().unwrap();
+            tensors(&mut call);
             call.compact(&mut found.iter_mut().map(|values| Sink::from_slice(values)).collect::<Vec<_>>());
             assert!(run(&mut call, &mut found).is_empty());
             assert_eq!(reads.load(Ordering::Relaxed), before, "{name}");
@@ -99,7 +105,7 @@ fn padding_is_not_written_once_a_call_is_stopped() {
     let make = || Call::new(recipe("llava-next"), settings(LayoutKind::Hf, false), items.into(), None, Threads::ONE);
     let (mut call, _) = make().unwrap();
     let mut found = memory(&mut call);
-    assert!(!call.lay_out().unwrap().tensors[0].zeros.is_empty());
+    assert!(!tensors(&mut call)[0].zeros.is_empty());
     let stopped = stoppable(
         || true,
         || {

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from vlmres._core import Plan
 
-# A shard ends before its tensors and decoded images need more.
+# A shard ends before its tensors and decoded images need more, or its tensors more than the limit of outputs.
 _MAX_BYTES = 1 << 30
 
 # How a manifest begins.
@@ -99,6 +99,9 @@ class Job(abc.ABC):
             "decode": processor.decode,
             "decoder": processor.decoder,
             "max_image_pixels": processor.max_image_pixels,
+            "max_file_bytes": processor.max_file_bytes,
+            "max_decoded_bytes": processor.max_decoded_bytes,
+            "max_output_bytes": processor.max_output_bytes,
         }
         if not _is_known(processor.recipe):
             # Its name and parameters say nothing of what is in a file.
@@ -200,18 +203,22 @@ class Job(abc.ABC):
         """The inputs of every shard: up to `shard_size` images that fit into memory together. By path, those opened."""
         inputs: list[shards.Input] = []
         opened: dict[str, ImageFile] = {}
-        total = 0
+        total = tensors = 0
+        most = self.processor.max_output_bytes or _MAX_BYTES
         for path in self.files:
             found = shards.Input.of(path)
             image = self._open(found.path)
-            cost = 0 if image is None else self._cost(image.plan)
-            if inputs and (len(inputs) == self.shard_size or total + cost > _MAX_BYTES):
+            made = 0 if image is None else self.tensor_bytes(image.plan)
+            cost = 0 if image is None else made + image.plan.size[0] * image.plan.size[1] * 3
+            full = len(inputs) == self.shard_size or total + cost > _MAX_BYTES or tensors + made > most
+            if inputs and full:
                 yield inputs, opened
-                inputs, opened, total = [], {}, 0
+                inputs, opened, total, tensors = [], {}, 0, 0
             inputs.append(found)
             if image is not None:
                 opened[found.path] = image
             total += cost
+            tensors += made
         yield inputs, opened
 
     def _open(self, path: str) -> ImageFile | None:
@@ -220,9 +227,6 @@ class Job(abc.ABC):
             return ImageFile(path, self.processor.recipe, self.processor.limits, self.processor.loader.decoding)
         except (vlmres.VlmresError, OSError):
             return None
-
-    def _cost(self, plan: Plan) -> int:
-        return self.tensor_bytes(plan) + plan.size[0] * plan.size[1] * 3
 
     def _look(self, number: int, inputs: list[shards.Input]) -> _Wanted:
         """A shard that is to be there, and what it says of its images if it is."""

@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+import vlmres
 from vlmres.cli import output
 from vlmres.cli.jobs.base import OtherContentError
 from vlmres.cli.jobs.lock import InUseError, LostError
@@ -29,7 +30,7 @@ def run_job(job: Job, *, force: bool) -> None:
         except KeyboardInterrupt:
             output.console(stderr=True).print("vlmres: interrupted; the same command goes on where it stopped")
             raise typer.Exit(130) from None
-        except (OSError, LostError) as error:
+        except (OSError, LostError, vlmres.VlmresError) as error:
             output.complain(getattr(error, "filename", None) or job.folder.path, error)
             raise typer.Exit(1) from None
     if counts["failed"]:
