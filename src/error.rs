@@ -15,7 +15,7 @@ pub enum Error {
         count: usize,
     },
     /// An override names a parameter that the recipe does not have.
-    #[error("recipe {recipe:?} has no parameter {name:?}{hint} (it has {known})")]
+    #[error("recipe {recipe:?} has no parameter {name:?}{hint}{known}")]
     UnknownParameter {
         /// The recipe.
         recipe: String,
@@ -23,7 +23,7 @@ pub enum Error {
         name: String,
         /// A question that names likely ones, or nothing.
         hint: String,
-        /// The parameters that exist.
+        /// Those that exist, where the hint names none.
         known: String,
     },
     /// An override has a value that its parameter cannot take.

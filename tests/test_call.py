@@ -181,6 +181,13 @@ def test_shapes_are_those_of_the_batch() -> None:
     proc = processor("qwen2-vl")
     video = proc(videos=np.zeros((3, 60, 90, 3), np.uint8))
     assert {key: (array.shape, array.dtype.name) for key, array in video.items()} == proc.shapes([(3, 90, 60)])
+    proc = processor("qwen2.5-vl")
+    video = proc(videos=[np.zeros((3, 60, 90, 3), np.uint8)] * 2, fps=2)
+    found = proc.shapes([(3, 90, 60)] * 2, fps=2)
+    assert {key: (array.shape, array.dtype.name) for key, array in video.items()} == found
+    assert found["second_per_grid_ts"] == ((2,), "float32")
+    with pytest.raises(TypeError, match="fps is of videos"):
+        proc.shapes([(90, 60)], fps=2)
     with pytest.raises(vlmres.VlmresError, match="samples"):
         proc.shapes(sizes, [2])
 

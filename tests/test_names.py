@@ -106,3 +106,12 @@ def test_the_default_arithmetic_is_the_reference_s(name: str) -> None:
         reference = hf.REFERENCES[name]
         default: Any = getattr(transformers, reference.name)
         assert backends[default(**reference.settings).backend] == expected
+
+
+@pytest.mark.parametrize("name", vlmres.recipes())
+def test_parameters_that_a_recipe_has_not(name: vlmres.RecipeName) -> None:
+    for parameter in ("zzz", "image_siz", "x" * 1000):
+        with pytest.raises(vlmres.RecipeError, match=r'has no parameter "') as caught:
+            vlmres.Recipe.load(name, **{parameter: 1})
+        assert len(str(caught.value)) < 300
+        assert "did you mean" in str(caught.value) or "it has arithmetic" in str(caught.value)

@@ -174,6 +174,15 @@ def test_arrays_are_attributes(name: str) -> None:
     assert "to" in dir(batch)
 
 
+def test_a_batch_stays_as_it_is() -> None:
+    batch = processor("qwen2-vl")(IMAGES[0])
+    for name in ("pixel_values", "patches"):
+        with pytest.raises(AttributeError, match=rf"^{name} cannot be set: .*dict\(batch\)"):
+            setattr(batch, name, 1)
+    assert batch.pixel_values is batch["pixel_values"]
+    assert pickle.loads(pickle.dumps(batch)).keys() == batch.keys()
+
+
 def test_attributes_that_a_batch_has_not() -> None:
     batch = processor("qwen2-vl")(IMAGES[0])
     with pytest.raises(AttributeError, match=r'^patches is part of layout="packed".*pixel_values, image_grid_thw'):

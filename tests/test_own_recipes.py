@@ -71,7 +71,7 @@ def test_overrides_of_ones_own_parameters() -> None:
     assert vlmres.plan((1600, 800), recipe).grid == (1, 2)
     with pytest.raises(
         vlmres.RecipeError,
-        match=r'"foo-vl" has no parameter "min_tiles"; did you mean "max_tiles".*\(it has .*max_tiles',
+        match=r'"foo-vl" has no parameter "min_tiles"; did you mean "max_tiles"',
     ):
         recipe.replace(min_tiles=1)
     with pytest.raises(vlmres.RecipeError, match='"foo-vl": max_tiles must be between 1 and 1024, got 0'):

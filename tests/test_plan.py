@@ -508,6 +508,11 @@ def test_bad_boxes() -> None:
         plan.to_model([0, 0, 1, 1], view=7)
     with pytest.raises(IndexError, match="tile 12"):
         plan.to_model([0, 0, 1, 1], view=0, tile=12)
+    for convert in (plan.to_model, plan.to_image):
+        with pytest.raises(IndexError, match="view -1 of a plan whose views are 0 to"):
+            convert([0, 0, 1, 1], view=-1)
+        with pytest.raises(IndexError, match="tile -1 of a view whose tiles are 0 to"):
+            convert([0, 0, 1, 1], view=0, tile=-1)
 
 
 @pytest.mark.parametrize("name", vlmres.recipes())
@@ -609,6 +614,12 @@ def test_frames_of_few_rows_are_still_frames() -> None:
     assert plan is not None
     assert (plan.frames, plan.size) == (4, (64, 3))
     assert pickle.loads(pickle.dumps(plan)) == plan
+
+
+@pytest.mark.parametrize("size", [(True, 480), (640, False), (True, 640, 480), (np.True_, 480)])
+def test_a_truth_value_is_no_size(size: tuple[Any, ...]) -> None:
+    with pytest.raises(TypeError, match="integer"):
+        vlmres.plan(size, "qwen2-vl")
 
 
 def test_plans_differ_by_size_and_recipe() -> None:

@@ -312,6 +312,7 @@ def test_authors_configurations() -> None:
     internvl = {
         "architectures": ["InternVLChatModel"],
         "force_image_size": 448,
+        "dynamic_image_size": True,
         "max_dynamic_patch": 6,
         "use_thumbnail": True,
     }

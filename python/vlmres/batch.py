@@ -69,6 +69,11 @@ class Batch(Mapping[str, Any]):
         layout = 'part of layout="packed"' if name in type(self).__annotations__ else "neither a key nor an attribute"
         raise AttributeError(f"{name} is {layout}; this batch has {', '.join(arrays)}", name=name, obj=self)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__.get("_arrays", ()) or name in type(self).__annotations__:
+            raise AttributeError(f"{name} cannot be set: a batch stays as it is; dict(batch) can be changed")
+        super().__setattr__(name, value)
+
     def __dir__(self) -> Iterable[str]:
         return {*super().__dir__(), *self._arrays}
 

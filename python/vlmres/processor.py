@@ -186,13 +186,18 @@ class Processor:
         return plan(sides, self.recipe if len(sides) == 2 else self._video_recipe)
 
     def shapes(
-        self, sizes: Sequence[Sizable], samples: Sequence[int] | None = None
+        self,
+        sizes: Sequence[Sizable],
+        samples: Sequence[int] | None = None,
+        *,
+        fps: float | Sequence[float] | None = None,
     ) -> dict[str, tuple[tuple[int, ...], str]]:
         """(shape, dtype) of every array of a batch by key, from sizes alone.
 
         Args:
             sizes: (width, height) of every image, or (frames, width, height) of every video, or what `plan` takes.
             samples: The number of images of each sample, where images are passed in a list for each.
+            fps: As of a call, of videos.
 
         Raises:
             PlanError: An image of such a size cannot be planned.
@@ -205,7 +210,11 @@ class Processor:
         recipes = [self.recipe if len(size) == 2 else self._video_recipe for size in sides]
         plans = [plan(*planned) for planned in zip(sides, recipes, counts, strict=True)]
         found = shapes(plans[0].recipe if plans else self.recipe, plans, self.layout, samples)
-        return {key: (tuple(shape), dtype or self.dtype) for key, (shape, dtype) in found.items()}
+        arrays = {key: (tuple(shape), dtype or self.dtype) for key, (shape, dtype) in found.items()}
+        rates = _rates(fps, len(sides), "video" if all(len(size) == 3 for size in sides) else "image")
+        if rates is not None and self.recipe.seconds_key is not None:
+            arrays[self.recipe.seconds_key] = (len(rates),), "float32"
+        return arrays
 
     def __call__(
         self,

@@ -228,8 +228,8 @@ impl Plan {
         &self,
         boxes: PyArrayLikeDyn<'py, f64, numpy::AllowTypeChange>,
         convention: Option<&str>,
-        view: Option<usize>,
-        tile: Option<u64>,
+        view: Option<i64>,
+        tile: Option<i64>,
         clip: bool,
     ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
         let map = self.coordinates(convention, view, tile)?;
@@ -242,8 +242,8 @@ impl Plan {
         &self,
         boxes: PyArrayLikeDyn<'py, f64, numpy::AllowTypeChange>,
         convention: Option<&str>,
-        view: Option<usize>,
-        tile: Option<u64>,
+        view: Option<i64>,
+        tile: Option<i64>,
         clip: bool,
     ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
         let map = self.coordinates(convention, view, tile)?;
@@ -290,7 +290,7 @@ impl Plan {
         Self { plan: Arc::clone(plan), recipe: recipe.clone() }
     }
 
-    fn coordinates(&self, convention: Option<&str>, view: Option<usize>, tile: Option<u64>) -> PyResult<Coordinates> {
+    fn coordinates(&self, convention: Option<&str>, view: Option<i64>, tile: Option<i64>) -> PyResult<Coordinates> {
         let own = self.recipe.0.boxes;
         if convention.is_none() || view.is_none() && tile.is_none() {
             self.recipe.0.check_boxes()?;
@@ -309,13 +309,19 @@ impl Plan {
         let views = &self.plan.views;
         // A view asked for by index is the frame itself.
         let frame = if view.is_some() { Frame::Canvas } else { own.frame };
-        let index = view.unwrap_or_else(|| self.plan.main_view());
-        let view = views
-            .get(index)
-            .ok_or_else(|| PyIndexError::new_err(format!("view {index} of a plan with {} views", views.len())))?;
-        if let Some(tile) = tile.filter(|tile| *tile >= view.tiles.cells()) {
-            return Err(PyIndexError::new_err(format!("tile {tile} of a view with {} tiles", view.tiles.cells())));
-        }
+        let view = match view {
+            None => &views[self.plan.main_view()],
+            Some(index) => usize::try_from(index).ok().and_then(|index| views.get(index)).ok_or_else(|| {
+                PyIndexError::new_err(format!("view {index} of a plan whose views are 0 to {}", views.len() - 1))
+            })?,
+        };
+        let tiles = view.tiles.cells();
+        let tile = match tile {
+            None => None,
+            Some(index) => Some(u64::try_from(index).ok().filter(|index| *index < tiles).ok_or_else(|| {
+                PyIndexError::new_err(format!("tile {index} of a view whose tiles are 0 to {}", tiles - 1))
+            })?),
+        };
         Ok(self.plan.coordinates(view, tile, Units { convention, frame }))
     }
 }

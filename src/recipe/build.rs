@@ -20,11 +20,14 @@ impl Recipe {
     pub(super) fn build(entry: Arc<Entry>, mut params: Table, overrides: &Table, partial: bool) -> Result<Self> {
         for (key, value) in overrides {
             let Some(slot) = params.get_mut(key) else {
+                let names = || params.keys().map(String::as_str);
+                let hint = spelling::question(key, names());
+                let known = if hint.is_empty() { spelling::listed(names()) } else { String::new() };
                 return Err(Error::UnknownParameter {
                     recipe: entry.name.clone(),
                     name: spelling::shortened(key),
-                    hint: spelling::question(key, params.keys().map(String::as_str)),
-                    known: params.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+                    hint,
+                    known,
                 });
             };
             *slot = coerce(slot, value).ok_or_else(|| Error::Recipe {

@@ -40,6 +40,23 @@ pub(super) fn question<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> 
     format!("; did you mean {others}{or}{last:?}?")
 }
 
+/// ` (it has a, b, c)`, with the names that a message has room for.
+pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const MOST: usize = 120;
+    let mut text = String::new();
+    for name in names {
+        if text.len() + name.len() > MOST {
+            text.push_str(", ...");
+            break;
+        }
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(name);
+    }
+    format!(" (it has {text})")
+}
+
 /// The name for a message: its first characters, where it is long.
 pub(super) fn shortened(name: &str) -> String {
     const MOST: usize = 60;

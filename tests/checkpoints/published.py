@@ -210,7 +210,7 @@ PUBLISHED: dict[str, Folder] = {
     "Skywork-R1V": Folder(
         "internvl2",
         old_clip(448, **IMAGENET),
-        model("skywork_chat", "SkyworkR1VChatModel", force_image_size=448, max_dynamic_patch=12, min_dynamic_patch=1,
+        model("skywork_chat", "SkyworkR1VChatModel", force_image_size=448, dynamic_image_size=True, max_dynamic_patch=12, min_dynamic_patch=1,
               use_thumbnail=True),
         params={"image_size": 448},
         tokens=3330,
@@ -255,7 +255,8 @@ PUBLISHED: dict[str, Folder] = {
     "NVLM-D-72B": Folder(
         "nvlm-d",
         old_clip(448, **IMAGENET),
-        model("NVLM_D", "NVLM_D_Model", force_image_size=448, max_dynamic_patch=6, min_dynamic_patch=1, use_thumbnail=True),
+        model("NVLM_D", "NVLM_D_Model", force_image_size=448, dynamic_image_size=True, max_dynamic_patch=6, min_dynamic_patch=1,
+              use_thumbnail=True),
         params={"max_tiles": 6},
     ),
     "Qwen2-VL-7B-Instruct": Folder(

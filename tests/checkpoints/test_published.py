@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONGEST_MESSAGE = 300
+INTERNVL = {"force_image_size": 448, "dynamic_image_size": True}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -96,16 +97,57 @@ REFUSED: dict[str, tuple[Folder, tuple[str, ...]]] = {
         Folder("", model=model("llava", "LlavaLlamaForCausalLM", **{**LLAVA, "mm_vision_tower": "my/tower"})),
         ("LlavaLlamaForCausalLM", "mm_vision_tower=my/tower"),
     ),
+    "LLaVA-1.6 with another tower": (
+        Folder(
+            "",
+            model=model("llava", "LlavaLlamaForCausalLM", image_aspect_ratio="anyres", **{**LLAVA, "mm_vision_tower": "my/tower"}),
+        ),
+        ('"llava-next"', "mm_vision_tower=my/tower"),
+    ),
+    "a model of one tile": (
+        Folder("", old_clip(448), model("internvl_chat", "InternVLChatModel", force_image_size=448)),
+        ("CLIPFeatureExtractor", "dynamic_image_size is not given"),
+    ),
+    "an encoder of another size": (
+        Folder("", clip(336), model("llava", "LlavaForConditionalGeneration", vision_config={"image_size": 224})),
+        ("preprocessor_config.json: crop_size.height=336", "config.json: vision_config.image_size=224"),
+    ),
+    "an encoder of another square": (
+        Folder("", siglip(384), model("siglip", "SiglipModel", vision_config={"image_size": 224})),
+        ("preprocessor_config.json: size.height=384", "config.json: vision_config.image_size=224"),
+    ),
+    "a token more": (
+        Folder("", clip(336), model("llava", "LlavaForConditionalGeneration", vision_feature_select_strategy="full")),
+        ("config.json: vision_feature_select_strategy=full",),
+    ),
+    "a token more of each tile": (
+        Folder(
+            "",
+            clip(336, image_processor_type="LlavaNextImageProcessor"),
+            model("llava_next", "LlavaNextForConditionalGeneration"),
+            {"processor_class": "LlavaNextProcessor", "vision_feature_select_strategy": "full"},
+        ),
+        ("processor_config.json: vision_feature_select_strategy=full",),
+    ),
+    "two libraries of two models": (
+        Folder(
+            "",
+            clip(224),
+            model("clip", "CLIPModel", vision_config={"image_size": 224, "patch_size": 32}),
+            others={"open_clip_config.json": {"model_cfg": {"vision_cfg": {"image_size": 224, "patch_size": 16}}}},
+        ),
+        ("config.json: vision_config.patch_size=32", "open_clip_config.json: model_cfg.vision_cfg.patch_size=16"),
+    ),
     "a ratio that is not followed": (
         Folder("", model=model("llava", "LlavaLlamaForCausalLM", image_aspect_ratio="highres", **LLAVA)),
         ("config.json: image_aspect_ratio=highres",),
     ),
     "another pixel shuffle": (
-        Folder("", old_clip(448), model("internvl_chat", "InternVLChatModel", force_image_size=448, downsample_ratio=0.25)),
+        Folder("", old_clip(448), model("internvl_chat", "InternVLChatModel", **INTERNVL, downsample_ratio=0.25)),
         ("config.json: downsample_ratio=0.25",),
     ),
     "another padding": (
-        Folder("", old_clip(448), model("internvl_chat", "InternVLChatModel", force_image_size=448, pad2square=True)),
+        Folder("", old_clip(448), model("internvl_chat", "InternVLChatModel", **INTERNVL, pad2square=True)),
         ("config.json: pad2square=true",),
     ),
     "other tokens of a page": (
@@ -209,6 +251,15 @@ def test_the_caller_settles_what_a_processor_contradicts(tmp_path: Path) -> None
         vlmres.Recipe.from_pretrained(folder)
     assert vlmres.Recipe.from_pretrained(folder, family="qwen2.5-vl").name == "qwen2.5-vl"
     assert vlmres.Recipe.from_pretrained(folder, ignore=["processor_class"]).name == "qwen2.5-vl"
+
+
+def test_internvl_of_silent_settings() -> None:
+    """As the authors' class has it, and not as transformers'."""
+    silent = {"architectures": ["InternVLChatModel"], "dynamic_image_size": True}
+    params = vlmres.Recipe.from_pretrained(silent).params
+    assert (params["max_tiles"], params["use_thumbnail"], params["image_size"]) == (6, False, 224)
+    params = vlmres.Recipe.from_pretrained({**silent, "vision_config": {"image_size": 448}}).params
+    assert params["image_size"] == 448
 
 
 def test_keys_may_be_passed_over(tmp_path: Path) -> None:

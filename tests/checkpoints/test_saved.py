@@ -126,6 +126,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "got_ocr2": {"size": {"height": 1024, "width": 1024}},
     "granite4_vision": {"size": {"shortest_edge": 384}, "crop_size": {"height": 384, "width": 384}},
     "lfm3_vl": PATCHES_OF_16,
+    "llava": {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}},
+    "vipllava": {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}},
     "lighton_ocr": {"patch_size": 14},
     "mistral3": {"patch_size": 14},
     "mistral_large4": {"patch_size": 14},

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageOps
 
 import vlmres
+from tests.checkpoints.published import LLAVA, PINPOINTS, model
 from tests.compare import assert_equal_batches
 from tests.images import KINDS, REAL, image, pixels, random_sizes, real
 from tests.reference import authors, authors_vl
@@ -220,3 +221,18 @@ def test_open_clip_and_timm(size: tuple[int, int]) -> None:
         assert (recipe.name, vlmres.plan(size, recipe).num_tokens) == ("siglip", 196)
         got = vlmres.Processor(recipe)(picture)["pixel_values"][0]
         assert np.array_equal(got, torchvision_transform((224, 224), None, 0.4, 0.3)(picture).numpy())
+
+
+@pytest.mark.parametrize("arithmetic", [None, "torch"])
+@pytest.mark.parametrize("ratio", ["square", "pad", "anyres"])
+def test_llava_folders_of_the_authors(ratio: str, arithmetic: authors.Arithmetic | None) -> None:
+    """By default in Pillow's arithmetic, as their code."""
+    settings = {"image_aspect_ratio": ratio, "image_grid_pinpoints": PINPOINTS, "mm_patch_merge_type": "spatial_unpad"}
+    recipe = vlmres.Recipe.from_pretrained({**model("llava", "LlavaLlamaForCausalLM", **LLAVA), **settings})
+    proc = vlmres.Processor(recipe, arithmetic=arithmetic)
+    equal = []
+    for size in [(336, 336), (1, 1), (640, 480), (337, 900), *random_sizes(12, 1500, seed=5, ratio=8)]:
+        picture = image(*size)
+        (expected,) = authors.llava([picture], ratio, [(width, height) for width, height in PINPOINTS])
+        equal.append(np.array_equal(proc(picture)["pixel_values"][0], expected.numpy()))
+    assert all(equal) if arithmetic is None else not all(equal)

@@ -178,3 +178,42 @@ def open_clip(images: list[Image.Image], arithmetic: Arithmetic, side: int = 224
         return torch_resize(image, (width, height))
 
     return {"pixel_values": torch.stack([after(shortest(image)) for image in images])}
+
+
+def llava(images: list[Image.Image], ratio: str, candidates: list[tuple[int, int]]) -> list[torch.Tensor]:
+    """LLaVA 1.5's and 1.6's `process_images`: Pillow's resizes before transformers' CLIP processor.
+
+    `candidates` are (width, height).
+    """
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336})
+
+    def squared(image: Image.Image) -> Image.Image:
+        fill = tuple(int(mean * 255) for mean in processor.image_mean)
+        side = max(image.size)
+        square = Image.new("RGB", (side, side), fill)
+        square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+        return square
+
+    def tiles(image: Image.Image) -> list[Image.Image]:
+        def worth(canvas: tuple[int, int]) -> tuple[int, int]:
+            scale = min(canvas[0] / image.width, canvas[1] / image.height)
+            kept = min(int(image.width * scale) * int(image.height * scale), image.width * image.height)
+            return kept, kept - canvas[0] * canvas[1]
+
+        width, height = max(candidates, key=worth)
+        across, down = width / image.width, height / image.height
+        if across < down:
+            size = width, min(math.ceil(image.height * across), height)
+        else:
+            size = min(math.ceil(image.width * down), width), height
+        canvas = Image.new("RGB", (width, height))
+        canvas.paste(image.resize(size), ((width - size[0]) // 2, (height - size[1]) // 2))
+        starts = [(left, top) for top in range(0, height, 336) for left in range(0, width, 336)]
+        cut = [canvas.crop((left, top, left + 336, top + 336)) for left, top in starts]
+        return [image.resize((336, 336)), *cut]
+
+    views = {"square": lambda image: [image], "pad": lambda image: [squared(image)], "anyres": tiles}[ratio]
+    found = [processor(views(image), return_tensors="pt")["pixel_values"] for image in images]
+    return found if ratio == "anyres" else [values[0] for values in found]

@@ -183,7 +183,10 @@ fn refusal(config: &Config, found: &Evidence<'_>, family: Option<&str>, of: Of) 
         return message(format!("recipe {family:?} does not follow {said}"));
     }
     let of_class: Vec<Section> = sections(of).filter(|(_, _, section)| takes(section, found)).collect();
-    let owner = sections(Of::Images).find(|(_, _, section)| names(section, found));
+    let named: Vec<Section> = sections(Of::Images).filter(|(_, _, section)| names(section, found)).collect();
+    // Of the recipes of one model, that of which most settings are these.
+    let met = |(_, _, section): &Section| section.when.iter().filter(|(key, value)| config.is(key, value)).count();
+    let owner = named.into_iter().rev().max_by_key(met);
     if found.kind.is_none() && found.remote.is_none() && owner.is_some_and(|(_, _, section)| !takes(section, found)) {
         return message(format!("{said}, but no file is an image processor's ({} is missing)", super::said::TYPES[0]));
     }

@@ -44,9 +44,9 @@ fn a_class_of_several_families_has_no_boxes_or_videos() {
 #[test]
 fn the_model_beats_a_borrowed_processor_type() {
     let text = r#"{"feature_extractor_type": "CLIPFeatureExtractor", "crop_size": 448, "size": 448,
-        "architectures": ["InternVLChatModel"], "force_image_size": 448, "max_dynamic_patch": 6}"#;
+        "architectures": ["InternVLChatModel"], "force_image_size": 448, "dynamic_image_size": true, "max_dynamic_patch": 8}"#;
     let recipe = load(text, None).unwrap();
-    assert_eq!((recipe.name(), &recipe.params()["max_tiles"]), ("internvl2", &Value::Integer(6)));
+    assert_eq!((recipe.name(), &recipe.params()["max_tiles"]), ("internvl2", &Value::Integer(8)));
 }
 
 #[test]
