@@ -358,6 +358,25 @@ def test_limits(option: str, value: str, message: str, tmp_path: Path) -> None:
     assert manifest(out)["num_failed"] == 0
 
 
+def test_a_shard_over_the_limit_of_outputs_is_a_message(tmp_path: Path) -> None:
+    """Where padding to the largest image of a shard takes what its images alone do not."""
+    sizes = [(800, 200), (200, 800)]
+    files = [save(tmp_path / f"{width}.png", width, height) for width, height in sizes]
+    processor = vlmres.Processor("idefics2", dtype="uint8")
+
+    def count(sizes: list[tuple[int, int]]) -> int:
+        shapes = processor.shapes(sizes).values()
+        return sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes)
+
+    limit = 2 * count(sizes[:1])
+    assert count(sizes) > limit
+    command = ("process", *files, "-r", "idefics2", "--dtype", "uint8", "--max-output-bytes", str(limit))
+    result = run(*command, "-o", tmp_path / "out", code=1)
+    assert f"over the limit of {limit} (max_output_bytes)" in result.stderr
+    run(*command, "-o", tmp_path / "out", "--shard-size", "1")
+    assert manifest(tmp_path / "out")["num_images"] == 2
+
+
 def test_sizes_of_bytes() -> None:
     for text, count in {
         "7": 7,

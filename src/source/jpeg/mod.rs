@@ -29,9 +29,11 @@ use crate::threads::is_stopped;
 
 /// A file of more scans is refused, as by libjpeg-turbo's own tests.
 const MOST_SCANS: u32 = 500;
-/// A file is refused whose scans go over more blocks, all together: a few bytes may cost a pass over the image. A picture of the most
-/// pixels, as progressive as they come, needs a third of that.
-const MOST_VISITS: u64 = 1 << 29;
+/// A file is refused whose scans go over more blocks than this, all together, and over each more often than
+/// [`VISITS_OF_A_BLOCK`]: a few bytes may cost a pass over the image.
+const MOST_VISITS: u64 = 1 << 26;
+/// The most progressive of pictures need about 21.
+const VISITS_OF_A_BLOCK: u64 = 24;
 /// A block that a scan refines costs as much as so many others.
 const VISITS_OF_REFINED: u64 = 8;
 
@@ -209,19 +211,24 @@ struct Coefficients {
     progress: Progress,
     /// Blocks that scans went over, or what they cost.
     visits: u64,
+    /// The most of them.
+    most_visits: u64,
 }
 
 impl Coefficients {
     fn new(frame: &Frame) -> std::result::Result<Self, Stop> {
         let mut planes = Vec::new();
+        let mut blocks_of_all = 0;
         for part in &frame.components {
             let across = part.blocks_x.next_multiple_of(part.h);
             let count = across as usize * part.blocks_y.next_multiple_of(part.v) as usize;
+            blocks_of_all += count as u64;
             // Memory that no scan writes to costs nothing.
             let blocks = zeroed(count).ok_or(Stop::Memory(count * size_of::<Block>()))?;
             planes.push((across, blocks));
         }
-        Ok(Self { planes, progress: Progress::new(frame.components.len()), visits: 0 })
+        let most_visits = MOST_VISITS.max(blocks_of_all * VISITS_OF_A_BLOCK);
+        Ok(Self { planes, progress: Progress::new(frame.components.len()), visits: 0, most_visits })
     }
 
     /// Reads all scans, to the end marker.
@@ -257,7 +264,7 @@ impl Coefficients {
             }
             check()?;
             self.visits += visits;
-            if self.visits > MOST_VISITS {
+            if self.visits > self.most_visits {
                 return Err(Stop::Broken("more scans than an image of its size may have"));
             }
             let mut column = 0;
