@@ -1,16 +1,19 @@
 """Untrusted bytes: never a crash, always a result or an error that says which image it is about."""
 
+import io
 import json
 import struct
 import subprocess
 import sys
 import time
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import vlmres
 from tests import files
@@ -172,11 +175,8 @@ def test_one_bad_image_in_a_batch() -> None:
         proc([good[0], bad[5], bad[1]])
     batch = proc(bad, errors="return")
     assert sorted(batch.errors) == [1, 3, 5]
-    assert [type(batch.errors[index]) for index in (1, 3, 5)] == [
-        vlmres.DecodeError,
-        vlmres.VlmresError,
-        vlmres.PlanError,
-    ]
+    assert isinstance(batch.errors[1], vlmres.DecodeError)
+    assert [type(batch.errors[index]) for index in (3, 5)] == [vlmres.VlmresError, vlmres.PlanError]
     assert batch.indices == [0, 2, 4]
     assert [plan is None for plan in batch.plans] == [False, True, False, True, False, True]
     assert len(batch.num_tokens) == 3
@@ -264,11 +264,13 @@ def _tiff(tag: int, count: int) -> bytes:
 
 
 def test_a_decoder_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    """Of a TIFF with text for a number, longer than the file; such text where text belongs disturbs nobody."""
+    """Of a TIFF with text for a number, longer than the file: the tag is passed over, as in Pillow."""
     for count in (5000, 0xFFFFFFF0):
-        with pytest.raises(vlmres.VlmresError):
-            vlmres.image_size(_tiff(258, count))
-        with pytest.raises(vlmres.VlmresError):
-            vlmres.Processor("siglip")(_tiff(258, count))
+        data = _tiff(258, count)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            reference = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        assert vlmres.image_size(data) == (8, 8)
+        np.testing.assert_array_equal(vlmres.resize(data, (8, 8), "nearest"), reference)
     assert vlmres.image_size(_tiff(305, 0xFFFFFFF0)) == (8, 8)
     assert capfd.readouterr() == ("", "")

@@ -1,26 +1,27 @@
 //! Encoded images. Sizes are checked from the header before a pixel is decoded; a decoder's panic becomes an error.
 
-use std::io::{BufRead, Cursor, Seek};
+use std::io::{Cursor, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage};
-
+use super::bmp::{self, Bmp};
+use super::bytes::Bytes;
+use super::gif::{self, Gif};
 use super::jpeg::{self, Jpeg};
-use super::{OwnedImage, container, tiff};
+use super::orientation::Orientation;
+use super::png::{self, Png};
+use super::tiff::{self, Tiff};
+use super::turn::turned;
+use super::{OwnedImage, webp};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::limits::Limits;
 use crate::memory::{Pool, probe};
 
-/// Bytes that a decoder may take for a header, which has some of a few bytes each.
-const HEADER_BYTES: u64 = 64 << 20;
-
 /// Decoded images' memory, at most 64 MiB of it. One for all: who decodes need not know who did before.
 static DECODED: Pool<Vec<u8>> = Pool::new(64 << 20);
 
 /// What an encoded image's header says. It is read once: decoding goes on from it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Header {
     /// As stored.
     width: u32,
@@ -28,7 +29,28 @@ pub struct Header {
     orientation: Orientation,
     /// At least the bytes that decoding takes.
     bytes: u64,
-    jpeg: Option<Jpeg>,
+    format: Format,
+}
+
+/// A format, with what its decoder wants to know of the header.
+#[derive(Debug)]
+enum Format {
+    Jpeg(Jpeg),
+    Png(Png),
+    WebP,
+    Gif(Gif),
+    Bmp(Bmp),
+    Tiff(Box<Tiff>),
+}
+
+/// What becomes of pixels of the one colour that a GIF or PNG declares transparent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ColourKey {
+    /// Nothing: transparency is dropped.
+    #[default]
+    Kept,
+    /// They are white, as transformers' PIL backend composites them.
+    White,
 }
 
 /// Memory for an image of so many bytes: that of an earlier one where it fits, with bytes of no meaning.
@@ -45,35 +67,63 @@ pub fn trim() {
 
 /// Keeps an image's memory for the next.
 pub fn recycle(image: OwnedImage) {
-    DECODED.give(image.into_bytes());
+    give(image.into_bytes());
+}
+
+/// Keeps memory for the next image.
+pub(super) fn give(memory: Vec<u8>) {
+    DECODED.give(memory);
 }
 
 impl Header {
     /// The header of an image's bytes; its beginning may do.
     pub fn of(bytes: &[u8]) -> Result<Self> {
-        guarded(|| if jpeg::is_jpeg(bytes) { Self::of_jpeg(bytes) } else { Self::of_other(Cursor::new(bytes)) })
+        guarded(|| {
+            if jpeg::is_jpeg(bytes) {
+                let jpeg = Jpeg::open(bytes)?;
+                return Ok(Self::new(jpeg.size(), jpeg.orientation(), jpeg.bytes(), Format::Jpeg(jpeg)));
+            }
+            Self::of_other(Cursor::new(bytes))
+        })
     }
 
     /// That of a file which is no JPEG.
-    pub(super) fn read(file: impl BufRead + Seek) -> Result<Self> {
+    pub(super) fn read(file: impl Read + Seek) -> Result<Self> {
         guarded(|| Self::of_other(file))
     }
 
-    fn of_jpeg(bytes: &[u8]) -> Result<Self> {
-        let jpeg = Jpeg::open(bytes)?;
-        let (width, height) = jpeg.size();
-        Ok(Self { width, height, orientation: jpeg.orientation(), bytes: jpeg.bytes(), jpeg: Some(jpeg) })
+    fn of_other(reader: impl Read + Seek) -> Result<Self> {
+        let unreadable = |error: std::io::Error| Error::Decode(error.to_string());
+        let mut bytes = Bytes::new(reader).map_err(unreadable)?;
+        let head = bytes.up_to(0, 16).unwrap_or_default();
+        if png::is_png(&head) {
+            let (png, metadata) = Png::read(&mut bytes)?;
+            let size = (png.width, png.height);
+            Ok(Self::new(size, metadata.orientation(), png.bytes(), Format::Png(png)))
+        } else if webp::is_webp(&head) {
+            let (size, metadata) = webp::read_header(&mut bytes)?;
+            let pixels = u64::from(size.0) * u64::from(size.1);
+            let taken = pixels * 3 + webp::beside(pixels);
+            Ok(Self::new(size, metadata.orientation(), taken, Format::WebP))
+        } else if gif::is_gif(&head) {
+            let gif = Gif::read(&mut bytes)?;
+            Ok(Self::new((gif.width, gif.height), Orientation::Upright, gif.bytes(), Format::Gif(gif)))
+        } else if bmp::is_bmp(&head) {
+            let bmp = Bmp::read(&mut bytes)?;
+            Ok(Self::new((bmp.width, bmp.height), Orientation::Upright, bmp.bytes(), Format::Bmp(bmp)))
+        } else if tiff::is_tiff(&head) {
+            let tiff = Tiff::read(&mut bytes)?;
+            Ok(Self::new((tiff.width, tiff.height), tiff.orientation, tiff.bytes(), Format::Tiff(Box::new(tiff))))
+        } else {
+            let feature = "the beginning of no JPEG, PNG, WebP, BMP, TIFF or GIF image".into();
+            Err(Error::NotNative { format: "a file", feature })
+        }
     }
 
-    fn of_other(mut reader: impl BufRead + Seek) -> Result<Self> {
-        let row = container::png_row_bytes(&mut reader);
-        let mut decoder = decoder(reader, HEADER_BYTES + row)?;
-        let (width, height) = decoder.dimensions();
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        // What the file stores, and RGB made of it, which may have to be turned.
-        let rgb = u64::from(width) * u64::from(height) * 3;
-        let bytes = rgb + decoder.total_bytes().max(rgb);
-        Ok(Self { width, height, orientation, bytes, jpeg: None })
+    fn new((width, height): (u32, u32), orientation: Orientation, bytes: u64, format: Format) -> Self {
+        // A turn takes a copy.
+        let copy = if orientation.swaps_sides() { u64::from(width) * u64::from(height) * 3 } else { 0 };
+        Self { width, height, orientation, bytes: bytes.saturating_add(copy), format }
     }
 
     /// The image's size as stored.
@@ -83,10 +133,8 @@ impl Header {
 
     /// The image's size as it is to be seen: turned by its EXIF orientation.
     pub fn size(&self) -> Result<Size> {
-        use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
         let size = self.stored_size()?;
-        let turns = matches!(self.orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
-        Ok(if turns { Size::new(size.height, size.width) } else { size })
+        Ok(if self.orientation.swaps_sides() { Size::new(size.height, size.width) } else { size })
     }
 
     /// Refuses an image of more pixels, or one whose decoding takes more bytes; `read` are those of its file where that is still to
@@ -105,34 +153,39 @@ impl Header {
     /// Decodes the bytes that have this header to RGB as transformers loads a file: EXIF orientation applied, transparency
     /// discarded. A JPEG is decoded straight to a `reduction`th of its size: 1, 2, 4 or 8. Only 1 is exact.
     pub fn decode(&self, bytes: &[u8], reduction: u32) -> Result<OwnedImage> {
+        self.decode_keyed(bytes, reduction, ColourKey::Kept)
+    }
+
+    /// As [`Self::decode`], with the colour that is declared transparent as `key` says.
+    pub fn decode_keyed(&self, bytes: &[u8], reduction: u32, key: ColourKey) -> Result<OwnedImage> {
         probe(self.bytes as usize)?;
-        guarded(|| match self.jpeg {
-            Some(jpeg) => decode_jpeg(jpeg, bytes, reduction),
-            None => self.decode_other(bytes),
+        guarded(|| match &self.format {
+            Format::Jpeg(jpeg) => decode_jpeg(*jpeg, bytes, reduction),
+            _ => self.decode_other(bytes, key),
         })
     }
 
-    fn decode_other(&self, bytes: &[u8]) -> Result<OwnedImage> {
-        // Room for 16-bit RGBA and a decoder's own buffers.
-        let pixels = u64::from(self.width) * u64::from(self.height);
-        let most = pixels.saturating_mul(16).max(HEADER_BYTES);
-        let mut decoder = decoder(Cursor::new(bytes), most)?;
-        if decoder.dimensions() != (self.width, self.height) {
-            return Err(Error::Decode("its header has changed since it was read".into()));
+    fn decode_other(&self, bytes: &[u8], key: ColourKey) -> Result<OwnedImage> {
+        let size = self.stored_size()?;
+        let mut pixels = reuse(self.width as usize * self.height as usize * 3)?;
+        match &self.format {
+            Format::Jpeg(_) => {}
+            Format::Png(png) => png.decode(bytes, &mut pixels)?,
+            Format::WebP => webp::decode(bytes, (self.width, self.height), &mut pixels)?,
+            Format::Gif(gif) => gif.decode(bytes, &mut pixels)?,
+            Format::Bmp(bmp) => bmp.decode(bytes, &mut pixels)?,
+            Format::Tiff(tiff) => tiff.decode(bytes, &mut pixels)?,
         }
-        let mut limits = image::Limits::no_limits();
-        limits.max_alloc = Some(most);
-        decoder.set_limits(limits).map_err(|error| decode_error(&error))?;
-        let image = DynamicImage::from_decoder(decoder).map_err(|error| decode_error(&error))?;
-        let mut image = to_rgb(image, container::png_is_gray16(bytes));
-        if let Some(frame) = container::gif_first_frame(bytes) {
-            for (x, y, pixel) in image.enumerate_pixels_mut() {
-                if !frame.columns.contains(&(x as usize)) || !frame.rows.contains(&(y as usize)) {
-                    *pixel = image::Rgb(frame.around);
-                }
-            }
+        let transparent = match &self.format {
+            Format::Png(png) => png.colour_key(bytes),
+            Format::Gif(gif) => gif.colour_key(bytes),
+            _ => None,
+        };
+        if let Some(colour) = transparent.filter(|_| key == ColourKey::White) {
+            let (pixels, _) = pixels.as_chunks_mut::<3>();
+            pixels.iter_mut().filter(|pixel| **pixel == colour).for_each(|pixel| *pixel = [255; 3]);
         }
-        turned(image, self.orientation)
+        turned(size, pixels, self.orientation)
     }
 }
 
@@ -147,56 +200,7 @@ fn decode_jpeg(jpeg: Jpeg, bytes: &[u8], reduction: u32) -> Result<OwnedImage> {
     let reduced = |side: u32| (side as usize * eighths).div_ceil(8);
     let memory = DECODED.take(reduced(width) * reduced(height) * 3)?;
     let (made, pixels) = jpeg.decode(bytes, eighths, memory)?;
-    let image = RgbImage::from_raw(made.width, made.height, pixels).unwrap_or_default();
-    turned(image, jpeg.orientation())
-}
-
-fn turned(image: RgbImage, orientation: Orientation) -> Result<OwnedImage> {
-    let mut image = DynamicImage::ImageRgb8(image);
-    image.apply_orientation(orientation);
-    let size = Size::of_image(image.width().into(), image.height().into())?;
-    OwnedImage::new(size, image.into_bytes())
-}
-
-fn decoder<'r, R: BufRead + Seek + 'r>(mut reader: R, most_bytes: u64) -> Result<impl ImageDecoder + 'r> {
-    if tiff::has_impossible_tag(&mut reader) {
-        return Err(Error::Decode("a tag of the TIFF has text for a number, longer than the file".into()));
-    }
-    let mut reader =
-        ImageReader::new(reader).with_guessed_format().map_err(|error| Error::Decode(error.to_string()))?;
-    if reader.format().is_none() {
-        let feature = "the beginning of no JPEG, PNG, WebP, BMP, TIFF or GIF image".into();
-        return Err(Error::NotNative { format: "a file", feature });
-    }
-    // Set before anything is read: profiles and texts are unpacked with the header.
-    let mut limits = image::Limits::default();
-    limits.max_alloc = Some(most_bytes);
-    reader.limits(limits);
-    reader.into_decoder().map_err(|error| decode_error(&error))
-}
-
-/// Pillow's `convert("RGB")` of each mode it opens such a file in: deep colour keeps its high byte, while 16-bit gray (mode
-/// I;16, which a PNG with a transparent gray is too) clips at 255.
-fn to_rgb(image: DynamicImage, is_gray16: bool) -> RgbImage {
-    let (width, height) = (image.width(), image.height());
-    let high = |value: u16| (value >> 8) as u8;
-    let clip = |value: u16| value.min(255) as u8;
-    let gray = |value: u8| [value; 3];
-    let bytes: Vec<u8> = match image {
-        DynamicImage::ImageLuma8(pixels) => pixels.into_raw().into_iter().flat_map(gray).collect(),
-        DynamicImage::ImageLumaA8(pixels) => pixels.pixels().flat_map(|pixel| gray(pixel.0[0])).collect(),
-        DynamicImage::ImageLuma16(pixels) => pixels.pixels().flat_map(|pixel| gray(clip(pixel.0[0]))).collect(),
-        DynamicImage::ImageLumaA16(pixels) => {
-            let narrow = |value| if is_gray16 { clip(value) } else { high(value) };
-            pixels.pixels().flat_map(|pixel| gray(narrow(pixel.0[0]))).collect()
-        }
-        DynamicImage::ImageRgb16(pixels) => pixels.into_raw().into_iter().map(high).collect(),
-        DynamicImage::ImageRgba16(pixels) => {
-            pixels.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2]].map(high)).collect()
-        }
-        other => return other.into_rgb8(),
-    };
-    RgbImage::from_raw(width, height, bytes).unwrap_or_default()
+    turned(made, pixels, jpeg.orientation())
 }
 
 /// Runs a decoder, turning its panic into an error. The panic's message still goes to the panic hook.
@@ -209,15 +213,6 @@ fn guarded<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
             .unwrap_or("unknown panic");
         Err(Error::Decode(format!("the decoder failed: {message}")))
     })
-}
-
-fn decode_error(error: &image::ImageError) -> Error {
-    match error {
-        image::ImageError::Unsupported(unsupported) => {
-            Error::NotNative { format: "an image", feature: unsupported.to_string() }
-        }
-        _ => Error::Decode(error.to_string()),
-    }
 }
 
 #[cfg(test)]

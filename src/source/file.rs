@@ -2,7 +2,7 @@
 //! as a process can afford. One that has to be opened again must still be the same.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,7 +62,7 @@ impl ImageFile {
     /// Opens a file and reads its header. It must be a regular file: pipes and devices have no end, or none that can be known.
     pub fn open(path: &Path, limits: &Limits) -> Result<(Self, Header)> {
         let error = |error| Error::of_file(path, &error);
-        let (mut file, metadata) = open_within(path, limits)?;
+        let (file, metadata) = open_within(path, limits)?;
         let identity = Identity::of(&metadata);
         let mut bytes = Vec::new();
         let mut wanted = HEADER_BYTES;
@@ -75,8 +75,7 @@ impl ImageFile {
             }
             if !jpeg::is_jpeg(&bytes) {
                 // Other formats may have parts of their headers anywhere.
-                file.rewind().map_err(error)?;
-                break Header::read(BufReader::new(&file))?;
+                break Header::read(&file)?;
             }
             if let Ok(header) = Header::of(&bytes) {
                 break header;

@@ -1,16 +1,22 @@
 //! Where pixels come from: borrowed memory of any layout, or encoded bytes.
 
-mod container;
+mod bmp;
+mod bytes;
 mod decode;
 mod encoded;
 mod file;
+mod gif;
 mod jpeg;
 mod opened;
+mod orientation;
 mod other;
+mod png;
 mod tiff;
+mod turn;
 mod view;
+mod webp;
 
-pub use decode::{Header, recycle, reuse, trim};
+pub use decode::{ColourKey, Header, recycle, reuse, trim};
 pub use encoded::{Encoded, image_size};
 pub use file::ImageFile;
 pub use opened::{Memory, Opened};

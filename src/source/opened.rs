@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::other::AnyHeader;
-use super::{Decoder, Encoded, Header, ImageFile, OwnedImage};
+use super::{ColourKey, Decoder, Encoded, Header, ImageFile, OwnedImage};
 use crate::error::Result;
 use crate::geometry::Size;
 use crate::limits::Limits;
@@ -91,8 +91,8 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// The pixels: see [`Header::decode`]. Another library's are never reduced.
-    pub fn decode(&self, reduction: u32) -> Result<OwnedImage> {
+    /// The pixels: see [`Header::decode_keyed`]. Another library's are never reduced.
+    pub fn decode(&self, reduction: u32, key: ColourKey) -> Result<OwnedImage> {
         let held;
         let encoded = match &self.place {
             Place::Memory(bytes) => Encoded::Bytes((**bytes).as_ref()),
@@ -104,7 +104,7 @@ impl<'a> Opened<'a> {
         };
         match (&self.header, encoded) {
             (AnyHeader::Own(header), Encoded::Bytes(bytes)) => {
-                self.decoder.rest(header.decode(bytes, reduction), encoded)
+                self.decoder.rest(header.decode_keyed(bytes, reduction, key), encoded)
             }
             _ => self.decoder.other(encoded),
         }

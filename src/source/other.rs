@@ -41,7 +41,7 @@ pub enum Decoder {
 }
 
 /// A header, and who has read it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum AnyHeader {
     Own(Header),
     Other(OtherHeader),

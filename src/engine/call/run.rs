@@ -6,8 +6,10 @@ use super::super::write::{Image, Output, SERIAL_BYTES};
 use super::source::Source;
 use super::{Call, Entry, Failure};
 use crate::error::{Error, Result};
+use crate::options::Backend;
 use crate::plan::Plan;
-use crate::source::{OwnedImage, recycle};
+use crate::recipe::Convert;
+use crate::source::{ColourKey, OwnedImage, recycle};
 use crate::threads::{Threads, check_stopped, parallel};
 use crate::write::{Element, Placement, Sink, Tensor};
 
@@ -116,9 +118,17 @@ impl Call<'_> {
         failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
+    /// transformers' PIL backend composites a file's colour key on white, where its recipe composites; its other drops it,
+    /// and so do frames of a video.
+    fn colour_key(&self, task: &Task<'_>) -> ColourKey {
+        let composites = self.recipe.pixels.convert == Convert::White;
+        let is_pillow = self.settings.arithmetic.backend == Backend::Pillow;
+        if composites && is_pillow && task.frame.is_none() { ColourKey::White } else { ColourKey::Kept }
+    }
+
     fn decode(&self, task: &Task<'_>) -> Result<Option<OwnedImage>> {
         check_stopped()?;
-        task.source.decode(task.plan, self.settings.scaled)
+        task.source.decode(task.plan, self.settings.scaled, self.colour_key(task))
     }
 
     /// All images and frames that are not written yet.

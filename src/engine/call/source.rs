@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::limits::Limits;
 use crate::plan::Plan;
-use crate::source::{Decoder, Memory, Opened, OwnedImage, PixelView};
+use crate::source::{ColourKey, Decoder, Memory, Opened, OwnedImage, PixelView};
 use crate::threads::{Threads, check_stopped, parallel};
 
 /// Holds an image's pixels for as long as a call reads them.
@@ -103,9 +103,9 @@ impl<'a> Source<'a> {
     }
 
     /// The decoded image, straight at its plan's reduced size where that is wanted and can be; nothing of pixels.
-    pub(super) fn decode(&self, plan: &Plan, scaled: bool) -> Result<Option<OwnedImage>> {
+    pub(super) fn decode(&self, plan: &Plan, scaled: bool, key: ColourKey) -> Result<Option<OwnedImage>> {
         let reduction = if scaled { plan.reduction() } else { 1 };
-        self.encoded().map(|opened| opened.decode(reduction)).transpose()
+        self.encoded().map(|opened| opened.decode(reduction, key)).transpose()
     }
 
     /// The pixels, where `decoded` is what was decoded.

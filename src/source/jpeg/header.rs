@@ -1,6 +1,7 @@
 //! A JPEG's header as Pillow's `open` reads it, before libjpeg sees the file: size, EXIF, and what is refused.
 
 use super::frame::Stop;
+use crate::source::orientation::Metadata;
 
 const REFUSED: Stop = Stop::Broken("a header that Pillow refuses");
 
@@ -8,15 +9,15 @@ const REFUSED: Stop = Stop::Broken("a header that Pillow refuses");
 pub(super) struct Header {
     pub(super) width: u32,
     pub(super) height: u32,
-    /// The TIFF structure of the EXIF data.
-    pub(super) exif: Option<Vec<u8>>,
+    /// EXIF data, with their prefix, and XMP.
+    pub(super) metadata: Metadata,
     /// Bytes of a progressive image's coefficients.
     pub(super) coefficients: u64,
 }
 
 impl Header {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Stop> {
-        let mut header = Self { width: 0, height: 0, exif: None, coefficients: 0 };
+        let mut header = Self { width: 0, height: 0, metadata: Metadata::default(), coefficients: 0 };
         let mut at = 2;
         loop {
             // Over junk, and fill bytes, to a marker.
@@ -87,7 +88,13 @@ impl Header {
             0xee if segment.starts_with(b"Adobe") && segment.len() < 7 => Err(REFUSED),
             0xe1 => {
                 if let Some(tiff) = segment.strip_prefix(b"Exif\0\0") {
-                    self.exif.get_or_insert_default().extend_from_slice(tiff);
+                    // One that goes on has its prefix again.
+                    match &mut self.metadata.exif {
+                        Some(exif) => exif.extend_from_slice(tiff),
+                        None => self.metadata.exif = Some(segment.to_vec()),
+                    }
+                } else if let Some(xmp) = segment.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
+                    self.metadata.xmp = Some(xmp.to_vec());
                 }
                 Ok(())
             }

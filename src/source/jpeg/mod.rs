@@ -19,8 +19,7 @@ use output::Output;
 use scan::{Block, ScanReader};
 use smooth::Progress;
 
-use image::metadata::Orientation;
-
+use super::orientation::Orientation;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::memory::zeroed;
@@ -55,9 +54,9 @@ pub(super) struct Jpeg {
 impl Jpeg {
     /// Reads the header, as Pillow's `open` does.
     pub(super) fn open(bytes: &[u8]) -> Result<Self> {
-        let Header { width, height, exif, coefficients } = Header::read(bytes).map_err(|stop| error(stop, bytes))?;
-        let orientation = exif.as_deref().and_then(Orientation::from_exif_chunk);
-        Ok(Self { width, height, orientation: orientation.unwrap_or(Orientation::NoTransforms), coefficients })
+        let Header { width, height, metadata, coefficients } =
+            Header::read(bytes).map_err(|stop| error(stop, bytes))?;
+        Ok(Self { width, height, orientation: metadata.orientation(), coefficients })
     }
 
     /// Its size as stored.

@@ -1,0 +1,142 @@
+//! GIF's codes. A string is where its first copy was written, so that a code is a copy within the output.
+
+use super::error;
+use crate::error::{Error, Result};
+use crate::threads::check_stopped;
+
+const MOST_BITS: u32 = 12;
+const CODES: usize = 1 << MOST_BITS;
+/// Bytes that are copied at once.
+const PIECE: usize = 8;
+/// Codes between two looks whether the result is still wanted.
+const PATIENCE: u32 = 1 << 20;
+
+/// Decodes `count` indices from the blocks at `at`. As in Pillow an end code ends nothing; data that end too early are refused.
+pub(super) fn decode(bytes: &[u8], at: usize, bits: u8, count: usize) -> Result<Vec<u8>> {
+    if bits > 11 {
+        let feature = format!("codes of {bits} bits");
+        return Err(if bits > 12 { error(&feature) } else { Error::NotNative { format: "a GIF", feature } });
+    }
+    let clear = 1usize << bits;
+    let end = clear + 1;
+    let mut out = Vec::new();
+    let room = count + CODES + PIECE;
+    out.try_reserve_exact(room).map_err(|_| Error::Memory { bytes: room })?;
+    out.resize(room, 0u8);
+    // Of a code: where its string is in the output, and its length.
+    let mut starts = [0u32; CODES];
+    let mut lengths = [0u16; CODES];
+    let mut blocks = Blocks { bytes, at, left: 0, buffer: 0, filled: 0 };
+    let (mut next, mut width) = (clear + 2, u32::from(bits) + 1);
+    let mut written = 0;
+    // The string before: its place and length.
+    let mut last: Option<(usize, usize)> = None;
+    let mut patience = PATIENCE;
+    while written < count {
+        let code = blocks.code(width).ok_or_else(|| error("data that end before the image does"))?;
+        patience -= 1;
+        if patience == 0 {
+            check_stopped()?;
+            patience = PATIENCE;
+        }
+        if code == clear {
+            (next, width, last) = (clear + 2, u32::from(bits) + 1, None);
+            continue;
+        }
+        if code == end {
+            continue;
+        }
+        let start = written;
+        if code < clear {
+            out[written] = code as u8;
+            written += 1;
+        } else if code < next {
+            if last.is_none() {
+                return Err(error("a code without a string"));
+            }
+            let (from, length) = (starts[code] as usize, usize::from(lengths[code]));
+            copy(&mut out, from, written, length);
+            written += length;
+        } else if let Some((from, length)) = last.filter(|_| code == next && next < CODES) {
+            copy(&mut out, from, written, length);
+            out[written + length] = out[from];
+            written += length + 1;
+        } else {
+            return Err(error("a code that is not known yet"));
+        }
+        if let Some((from, length)) = last
+            && next < CODES
+        {
+            // The string before, and the first index of this one, which follows it in the output.
+            (starts[next], lengths[next]) = (from as u32, length as u16 + 1);
+            if next == (1 << width) - 1 && width < MOST_BITS {
+                width += 1;
+            }
+            next += 1;
+        }
+        last = Some((start, written - start));
+    }
+    out.truncate(count);
+    Ok(out)
+}
+
+/// Copies a string to the end of the output, in pieces that may write beyond it: its own later bytes are never read.
+fn copy(out: &mut [u8], from: usize, to: usize, length: usize) {
+    if from + length + PIECE <= to {
+        let (before, after) = out.split_at_mut(to);
+        let (before, after) =
+            (&before[from..from + length.next_multiple_of(PIECE)], &mut after[..length.next_multiple_of(PIECE)]);
+        for (after, before) in after.chunks_exact_mut(PIECE).zip(before.chunks_exact(PIECE)) {
+            after.copy_from_slice(before);
+        }
+    } else {
+        out.copy_within(from..from + length, to);
+    }
+}
+
+/// Bits of data blocks. Pillow waits for a whole block before it reads of it.
+struct Blocks<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Bytes that are left of the block.
+    left: usize,
+    buffer: u64,
+    filled: u32,
+}
+
+impl Blocks<'_> {
+    fn code(&mut self, width: u32) -> Option<usize> {
+        while self.filled < width {
+            self.fill()?;
+        }
+        let code = self.buffer & ((1 << width) - 1);
+        self.buffer >>= width;
+        self.filled -= width;
+        Some(code as usize)
+    }
+
+    fn fill(&mut self) -> Option<()> {
+        if self.left == 0 {
+            let length = usize::from(*self.bytes.get(self.at)?);
+            self.bytes.get(self.at + 1..self.at + 1 + length)?;
+            self.at += 1;
+            self.left = length;
+            return Some(());
+        }
+        let free = (63 - self.filled as usize) / 8;
+        let taken = free.min(self.left);
+        if self.left >= 8
+            && let Some(eight) = self.bytes[self.at..].first_chunk::<8>()
+        {
+            self.buffer |= (u64::from_le_bytes(*eight) & (u64::MAX >> (64 - 8 * taken))) << self.filled;
+        } else {
+            for (index, byte) in self.bytes[self.at..self.at + taken].iter().enumerate() {
+                self.buffer |= u64::from(*byte) << (self.filled as usize + 8 * index);
+            }
+        }
+        self.filled += 8 * taken as u32;
+        self.at += taken;
+        self.left -= taken;
+        Some(())
+    }
+}

@@ -1,0 +1,89 @@
+//! Unpacking strips and tiles as libtiff does, where nothing is wrong with them.
+
+use super::{fax, lzw, not_native};
+use crate::error::Result;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    None,
+    Fax4,
+    Lzw,
+    Deflate,
+    PackBits,
+    Jpeg,
+}
+
+impl Compression {
+    pub(super) fn of(number: i64) -> Result<Self> {
+        let name = match number {
+            1 => return Ok(Self::None),
+            4 => return Ok(Self::Fax4),
+            5 => return Ok(Self::Lzw),
+            7 => return Ok(Self::Jpeg),
+            8 | 32946 => return Ok(Self::Deflate),
+            32773 => return Ok(Self::PackBits),
+            2 => "fax compression by run lengths (CCITT RLE)",
+            3 => "fax compression of group 3",
+            6 => "JPEG compression of the old style",
+            34925 => "LZMA compression",
+            50000 => "Zstandard compression",
+            50001 => "WebP compression",
+            _ => return Err(not_native(&format!("compression {number}"))),
+        };
+        Err(not_native(name))
+    }
+}
+
+/// Fills `out`, rows of so many pixels and bytes. Nothing where the data are damaged or too short.
+pub(super) fn unpack(
+    compression: Compression,
+    data: &[u8],
+    (pixels, row): (usize, usize),
+    out: &mut [u8],
+) -> Option<()> {
+    match compression {
+        Compression::None | Compression::Jpeg => None,
+        Compression::Fax4 => fax::decode(data, pixels, row, out),
+        Compression::Lzw => lzw::decode(data, out),
+        Compression::Deflate => inflate(data, out),
+        Compression::PackBits => unpack_bits(data, out),
+    }
+}
+
+fn inflate(mut data: &[u8], out: &mut [u8]) -> Option<()> {
+    let mut decompressor = fdeflate::Decompressor::new();
+    decompressor.ignore_adler32();
+    let mut written = 0;
+    while written < out.len() {
+        let (taken, made) = decompressor.read(data, out, written, false).ok()?;
+        if taken == 0 && made == 0 {
+            return None;
+        }
+        data = &data[taken..];
+        written += made;
+    }
+    Some(())
+}
+
+fn unpack_bits(mut data: &[u8], mut out: &mut [u8]) -> Option<()> {
+    while !out.is_empty() {
+        let (&head, rest) = data.split_first()?;
+        match head {
+            // Nothing.
+            128 => data = rest,
+            0..128 => {
+                // libtiff cuts what is too long.
+                let length = (usize::from(head) + 1).min(out.len());
+                out.split_off_mut(..length)?.copy_from_slice(rest.get(..length)?);
+                data = &rest[length..];
+            }
+            _ => {
+                let (&value, rest) = rest.split_first()?;
+                let length = (257 - usize::from(head)).min(out.len());
+                out.split_off_mut(..length)?.fill(value);
+                data = rest;
+            }
+        }
+    }
+    Some(())
+}
