@@ -45,13 +45,13 @@ pub(super) fn is_bmp(head: &[u8]) -> bool {
 
 impl Bmp {
     pub(super) fn read<R: Read + Seek>(bytes: &mut Bytes<R>) -> Result<Self> {
-        let cut = || error("a header that is cut off".to_owned());
+        let cut = || error("a header that is cut off");
         let word = |bytes: &[u8], at: usize| u32::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
         let long = |bytes: &[u8], at: usize| word(bytes, at) | word(bytes, at + 2) << 16;
         let head: [u8; 18] = bytes.array(0).ok_or_else(cut)?;
         let (mut data, length) = (u64::from(long(&head, 10)), long(&head, 14));
         if !matches!(length, 12 | 40 | 52 | 56 | 64 | 108 | 124) {
-            return Err(error(format!("a header of {length} bytes")));
+            return Err(error(&format!("a header of {length} bytes")));
         }
         let header = bytes.get(14, length.into()).ok_or_else(cut)?;
         let mut at = 14 + u64::from(length);
@@ -74,7 +74,7 @@ impl Bmp {
             [0; 4]
         };
         if !matches!(bits, 1 | 4 | 8 | 16 | 24 | 32) {
-            return Err(error(format!("pixels of {bits} bits")));
+            return Err(error(&format!("pixels of {bits} bits")));
         }
         let padding = if core { 3 } else { 4 };
         let colours = if core { 0 } else { long(&header, 32) };
@@ -95,20 +95,20 @@ impl Bmp {
             RAW => false,
             RLE8 | RLE4 => true,
             BIT_FIELDS if bits > 8 => false,
-            BIT_FIELDS => return Err(error("bit fields of a palette's indices".to_owned())),
-            _ => return Err(error(format!("compression {compression}"))),
+            BIT_FIELDS => return Err(error("bit fields of a palette's indices")),
+            _ => return Err(error(&format!("compression {compression}"))),
         };
         if bits <= 8 {
             at += bmp.read_palette(bytes)?;
             if runs {
                 let gray = bmp.layout == Layout::Gray;
                 if gray && bits == 1 {
-                    return Err(error("run lengths of black and white".to_owned()));
+                    return Err(error("run lengths of black and white"));
                 }
                 bmp.layout = Layout::Runs { four: compression == RLE4, gray };
             }
         } else if runs {
-            return Err(error("run lengths of pixels without a palette".to_owned()));
+            return Err(error("run lengths of pixels without a palette"));
         } else if compression == RAW {
             bmp.layout = match bits {
                 16 => Layout::Sixteen { green: 5 },
@@ -116,7 +116,7 @@ impl Bmp {
                 _ => Layout::Bytes { step: 4, places: [2, 1, 0] },
             };
         } else {
-            bmp.layout = bit_fields(bits, masks).ok_or_else(|| error(format!("bit fields of {masks:x?}")))?;
+            bmp.layout = bit_fields(bits, masks).ok_or_else(|| error(&format!("bit fields of {masks:x?}")))?;
         }
         if bmp.data == 0 {
             bmp.data = at;
@@ -128,7 +128,7 @@ impl Bmp {
     fn read_palette<R: Read + Seek>(&mut self, bytes: &mut Bytes<R>) -> Result<u64> {
         let (at, colours, padding) = self.palette;
         if !(1..=65536).contains(&colours) {
-            return Err(error(format!("a palette of {colours} colours")));
+            return Err(error(&format!("a palette of {colours} colours")));
         }
         let palette = bytes.up_to(at, u64::from(colours * padding)).unwrap_or_default();
         let value = |index: u32| if colours == 2 { index * 255 } else { index } as u8;
@@ -144,7 +144,7 @@ impl Bmp {
             }
             self.layout = Layout::Gray;
         } else if palette.len() / padding as usize > 256 {
-            return Err(error(format!("a palette of {colours} colours")));
+            return Err(error(&format!("a palette of {colours} colours")));
         }
         Ok(palette.len() as u64)
     }
@@ -173,7 +173,7 @@ impl Bmp {
 
     /// Decodes the file that has this header into packed RGB.
     pub(super) fn decode(self, bytes: &[u8], pixels: &mut [u8]) -> Result<()> {
-        let cut = || error("data that end before the image does".to_owned());
+        let cut = || error("data that end before the image does");
         let data = bytes.get(self.data as usize..).ok_or_else(cut)?;
         let (width, height) = (self.width as usize, self.height as usize);
         let unpacked;
@@ -182,7 +182,7 @@ impl Bmp {
             (&unpacked[..], width, 8)
         } else {
             let bits = usize::from(self.bits);
-            (data, (width * bits + 31) / 32 * 4, bits)
+            (data, (width * bits).div_ceil(32) * 4, bits)
         };
         let used = (width * bits).div_ceil(8);
         if data.len() < stride * (height - 1) + used {
@@ -267,7 +267,7 @@ impl Bmp {
                 }
             }
         }
-        if out.len() < wanted { Err(error("data that end before the image does".to_owned())) } else { Ok(out) }
+        if out.len() < wanted { Err(error("data that end before the image does")) } else { Ok(out) }
     }
 }
 
@@ -298,6 +298,6 @@ fn paint(out: &mut [[u8; 3]], row: &[u8], bits: usize, colours: &[[u8; 3]; 256])
     }
 }
 
-fn error(what: String) -> Error {
+fn error(what: &str) -> Error {
     Error::Decode(format!("the BMP has {what}"))
 }

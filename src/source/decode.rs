@@ -36,10 +36,10 @@ pub struct Header {
 #[derive(Debug)]
 enum Format {
     Jpeg(Jpeg),
-    Png(Png),
+    Png(Box<Png>),
     WebP,
-    Gif(Gif),
-    Bmp(Bmp),
+    Gif(Box<Gif>),
+    Bmp(Box<Bmp>),
     Tiff(Box<Tiff>),
 }
 
@@ -99,7 +99,7 @@ impl Header {
         if png::is_png(&head) {
             let (png, metadata) = Png::read(&mut bytes)?;
             let size = (png.width, png.height);
-            Ok(Self::new(size, metadata.orientation(), png.bytes(), Format::Png(png)))
+            Ok(Self::new(size, metadata.orientation(), png.bytes(), Format::Png(Box::new(png))))
         } else if webp::is_webp(&head) {
             let (size, metadata) = webp::read_header(&mut bytes)?;
             let pixels = u64::from(size.0) * u64::from(size.1);
@@ -107,10 +107,10 @@ impl Header {
             Ok(Self::new(size, metadata.orientation(), taken, Format::WebP))
         } else if gif::is_gif(&head) {
             let gif = Gif::read(&mut bytes)?;
-            Ok(Self::new((gif.width, gif.height), Orientation::Upright, gif.bytes(), Format::Gif(gif)))
+            Ok(Self::new((gif.width, gif.height), Orientation::Upright, gif.bytes(), Format::Gif(Box::new(gif))))
         } else if bmp::is_bmp(&head) {
             let bmp = Bmp::read(&mut bytes)?;
-            Ok(Self::new((bmp.width, bmp.height), Orientation::Upright, bmp.bytes(), Format::Bmp(bmp)))
+            Ok(Self::new((bmp.width, bmp.height), Orientation::Upright, bmp.bytes(), Format::Bmp(Box::new(bmp))))
         } else if tiff::is_tiff(&head) {
             let tiff = Tiff::read(&mut bytes)?;
             Ok(Self::new((tiff.width, tiff.height), tiff.orientation, tiff.bytes(), Format::Tiff(Box::new(tiff))))

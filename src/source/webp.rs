@@ -20,16 +20,10 @@ pub(super) fn is_webp(head: &[u8]) -> bool {
 
 /// Size and metadata.
 pub(super) fn read_header<R: Read + Seek>(bytes: &mut Bytes<R>) -> Result<((u32, u32), Metadata)> {
-    let head: [u8; 30] = match bytes.array(0) {
-        Some(head) => head,
-        // A lossless picture may be that short.
-        None => {
-            let short = bytes.up_to(0, 30).unwrap_or_default();
-            let mut head = [0; 30];
-            head[..short.len()].copy_from_slice(&short);
-            head
-        }
-    };
+    // A lossless picture may be shorter.
+    let start = bytes.up_to(0, 30).unwrap_or_default();
+    let mut head = [0; 30];
+    head[..start.len()].copy_from_slice(&start);
     let word = |at: usize| u32::from(u16::from_le_bytes([head[at], head[at + 1]]));
     let three = |at: usize| word(at) | u32::from(head[at + 2]) << 16;
     let size = match &head[12..16] {

@@ -8,10 +8,13 @@ const MOST_BITS: u32 = 12;
 const CODES: usize = 1 << MOST_BITS;
 /// Bytes that are copied at once.
 const PIECE: usize = 8;
+/// Bytes that Pillow reads at once.
+const READ: usize = 1 << 16;
 /// Codes between two looks whether the result is still wanted.
 const PATIENCE: u32 = 1 << 20;
 
-/// Decodes `count` indices from the blocks at `at`. As in Pillow an end code ends nothing; data that end too early are refused.
+/// Decodes `count` indices from the blocks at `at`. As in Pillow an end code ends nothing, but
+/// asks for more of the file; data that end too early are refused.
 pub(super) fn decode(bytes: &[u8], at: usize, bits: u8, count: usize) -> Result<Vec<u8>> {
     if bits > 11 {
         let feature = format!("codes of {bits} bits");
@@ -26,14 +29,14 @@ pub(super) fn decode(bytes: &[u8], at: usize, bits: u8, count: usize) -> Result<
     // Of a code: where its string is in the output, and its length.
     let mut starts = [0u32; CODES];
     let mut lengths = [0u16; CODES];
-    let mut blocks = Blocks { bytes, at, left: 0, buffer: 0, filled: 0 };
+    let mut blocks = Blocks { bytes, at, seen: at, left: 0, buffer: 0, filled: 0 };
     let (mut next, mut width) = (clear + 2, u32::from(bits) + 1);
     let mut written = 0;
     // The string before: its place and length.
     let mut last: Option<(usize, usize)> = None;
     let mut patience = PATIENCE;
     while written < count {
-        let code = blocks.code(width).ok_or_else(|| error("data that end before the image does"))?;
+        let code = blocks.code(width)?;
         patience -= 1;
         if patience == 0 {
             check_stopped()?;
@@ -44,6 +47,7 @@ pub(super) fn decode(bytes: &[u8], at: usize, bits: u8, count: usize) -> Result<
             continue;
         }
         if code == end {
+            blocks.read_on()?;
             continue;
         }
         let start = written;
@@ -94,10 +98,12 @@ fn copy(out: &mut [u8], from: usize, to: usize, length: usize) {
     }
 }
 
-/// Bits of data blocks. Pillow waits for a whole block before it reads of it.
+/// Bits of data blocks. Pillow waits for a whole block before it reads of it, and has read the file in pieces.
 struct Blocks<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where the pieces end that are read.
+    seen: usize,
     /// Bytes that are left of the block.
     left: usize,
     buffer: u64,
@@ -105,23 +111,37 @@ struct Blocks<'a> {
 }
 
 impl Blocks<'_> {
-    fn code(&mut self, width: u32) -> Option<usize> {
+    fn code(&mut self, width: u32) -> Result<usize> {
         while self.filled < width {
             self.fill()?;
         }
         let code = self.buffer & ((1 << width) - 1);
         self.buffer >>= width;
         self.filled -= width;
-        Some(code as usize)
+        Ok(code as usize)
     }
 
-    fn fill(&mut self) -> Option<()> {
+    /// Reads one more piece of the file, of which something must be left.
+    fn read_on(&mut self) -> Result<()> {
+        if self.seen >= self.bytes.len() {
+            return Err(error("data that end before the image does"));
+        }
+        self.seen = (self.seen + READ).min(self.bytes.len());
+        Ok(())
+    }
+
+    fn fill(&mut self) -> Result<()> {
         if self.left == 0 {
-            let length = usize::from(*self.bytes.get(self.at)?);
-            self.bytes.get(self.at + 1..self.at + 1 + length)?;
+            while self.at >= self.seen {
+                self.read_on()?;
+            }
+            let length = usize::from(self.bytes[self.at]);
+            while self.at + 1 + length > self.seen {
+                self.read_on()?;
+            }
             self.at += 1;
             self.left = length;
-            return Some(());
+            return Ok(());
         }
         let free = (63 - self.filled as usize) / 8;
         let taken = free.min(self.left);
@@ -137,6 +157,6 @@ impl Blocks<'_> {
         self.filled += 8 * taken as u32;
         self.at += taken;
         self.left -= taken;
-        Some(())
+        Ok(())
     }
 }

@@ -33,7 +33,7 @@ fn by<const N: usize>(filter: u8, before: &[u8], row: &mut [u8]) {
         3 => {
             for (pixel, above) in row.iter_mut().zip(before) {
                 for index in 0..N {
-                    let mean = (u16::from(left[index]) + u16::from(above[index])) / 2;
+                    let mean = u16::midpoint(left[index].into(), above[index].into());
                     pixel[index] = pixel[index].wrapping_add(mean as u8);
                 }
                 left = *pixel;

@@ -17,7 +17,7 @@ const PASSES: [(usize, usize, usize, usize); 7] =
     [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
 
 /// Decodes the pixels; where the stream ends with a row but before the image does, the rest is black, as in Pillow.
-pub(super) fn decode(png: Png, bytes: &[u8], paint: Paint, pixels: &mut [u8]) -> Result<()> {
+pub(super) fn decode(png: Png, bytes: &[u8], paint: &Paint, pixels: &mut [u8]) -> Result<()> {
     let (width, height) = (png.width as usize, png.height as usize);
     let bits = png.bits();
     let whole = (width * bits).div_ceil(8);

@@ -71,9 +71,9 @@ impl Png {
             match &chunk.name {
                 b"IEND" => break,
                 b"fcTL" if found.is_animated() => break,
-                name if text::is_metadata(name) => {
+                name if text::is_metadata(*name) => {
                     if let Some(body) = chunks.bytes.get(chunk.start, chunk.length.into()) {
-                        found.texts.take(&chunk.name, &body);
+                        found.texts.take(chunk.name, &body);
                     }
                 }
                 _ => {}
@@ -83,6 +83,9 @@ impl Png {
         let mut png = header.ok_or_else(|| error("no header"))?;
         if frame.is_some_and(|frame| frame != (0, 0, png.width, png.height)) {
             return Err(not_native("a first frame that is smaller than the image"));
+        }
+        if palette.is_some_and(|(_, length)| length / 3 > 256) {
+            return Err(error("a palette of more than 256 colours"));
         }
         (png.palette, png.data) = (palette.filter(|_| png.colour == Colour::Palette), data);
         png.key = transparency;
@@ -134,7 +137,7 @@ impl Png {
     pub(super) fn decode(self, bytes: &[u8], pixels: &mut [u8]) -> Result<()> {
         let colours = self.colours(bytes);
         let paint = Paint::new(self.colour, self.depth, &colours);
-        image::decode(self, bytes, paint, pixels)
+        image::decode(self, bytes, &paint, pixels)
     }
 }
 
@@ -171,9 +174,6 @@ impl Found {
             }
             b"PLTE" => {
                 let is_palette = self.header.is_some_and(|header| header.colour == Colour::Palette);
-                if is_palette && body.len() / 3 > 256 {
-                    return Err(error("a palette of more than 256 colours"));
-                }
                 self.palette = is_palette.then_some((chunk.start, chunk.length));
             }
             b"tRNS" => match self.header.map(|header| header.colour) {
@@ -212,7 +212,7 @@ impl Found {
                 }
                 self.frame = Some((long(12), long(16), long(4), long(8)));
             }
-            name if text::is_metadata(name) => self.texts.take(&chunk.name, body),
+            name if text::is_metadata(*name) => self.texts.take(chunk.name, body),
             _ => {}
         }
         Ok(())

@@ -5,7 +5,7 @@ use super::Colour;
 /// Makes pixels of samples.
 pub(super) enum Paint {
     /// Indices of so many bits, at most eight, and their colours.
-    Indices(u8, [[u8; 3]; 256]),
+    Indices(u8, Box<[[u8; 3]; 256]>),
     /// Sixteen bits of gray: at most 255 of them.
     Gray16,
     /// So many bytes to a pixel, and which are red, green and blue.
@@ -16,12 +16,12 @@ impl Paint {
     pub(super) fn new(colour: Colour, depth: u8, colours: &[[u8; 3]; 256]) -> Self {
         let deep = depth == 16;
         match colour {
-            Colour::Palette => Self::Indices(depth, *colours),
+            Colour::Palette => Self::Indices(depth, Box::new(*colours)),
             Colour::Gray if deep => Self::Gray16,
             Colour::Gray => {
                 let most = (1u32 << depth) - 1;
                 let gray = |index: usize| [(index as u32 % (most + 1) * 255 / most) as u8; 3];
-                Self::Indices(depth, std::array::from_fn(gray))
+                Self::Indices(depth, Box::new(std::array::from_fn(gray)))
             }
             Colour::GrayAlpha => Self::Bytes(if deep { 4 } else { 2 }, [0; 3]),
             Colour::Rgb => Self::Bytes(if deep { 6 } else { 3 }, if deep { [0, 2, 4] } else { [0, 1, 2] }),

@@ -1,4 +1,4 @@
-//! Chunks that may say how an image is to be turned: EXIF data, XMP, and profiles that ImageMagick writes as text.
+//! Chunks that may say how an image is to be turned: EXIF data, XMP, and profiles that `ImageMagick` writes as text.
 
 use crate::source::orientation::Metadata;
 
@@ -7,8 +7,8 @@ const MOST_TEXT: usize = 1 << 20;
 const PROFILE: &[u8] = b"Raw profile type exif";
 const XMP: &[u8] = b"XML:com.adobe.xmp";
 
-pub(super) fn is_metadata(name: &[u8; 4]) -> bool {
-    matches!(name, b"eXIf" | b"tEXt" | b"zTXt" | b"iTXt")
+pub(super) fn is_metadata(name: [u8; 4]) -> bool {
+    matches!(&name, b"eXIf" | b"tEXt" | b"zTXt" | b"iTXt")
 }
 
 /// The latest of each kind.
@@ -20,8 +20,8 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    pub(super) fn take(&mut self, name: &[u8; 4], body: &[u8]) {
-        if name == b"eXIf" {
+    pub(super) fn take(&mut self, name: [u8; 4], body: &[u8]) {
+        if &name == b"eXIf" {
             self.exif = Some([b"Exif\0\0", body].concat());
             return;
         }
@@ -30,7 +30,7 @@ impl Texts {
         if !matches!(key, b"exif" | PROFILE | XMP) {
             return;
         }
-        let value = match name {
+        let value = match &name {
             b"tEXt" => Some(value.to_vec()),
             b"zTXt" if value.first() == Some(&0) => Some(unpack(&value[1..]).unwrap_or_default()),
             b"iTXt" => international(value),
@@ -40,7 +40,7 @@ impl Texts {
             (PROFILE, Some(value)) => self.profile = Some(value),
             (XMP, Some(value)) => self.xmp = Some(value),
             // Only an uncompressed text is bytes to Pillow.
-            (b"exif", Some(value)) if name == b"tEXt" => self.exif = Some(value),
+            (b"exif", Some(value)) if &name == b"tEXt" => self.exif = Some(value),
             _ => {}
         }
     }
@@ -67,7 +67,7 @@ fn international(value: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// ImageMagick's profile: an empty line, its name, its length, then hexadecimal digits.
+/// `ImageMagick`'s profile: an empty line, its name, its length, then hexadecimal digits.
 fn from_hex(profile: &[u8]) -> Option<Vec<u8>> {
     let lines = profile.split(|&byte| byte == b'\n').skip(3);
     let digits: Vec<u8> = lines.flatten().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();

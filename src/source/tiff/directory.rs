@@ -71,7 +71,7 @@ pub(in crate::source) struct Directory {
 }
 
 impl Directory {
-    /// Reads a directory to its end, or to where it is damaged; of a tag that is there twice, the first. `big` is BigTIFF.
+    /// Reads a directory to its end, or to where it is damaged; of a tag that is there twice, the first. `big` is `BigTIFF`.
     pub(in crate::source) fn load<R: Read + Seek>(
         bytes: &mut Bytes<R>,
         place: u64,

@@ -1,6 +1,8 @@
 //! TIFF's LZW: codes from the high bits on, that grow a code earlier than the table. A string is where its first copy was
 //! written, so that a code is a copy within the output.
 
+use std::cmp::Ordering;
+
 const CLEAR: usize = 256;
 const END: usize = 257;
 const CODES: usize = 4096;
@@ -33,14 +35,11 @@ pub(super) fn decode(data: &[u8], out: &mut [u8]) -> Option<()> {
             out[written] = code as u8;
             written += 1;
         } else {
-            let (from, length) = if code < next {
-                last?;
-                (starts[code] as usize, lengths[code] as usize)
-            } else if code == next {
-                let (from, length) = last?;
-                (from, length + 1)
-            } else {
-                return None;
+            let before = last?;
+            let (from, length) = match code.cmp(&next) {
+                Ordering::Less => (starts[code] as usize, lengths[code] as usize),
+                Ordering::Equal => (before.0, before.1 + 1),
+                Ordering::Greater => return None,
             };
             // The last string may be longer than what is wanted.
             let length = length.min(out.len() - written);

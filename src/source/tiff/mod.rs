@@ -85,9 +85,8 @@ pub(super) struct Tiff {
     /// Whether the bits of bytes come in the other order.
     reversed: bool,
     samples: Samples,
-    /// What tiles of JPEG share, and whether their colours are YCbCr.
-    tables: Vec<u8>,
-    is_ycc: bool,
+    /// What tiles of JPEG share.
+    jpeg: jpeg::Shared,
     /// Strips are tiles as wide as the image.
     tile: (u32, u32),
     is_tiled: bool,
@@ -182,7 +181,7 @@ impl Tiff {
     /// A tile of JPEG as samples.
     fn jpeg(&self, packed: &[u8], size: (u32, u32)) -> Result<Vec<u8>> {
         let components = (self.samples.bits() / 8) as usize;
-        let mut pixels = jpeg::decode(&self.tables, packed, size, components, self.is_ycc).ok_or_else(damaged)?;
+        let mut pixels = self.jpeg.decode(packed, size, components).ok_or_else(damaged)?;
         if components == 1 {
             for index in 0..pixels.len() / 3 {
                 pixels[index] = pixels[index * 3];
@@ -263,7 +262,9 @@ impl Tags<'_> {
         if compression == Compression::Jpeg && !is_plain {
             return Err(not_native(&format!("JPEG compression of photometry {photometric} and {count} samples")));
         }
-        if !matches!(fill_order, 1 | 2) || fill_order == 2 && !samples.may_be_reversed(self.order, &extra) {
+        if !matches!(fill_order, 1 | 2)
+            || fill_order == 2 && !samples.may_be_reversed(self.order, &extra, photometric, raw)
+        {
             return Err(not_native(&format!("bits in the order {fill_order}")));
         }
         if self.number(PLANAR, 1)? != 1 && count > 1 {
@@ -292,8 +293,7 @@ impl Tags<'_> {
             predictor,
             reversed: fill_order == 2,
             samples,
-            tables,
-            is_ycc,
+            jpeg: jpeg::Shared { tables, is_ycc },
             tile,
             is_tiled: self.directory.get(STRIP_OFFSETS).is_none(),
             tiles,

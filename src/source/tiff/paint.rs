@@ -49,7 +49,7 @@ impl Samples {
             // Pillow does not turn over what begins with white.
             (1, 16, 1, []) => Kind::Gray16,
             (0, 16, 1, []) if order == Order::Little => Kind::Gray16,
-            (2, 8, 3, []) | (2, 16, 3, []) | (2, 8 | 16, 4, [] | [0 | 2]) | (2, 8, 4, [999]) => Kind::Rgb,
+            (2, 8 | 16, 3, []) | (2, 8 | 16, 4, [] | [0 | 2]) | (2, 8, 4, [999]) => Kind::Rgb,
             (2, 8, 5 | 6, [0 | 2, rest @ ..]) if extra.len() == count as usize - 3 && zeros(rest) => Kind::Rgb,
             (2, 8 | 16, 4, [1]) => Kind::Premultiplied,
             (2, 8, 5 | 6, [1, rest @ ..]) if extra.len() == count as usize - 3 && zeros(rest) => Kind::Premultiplied,
@@ -71,10 +71,12 @@ impl Samples {
     }
 
     /// Whether Pillow reads such samples with the bits of their bytes in the other order.
-    pub(super) fn may_be_reversed(&self, order: Order, extra: &[i64]) -> bool {
+    pub(super) fn may_be_reversed(&self, order: Order, extra: &[i64], photometric: i64, raw: bool) -> bool {
+        // Two of its modes have no code.
+        let is_missing = raw && matches!((photometric, self.depth), (3, 1 | 2 | 4) | (0, 8));
         extra.is_empty()
             && match self.kind {
-                Kind::Indices(_) => true,
+                Kind::Indices(_) => !is_missing,
                 Kind::Gray16 => order == Order::Little,
                 Kind::Rgb => self.depth == 8 && self.count == 3,
                 Kind::Premultiplied | Kind::Cmyk => false,
@@ -100,7 +102,7 @@ impl Samples {
     pub(super) fn paint(&self, row: &[u8], out: &mut [u8]) {
         let (out, _) = out.as_chunks_mut::<3>();
         // Of a sample of two bytes the higher.
-        let high = if self.depth == 16 && self.order == Order::Little { 1 } else { 0 };
+        let high = usize::from(self.depth == 16 && self.order == Order::Little);
         let width = self.depth / 8;
         let pixel = width * self.count;
         match &self.kind {
@@ -153,7 +155,7 @@ impl Samples {
                     let white = 255 - u32::from(pixel[3 * width + high]);
                     let inked = |index: usize| {
                         let product = u32::from(pixel[index * width + high]) * white + 128;
-                        (white - ((product >> 8) + product >> 8)) as u8
+                        (white - (((product >> 8) + product) >> 8)) as u8
                     };
                     *out = [inked(0), inked(1), inked(2)];
                 }
@@ -165,7 +167,7 @@ impl Samples {
 /// A colour map's entries: all reds, all greens, all blues, of which the high bytes count.
 fn colours(map: &[i64]) -> Result<[[u8; 3]; 256]> {
     let entries = map.len() / 3;
-    if map.is_empty() || entries > 256 || map.len() % 3 != 0 {
+    if map.is_empty() || entries > 256 || !map.len().is_multiple_of(3) {
         return Err(not_native(&format!("a colour map of {} values", map.len())));
     }
     let mut colours = [[0; 3]; 256];
