@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Decoder, Header, ImageFile, Opened, OwnedImage};
+use super::{ColourKey, Decoder, Header, ImageFile, Opened, OwnedImage};
 use crate::error::Result;
 use crate::geometry::Size;
 use crate::limits::Limits;
@@ -32,7 +32,7 @@ impl Encoded<'_> {
             Self::Bytes(bytes) => Opened::bytes(Box::new(bytes), limits, &Decoder::Own)?,
             Self::Path(path) => Opened::file(path, limits, &Decoder::Own)?,
         };
-        opened.decode(1)
+        opened.decode(1, ColourKey::Kept)
     }
 }
 

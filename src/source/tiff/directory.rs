@@ -4,6 +4,9 @@ use std::io::{Read, Seek};
 
 use crate::source::bytes::Bytes;
 
+/// Bytes of a tag's values that are kept at most: those of two million strips.
+const MOST_BYTES: u64 = 8 << 20;
+
 /// The order of a number's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::source) enum Order {
@@ -110,7 +113,7 @@ impl Directory {
                 if at.saturating_add(size) > bytes.len() {
                     break;
                 }
-                wanted(tag).then(|| bytes.get(at, size))
+                (wanted(tag) && size <= MOST_BYTES).then(|| bytes.get(at, size))
             } else {
                 wanted(tag).then(|| Some(value[..size as usize].to_vec()))
             };
