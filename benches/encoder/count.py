@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "convolution"}
 ATTENTION = {
@@ -28,6 +28,7 @@ ATTENTION = {
 }
 # They make a tensor and move nothing.
 _NOTHING = {"empty", "new_empty", "empty_like", "empty_strided", "detach", "lift_fresh", "_unsafe_view", "arange"}
+_META = torch.device("meta")
 _GATHERS = {"index", "index_select", "embedding", "gather"}
 
 
@@ -134,17 +135,40 @@ class Counter(TorchDispatchMode):
         is_view = bool(made) and all(_key(item) in keys for item in made) and not func._schema.is_mutable
         if not made or is_view or name in _NOTHING:
             return out
-        writes = {_key(item): _size(item) for item in made[:1] if _size(item)}
+        kind = "product" if name in PRODUCTS else "attention" if name in ATTENTION else "other"
+        self.add(name, kind, given, made[0], _flops(name, given, made[0]))
+        return out
+
+    def add(self, name: str, kind: str, given: Sequence[torch.Tensor], made: torch.Tensor, flops: int = 0) -> None:
+        """Counts a launch."""
+        self._kept += [given, made]
+        writes = {_key(made): _size(made)} if _size(made) else {}
         reads: dict[int, int] = defaultdict(int)
         for item in given:  # parts of one tensor among them
             reads[_key(item)] += _size(item)
         if name in _GATHERS:
             # Of a table, the rows that are taken.
             reads = {key: min(size, sum(writes.values())) for key, size in reads.items()}
-        kind = "product" if name in PRODUCTS else "attention" if name in ATTENTION else "other"
-        flops = _flops(name, given, made[0])
         self.counted.ops.append(Op(name, kind, flops, reads, writes, self.graph))
-        return out
+
+
+class MetaCounter(Counter):
+    """Counts code that asks for values of its integers: those stay on the CPU, all else has none."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        tensors = [item for item in tree_leaves((args, kwargs)) if isinstance(item, torch.Tensor)]
+        if kwargs.get("device") == _META and tensors and not any(item.is_meta or _is_float(item) for item in tensors):
+            del kwargs["device"]
+        elif any(item.is_meta for item in tensors):
+            args, kwargs = tree_map(
+                lambda item: item.to(_META) if isinstance(item, torch.Tensor) else item, (args, kwargs)
+            )
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+def _is_float(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point()
 
 
 def _key(tensor: torch.Tensor) -> int:

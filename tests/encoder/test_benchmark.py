@@ -60,23 +60,28 @@ def test_tiny_models_on_the_cpu(tmp_path: Path) -> None:
     assert {row.count("|") for row in table} == {12}
 
 
-def test_check_prints_differences_alone() -> None:
-    options = ["--check", "--tiny", "--device", "cpu", "--model", "internvl"]
-    command = [sys.executable, "-m", "benches.gpu", *options]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-    assert "| model | difference, float32 |" in done.stdout
-    name, error = done.stdout.splitlines()[-1].strip("| ").split(" | ")
+def test_check_prints_differences_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)  # the script's to change
+    monkeypatch.setattr(sys, "argv", ["gpu", "--check", "--tiny", "--device", "cpu", "--model", "internvl"])
+    with pytest.raises(SystemExit) as done:
+        gpu.main()
+    assert done.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "| model | difference, float32 |" in lines
+    name, error = lines[-1].strip("| ").split(" | ")
     assert name == "internvl"
     assert 0 < float(error) < 1e-6
 
 
-def test_help() -> None:
-    command = [sys.executable, "-m", "benches.gpu", "--help"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-    assert "python -m benches.gpu --tiny --device cpu" in done.stdout
-    wrong = subprocess.run([*command[:-1], "--model", "abacus"], capture_output=True, text=True, cwd=ROOT)
-    assert wrong.returncode == 2
-    assert "invalid choice: 'abacus'" in wrong.stderr
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        gpu.parser().parse_args(["--help"])
+    assert done.value.code == 0
+    assert "python -m benches.gpu --tiny --device cpu" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as done:
+        gpu.parser().parse_args(["--model", "abacus"])
+    assert done.value.code == 2
+    assert "invalid choice: 'abacus'" in capsys.readouterr().err
 
 
 ROW = Row("encoder", "vlmres", "varlen", 16, 3000, [0.2, 0.1, 0.1], [0.3, 0.25, 0.2], 0.5, 2**30, 2**20)

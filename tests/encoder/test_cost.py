@@ -159,7 +159,8 @@ def test_plans() -> None:
     block = 2 * 800 * 1280 * (3 * 1280 + 1280 + 2 * 5120) + 4 * 16 * 800 * 800 * 80
     assert found.flops == 2 * 800 * 588 * 1280 + 32 * block + 2 * 200 * 5120 * (5120 + 3584)
     # What the size alone says is what the model does.
-    model = VisionModel(config).requires_grad_(False).to_empty(device="meta")
+    with torch.device("meta"):
+        model = VisionModel(config).requires_grad_(False).to("meta")
     layout = build_layout(config, np.array([plan.grid]))
     with torch.inference_mode(), flop_counter() as counter:
         model(torch.empty(plan.num_patches, config.patch.dim, dtype=torch.uint8, device="meta"), layout.to("meta"))

@@ -21,7 +21,7 @@ from tests.encoder.test_graphs import Device
 from tests.encoder.tiny import CASES
 from tests.images import image
 from tests.videos import video
-from vlmres.encoder import VisionEncoder, attention, build_layout, graphs
+from vlmres.encoder import VisionEncoder, attention, blocks, build_layout, graphs
 from vlmres.encoder.model import Tokens
 
 REHEARSED = os.environ.get("VLMRES_REHEARSE_CUDA") == "1"
@@ -103,6 +103,17 @@ def test_kernels_agree(name: str, checkpoint: Checkpoint, monkeypatch: pytest.Mo
     found = run(encoder, name)
     monkeypatch.setattr(attention, "choose_backend", lambda *_: "sdpa")
     assert relative_error(found.tokens, run(encoder, name, "sdpa").tokens) <= 2e-2
+
+
+@pytest.mark.parametrize("name", ["clip", "qwen2.5-vl", "deepseek-ocr"])
+def test_compiled_blocks(name: str, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each kind: with rotary positions in windows, and with relative positions inside the kernel."""
+    encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], DEVICE, torch.bfloat16)
+    wanted = run(encoder, name)
+    if REHEARSED:
+        monkeypatch.setattr(blocks, "adds_bias", lambda *_: True)
+    encoder.model.compile_blocks(**({"backend": "eager"} if REHEARSED else {}))
+    assert relative_error(run(encoder, name).tokens, wanted.tokens) <= 2e-2
 
 
 def test_encode_equals_one_batch(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> None:

@@ -176,15 +176,15 @@ def attend(
     Args:
         q: [tokens, heads, head_dim].
         k: [tokens, kv_heads, head_dim]; kv_heads divides heads.
-        v: [tokens, kv_heads, value_dim].
+        v: As k.
         segments: Their bounds.
         scale: What scores are multiplied by.
 
     Returns:
-        [tokens, heads, value_dim].
+        [tokens, heads, head_dim].
     """
     if isinstance(segments, QuerySegments):
-        out = q.new_empty(*q.shape[:2], v.shape[2])
+        out = torch.empty_like(q)
         index = segments.token_index
         out[index] = _full(q[index], k[index], v[index], segments.tokens, scale)
         out[segments.query_index] = _causal(q[segments.query_index], k, v, segments, scale)
@@ -200,9 +200,6 @@ def _full(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments,
 
 
 def _sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments, scale: float) -> torch.Tensor:
-    value_dim = v.shape[2]
-    # Fused kernels want one head dim for all three.
-    v = _widened(v, q.shape[2])
     if segments.permutation is not None:
         q, k, v = (tensor[segments.permutation] for tensor in (q, k, v))
     outputs, start = [], 0
@@ -215,8 +212,7 @@ def _sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Segments,
         outputs.append(result.transpose(1, 2).flatten(0, 1))
         start = end
     out = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-    out = out if segments.inverse is None else out[segments.inverse]
-    return out[..., :value_dim]
+    return out if segments.inverse is None else out[segments.inverse]
 
 
 def _causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: QuerySegments, scale: float) -> torch.Tensor:
@@ -254,9 +250,9 @@ def _varlen(
     *,
     causal: bool,
 ) -> torch.Tensor:
-    value_dim = v.shape[2]
-    # The kernels want head dims that are multiples of 8, and one for all three.
-    wanted = -(-q.shape[2] // 8) * 8
+    head_dim = q.shape[2]
+    # The kernels want head dims that are multiples of 8.
+    wanted = -(-head_dim // 8) * 8
     q, k, v = (_widened(tensor, wanted) for tensor in (q, k, v))
     bounds: tuple[Any, ...] = (queries.cu_seqlens, keys.cu_seqlens, queries.max_seqlen, keys.max_seqlen)
     # Imported here, where torch.compile follows them: it does not follow `importlib`.
@@ -279,7 +275,7 @@ def _varlen(
         out = flash2(q, k, v, *bounds, softmax_scale=scale, causal=causal)
     # Early versions of FlashAttention 3 give the logarithms of sums of exponentials too.
     result: torch.Tensor = out[0] if isinstance(out, tuple) else out
-    return result[..., :value_dim]
+    return result[..., :head_dim]
 
 
 def _widened(x: torch.Tensor, dim: int) -> torch.Tensor:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from vlmres.encoder.attention import QuerySegments, Segments, attend
+from vlmres.encoder.biased import Bias, adds_bias, attend_run, attend_with_bias
 from vlmres.encoder.positions import RelativePositions, rotate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from vlmres.encoder import config as parts
     from vlmres.encoder.config import Activation, Norm, Tower
 
-    Steps = tuple[Callable[..., Any], Callable[..., Any]]
+    Projected = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]
 
 
 def make_norm(config: Norm | None, width: int) -> nn.Module:
@@ -37,15 +38,29 @@ def activate(x: torch.Tensor, kind: Activation) -> torch.Tensor:
     return functional.gelu(x, approximate="tanh" if kind == "gelu_tanh" else "none")
 
 
-@dataclass
-class Relative:
+class Relative(NamedTuple):
     """What relative positions need to know of the segments."""
 
-    grids: Sequence[tuple[int, int, int]]
-    """(count, rows, cols) of runs of equal segments."""
-    dims: tuple[int, int]
+    sides: tuple[tuple[int, ...], tuple[int, ...]]
+    """Each number of rows, and of columns, that there is."""
+    chosen: torch.Tensor
+    """int64 [tokens, 1, dims]: of a query's products with all distances, those that are its extra dimensions."""
     codes: torch.Tensor
-    """[tokens, 1, sum(dims)], of the keys."""
+    """[tokens, 1, dims], of the keys."""
+    bases: torch.Tensor
+    """int32 [tokens, 2]: as of `Bias`."""
+    places: torch.Tensor
+
+
+class Padded(NamedTuple):
+    """Windows that are filled up with padding."""
+
+    gather: torch.Tensor
+    """int64: the place of each token of the windows in the sequence; 0 where it is padding."""
+    is_padding: torch.Tensor
+    """bool [windows' tokens, 1]."""
+    scatter: torch.Tensor
+    """int64: the place of each token of the sequence in the windows."""
 
 
 @dataclass
@@ -56,10 +71,7 @@ class Scope:
     angles: tuple[torch.Tensor, torch.Tensor] | None = None
     """Cosines and sines, float32 [tokens, 1, head_dim / 2]."""
     relative: Relative | None = None
-    gather: torch.Tensor | None = None
-    """int64: the place of each token of padded windows in the sequence; the sequence's length where it is padding."""
-    scatter: torch.Tensor | None = None
-    """int64: the place of each token of the sequence in the padded windows."""
+    padded: Padded | None = None
 
 
 class Attention(nn.Module):
@@ -76,30 +88,59 @@ class Attention(nn.Module):
         self.relative = RelativePositions(relative, config.head_dim) if relative else None
 
     def project(
-        self, x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor] | None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """[tokens, width] to q, k and v, [tokens, heads, head_dim] each."""
+        self,
+        x: torch.Tensor,
+        angles: tuple[torch.Tensor, torch.Tensor] | None,
+        padded: Padded | None,
+        distances: torch.Tensor | None,
+        extra: tuple[torch.Tensor, torch.Tensor] | None,
+    ) -> Projected:
+        """[tokens, width] to what the kernel takes as q, k and v, [tokens, heads, head_dim] each.
+
+        With `distances`, products of q with them too, [tokens, heads, distances]. With what is chosen of those and the
+        codes of a `Relative`, `extra`, they are dimensions of q and k instead, for which v gets zeros.
+        """
         config = self.config
         heads, kv_heads = config.heads, config.kv_heads
-        qkv = self.qkv(x).unflatten(-1, (-1, config.head_dim))
+        qkv = self.qkv(x)
+        products = None
+        if self.relative is not None and distances is not None:
+            products = self.relative(qkv[:, : heads * config.head_dim].unflatten(1, (heads, -1)), distances)
+        if padded is not None:
+            # Padding is zero after the norm, and takes part with the bias alone.
+            bias = 0.0 if self.qkv.bias is None else self.qkv.bias.to(qkv.dtype)
+            qkv = torch.where(padded.is_padding, bias, qkv[padded.gather])
+            products = None if products is None else products[padded.gather]
+        qkv = qkv.unflatten(-1, (-1, config.head_dim))
         if config.qk_norm is None and angles is not None:
             q, k = rotate(qkv[:, : heads + kv_heads], *angles).split([heads, kv_heads], dim=1)
-            return q, k, qkv[:, heads + kv_heads :]
+            return q, k, qkv[:, heads + kv_heads :], None
         q, k, v = qkv.split([heads, kv_heads, kv_heads], dim=1)
         if config.qk_norm is not None:
             q, k = (norm(part.flatten(1)).view_as(part) for norm, part in ((self.q_norm, q), (self.k_norm, k)))
-        return (q, k, v) if angles is None else (rotate(q, *angles), rotate(k, *angles), v)
+        if angles is not None:
+            q, k = rotate(q, *angles), rotate(k, *angles)
+        if products is not None and extra is not None:
+            chosen, codes = extra
+            products = products.gather(2, chosen.expand(-1, heads, -1))
+            q = torch.cat([q * self.scale, products], dim=-1)
+            k = torch.cat([k, codes.to(k.dtype).expand(-1, kv_heads, -1)], dim=-1)
+            return q, k, functional.pad(v, (0, chosen.shape[2])), None
+        return q, k, v, products
 
-    def attend(self, projected: tuple[torch.Tensor, torch.Tensor, torch.Tensor], scope: Scope) -> torch.Tensor:
-        """q, k and v to [tokens, heads, head_dim]."""
-        q, k, v = projected
-        scale = self.config.head_dim**-0.5
-        if self.relative is not None and scope.relative is not None:
-            extra = self.relative(q, scope.relative.grids, scope.relative.dims)
-            q = torch.cat([q * scale, extra], dim=-1)
-            k = torch.cat([k, scope.relative.codes.to(k.dtype).expand(-1, self.config.kv_heads, -1)], dim=-1)
-            scale = 1.0
-        return attend(q, k, v, scope.segments, scale)
+    @property
+    def scale(self) -> float:
+        """What products of q and k are multiplied by."""
+        return float(self.config.head_dim**-0.5)
+
+    def join(self, attended: torch.Tensor, padded: Padded | None) -> torch.Tensor:
+        """The kernel's result, [tokens, heads, head_dim] or more, to [tokens, width]."""
+        if self.relative is not None:
+            attended = attended[..., : self.config.head_dim]
+        if padded is not None:
+            attended = attended[padded.scatter]
+        out: torch.Tensor = self.out(attended.flatten(1))
+        return out
 
 
 class MLP(nn.Module):
@@ -124,6 +165,15 @@ class MLP(nn.Module):
         return out
 
 
+class Steps(NamedTuple):
+    """A block's parts, compiled or not."""
+
+    before: Callable[..., Any]
+    after: Callable[..., Any]
+    attend_run: Callable[..., Any] | None
+    """Attention that adds relative positions to scores, where it is compiled."""
+
+
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x))."""
 
@@ -140,36 +190,56 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor, scope: Scope) -> torch.Tensor:
         """[tokens, width] to the same."""
-        steps: Steps = self._compiled or (self.before, self.after)
-        before, after = steps
-        # In one expression, so that q, k and v are gone afterwards.
-        y = self.attention.attend(before(x, scope.angles, scope.gather), scope)
-        out: torch.Tensor = after(x, y, scope.scatter)
+        steps = self._compiled or Steps(self.before, self.after, None)
+        y = self._attend(x, scope, steps)
+        out: torch.Tensor = steps.after(x, y, scope.padded)
         return out
 
-    def before(
-        self, x: torch.Tensor, angles: tuple[torch.Tensor, torch.Tensor] | None, gather: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What comes before attention: to its q, k and v."""
-        y = self.norm1(x)
-        if gather is not None:
-            # Padding is zero after the norm and takes part with the bias of q, k and v.
-            y = functional.pad(y, (0, 0, 0, 1))[gather]
-        return self.attention.project(y, angles)
+    def _attend(self, x: torch.Tensor, scope: Scope, steps: Steps) -> torch.Tensor:
+        """[tokens, width] to the kernel's result."""
+        scale, positions, relative = self.attention.scale, self.attention.relative, scope.relative
+        if positions is None or relative is None:
+            q, k, v, _ = steps.before(x, scope.angles, scope.padded, None, None)
+            return attend(q, k, v, scope.segments, scale)
+        distances = positions.distances(relative.sides)
+        # Gradients of the bias are not known to work in every torch.
+        if steps.attend_run is None or torch.is_grad_enabled() or not adds_bias(x.device, x.dtype):
+            extra = relative.chosen, relative.codes
+            q, k, v, _ = steps.before(x, scope.angles, scope.padded, distances, extra)
+            return attend(q, k, v, scope.segments, 1.0)
+        q, k, v, products = steps.before(x, scope.angles, scope.padded, distances, None)
+        bias = Bias(products, relative.bases, relative.places)
+        return attend_with_bias(q, k, v, bias, scope.segments, scale, steps.attend_run)
 
-    def after(self, x: torch.Tensor, attended: torch.Tensor, scatter: torch.Tensor | None) -> torch.Tensor:
+    def before(
+        self,
+        x: torch.Tensor,
+        angles: tuple[torch.Tensor, torch.Tensor] | None,
+        padded: Padded | None,
+        distances: torch.Tensor | None,
+        extra: tuple[torch.Tensor, torch.Tensor] | None,
+    ) -> Projected:
+        """What comes before attention: as of `Attention.project`."""
+        return self.attention.project(self.norm1(x), angles, padded, distances, extra)
+
+    def after(self, x: torch.Tensor, attended: torch.Tensor, padded: Padded | None) -> torch.Tensor:
         """What comes after attention, whose result is `attended`."""
-        y = self.attention.out(attended.flatten(1))
-        if scatter is not None:
-            y = y[scatter]
+        y = self.attention.join(attended, padded)
         x = x + (y if self.scale1 is None else self.scale1 * y)
         y = self.mlp(self.norm2(x))
         out: torch.Tensor = x + (y if self.scale2 is None else self.scale2 * y)
         return out
 
     def compile(self, **options: Any) -> None:
-        """Compiles what comes before and after attention, which is one kernel, or a loop over segments, and stays."""
-        self._compiled = torch.compile(self.before, **options), torch.compile(self.after, **options)
+        """Compiles what comes before and after attention, which is one kernel, or a loop over segments, and stays.
+
+        Attention with relative positions is compiled too.
+        """
+        self._compiled = Steps(
+            torch.compile(self.before, **options),
+            torch.compile(self.after, **options),
+            torch.compile(attend_run, **options) if self.attention.relative is not None else None,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # Of this very block: a copy is compiled anew.

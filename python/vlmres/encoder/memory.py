@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from vlmres.encoder.grids import Grid
 
 
+_INDEX_BYTES = 8
+
+
 def _norm_weights(kind: str, width: int) -> int:
     return width * (2 if kind == "layer" else 1)
 
@@ -83,25 +86,28 @@ def tower_activations(tower: Tower, grids: Sequence[Grid], value_bytes: int) -> 
     fused = (2 * inner + pairs) * value_bytes
     attended = length * (heads + max(rotation, fused))
     if tower.relative:
-        attended = max(_relative(tower, *seen) for seen in _relative_scopes(tower, grids)) * value_bytes
+        scopes = _relative_scopes(tower, grids)
+        attended = max(_relative(tower, *seen) for seen in scopes) * value_bytes
+        attended += sum(tokens * dims for tokens, dims, _ in scopes) * _INDEX_BYTES
     copies = 4 if mlp.gated else 3 if mlp.activation == "quick_gelu" else 2
     kept = 6 + len(tower.features) + len(tower.taps)
     return length * kept * tower.width * value_bytes + max(attended, length * copies * mlp.hidden * value_bytes)
 
 
-def _relative_scopes(tower: Tower, grids: Sequence[Grid]) -> list[tuple[int, int]]:
-    """Tokens, and dimensions that carry rows and columns, of full blocks and of windowed ones."""
+def _relative_scopes(tower: Tower, grids: Sequence[Grid]) -> list[tuple[int, int, int]]:
+    """Tokens, dimensions that carry rows and columns, and distances, of full blocks and of windowed ones."""
+    sides = [set(axis) for axis in zip(*grids, strict=True)]
     # All segments of a batch have as many dimensions as the tallest and the widest need.
-    dims = max(rows for rows, _ in grids) + max(cols for _, cols in grids)
-    scopes = [(sum(rows * cols for rows, cols in grids), dims)]
+    dims = sum(map(max, sides))
+    scopes = [(sum(rows * cols for rows, cols in grids), dims, sum(2 * side - 1 for axis in sides for side in axis))]
     if tower.windows is not None:
         size = tower.windows.size
         windows = sum(-(-rows // size) * -(-cols // size) for rows, cols in grids)
-        scopes.append((windows * size**2, 2 * size))
+        scopes.append((windows * size**2, 2 * size, 2 * (2 * size - 1)))
     return scopes
 
 
-def _relative(tower: Tower, tokens: int, dims: int) -> int:
-    """Values of q, k and v, of what carries relative positions, and of q, k, v and the output with it."""
+def _relative(tower: Tower, tokens: int, dims: int, distances: int) -> int:
+    """Values of q, k and v, and of products with distances, or of q, k and v with what carries relative positions."""
     heads, head_dim = tower.attention.heads, tower.attention.head_dim
-    return tokens * heads * (3 * head_dim + dims + 4 * (head_dim + dims))
+    return tokens * heads * (3 * head_dim + dims + max(distances, 3 * (head_dim + dims)))

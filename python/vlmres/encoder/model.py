@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
-from vlmres.encoder.blocks import Block, Relative, Scope, make_norm
+from vlmres.encoder.blocks import Block, Padded, Relative, Scope, make_norm
 from vlmres.encoder.mergers import Neck, Projector, mean_of_frames
 from vlmres.encoder.patch_embed import PatchEmbed
-from vlmres.encoder.positions import PositionTable, RotaryEmbedding, TimeTable, one_hot_places
+from vlmres.encoder.positions import PositionTable, RotaryEmbedding, TimeTable, distance_index, one_hot_places
 
 if TYPE_CHECKING:
     from vlmres.encoder.config import EncoderConfig
     from vlmres.encoder.config import Tower as TowerConfig
     from vlmres.encoder.layout import Layout
-    from vlmres.encoder.tower_layout import TowerLayout
+    from vlmres.encoder.tower_layout import Places, TowerLayout
 
 
 class Tokens(NamedTuple):
@@ -76,18 +76,22 @@ class Tower(nn.Module):
         """What full and windowed blocks see, made once for all of them."""
         angles = self.rotary(layout.positions) if self.config.rotary is not None else None
         full = Scope(layout.segments, angles)
-        if layout.places is not None:
-            dims = max(rows for rows, _ in layout.grids), max(cols for _, cols in layout.grids)
-            full.relative = Relative(layout.runs, dims, one_hot_places(layout.places, dims, dtype))
+        full.relative = self._relative(layout.places, dtype)
         if layout.windows is None:
             return full, full
-        windowed = Scope(layout.windows, angles, gather=layout.gather, scatter=layout.scatter)
-        if layout.window_places is not None and self.config.windows is not None:
-            side = self.config.windows.size
-            codes = one_hot_places(layout.window_places, (side, side), dtype)
-            count = len(layout.window_places) // side**2
-            windowed.relative = Relative([(count, side, side)], (side, side), codes)
+        windowed = Scope(layout.windows, angles, self._relative(layout.window_places, dtype))
+        if layout.padded is not None:
+            windowed.padded = Padded(*layout.padded)
         return full, windowed
+
+    def _relative(self, places: Places | None, dtype: torch.dtype) -> Relative | None:
+        if places is None:
+            return None
+        rows, cols = map(max, places.sides)
+        # Kernels want heads of whole eights; no key has the columns behind the last.
+        dims = rows, cols + -(self.config.attention.head_dim + rows + cols) % 8
+        codes = one_hot_places(places.places, dims, dtype)
+        return Relative(places.sides, distance_index(places.bases, dims), codes, places.bases, places.places)
 
     def run_blocks(
         self, x: torch.Tensor, full: Scope, windowed: Scope

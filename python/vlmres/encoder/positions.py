@@ -83,7 +83,8 @@ def _rotary(config: Rotary, head_dim: int) -> dict[str, torch.Tensor]:
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Turns pairs in float32; x [tokens, heads, head_dim] keeps its dtype."""
-    first, second = x.float().chunk(2, dim=-1)
+    # Products with float32 are in float32, whatever the halves are: no copy of x in it is made.
+    first, second = x.chunk(2, dim=-1)
     turned = torch.addcmul(first * cos, second, sin, value=-1), torch.addcmul(second * cos, first, sin)
     return torch.cat([half.to(x.dtype) for half in turned], dim=-1)
 
@@ -139,37 +140,37 @@ class RelativePositions(nn.Module):
         self.rows = nn.Parameter(torch.empty(2 * side - 1, head_dim).normal_(std=0.02))
         self.cols = nn.Parameter(torch.empty(2 * side - 1, head_dim).normal_(std=0.02))
 
-    def forward(self, q: torch.Tensor, grids: Sequence[tuple[int, int, int]], dims: tuple[int, int]) -> torch.Tensor:
-        """The extra dimensions of q.
+    def distances(self, sides: tuple[Sequence[int], Sequence[int]]) -> torch.Tensor:
+        """[distances, head_dim]: R for grids of each number of rows, then C of columns, 2 side - 1 distances each."""
+        tables = [_resampled(self.rows, side) for side in sides[0]] + [_resampled(self.cols, side) for side in sides[1]]
+        return torch.cat(tables)
 
-        Args:
-            q: [tokens, heads, head_dim], segment after segment in raster order.
-            grids: (count, rows, cols) of runs of equal segments.
-            dims: Most rows and most columns of any.
+    def forward(self, q: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
+        """Products of q, [tokens, heads, head_dim], with all distances: [tokens, heads, distances]."""
+        # q is a part of a longer vector; as a batch of heads it is not copied.
+        return torch.bmm(q.transpose(0, 1), distances.T.expand(q.shape[1], -1, -1)).transpose(0, 1)
 
-        Returns:
-            [tokens, heads, sum(dims)].
-        """
-        outputs, start = [], 0
-        for count, rows, cols in grids:
-            end = start + count * rows * cols
-            part = q[start:end].unflatten(0, (count, rows, cols))
-            by_row = torch.einsum("brchd,rkd->brchk", part, self._distances(self.rows, rows))
-            by_col = torch.einsum("brchd,ckd->brchk", part, self._distances(self.cols, cols))
-            by_row = functional.pad(by_row, (0, dims[0] - rows))
-            by_col = functional.pad(by_col, (0, dims[1] - cols))
-            outputs.append(torch.cat([by_row, by_col], dim=-1).flatten(0, 2))
-            start = end
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
-    @staticmethod
-    def _distances(table: torch.Tensor, side: int) -> torch.Tensor:
-        """[side, side, head_dim]: the row of `table` for each pair of places, resampled to 2 side - 1 distances."""
-        wanted = 2 * side - 1
-        if wanted != len(table):
-            table = functional.interpolate(table.T.unsqueeze(0), size=wanted, mode="linear")[0].T
-        places = torch.arange(side, device=table.device)
-        return table[places[:, None] - places[None, :] + side - 1]
+def _resampled(table: torch.Tensor, side: int) -> torch.Tensor:
+    """A table of distances for another side."""
+    wanted = 2 * side - 1
+    if wanted == len(table):
+        return table
+    return functional.interpolate(table.T.unsqueeze(0), size=wanted, mode="linear")[0].T
+
+
+def distance_index(bases: torch.Tensor, dims: tuple[int, int]) -> torch.Tensor:
+    """Which of a token's products stands for each row and column of a key.
+
+    Args:
+        bases: int32 [tokens, 2]: where the distances to row 0 and to column 0 are.
+        dims: Rows and columns; where a token's segment has fewer, what is named behind them is any product.
+
+    Returns:
+        int64 [tokens, 1, sum(dims)].
+    """
+    places = [bases[:, axis : axis + 1] - torch.arange(dims[axis], device=bases.device) for axis in (0, 1)]
+    return torch.cat(places, dim=1).clamp_(min=0).unsqueeze(1)
 
 
 def one_hot_places(places: torch.Tensor, dims: tuple[int, int], dtype: torch.dtype) -> torch.Tensor:

@@ -25,6 +25,32 @@ if TYPE_CHECKING:
 
 
 @dataclass
+class Places:
+    """Where tokens are in their segments, for relative positions."""
+
+    places: torch.Tensor
+    """int32 [tokens, 2]: row and column."""
+    bases: torch.Tensor
+    """int32 [tokens, 2]: where the distances to row 0 and to column 0 are among those of all sides."""
+    sides: tuple[tuple[int, ...], tuple[int, ...]]
+    """Each number of rows, and of columns, that there is."""
+
+    @classmethod
+    def of(cls, grids: Sequence[tuple[int, int]], places: Sequence[NDArray[np.int32]]) -> Places:
+        """Of segments' (rows, cols), and their tokens' [tokens, 2]."""
+        rows, cols = (tuple(sorted(set(axis))) for axis in zip(*grids, strict=True))
+        # Distances of a side are from -(side - 1) to side - 1; those of rows come first.
+        sides = np.array([*rows, *cols])
+        middles = (np.cumsum(2 * sides - 1) - sides).astype(np.int32)
+        middle = np.array(
+            [[middles[rows.index(down)], middles[len(rows) + cols.index(across)]] for down, across in grids]
+        )
+        joined = np.concatenate(places)
+        bases = joined + np.repeat(middle, [len(own) for own in places], axis=0)
+        return cls(torch.from_numpy(joined), torch.from_numpy(bases), (rows, cols))
+
+
+@dataclass
 class TowerLayout:
     """What one tower needs to know. Tensors are on the model's device, numbers on the host."""
 
@@ -35,14 +61,13 @@ class TowerLayout:
     taps: Taps | None = None
     """Of the table of learned positions."""
     windows: Segments | None = None
-    gather: torch.Tensor | None = None
-    """int64, of padded windows: see `Scope`."""
-    scatter: torch.Tensor | None = None
+    padded: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+    """Of padded windows: see `blocks.Padded`."""
     positions: torch.Tensor | None = None
     """int32 [tokens, 2], for rotary positions."""
-    places: torch.Tensor | None = None
-    """int32 [tokens, 2]: row and column, for relative positions."""
-    window_places: torch.Tensor | None = None
+    places: Places | None = None
+    """For relative positions."""
+    window_places: Places | None = None
     token_index: torch.Tensor | None = None
     """int64: where the tokens are in the sequence with class tokens or queries."""
     extra_index: torch.Tensor | None = None
@@ -106,12 +131,14 @@ def tower_layout(
         gather, scatter = padded_windows(grids, windows.size)
         count = len(gather) // windows.size**2
         layout.windows = Segments.of(np.full(count, windows.size**2), group=group)
-        layout.gather, layout.scatter = torch.from_numpy(gather), torch.from_numpy(scatter)
+        is_padding = gather == len(scatter)
+        gather[is_padding] = 0
+        layout.padded = torch.from_numpy(gather), torch.from_numpy(is_padding[:, None]), torch.from_numpy(scatter)
         if tower.relative:
             one = grid_order(windows.size, windows.size, 1, None).positions
-            layout.window_places = torch.from_numpy(np.tile(one, (count, 1)))
+            layout.window_places = Places.of([(windows.size, windows.size)] * count, [one] * count)
     if tower.relative:
-        layout.places = torch.from_numpy(np.concatenate([order.positions for order in orders]))
+        layout.places = Places.of(grids, [order.positions for order in orders])
     return layout
 
 
