@@ -15,7 +15,8 @@ from vlmres.encoder import build_layout
 from vlmres.encoder.architectures import architecture
 from vlmres.encoder.arrange import ImageTokens, ViewTokens, arrange
 from vlmres.encoder.config import Arrangement, EncoderConfig
-from vlmres.encoder.windows import padded_windows, window_lengths
+from vlmres.encoder.tower_layout import Places
+from vlmres.encoder.windows import grid_order, padded_windows, window_lengths
 
 
 def _config(kind: str, **vision: Any) -> EncoderConfig:
@@ -112,3 +113,20 @@ def test_configurations_that_cannot_be() -> None:
         replace(config, towers=(replace(tower, cls=True),))
     with pytest.raises(ValueError, match="deepstack projectors exactly where"):
         replace(config, towers=(replace(tower, taps=(1,)),))
+
+
+def test_distances_of_relative_positions() -> None:
+    """Where those of a query and a key of one segment are, among all rows' and then all columns'."""
+    grids = [(2, 3), (4, 4), (2, 4)]
+    found = Places.of(grids, [grid_order(rows, cols, 1, None).positions for rows, cols in grids])
+    assert found.sides == ((2, 4), (3, 4))
+    rows = [("row", side, distance) for side in (2, 4) for distance in range(1 - side, side)]
+    cols = [("col", side, distance) for side in (3, 4) for distance in range(1 - side, side)]
+    names, start = rows + cols, 0
+    for height, width in grids:
+        own = slice(start, start + height * width)
+        for base, (row, col) in zip(found.bases[own].tolist(), found.places[own].tolist(), strict=True):
+            for key_row, key_col in found.places[own].tolist():
+                assert names[base[0] - key_row] == ("row", height, row - key_row)
+                assert names[base[1] - key_col] == ("col", width, col - key_col)
+        start = own.stop
