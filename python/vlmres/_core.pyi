@@ -13,6 +13,7 @@ from vlmres.encoder import Cost, EncoderConfig
 
 __all__ = [
     "Call",
+    "Crew",
     "DecodeError",
     "ImageFile",
     "Memory",
@@ -368,7 +369,7 @@ class ImageFile:
 class Memory:
     """Memory for outputs, which returns when the last array over it is gone. Private: `Processor` has one."""
 
-    def __new__(cls) -> Memory: ...
+    def __new__(cls, results: int = 1) -> Memory: ...
     def take(self, bytes: int) -> NDArray[np.uint8]:
         """`bytes` bytes that hold nothing of meaning."""
     def trim(self) -> None:
@@ -418,12 +419,23 @@ class Call:
         """Integer arrays by key."""
     def segments(self) -> dict[str, NDArray[np.int32]] | None:
         """Of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`, of videos also `times`."""
-    def run(self, outputs: list[NDArray[Any]], leave_out: bool) -> bool:
+    def run(self, outputs: list[NDArray[Any]], leave_out: bool, crew: Crew | None = None) -> bool:
         """Decodes, resizes, and writes every value of every tensor into `outputs`.
 
         True where all items are in the tensors. Else some turned out bad: with `leave_out` the others are to be laid
-        out anew and written again, which is quick where they are written to the beginning of the same memory.
+        out anew and written again, which is quick where they are written to the beginning of the same memory. The
+        threads are the call's own, or those of `crew`.
         """
+
+@final
+class Crew:
+    """Threads that calls side by side share, in the order in which they come. Private: a `Loader` has one."""
+
+    def __new__(cls, num_threads: int) -> Crew: ...
+    def stop(self) -> None:
+        """Ends the work of all calls early; their exception is `KeyboardInterrupt`."""
+    def times(self) -> tuple[int, float, float, float]:
+        """How many images were worked on, and seconds of decoding (reading included), resampling and writing."""
 
 def build_info() -> dict[str, str]:
     """Version, SIMD level and target of the compiled module."""

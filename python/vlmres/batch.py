@@ -66,11 +66,11 @@ class Batch(Mapping[str, Any]):
         arrays = self.__dict__.get("_arrays", {})
         if name in arrays:
             return arrays[name]
-        layout = 'part of layout="packed"' if name in type(self).__annotations__ else "neither a key nor an attribute"
+        layout = 'part of layout="packed"' if name in Batch.__annotations__ else "neither a key nor an attribute"
         raise AttributeError(f"{name} is {layout}; this batch has {', '.join(arrays)}", name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.__dict__.get("_arrays", ()) or name in type(self).__annotations__:
+        if name in self.__dict__.get("_arrays", ()) or name in Batch.__annotations__:
             raise AttributeError(f"{name} cannot be set: a batch stays as it is; dict(batch) can be changed")
         super().__setattr__(name, value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -19,6 +20,10 @@ Out: TypeAlias = "NDArray[Any] | Any | Mapping[str, NDArray[Any] | Any]"
 
 Tensors: TypeAlias = Sequence[tuple[str, Sequence[int]]]
 """Key and shape of every tensor of pixel values."""
+
+AMBIENT: ContextVar[Allocate | None] = ContextVar("vlmres_allocate", default=None)
+"""What gives memory to every `Processor` that has no `allocate` of its own. It may return None: then the processor's
+own memory is used."""
 
 # numpy types that may hold each dtype; the first is what a fresh array has.
 STORAGE: dict[DType, tuple[str, ...]] = {

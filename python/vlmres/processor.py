@@ -27,7 +27,7 @@ from vlmres._core import (
 from vlmres.batch import Batch
 from vlmres.inputs import DataFormat, Decoder, Loaded, Loader, as_list, decoders
 from vlmres.inputs.arrays import data_format_of
-from vlmres.outputs import STORAGE, Allocate, Out, allocated, first_rows, given
+from vlmres.outputs import AMBIENT, STORAGE, Allocate, Out, allocated, as_array, first_rows, given
 from vlmres.outputs import DType as DType
 from vlmres.planning import Sizable, size_of
 from vlmres.videos import as_videos
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from vlmres._core import Crew
 
 Layout = Literal["hf", "packed"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
@@ -275,8 +276,13 @@ class Processor:
         out: Out | None = None,
         errors: Literal["raise", "return"] = "raise",
         data_format: DataFormat | None = None,
+        allocate: Allocate | None = None,
+        crew: Crew | None = None,
     ) -> Batch:
-        """A call of images in one list, with the number of images of each sample, or of videos."""
+        """A call of images in one list, with the number of images of each sample, or of videos.
+
+        `allocate` comes before the processor's own, and the threads are those of `crew` where there is one.
+        """
         loaded, failures = self._load(items, what, data_format)
         is_image = what == "image"
         call = Call(
@@ -294,11 +300,12 @@ class Processor:
         self._note(call, failures, errors, what)
         tensors = call.lay_out()
         self._note(call, failures, errors, what)
-        values = self._outputs(tensors, out)
-        while not call.run(list(values.values()), errors == "return"):
+        allocate = allocate or self.allocate
+        values = self._outputs(tensors, out, allocate)
+        while not call.run(list(values.values()), errors == "return", crew):
             # Some turned out bad: the others are laid out anew.
             self._note(call, failures, errors, what)
-            values = self._remaining(values, call.lay_out(), out)
+            values = self._remaining(values, call.lay_out(), out, allocate)
         arrays = {**values, **call.arrays()}
         arrays = {key: arrays[key] for key in call.keys}
         arrays.update(call.segments() or {})
@@ -340,15 +347,21 @@ class Processor:
                 raise with_index(error, index, what) from error
             failures[index] = error  # in order
 
-    def _outputs(self, tensors: Sequence[tuple[str, list[int]]], out: Out | None) -> dict[str, NDArray[Any]]:
+    def _outputs(
+        self, tensors: Sequence[tuple[str, list[int]]], out: Out | None, allocate: Allocate | None
+    ) -> dict[str, NDArray[Any]]:
         if out is not None and tensors:
             return given(out, tensors, self.dtype)
-        if self.allocate is not None:
-            return allocated(self.allocate, tensors, self.dtype)
-        return {key: self._empty(shape, np.dtype(STORAGE[self.dtype][0])) for key, shape in tensors}
+        if allocate is not None:
+            return allocated(allocate, tensors, self.dtype)
+        return {key: self._empty(key, shape, np.dtype(STORAGE[self.dtype][0])) for key, shape in tensors}
 
     def _remaining(
-        self, values: dict[str, NDArray[Any]], tensors: Sequence[tuple[str, list[int]]], out: Out | None
+        self,
+        values: dict[str, NDArray[Any]],
+        tensors: Sequence[tuple[str, list[int]]],
+        out: Out | None,
+        allocate: Allocate | None,
     ) -> dict[str, NDArray[Any]]:
         """Memory for what is left of a batch whose tensors were to be written to `values`: its first rows."""
         first = {key: first_rows(values[key], shape) if key in values else None for key, shape in tensors}
@@ -357,9 +370,12 @@ class Processor:
         if missing and out is not None:
             key, shape = missing[0]
             raise ValueError(f"without the images that turned out bad, out[{key!r}] must have shape {tuple(shape)}")
-        return {**kept, **self._outputs(missing, None)} if missing else kept
+        return {**kept, **self._outputs(missing, None, allocate)} if missing else kept
 
-    def _empty(self, shape: list[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    def _empty(self, key: str, shape: list[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+        ambient = AMBIENT.get()
+        if ambient is not None and (memory := ambient(key, tuple(shape), self.dtype)) is not None:
+            return as_array(memory, f"memory for {key!r}", self.dtype)
         nbytes = math.prod(shape) * dtype.itemsize
         if nbytes < _POOLED_BYTES:
             return np.empty(shape, dtype=dtype)
@@ -510,7 +526,7 @@ def _rates(fps: float | Sequence[float] | None, count: int, what: str) -> list[f
     return rates
 
 
-def with_index(error: Exception, index: int, what: str = "image") -> Exception:
+def with_index(error: Exception, index: int | str, what: str = "image") -> Exception:
     """The same kind of error, saying which image or video it is about."""
     if isinstance(error, OSError) and error.errno is not None:
         return type(error)(error.errno, f"{what} {index}: {error.strerror}", error.filename)

@@ -12,7 +12,7 @@ use crate::plan::{Plan, Stage, View};
 use crate::recipe::Pixels;
 use crate::resample::{Arithmetic, Table, identity};
 use crate::source::PixelView;
-use crate::threads::{Threads, parallel};
+use crate::threads::{Phase, Threads, parallel, timed};
 use crate::write::{Cells, DType, Element, FloatWriter, Placement, Sink, Values, Writer, normalised};
 
 /// Below this many output bytes a call runs on the caller's thread alone.
@@ -122,7 +122,8 @@ impl<'a, T: Element> Output<'a, T> {
                     // How floats are normalised that are not yet.
                     let order = (of == Sampled::Floats).then_some((self.pixels, self.arithmetic.backend));
                     let writer = FloatWriter::new(to, order, sink);
-                    return stage.float_rows(band.clone(), buffers, |y, row| writer.row(y, row));
+                    return stage
+                        .float_rows(band.clone(), buffers, |y, row| timed(Phase::Write, || writer.row(y, row)));
                 }
                 let mut writer = Writer::new(to, &self.values, sink, lines)?;
                 stage.rows(band.clone(), buffers, &mut writer)?;

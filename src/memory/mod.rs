@@ -36,6 +36,8 @@ struct Free<B> {
     buffers: VecDeque<B>,
     /// Bytes that are kept at most.
     most: usize,
+    /// How many of the largest results they may be, where those are more.
+    results: usize,
 }
 
 /// What a pool keeps.
@@ -50,7 +52,12 @@ pub trait Buffer: Sized {
 impl<B> Pool<B> {
     /// A pool that keeps so many bytes at most.
     pub const fn new(most: usize) -> Self {
-        Self(Mutex::new(Free { buffers: VecDeque::new(), most }))
+        Self::of_results(most, 1)
+    }
+
+    /// As `new`, or as many bytes as so many of the largest results have.
+    pub const fn of_results(most: usize, results: usize) -> Self {
+        Self(Mutex::new(Free { buffers: VecDeque::new(), most, results }))
     }
 
     /// Gives free memory back to the system.
@@ -78,7 +85,7 @@ impl<B: Buffer> Pool<B> {
     /// Keeps a buffer, however large: the pool may keep as much from now on.
     fn give_any(&self, buffer: B) {
         if let Ok(mut free) = self.0.try_lock() {
-            free.most = free.most.max(buffer.capacity());
+            free.most = free.most.max(buffer.capacity().saturating_mul(free.results));
             free.keep(buffer);
         }
     }

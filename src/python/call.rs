@@ -5,6 +5,7 @@ use numpy::PyUntypedArray;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use super::crew::Crew;
 use super::file::ImageFile;
 use super::interrupt::detached;
 use super::outputs::Outputs;
@@ -14,7 +15,7 @@ use super::source::{Source, encoded};
 use super::{batch, convert, decoder};
 use crate::engine::{self, Failure, Input, Item, Settings};
 use crate::options::Backend;
-use crate::threads::Threads;
+use crate::threads::{self, Threads};
 use crate::write::{BatchLayout, DType, Element};
 
 /// Images or videos on their way to a batch: planned from their headers, laid out, then written. Private: `Processor` makes
@@ -124,20 +125,28 @@ impl Call {
     /// Decodes, resizes, and writes every value of every tensor into `outputs`: C-contiguous arrays of their shapes, which need not
     /// be initialised. Nothing is written where one does not fit. True where all items are in the tensors. Else some turned out
     /// bad: with `leave_out` the others are to be laid out anew and written again, which is quick where they are
-    /// written to the beginning of the same memory.
-    fn run(&mut self, py: Python<'_>, outputs: Vec<Bound<'_, PyUntypedArray>>, leave_out: bool) -> PyResult<bool> {
+    /// written to the beginning of the same memory. The threads are the call's own, or those of `crew`.
+    #[pyo3(signature = (outputs, leave_out, crew=None))]
+    fn run(
+        &mut self,
+        py: Python<'_>,
+        outputs: Vec<Bound<'_, PyUntypedArray>>,
+        leave_out: bool,
+        crew: Option<Bound<'_, Crew>>,
+    ) -> PyResult<bool> {
         let dtype = self.inner.dtype();
         let Some(BatchLayout { tensors, .. }) = self.inner.layout() else { return Ok(true) };
         let memory = Outputs::new(tensors, &outputs, dtype, self.read.clone())?;
         if memory.addresses() != self.written {
             self.inner.forget();
         }
-        let (call, threads) = (&mut self.inner, self.threads);
+        let crew = crew.map(|crew| crew.get().shared());
+        let (call, by) = (&mut self.inner, crew.as_deref().ok_or(self.threads));
         let failures = detached(py, || match dtype {
-            DType::Float32 => run::<f32>(call, &memory, threads, leave_out),
-            DType::BFloat16 => run::<bf16>(call, &memory, threads, leave_out),
-            DType::Float16 => run::<f16>(call, &memory, threads, leave_out),
-            DType::UInt8 => run::<u8>(call, &memory, threads, leave_out),
+            DType::Float32 => run::<f32>(call, &memory, by, leave_out),
+            DType::BFloat16 => run::<bf16>(call, &memory, by, leave_out),
+            DType::Float16 => run::<f16>(call, &memory, by, leave_out),
+            DType::UInt8 => run::<u8>(call, &memory, by, leave_out),
         })?;
         self.written = memory.addresses();
         let is_whole = failures.is_empty();
@@ -163,12 +172,15 @@ fn input(value: &Bound<'_, PyAny>, backend: Backend, read: &mut Vec<(usize, usiz
 fn run<T: Element>(
     call: &mut engine::Call<'_>,
     memory: &Outputs,
-    threads: Threads,
+    by: Result<&threads::Crew, Threads>,
     leave_out: bool,
 ) -> crate::error::Result<Vec<Failure>> {
     // SAFETY: `Call::run` holds the arrays, and has checked them for the type that `T` is.
     let mut sinks = unsafe { memory.sinks::<T>() };
-    let mut failures = call.run(&mut sinks, threads)?;
+    let mut failures = match by {
+        Ok(crew) => call.run_by_crew(&mut sinks, crew)?,
+        Err(threads) => call.run(&mut sinks, threads)?,
+    };
     if leave_out && !failures.is_empty() {
         let bad: Vec<_> = failures.iter().map(|failure| failure.item).collect();
         failures.extend(call.leave_out(bad));

@@ -34,9 +34,11 @@ pub(super) fn trim_process() {
 
 #[pymethods]
 impl Memory {
+    /// What keeps memory of as many of the largest results as `results`.
     #[new]
-    fn new() -> Self {
-        Self(Arc::new(Pool::new(KEPT)))
+    #[pyo3(signature = (results=1))]
+    fn new(results: usize) -> Self {
+        Self(Arc::new(Pool::of_results(KEPT, results)))
     }
 
     /// `bytes` bytes that hold nothing of meaning.

@@ -7,6 +7,7 @@ mod arrow;
 mod batch;
 mod call;
 mod convert;
+mod crew;
 mod decoder;
 mod errors;
 mod file;
@@ -27,6 +28,8 @@ mod _core {
     use super::batch::shapes;
     #[pymodule_export]
     use super::call::Call;
+    #[pymodule_export]
+    use super::crew::Crew;
     #[pymodule_export]
     use super::errors::{DecodeError, NotNativeError, PlanError, RecipeError, VlmresError};
     #[pymodule_export]

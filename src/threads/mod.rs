@@ -1,11 +1,15 @@
 //! How many threads work, the pool that they come from, and how a call is stopped. Nothing starts at import.
 
+mod clock;
+mod crew;
 mod pool;
 mod stop;
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use clock::{Phase, Times, timed};
+pub use crew::Crew;
 pub use pool::parallel;
 pub use stop::{check_stopped, is_stopped, stoppable};
 

@@ -94,6 +94,11 @@ pub(super) fn can_poll() -> bool {
 pub(super) struct Seat(Option<Arc<AtomicBool>>);
 
 impl Seat {
+    /// That of a call that ends early once `stopped` is true.
+    pub(super) fn of(stopped: &Arc<AtomicBool>) -> Self {
+        Self(Some(Arc::clone(stopped)))
+    }
+
     /// That of the call that this thread works for.
     pub(super) fn of_this_thread() -> Self {
         Self(KNOWN.with_borrow(|known| known.stopped.clone()))

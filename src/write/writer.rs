@@ -6,6 +6,7 @@ use super::{Element, Sink, Values};
 use crate::error::Result;
 use crate::memory::try_resize;
 use crate::resample::RowSink;
+use crate::threads::{Phase, timed};
 
 /// Rows of tiles that are written at once: enough for runs of whole pages.
 const TILE_ROWS: usize = 8;
@@ -58,7 +59,7 @@ impl<'a, T: Element> Writer<'a, T> {
 
     /// Writes what waits.
     pub(crate) fn finish(mut self) {
-        self.flush();
+        timed(Phase::Write, || self.flush());
     }
 
     fn flush(&mut self) {
@@ -123,7 +124,7 @@ impl<T: Element> RowSink for Writer<'_, T> {
             self.count += 1;
         }
         if self.count == self.most || line + 1 == self.end {
-            self.flush();
+            timed(Phase::Write, || self.flush());
         }
     }
 }

@@ -10,6 +10,8 @@ from typing import Any
 
 # Public names, and the modules that define them. A module is imported when a name of it is first used.
 _MODULES: dict[str, str] = {
+    "Loader": "loader",
+    "LoaderBatch": "batches",
     "Mix": "mixing",
     "Schedule": "schedule",
     "Segments": "packing",

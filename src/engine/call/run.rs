@@ -10,7 +10,7 @@ use crate::options::Backend;
 use crate::plan::Plan;
 use crate::recipe::Convert;
 use crate::source::{ColourKey, OwnedImage, recycle};
-use crate::threads::{Threads, check_stopped, parallel};
+use crate::threads::{Crew, Phase, Threads, check_stopped, parallel, timed};
 use crate::write::{Element, Placement, Sink, Tensor};
 
 /// What a pixel costs to decode, when one that is resized costs one.
@@ -30,6 +30,15 @@ struct Task<'c> {
     placements: &'c [Placement],
 }
 
+/// Who works.
+#[derive(Clone, Copy)]
+enum By<'a> {
+    /// So many threads of the process's pool, the caller's among them.
+    Threads(Threads),
+    /// A crew, which other calls share.
+    Crew(&'a Crew),
+}
+
 /// What a thread takes: an image whole, or its decoding alone.
 #[derive(Clone, Copy)]
 enum Job {
@@ -41,6 +50,15 @@ impl Call<'_> {
     /// Writes the batch: every value of every tensor of the layout that is not written yet. `sinks` are the tensors' memory in their
     /// order. Items that turn out bad are returned in order, and what their places hold has no meaning.
     pub fn run<T: Element>(&mut self, sinks: &mut [Sink<'_, T>], threads: Threads) -> Result<Vec<Failure>> {
+        self.run_by(sinks, By::Threads(threads))
+    }
+
+    /// As [`Call::run`], by a crew's threads: the caller's waits. An image is one thread's from its file to its values.
+    pub fn run_by_crew<T: Element>(&mut self, sinks: &mut [Sink<'_, T>], crew: &Crew) -> Result<Vec<Failure>> {
+        self.run_by(sinks, By::Crew(crew))
+    }
+
+    fn run_by<T: Element>(&mut self, sinks: &mut [Sink<'_, T>], by: By<'_>) -> Result<Vec<Failure>> {
         let Some(layout) = &self.layout else { return Ok(Vec::new()) };
         let sinks = &*sinks;
         let lengths = sinks.iter().map(Sink::len);
@@ -50,15 +68,30 @@ impl Call<'_> {
         let output = Output::new(&self.recipe.pixels, self.settings.arithmetic, sinks)?;
         let tasks = self.tasks(&layout.placements);
         let bytes: usize = layout.tensors.iter().map(|tensor| tensor.len() * size_of::<T>()).sum();
-        // Decoding is worth a thread, however small the result.
-        let bands = if bytes < SERIAL_BYTES { Threads::ONE } else { threads };
-        write_zeros(&layout.tensors, sinks, bands)?;
-        let images = if tasks.iter().any(|task| task.source.is_encoded()) { threads } else { bands };
         // A thread has two decoded images at most.
         let largest = tasks.iter().map(|task| task.source.decoding_bytes()).max().unwrap_or(0).max(1);
-        let together = self.settings.limits.decoded_bytes / 2 / largest;
-        let images = Threads::new(images.get().min(together as usize));
-        let mut failures = self.run_tasks(&tasks, &output, images, bands);
+        let together = (self.settings.limits.decoded_bytes / 2 / largest) as usize;
+        let mut failures = match by {
+            By::Crew(crew) if crew.threads().get() <= together => {
+                let zeros = crew.run(&[()], false, |()| write_zeros(&layout.tensors, sinks, Threads::ONE))?;
+                zeros.into_iter().collect::<Result<()>>()?;
+                let done = crew.run(&tasks, true, |task| self.write_whole(task, &output))?;
+                let failed = |(task, done): (&Task<'_>, Result<()>)| Some(task.failure(done.err()?));
+                tasks.iter().zip(done).filter_map(failed).collect()
+            }
+            by => {
+                let threads = match by {
+                    By::Threads(threads) => threads,
+                    By::Crew(crew) => crew.threads(),
+                };
+                let bands = if bytes < SERIAL_BYTES { Threads::ONE } else { threads };
+                write_zeros(&layout.tensors, sinks, bands)?;
+                // Decoding is worth a thread, however small the result.
+                let images = if tasks.iter().any(|task| task.source.is_encoded()) { threads } else { bands };
+                let images = Threads::new(images.get().min(together));
+                self.run_tasks(&tasks, &output, images, bands)
+            }
+        };
         failures.sort_by_key(|failure| (failure.item, failure.frame));
         failures.dedup_by_key(|failure| failure.item);
         self.written = self.items.iter().map(Entry::is_left).collect();
@@ -128,7 +161,8 @@ impl Call<'_> {
 
     fn decode(&self, task: &Task<'_>) -> Result<Option<OwnedImage>> {
         check_stopped()?;
-        task.source.decode(task.plan, self.settings.scaled, self.colour_key(task))
+        let colour_key = self.colour_key(task);
+        timed(Phase::Decode, || task.source.decode(task.plan, self.settings.scaled, colour_key))
     }
 
     /// All images and frames that are not written yet.

@@ -1,0 +1,144 @@
+//! Threads of a loader's own, which calls side by side share.
+
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::Threads;
+use super::clock::{self, Times};
+use super::stop::Seat;
+use crate::error::{Error, Result};
+
+/// A fixed number of threads that take jobs in the order in which calls hand them over. While the last jobs of one call run, the
+/// first of the next begin, so no thread waits for the end of a call. What they spend their time on is measured.
+#[derive(Debug)]
+pub struct Crew {
+    /// Left as it is in a forked child, where its threads do not exist.
+    pool: ManuallyDrop<ThreadPool>,
+    process: u32,
+    stopped: Arc<AtomicBool>,
+    images: AtomicU64,
+    decode: AtomicU64,
+    write: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Crew {
+    /// So many threads.
+    pub fn new(threads: Threads) -> Result<Self> {
+        let builder = ThreadPoolBuilder::new().num_threads(threads.get());
+        let pool = builder.thread_name(|index| format!("vlmres-crew-{index}")).build();
+        let pool = pool.map_err(|error| Error::Argument(format!("{} threads: {error}", threads.get())))?;
+        Ok(Self {
+            pool: ManuallyDrop::new(pool),
+            process: std::process::id(),
+            stopped: Arc::default(),
+            images: AtomicU64::new(0),
+            decode: AtomicU64::new(0),
+            write: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+        })
+    }
+
+    /// How many they are.
+    pub fn threads(&self) -> Threads {
+        Threads::new(self.pool.current_num_threads())
+    }
+
+    /// Ends the work of all calls early, as [`super::stoppable`] does; it is not taken up again.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// How many images they worked on, and how long.
+    pub fn times(&self) -> (u64, Times) {
+        let read = |nanos: &AtomicU64| Duration::from_nanos(nanos.load(Ordering::Relaxed));
+        let times = Times { decode: read(&self.decode), write: read(&self.write), total: read(&self.total) };
+        (self.images.load(Ordering::Relaxed), times)
+    }
+
+    /// Runs `run` on every job and waits for the results, which come in the jobs' order. `images` says whether a job is an image.
+    pub(crate) fn run<J: Sync, R: Send>(
+        &self,
+        jobs: &[J],
+        images: bool,
+        run: impl Fn(&J) -> R + Sync,
+    ) -> Result<Vec<R>> {
+        if self.process != std::process::id() {
+            return Err(Error::Argument("the threads were made before this process was forked".into()));
+        }
+        let results = Mutex::new(Vec::with_capacity(jobs.len()));
+        let seat = Seat::of(&self.stopped);
+        let work = |index: usize, job: &J| {
+            let (result, times) = clock::measured(|| seat.taken(|| run(job)));
+            self.note(images, times);
+            results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+        };
+        // Jobs from outside a pool wait in one queue, first in, first out.
+        self.pool.in_place_scope(|scope| {
+            for (index, job) in jobs.iter().enumerate() {
+                let work = &work;
+                scope.spawn(move |_| work(index, job));
+            }
+        });
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_unstable_by_key(|(index, _)| *index);
+        Ok(results.into_iter().map(|(_, result)| result).collect())
+    }
+
+    fn note(&self, is_image: bool, times: Times) {
+        let add = |to: &AtomicU64, time: Duration| to.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+        self.images.fetch_add(u64::from(is_image), Ordering::Relaxed);
+        add(&self.decode, times.decode);
+        add(&self.write, if is_image { times.write } else { times.total });
+        add(&self.total, times.total);
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            // SAFETY: it is not used again.
+            unsafe { ManuallyDrop::drop(&mut self.pool) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::threads::is_stopped;
+
+    #[test]
+    fn results_come_in_order_and_work_is_counted() {
+        let crew = Crew::new(Threads::new(3)).unwrap();
+        let jobs: Vec<usize> = (0..50).collect();
+        let results = crew.run(&jobs, true, |job| job * 2).unwrap();
+        assert_eq!(results, jobs.iter().map(|job| job * 2).collect::<Vec<_>>());
+        let slow = |_: &usize| clock::timed(clock::Phase::Decode, || std::thread::sleep(Duration::from_millis(2)));
+        crew.run(&jobs[..2], true, slow).unwrap();
+        let (images, times) = crew.times();
+        assert_eq!(images, 52);
+        assert!(times.decode >= Duration::from_millis(4) && times.total >= times.decode);
+    }
+
+    #[test]
+    fn calls_side_by_side_share_the_threads_and_stop_together() {
+        let crew = Crew::new(Threads::new(2)).unwrap();
+        std::thread::scope(|scope| {
+            let endless = || crew.run(&[0; 4], true, |_| while !is_stopped() {});
+            let calls = [scope.spawn(endless), scope.spawn(endless)];
+            std::thread::sleep(Duration::from_millis(20));
+            crew.stop();
+            for call in calls {
+                assert!(matches!(call.join().unwrap(), Err(Error::Interrupted)));
+            }
+        });
+    }
+}
