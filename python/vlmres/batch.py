@@ -170,6 +170,15 @@ class Batch(Mapping[str, Any]):
 
         return {key: convert(key, array) for key, array in self._arrays.items()}
 
+    def pin_memory(self) -> Batch:
+        """A new batch of torch tensors in page-locked memory; a DataLoader with `pin_memory=True` asks for it.
+
+        Raises:
+            ImportError: torch is not installed.
+        """
+        tensors = {key: tensor.pin_memory() for key, tensor in self.torch().items()}
+        return Batch(tensors, self.plans, self.errors, values=self._values, dtype=self.dtype)
+
 
 def _runs(input_ids: Any, image_token_ids: int | Collection[int]) -> list[int]:
     """Lengths of the runs of image tokens in one sequence or several, in order."""
