@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import vlmres
 from vlmres.integrations.torch import consumer, cuda, segments, shared_collate, worker
+from vlmres.outputs import AMBIENT
 
 pytestmark = [
     pytest.mark.skipif(not segments.is_supported(), reason="needs memfd_create"),
@@ -144,7 +145,7 @@ def test_pixels_are_not_copied(slots: worker.Slots, monkeypatch: pytest.MonkeyPa
     array = segments.Space.array
 
     def spy(space: segments.Space, shape: tuple[int, ...], dtype: np.dtype) -> Any:
-        (written if worker.AMBIENT.get() is not None else copied).append(int(np.prod(shape)) * dtype.itemsize)
+        (written if AMBIENT.get() is not None else copied).append(int(np.prod(shape)) * dtype.itemsize)
         return array(space, shape, dtype)
 
     def collate(images: list[np.ndarray]) -> Any:
@@ -229,11 +230,11 @@ def test_what_a_worker_keeps_is_not_overwritten() -> None:
         return batch, len(wrong)
 
     def to_batch_alone(images: list[np.ndarray]) -> vlmres.Batch:
-        token = worker.AMBIENT.set(None)
+        token = AMBIENT.set(None)
         try:
             return PROCESSOR(images)
         finally:
-            worker.AMBIENT.reset(token)
+            AMBIENT.reset(token)
 
     assert [count for _, count in loader(20, collate, slots=2)] == [0] * 10
 

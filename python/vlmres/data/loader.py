@@ -127,7 +127,7 @@ class Loader:
             count = len(items)
             known = None if sizes is None else Sizes(sizes, count)
             if max_tokens is not None and known is None:
-                known = measure(items, self.num_threads, lambda _: self._skips)
+                known = measure(items, self.processor.loader, self.num_threads, lambda _: self._skips)
             self._sizes = known if sizes is not None else None
             self._source = FromSequence(
                 items,
@@ -149,7 +149,7 @@ class Loader:
                 items,
                 batch_size=batch_size,
                 max_tokens=max_tokens,
-                recipe=self.processor.recipe,
+                processor=self.processor,
                 rank=rank,
                 world_size=world_size,
                 skips=self._skips,

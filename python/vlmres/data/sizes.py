@@ -11,6 +11,7 @@ import numpy as np
 
 from vlmres._core import VlmresError, plan
 from vlmres.data.samples import as_sample, key_of
+from vlmres.inputs import CHANNELS
 from vlmres.planning import plan_many, size_of
 from vlmres.processor import with_index
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from vlmres._core import Recipe
     from vlmres.data.samples import Sample
+    from vlmres.inputs import Loader
 
 # The columns of an index file.
 COLUMNS = ("width", "height")
@@ -76,7 +78,7 @@ class Sizes:
             raise VlmresError(f"its images are {_spelled(found)}, sizes say {_spelled(expected)}: make the index anew")
 
 
-def measure(items: Sequence[Any], threads: int, skip: Callable[[Exception], bool]) -> Sizes:
+def measure(items: Sequence[Any], loader: Loader, threads: int, skip: Callable[[Exception], bool]) -> Sizes:
     """Sizes of all images of a sequence, from their headers.
 
     Where `skip` says so of an error, a sample is as one without images.
@@ -92,7 +94,7 @@ def measure(items: Sequence[Any], threads: int, skip: Callable[[Exception], bool
             key = key_of(item, number)
             sample = as_sample(item, number)
             key = sample.key
-            return [_size(image) for image in sample.images]
+            return [_size(image, loader) for image in sample.images]
         except Exception as error:
             return with_index(error, key, "item")
 
@@ -104,26 +106,24 @@ def measure(items: Sequence[Any], threads: int, skip: Callable[[Exception], bool
     return Sizes([[] if isinstance(sizes, Exception) else sizes for sizes in found], len(items))
 
 
-def tokens_of(sample: Sample, recipe: Recipe) -> int:
+def tokens_of(sample: Sample, recipe: Recipe, loader: Loader) -> int:
     """Tokens of a sample's images, from their headers."""
-    return sum(plan(_size(image), recipe, len(sample.images)).num_tokens for image in sample.images)
+    return sum(plan(_size(image, loader), recipe, len(sample.images)).num_tokens for image in sample.images)
 
 
 def _spelled(sizes: Sequence[tuple[int, int]]) -> str:
     return ", ".join(f"{width}x{height}" for width, height in sizes) or "none"
 
 
-def _size(image: Any) -> tuple[int, int]:
+def _size(image: Any, loader: Loader) -> tuple[int, int]:
     if isinstance(image, np.ndarray) or (not isinstance(image, (tuple, list)) and hasattr(image, "ndim")):
-        from vlmres.inputs import CHANNELS
-
         shape = tuple(image.shape)
         if len(shape) == 3:
             shape = shape[1:] if shape[0] in CHANNELS else shape[:2]
         if len(shape) != 2:
             raise VlmresError(f"an image has 2 or 3 dimensions, got shape {tuple(image.shape)}")
         return int(shape[1]), int(shape[0])
-    width, height = size_of(image)[-2:]
+    width, height = size_of(image, loader)[-2:]
     return width, height
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vlmres._core import Recipe
+    from vlmres.processor import Processor
 
 logger = logging.getLogger("vlmres.data")
 
@@ -152,7 +152,7 @@ class FromIterable(Source):
         *,
         batch_size: int | None,
         max_tokens: int | None,
-        recipe: Recipe,
+        processor: Processor,
         rank: int,
         world_size: int,
         skips: bool,
@@ -160,7 +160,7 @@ class FromIterable(Source):
         self._items = items
         self._batch_size = batch_size
         self._max_tokens = max_tokens
-        self._recipe = recipe
+        self._processor = processor
         self._rank = rank
         self._world_size = world_size
         self._skips = skips
@@ -250,7 +250,7 @@ class FromIterable(Source):
         try:
             sample = as_sample(item, number)
             key = sample.key
-            tokens = tokens_of(sample, self._recipe)
+            tokens = tokens_of(sample, self._processor.recipe, self._processor.loader)
         except Exception as error:
             if self._skips:
                 return 0  # it fails again where it is loaded, and is counted there

@@ -20,7 +20,7 @@ def is_used() -> bool:
 def register(address: int, nbytes: int) -> bool:
     """Page-locks memory, so that `pin_memory` copies nothing; whether the driver did."""
     global _said
-    code = int(torch.cuda.cudart().cudaHostRegister(address, nbytes, 0))  # type: ignore[no-untyped-call]
+    code = int(torch.cuda.cudart().cudaHostRegister(address, nbytes, 0))
     if code and not _said:
         _said = True
         logger.warning("shared_collate: CUDA cannot page-lock shared memory (error %d): pinning copies it", code)
@@ -29,7 +29,7 @@ def register(address: int, nbytes: int) -> bool:
 
 def unregister(address: int) -> None:
     """Ends it."""
-    torch.cuda.cudart().cudaHostUnregister(address)  # type: ignore[no-untyped-call]
+    torch.cuda.cudart().cudaHostUnregister(address)
 
 
 def marks() -> list[Any]:
