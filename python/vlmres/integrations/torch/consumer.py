@@ -44,38 +44,40 @@ class _Mapping:
             os.close(fd)
         self._whole = np.frombuffer(self._map, np.uint8)
         self._registered = 0
-        self._marks: list[Any] = []
         # A view may go in any thread, and in the middle of anything.
         self._lock = threading.RLock()
-        self._is_used = False
-        self._is_due = False
+        self._owner: weakref.ref[NDArray[np.uint8]] | None = None
+        self._marks: list[Any] | None = None
 
     def batch(self, held: int) -> NDArray[np.uint8]:
         """An array over all of it, of which the batch's tensors are views."""
+        owner = np.frombuffer(self._map, np.uint8)
         with self._lock:
-            self._is_used = True
+            self._owner = weakref.ref(owner)
             if cuda.is_used() and self._registered < held:
                 self._unregister()
                 if cuda.register(self._whole.ctypes.data, held):
                     self._registered = held
-        return np.frombuffer(self._map, np.uint8)
-
-    def release(self) -> None:
-        """The last view is gone. Copies to a device may still read the memory where it is page-locked."""
-        with self._lock:
-            if self._registered:
-                self._marks = cuda.marks()
-            self._is_used, self._is_due = False, True
-        self.give_back()
+        return owner
 
     def give_back(self) -> bool:
-        """Lets the worker use the segment again, once, when copies are done; whether nobody here uses it."""
+        """Lets the worker use the segment again once the last view is gone; whether it is given back.
+
+        Copies to a device may still read the memory where it is page-locked. Until they are done this is to be called
+        again.
+        """
         with self._lock:
-            if self._is_due and all(mark.query() for mark in self._marks):
-                self._marks = []
-                self._is_due = False
-                self._whole[0] = FREE
-            return not self._is_used and not self._is_due
+            if self._owner is None:
+                return True
+            if self._owner() is not None:
+                return False
+            if self._marks is None:
+                self._marks = cuda.marks() if self._registered else []
+            if not all(mark.query() for mark in self._marks):
+                return False
+            self._owner = self._marks = None
+            self._whole[0] = FREE
+            return True
 
     def close(self) -> None:
         """Unmaps it, as soon as nobody has a view."""
@@ -117,8 +119,8 @@ class _Consumer:
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._workers: dict[bytes, _Worker] = {}
-        # Segments of one batch each, whose copies are not done.
-        self._leaving: list[_Mapping] = []
+        # Segments of one batch each.
+        self._singles: list[_Mapping] = []
 
     def attach(self, handle: Handle) -> NDArray[np.uint8]:
         """The array of which a batch's tensors are views; when it is gone the segment goes back.
@@ -133,6 +135,7 @@ class _Consumer:
                 self._workers[handle.worker] = _Worker(_received(handle.alive))
             if handle.number is None:
                 mapping = _Mapping(fd)
+                self._singles.append(mapping)
             else:
                 worker = self._workers.get(handle.worker)
                 if worker is None or (fd is None and handle.number not in worker.slots):
@@ -141,15 +144,13 @@ class _Consumer:
                     worker.slots[handle.number] = _Mapping(fd)
                 mapping = worker.slots[handle.number]
             owner = mapping.batch(handle.held)
-            weakref.finalize(owner, self._released, mapping, handle.number is None).atexit = False
+            weakref.finalize(owner, self._released, mapping).atexit = False
             return owner
 
-    def _released(self, mapping: _Mapping, is_single: bool) -> None:
+    def _released(self, mapping: _Mapping) -> None:
         if os.getpid() != self._process:
             return  # a fork's copy of the batch is not the batch
-        mapping.release()
-        if is_single:
-            self._leaving.append(mapping)
+        mapping.give_back()
         self.sweep()
 
     def sweep(self) -> None:
@@ -165,8 +166,8 @@ class _Consumer:
             self._lock.release()
 
     def _sweep(self) -> None:
-        for mapping in [mapping for mapping in list(self._leaving) if mapping.give_back()]:
-            self._leaving.remove(mapping)
+        for mapping in [mapping for mapping in list(self._singles) if mapping.give_back()]:
+            self._singles.remove(mapping)
             mapping.close()
         for worker in self._workers.values():
             for mapping in worker.slots.values():
@@ -177,7 +178,7 @@ class _Consumer:
     def count(self) -> int:
         """How many segments are mapped."""
         with self._lock:
-            return sum(len(worker.slots) for worker in self._workers.values()) + len(self._leaving)
+            return sum(len(worker.slots) for worker in self._workers.values()) + len(self._singles)
 
 
 _consumer = _Consumer()
