@@ -71,6 +71,18 @@ pub enum Error {
         /// The longest side.
         limit: u32,
     },
+    /// More tiles, patches or tokens than can be counted.
+    #[error("an image of {width}x{height} would have over {limit} {what}")]
+    PlannedCount {
+        /// Width of the image.
+        width: u32,
+        /// Height of the image.
+        height: u32,
+        /// What there is too much of.
+        what: &'static str,
+        /// The most.
+        limit: u64,
+    },
     /// A side of the planned image is shorter than the recipe's reference takes.
     #[error(
         "an image of {from_width}x{from_height} would be resized to {width}x{height}: no side may have fewer than {limit} pixels"

@@ -349,3 +349,42 @@ for recipe in vlmres.recipes():
 """)
     assert len(lines) > 200
     assert max(map(int, lines)) < (4 << 30) // 4
+
+
+def test_small_files_ask_for_little() -> None:
+    """Under 128 MB of addresses more than the process has: room that cannot be had would end it."""
+    lines = run("""
+def tiff(tag, kind, count):
+    entries = {256: (3, 1, 8), 257: (3, 1, 8), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1), 273: (4, 1, 8)}
+    entries |= {277: (3, 1, 1), 278: (3, 1, 8), 279: (4, 1, 64), tag: (kind, count, 8)}
+    directory = b"".join(struct.pack("<HHII", tag, *entry) for tag, entry in sorted(entries.items()))
+    return b"II*\\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(80)
+
+def chunk(name, data):
+    return name + struct.pack("<I", len(data)) + data
+
+def webp(*chunks):
+    return b"RIFF" + struct.pack("<I", 4 + sum(map(len, chunks))) + b"WEBP" + b"".join(chunks)
+
+lossy = chunk(b"VP8 ", struct.pack("<3sBBBHH", b"\\x10\\x02\\0", 0x9D, 1, 0x2A, 16383, 16383) + bytes(40))
+animated = chunk(b"VP8X", b"\\x02" + bytes(9)) + chunk(b"ANIM", bytes(6)) + chunk(b"ANMF", bytes(16) + lossy)
+frame = bytearray(gif(2, 2))
+frame[-12:-8] = struct.pack("<HH", 4000, 4000)
+processor = vlmres.Processor("siglip", num_threads=1, dtype="uint8", max_decoded_bytes=1 << 20)
+attempt(lambda: processor(png(8, 8)))
+pages = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (pages + (128 << 20),) * 2)
+for tag in (258, 273, 279, 338, 339):
+    for kind in (1, 3, 4):
+        attempt(lambda: vlmres.image_size(tiff(tag, kind, 8_000_000)))
+for data in (webp(chunk(b"VP8X", bytes(10)), lossy), webp(animated), bytes(frame)):
+    attempt(lambda: processor(data))
+small = chunk(b"VP8 ", struct.pack("<3sBBBHH", b"\\x10\\x02\\0", 0x9D, 1, 0x2A, 9, 7) + bytes(40))
+attempt(lambda: vlmres.image_size(webp(chunk(b"VP8X", b"\\x08\\0\\0\\0\\x08\\0\\0\\x06\\0\\0"), small, b"EXIF\\0\\0\\0\\xf0")))
+""")
+    assert lines[0] == "result"
+    assert [line.split()[0] for line in lines[1:19]] == ["DecodeError"] * 18, lines
+    assert "over the limit of 1048576 (max_decoded_bytes)" in lines[18]
+    # Data that is cut off says nothing, or spoils the file.
+    assert lines[19].split()[0] in {"result", "DecodeError"}
+    assert len(lines) == 20

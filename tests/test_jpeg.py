@@ -230,6 +230,24 @@ def test_damaged_files_are_decoded_or_refused_as_pillow_does(seed: int) -> None:
     assert min(outcomes.values()) > 10
 
 
+@pytest.mark.parametrize("length", range(6))
+def test_segments_of_impossible_lengths_are_read_as_pillow_does(length: int) -> None:
+    """Before the second scan, where libjpeg alone reads them."""
+    data = encode(photo(40, 30), "4:2:0", "progressive")
+    second = data.find(b"\xff\xda", data.find(b"\xff\xda") + 2)
+    outcomes = set()
+    for code in range(0xC0, 0xFF):
+        for fill in (b"\0", b"\1", b"\x21"):
+            segment = bytes([0xFF, code, 0, length]) + fill * max(length - 2, 0)
+            damaged = data[:second] + segment + data[second:]
+            expected, got = by_pillow(damaged), decoded(damaged)
+            assert (expected is None) == (got is None), hex(code)
+            if expected is not None:
+                np.testing.assert_array_equal(got, expected, strict=True)
+            outcomes.add(expected is None)
+    assert outcomes == {False, True}
+
+
 def test_what_is_refused_says_why() -> None:
     data = encode(photo(40, 30), "4:2:0")
     at = frame(data)

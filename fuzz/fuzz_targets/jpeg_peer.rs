@@ -1,4 +1,4 @@
-//! JPEG beside libjpeg-turbo, driven as Pillow drives it: the same pixels, and none where it refuses.
+//! JPEG beside Pillow's libjpeg-turbo, driven as Pillow drives it: the same pixels, and none where it refuses.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use vlmres::source::Encoded;
 use vlmres_fuzz::decode::{LIMITS, signed};
 use vlmres_fuzz::jpeg_peer::{self, Peer};
 
-fuzz_target!(init: vlmres_fuzz::init(), |data: &[u8]| -> Corpus {
+fuzz_target!(init: { vlmres_fuzz::init(); jpeg_peer::init() }, |data: &[u8]| -> Corpus {
     let Some(data) = signed(data, &[0xff, 0xd8, 0xff]) else { return Corpus::Reject };
     // Orientation is another target's.
     if data.windows(4).any(|bytes| bytes == b"Exif") {

@@ -1,13 +1,21 @@
-//! Pillow's way of driving libjpeg-turbo: a source that suspends, fed with 64 KiB at a time.
+//! Pillow's own libjpeg-turbo, driven as Pillow does: a source that suspends, fed with 64 KiB at a time.
+//!
+//! The library is the one in Pillow's wheel, loaded at run time. No build of ours would do: what damaged coefficients become
+//! is a matter of its SIMD code, whose 16-bit sums saturate where those of its C code do not.
 
+use std::env;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::LazyLock;
 
+use libloading::Library;
 use mozjpeg_sys::{
-    J_COLOR_SPACE, JPEG_LIB_VERSION, boolean, c_int, c_long, jpeg_CreateDecompress, jpeg_common_struct,
-    jpeg_decompress_struct, jpeg_destroy_decompress, jpeg_error_mgr, jpeg_finish_decompress, jpeg_read_header,
-    jpeg_read_scanlines, jpeg_resync_to_restart, jpeg_source_mgr, jpeg_start_decompress, jpeg_std_error,
+    J_COLOR_SPACE, JPEG_LIB_VERSION, JSAMPARRAY_MUT, boolean, c_int, c_long, c_uint, jpeg_common_struct,
+    jpeg_decompress_struct, jpeg_error_mgr, jpeg_source_mgr,
 };
+
+/// Names the library.
+pub const PATH: &str = "VLMRES_FUZZ_LIBJPEG";
 
 /// Bytes that Pillow reads at a time.
 const PIECE: usize = 64 << 10;
@@ -22,6 +30,43 @@ pub enum Peer {
     Refused,
     /// More pixels than asked for.
     TooLarge,
+}
+
+type Info = *mut jpeg_decompress_struct;
+
+/// The functions of the library.
+struct LibJpeg {
+    std_error: unsafe extern "C-unwind" fn(*mut jpeg_error_mgr) -> *mut jpeg_error_mgr,
+    create: unsafe extern "C-unwind" fn(Info, c_int, usize),
+    read_header: unsafe extern "C-unwind" fn(Info, boolean) -> c_int,
+    start: unsafe extern "C-unwind" fn(Info) -> boolean,
+    read_scanlines: unsafe extern "C-unwind" fn(Info, JSAMPARRAY_MUT, c_uint) -> c_uint,
+    finish: unsafe extern "C-unwind" fn(Info) -> boolean,
+    destroy: unsafe extern "C-unwind" fn(Info),
+    resync: unsafe extern "C-unwind" fn(&mut jpeg_decompress_struct, c_int) -> boolean,
+}
+
+static LIBJPEG: LazyLock<LibJpeg> = LazyLock::new(|| {
+    let path = env::var_os(PATH).unwrap_or_else(|| panic!("{PATH} is not set: the path of Pillow's libjpeg"));
+    // SAFETY: the library is libjpeg-turbo with libjpeg 6b's interface, which `jpeg_CreateDecompress` checks; it is never closed.
+    unsafe {
+        let library = Box::leak(Box::new(Library::new(&path).expect("Pillow's libjpeg")));
+        LibJpeg {
+            std_error: *library.get(b"jpeg_std_error").unwrap(),
+            create: *library.get(b"jpeg_CreateDecompress").unwrap(),
+            read_header: *library.get(b"jpeg_read_header").unwrap(),
+            start: *library.get(b"jpeg_start_decompress").unwrap(),
+            read_scanlines: *library.get(b"jpeg_read_scanlines").unwrap(),
+            finish: *library.get(b"jpeg_finish_decompress").unwrap(),
+            destroy: *library.get(b"jpeg_destroy_decompress").unwrap(),
+            resync: *library.get(b"jpeg_resync_to_restart").unwrap(),
+        }
+    }
+});
+
+/// Loads the library.
+pub fn init() {
+    LazyLock::force(&LIBJPEG);
 }
 
 #[repr(C)]
@@ -63,27 +108,28 @@ extern "C-unwind" fn warn(info: &mut jpeg_common_struct, level: c_int) {
 
 /// Decodes as Pillow does.
 pub fn read(data: &[u8], most_pixels: usize) -> Peer {
+    let jpeg = &*LIBJPEG;
     // SAFETY: libjpeg's structures may be zero before it sets them up.
     unsafe {
         let mut errors: jpeg_error_mgr = MaybeUninit::zeroed().assume_init();
-        jpeg_std_error(&mut errors);
+        (jpeg.std_error)(&raw mut errors);
         errors.error_exit = Some(fail);
         errors.output_message = Some(silent);
         errors.emit_message = Some(warn);
         let mut info: jpeg_decompress_struct = MaybeUninit::zeroed().assume_init();
         info.common.err = &raw mut errors;
-        jpeg_CreateDecompress(&mut info, JPEG_LIB_VERSION, size_of::<jpeg_decompress_struct>());
+        (jpeg.create)(&raw mut info, JPEG_LIB_VERSION, size_of::<jpeg_decompress_struct>());
         let mut source = Source { manager: MaybeUninit::zeroed().assume_init(), skip: 0 };
         source.manager.init_source = Some(nothing);
         source.manager.fill_input_buffer = Some(suspend);
         source.manager.skip_input_data = Some(skip);
-        source.manager.resync_to_restart = Some(jpeg_resync_to_restart);
+        source.manager.resync_to_restart = Some(jpeg.resync);
         source.manager.term_source = Some(nothing);
         info.src = (&raw mut source).cast();
         // C keeps pointers to both, so Rust does too: a reference would promise that nobody else looks.
         let (info_at, source_at) = (&raw mut info, &raw mut source);
-        let found = catch_unwind(AssertUnwindSafe(|| pieces(data, info_at, source_at, most_pixels)));
-        jpeg_destroy_decompress(&mut info);
+        let found = catch_unwind(AssertUnwindSafe(|| pieces(jpeg, data, info_at, source_at, most_pixels)));
+        (jpeg.destroy)(info_at);
         found.unwrap_or(Peer::Refused)
     }
 }
@@ -96,7 +142,7 @@ enum State {
 
 /// # Safety
 /// `info` is set up, with `source` as its source.
-unsafe fn pieces(data: &[u8], info: *mut jpeg_decompress_struct, source: *mut Source, most_pixels: usize) -> Peer {
+unsafe fn pieces(jpeg: &LibJpeg, data: &[u8], info: Info, source: *mut Source, most_pixels: usize) -> Peer {
     let mut state = State::Header;
     let mut pixels = Vec::new();
     let (mut row_bytes, mut row) = (0, 0);
@@ -116,7 +162,7 @@ unsafe fn pieces(data: &[u8], info: *mut jpeg_decompress_struct, source: *mut So
                     break 'ready;
                 }
                 if matches!(state, State::Header) {
-                    if jpeg_read_header(&mut *info, 0) == JPEG_SUSPENDED {
+                    if (jpeg.read_header)(info, 0) == JPEG_SUSPENDED {
                         break 'ready;
                     }
                     if (*info).image_width as usize * (*info).image_height as usize > most_pixels {
@@ -130,7 +176,7 @@ unsafe fn pieces(data: &[u8], info: *mut jpeg_decompress_struct, source: *mut So
                     state = State::Start;
                 }
                 if matches!(state, State::Start) {
-                    if jpeg_start_decompress(&mut *info) == 0 {
+                    if (jpeg.start)(info) == 0 {
                         break 'ready;
                     }
                     row_bytes = (*info).output_width as usize * (*info).output_components as usize;
@@ -139,12 +185,12 @@ unsafe fn pieces(data: &[u8], info: *mut jpeg_decompress_struct, source: *mut So
                 }
                 while row < (*info).output_height as usize {
                     let mut line = pixels[row * row_bytes..].as_mut_ptr();
-                    if jpeg_read_scanlines(&mut *info, &raw mut line, 1) != 1 {
+                    if (jpeg.read_scanlines)(info, &raw mut line, 1) != 1 {
                         break 'ready;
                     }
                     row += 1;
                 }
-                jpeg_finish_decompress(&mut *info);
+                (jpeg.finish)(info);
                 return Peer::Pixels(
                     (*info).output_width as usize,
                     (*info).output_height as usize,

@@ -24,6 +24,10 @@ use crate::recipe::{Crops, PatchOrder, Patches, Recipe, Role, Tokens, ViewOrder,
 
 /// Most stages from an image to a view's canvas.
 pub const MAX_STAGES: usize = 4;
+/// Most patches and tokens of a plan: Python's tables and torch count in this type.
+const MOST: u64 = i64::MAX as u64;
+/// Most tiles of a view.
+const MOST_TILES: u64 = u32::MAX as u64;
 
 /// One view: how the image becomes a canvas, and how that is cut.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +72,7 @@ impl View {
 
     /// Tokens, separators included.
     pub fn num_tokens(&self) -> u64 {
-        self.token_grid.cells() + self.separators
+        self.token_grid.cells().saturating_add(self.separators)
     }
 }
 
@@ -116,14 +120,16 @@ impl Plan {
         } else {
             views.first().map_or(Grid::SINGLE, |view| view.patches)
         };
+        check_patches(&views, 1, size)?;
         let visual = |view: &View| view.token_grid.cells();
+        let total = |count: &dyn Fn(&View) -> u64, extra| counted("tokens", views.iter().map(count), 1, extra, size);
         Ok(Self {
             size,
             clip: None,
             grid,
-            num_tokens: recipe.tokens.extra + views.iter().map(View::num_tokens).sum::<u64>(),
-            num_visual_tokens: views.iter().map(visual).sum(),
-            num_valid_tokens: views.iter().map(|view| tokens::valid(view, size)).sum(),
+            num_tokens: total(&View::num_tokens, recipe.tokens.extra)?,
+            num_visual_tokens: total(&visual, 0)?,
+            num_valid_tokens: total(&|view| tokens::valid(view, size), 0)?,
             views,
         })
     }
@@ -138,12 +144,14 @@ impl Plan {
         }
         let view = finish_view(recipe, &video.view, video.tokens, size, chain)?;
         let times = if video.pooled { clip.chunks() } else { clip.patches() };
-        let visual = view.token_grid.cells() * u64::from(times);
+        check_patches(std::slice::from_ref(&view), clip.patches(), size)?;
+        let total = |count, extra| counted("tokens", [count], times, extra, size);
+        let visual = total(view.token_grid.cells(), 0)?;
         Ok(Self {
             size,
             clip: Some(clip),
             grid: view.patches,
-            num_tokens: video.tokens.extra + view.num_tokens() * u64::from(times),
+            num_tokens: total(view.num_tokens(), video.tokens.extra)?,
             num_visual_tokens: visual,
             num_valid_tokens: visual,
             views: vec![view],
@@ -166,8 +174,10 @@ impl Plan {
         let allows = |by: u32| {
             let first = |view: &View| view.stages[0].resized;
             let whole = |view: &View| view.stages[0].cut.is_none();
+            let smaller = |side: u32, than: u32| u64::from(side) * u64::from(by) <= u64::from(than);
             let fits = |view| {
-                whole(view) && first(view).width * by <= self.size.width && first(view).height * by <= self.size.height
+                let resized = first(view);
+                whole(view) && smaller(resized.width, self.size.width) && smaller(resized.height, self.size.height)
             };
             self.views.iter().all(fits)
         };
@@ -194,6 +204,27 @@ impl Plan {
     pub fn main_view(&self) -> usize {
         self.views.iter().position(|view| view.role == Role::Global).unwrap_or(0)
     }
+}
+
+/// Refuses views of more patches, at so many times, than can be counted.
+fn check_patches(views: &[View], times: u32, size: Size) -> Result<()> {
+    counted("patches", views.iter().map(View::num_patches), times, 0, size)?;
+    counted("tiles", views.iter().map(|view| view.tiles.cells()), times, 0, size)?;
+    Ok(())
+}
+
+/// The sum of counts, at so many times, and of what comes once.
+fn counted(
+    what: &'static str,
+    counts: impl IntoIterator<Item = u64>,
+    times: u32,
+    once: u64,
+    size: Size,
+) -> Result<u64> {
+    let sum = counts.into_iter().try_fold(0u64, u64::checked_add);
+    let total = sum.and_then(|sum| sum.checked_mul(times.into())?.checked_add(once));
+    let Size { width, height } = size;
+    total.filter(|&total| total <= MOST).ok_or(Error::PlannedCount { width, height, what, limit: MOST })
 }
 
 fn wanted(recipe: &Recipe, when: When, size: Size, images: usize, earlier: &[View]) -> bool {
@@ -224,7 +255,7 @@ fn plan_crops(recipe: &Recipe, spec: &ViewSpec, crops: Crops, size: Size, views:
         let mut view = plan_view(recipe, spec, size, chain)?;
         if part.ends_row {
             view.ends_row = true;
-            view.separators += spec.separators.per_row.max(0) as u64;
+            view.separators = view.separators.saturating_add(spec.separators.per_row.max(0) as u64);
         }
         views.push(view);
     }
@@ -242,6 +273,13 @@ fn finish_view(recipe: &Recipe, spec: &ViewSpec, tokens: Tokens, size: Size, mut
     chain.resize_floats(spec.float_resize);
     let (stages, Cut { tiles, tile, overlap }) = chain.finish()?;
     let patches = Grid { rows: tile.height / recipe.patches.size, cols: tile.width / recipe.patches.size };
+    let Size { width, height } = size;
+    if tiles.cells() > MOST_TILES {
+        return Err(Error::PlannedCount { width, height, what: "tiles", limit: MOST_TILES });
+    }
+    if tiles.cells().checked_mul(patches.cells()).is_none() {
+        return Err(Error::PlannedCount { width, height, what: "patches", limit: MOST });
+    }
     let Patches { merge, order, .. } = recipe.patches;
     if order == PatchOrder::Merge && !(patches.rows.is_multiple_of(merge) && patches.cols.is_multiple_of(merge)) {
         let message = format!(

@@ -95,6 +95,23 @@ fn videos_that_cannot_be_are_errors_with_numbers() {
     assert!(error("clip", 4).contains("takes no videos"));
 }
 
+#[test]
+fn counts_that_no_integer_holds_are_errors() {
+    let count = |counts: &[u64], times, once| counted("patches", counts.iter().copied(), times, once, Size::new(9, 7));
+    assert_eq!(count(&[5, 6], 3, 2).unwrap(), 35);
+    assert_eq!(count(&[1 << 62, (1 << 62) - 1], 1, 0).unwrap(), i64::MAX as u64);
+    for (counts, times, once) in [
+        (&[1 << 62, 1 << 62][..], 1, 0),
+        (&[u64::MAX, 1], 1, 0),
+        (&[1 << 60], 1 << 20, 0),
+        (&[i64::MAX as u64], 1, 1),
+        (&[1], 1, u64::MAX),
+    ] {
+        let error = count(counts, times, once).unwrap_err().to_string();
+        assert!(error.contains("9x7 would have over 9223372036854775807 patches"), "{error}");
+    }
+}
+
 proptest! {
     #[test]
     fn plans_hold_their_invariants(width in 1u32..6000, height in 1u32..6000, which in 0usize..64) {
@@ -136,4 +153,8 @@ fn an_image_may_be_decoded_smaller_where_every_view_makes_it_as_small() {
     ] {
         assert_eq!(plan("llava-1.5", size.width, size.height).reduced_size(), expected);
     }
+    // Eight times this side is no number of 32 bits.
+    let overrides = "patch_size = 1\nmerge_size = 1\nmax_pixels = 1099511627776".parse().unwrap();
+    let whole = Plan::new(&Recipe::load("qwen2-vl", &overrides).unwrap(), Size::new(1 << 29, 1 << 22)).unwrap();
+    assert_eq!(whole.reduced_size(), whole.size);
 }

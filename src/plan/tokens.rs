@@ -44,15 +44,16 @@ pub(super) fn grid(spec: &ViewSpec, tokens: Tokens, patches: Patches, image: Siz
 
 /// Tokens of a view that carry no image features.
 pub(super) fn separators(spec: &ViewSpec, tiles: Grid, token_grid: Grid) -> u64 {
-    let newlines = if spec.row_newline { i64::from(token_grid.rows) } else { 0 };
+    let newlines = if spec.row_newline { i128::from(token_grid.rows) } else { 0 };
     let Separators { per_tile, per_row, once, only_if_tiled } = spec.separators;
     let per_row = if spec.crops.is_some() { 0 } else { per_row };
     let others = if only_if_tiled && tiles == Grid::SINGLE {
         0
     } else {
-        per_tile * tiles.cells() as i64 + per_row * i64::from(tiles.rows) + once
+        let products = i128::from(per_tile) * i128::from(tiles.cells()) + i128::from(per_row) * i128::from(tiles.rows);
+        products + i128::from(once)
     };
-    (newlines + others).max(0) as u64
+    (newlines + others).clamp(0, u64::MAX.into()) as u64
 }
 
 /// LLaVA-NeXT's removal of the tokens over padding; the rounding to seven digits is transformers' guard against 335.99999.

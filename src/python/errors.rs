@@ -29,6 +29,7 @@ impl From<Error> for PyErr {
             | Error::Filter { .. } => RecipeError::new_err(message),
             Error::ImageSize { .. }
             | Error::PlannedSize { .. }
+            | Error::PlannedCount { .. }
             | Error::ThinSize { .. }
             | Error::Frames { .. }
             | Error::Canvas { .. }

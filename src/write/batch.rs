@@ -105,7 +105,7 @@ const MOST_VALUES: f64 = (1u64 << 44) as f64;
 
 /// Patches of all images: an index of one fits 32 bits.
 pub(super) fn count_patches(plans: &[&Plan]) -> Result<u64> {
-    let total: u64 = plans.iter().map(|plan| plan.num_patches()).sum();
+    let total = plans.iter().map(|plan| plan.num_patches()).fold(0, u64::saturating_add);
     let views = plans.iter().flat_map(|plan| &plan.views);
     let bytes: f64 = views.map(|view| view.tile.area() as f64 * 3.0 * view.tiles.cells() as f64).sum();
     // Beyond this no product of sizes is computed.

@@ -290,14 +290,15 @@ impl<'a> Markers<'a> {
 
     /// Arithmetic conditioning, of no use without arithmetic coding but checked.
     fn conditioning(&mut self, end: usize) -> Result<(), Stop> {
-        let length = self.word(end)?.saturating_sub(2);
-        for _ in 0..length.div_ceil(2) {
+        let mut length = i64::from(self.word(end)?) - 2;
+        while length > 0 {
             let (index, value) = (self.byte(end)?, self.byte(end)?);
+            length -= 2;
             if index >= 32 || index < 16 && value & 15 > value >> 4 {
                 return Err(Stop::Broken("bad arithmetic conditioning"));
             }
         }
-        if length.is_multiple_of(2) { Ok(()) } else { Err(Stop::Broken("arithmetic conditioning of the wrong length")) }
+        if length == 0 { Ok(()) } else { Err(Stop::Broken("arithmetic conditioning of the wrong length")) }
     }
 
     fn quant_tables(&mut self, end: usize) -> Result<(), Stop> {
