@@ -380,7 +380,8 @@ for tag in (258, 273, 279, 338, 339):
 for data in (webp(chunk(b"VP8X", bytes(10)), lossy), webp(animated), bytes(frame)):
     attempt(lambda: processor(data))
 small = chunk(b"VP8 ", struct.pack("<3sBBBHH", b"\\x10\\x02\\0", 0x9D, 1, 0x2A, 9, 7) + bytes(40))
-attempt(lambda: vlmres.image_size(webp(chunk(b"VP8X", b"\\x08\\0\\0\\0\\x08\\0\\0\\x06\\0\\0"), small, b"EXIF\\0\\0\\0\\xf0")))
+extended = chunk(b"VP8X", b"\\x08\\0\\0\\0\\x08\\0\\0\\x06\\0\\0")
+attempt(lambda: vlmres.image_size(webp(extended, small, b"EXIF\\0\\0\\0\\xf0")))
 """)
     assert lines[0] == "result"
     assert [line.split()[0] for line in lines[1:19]] == ["DecodeError"] * 18, lines

@@ -1,4 +1,4 @@
-"""64 hostile files among 64 good ones: the good ones' bits, an error for each of the others, and no memory to speak of."""
+"""64 hostile files among 64 good ones: the good ones' bits, an error for each of the others, little memory."""
 
 import json
 import os
