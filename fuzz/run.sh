@@ -24,6 +24,25 @@ fi
 
 all=$(cargo fuzz list --fuzz-dir fuzz)
 targets=${*:-$all}
+
+# jpeg_peer compares with the libjpeg-turbo in Pillow's wheel: that of the tests' environment, or one that is downloaded.
+find_libjpeg() {
+    local library
+    for library in .venv/lib/python3*/site-packages/pillow.libs/libjpeg-*.so* fuzz/peer/pillow.libs/libjpeg-*.so*; do
+        if [ -e "$library" ]; then
+            export VLMRES_FUZZ_LIBJPEG=$PWD/$library
+            return
+        fi
+    done
+    return 1
+}
+if [[ " ${targets//$'\n'/ } " == *" jpeg_peer "* && -z ${VLMRES_FUZZ_LIBJPEG:-} ]] && ! find_libjpeg; then
+    python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --target fuzz/peer \
+        "$(grep '^pillow==' requirements/test.txt)" && find_libjpeg || {
+        echo "fuzz: jpeg_peer needs the libjpeg of Pillow's wheel for Linux; name it: VLMRES_FUZZ_LIBJPEG=PATH" >&2
+        exit 1
+    }
+fi
 if [ $# -eq 1 ]; then
     cargo fuzz build --fuzz-dir fuzz --release --sanitizer "$sanitizer" "$1"
 else

@@ -19,7 +19,7 @@ pack() {
 for format in jpeg png webp gif bmp tiff; do
     pack "decode_$format" "$format" "$format"
 done
-pack jpeg_peer jpeg jpeg
+# Not jpeg_peer: it loads the libjpeg of Pillow's wheel.
 pack image_size jpeg jpeg png webp gif bmp tiff
 pack orientation tiff exif
 pack recipe_toml recipe_toml recipes
