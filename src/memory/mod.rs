@@ -210,6 +210,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "looks at 24 MB, byte by byte")]
     fn large_memory_is_fresh_memory_too() {
         let pool: Pool<Vec<u8>> = Pool::new(64 << 20);
         for bytes in [LARGE - 1, LARGE, LARGE + 1, 3 * LARGE + 12_345] {
