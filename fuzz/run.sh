@@ -70,6 +70,8 @@ for target in $targets; do
     options=(-max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=384 -max_len=8192)
     options+=(-artifact_prefix="$logs/$target/" -print_final_stats=1)
     [ "$dictionary" = - ] || options+=(-dict="fuzz/dictionaries/$dictionary.dict")
+    # Targets without seeds: short inputs say too little to begin with.
+    [ "$folders" != - ] || options+=(-len_control=0)
     mkdir -p "fuzz/corpus/$target" "$logs/$target"
     corpora=("fuzz/corpus/$target")
     for folder in ${folders//,/ }; do

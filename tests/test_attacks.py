@@ -377,6 +377,13 @@ resource.setrlimit(resource.RLIMIT_AS, (pages + (128 << 20),) * 2)
 for tag in (258, 273, 279, 338, 339):
     for kind in (1, 3, 4):
         attempt(lambda: vlmres.image_size(tiff(tag, kind, 8_000_000)))
+rows = bytearray(tiff(278, 4, 1))
+# Strips of no bytes, one for each of 2^30 rows.
+for tag, value in ((257, 1 << 30), (278, 1)):
+    at = rows.index(struct.pack("<H", tag), 10)
+    rows[at : at + 12] = struct.pack("<HHII", tag, 4, 1, value)
+rows = bytes(rows).replace(struct.pack("<HHII", 279, 4, 1, 64), struct.pack("<HHII", 700, 4, 1, 64))
+attempt(lambda: vlmres.image_size(rows))
 for data in (webp(chunk(b"VP8X", bytes(10)), lossy), webp(animated), bytes(frame)):
     attempt(lambda: processor(data))
 small = chunk(b"VP8 ", struct.pack("<3sBBBHH", b"\\x10\\x02\\0", 0x9D, 1, 0x2A, 9, 7) + bytes(40))
@@ -384,9 +391,9 @@ extended = chunk(b"VP8X", b"\\x08\\0\\0\\0\\x08\\0\\0\\x06\\0\\0")
 attempt(lambda: vlmres.image_size(webp(extended, small, b"EXIF\\0\\0\\0\\xf0")))
 """)
     assert lines[0] == "result"
-    assert {line.split()[0] for line in lines[1:16]} <= {"result", "DecodeError", "NotNativeError"}, lines
-    assert all("Error" in line.split()[0] for line in lines[16:19]), lines
-    assert "over the limit of 1048576 (max_decoded_bytes)" in lines[18]
+    assert {line.split()[0] for line in lines[1:17]} <= {"result", "DecodeError", "NotNativeError"}, lines
+    assert all("Error" in line.split()[0] for line in lines[17:20]), lines
+    assert "over the limit of 1048576 (max_decoded_bytes)" in lines[19]
     # EXIF data that is cut off says nothing, or spoils the file.
-    assert lines[19].split()[0] in {"result", "DecodeError"}
-    assert len(lines) == 20
+    assert lines[20].split()[0] in {"result", "DecodeError"}
+    assert len(lines) == 21

@@ -152,7 +152,7 @@ impl Bmp {
     /// At least the bytes that decoding takes: RGB, and indices where they come in run lengths.
     pub(super) fn bytes(self) -> u64 {
         let pixels = u64::from(self.width) * u64::from(self.height);
-        pixels * if matches!(self.layout, Layout::Runs { .. }) { 4 } else { 3 }
+        pixels.saturating_mul(if matches!(self.layout, Layout::Runs { .. }) { 4 } else { 3 })
     }
 
     /// The colours of all indices.

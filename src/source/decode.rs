@@ -122,7 +122,8 @@ impl Header {
 
     fn new((width, height): (u32, u32), orientation: Orientation, bytes: u64, format: Format) -> Self {
         // A turn takes a copy.
-        let copy = if orientation.swaps_sides() { u64::from(width) * u64::from(height) * 3 } else { 0 };
+        let area = u64::from(width) * u64::from(height);
+        let copy = if orientation.swaps_sides() { area.saturating_mul(3) } else { 0 };
         Self { width, height, orientation, bytes: bytes.saturating_add(copy), format }
     }
 
@@ -218,6 +219,23 @@ fn guarded<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[test]
+    fn sides_that_no_image_has_take_more_than_any_limit() {
+        let mut file = b"II*\0\x08\0\0\0\x0a\0".to_vec();
+        let side = u32::MAX;
+        let sides = [(256u16, side), (257, side)];
+        let rest = [(258, 8), (259, 1), (262, 1), (273, 8), (274, 6), (277, 1), (278, side), (279, 8)];
+        for (tag, value) in sides.into_iter().chain(rest) {
+            file.extend([&tag.to_le_bytes()[..], &[4, 0, 1, 0, 0, 0], &value.to_le_bytes()].concat());
+        }
+        file.extend([0; 4]);
+        // Nothing is decoded of it, whichever check comes first.
+        if let Ok(header) = Header::of(&file) {
+            assert_eq!(header.decoded_bytes(), u64::MAX);
+            assert!(header.check(&Limits::default(), 0).is_err());
+        }
+    }
+
     #[test]
     fn a_panic_is_an_error() {
         let error = guarded::<()>(|| panic!("index {}", 5)).unwrap_err().to_string();

@@ -106,7 +106,8 @@ impl Png {
     /// At least the bytes that decoding takes: RGB, and a few rows.
     pub(super) fn bytes(self) -> u64 {
         let row = (u64::from(self.width) * self.bits() as u64).div_ceil(8) + 1;
-        u64::from(self.width) * u64::from(self.height) * 3 + row * 3 + image::WINDOW as u64
+        let rgb = (u64::from(self.width) * u64::from(self.height)).saturating_mul(3);
+        rgb.saturating_add(row * 3 + image::WINDOW as u64)
     }
 
     /// The colours of all indices, black where the palette is too short.

@@ -115,16 +115,14 @@ impl Tiff {
 
     /// At least the bytes that decoding takes: RGB, and a tile unpacked, of which a copy may have its bits reversed.
     pub(super) fn bytes(&self) -> u64 {
+        // Of sides that no image has, sums are of no interest but must not wrap.
+        let area = |(width, height): (u32, u32), each: u64| (u64::from(width) * u64::from(height)).saturating_mul(each);
         let packed = self.tiles.iter().map(|tile| tile.1).max().unwrap_or(0);
-        let tile = self.row_bytes() * u64::from(self.tile.1);
+        let tile = self.row_bytes().saturating_mul(self.tile.1.into());
         let copy = if self.reversed { packed } else { 0 };
         // A tile of JPEG is RGB, has coefficients of two bytes where it is progressive, and a copy of its data.
-        let jpeg = if self.compression == Compression::Jpeg {
-            u64::from(self.tile.0) * u64::from(self.tile.1) * 9 + packed
-        } else {
-            0
-        };
-        u64::from(self.width) * u64::from(self.height) * 3 + tile + copy + jpeg
+        let jpeg = if self.compression == Compression::Jpeg { area(self.tile, 9).saturating_add(packed) } else { 0 };
+        [tile, copy, jpeg].into_iter().fold(area((self.width, self.height), 3), u64::saturating_add)
     }
 
     /// Bytes of a row of a tile.
@@ -319,18 +317,20 @@ impl Tags<'_> {
             return Err(not_native(&format!("tiles of {}x{}", tile.0, tile.1)));
         }
         // Fifteen pixels beyond the image are usual, a tile that is much larger than it is not.
-        if is_tiled && u64::from(tile.0) * u64::from(tile.1) > (u64::from(width) + 4096) * (u64::from(height) + 4096) {
+        let most = (u64::from(width) + 4096).saturating_mul(u64::from(height) + 4096);
+        if is_tiled && u64::from(tile.0) * u64::from(tile.1) > most {
             return Err(not_native(&format!("tiles of {}x{}", tile.0, tile.1)));
         }
         let wanted = width.div_ceil(tile.0) as usize * height.div_ceil(tile.1) as usize;
+        // Before room is made for as many.
+        if offsets.len() != wanted {
+            return Err(not_native(&format!("{} strips or tiles of {wanted}", offsets.len())));
+        }
         let lengths = match lengths {
             Some(lengths) if lengths.len() >= wanted => lengths,
             _ if raw => vec![0; wanted],
             _ => return Err(not_native("lengths of its strips missing")),
         };
-        if offsets.len() != wanted {
-            return Err(not_native(&format!("{} strips or tiles of {wanted}", offsets.len())));
-        }
         let place = |value: i64| u64::try_from(value).map_err(|_| not_native("a place out of range"));
         let tiles = offsets.iter().zip(&lengths).map(|(&at, &length)| Ok((place(at)?, place(length)?)));
         Ok((tile, tiles.collect::<Result<_>>()?))
