@@ -23,6 +23,7 @@ PILLOW_SIMD := $(VENV)/pillow-simd
 # PYTHON=3.12 is python3.12.
 INTERPRETER := $(if $(filter 3.%,$(PYTHON)),python$(PYTHON),$(PYTHON))
 ENCODER := $(VENV)/encoder/torch-$(TORCH)-transformers-$(TRANSFORMERS)-$(notdir $(INTERPRETER))
+RAY := $(VENV)/ray
 ARM := aarch64-unknown-linux-gnu
 # A process a core, and no more than four: each holds torch and transformers. PARALLEL= runs the tests in one process.
 PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -33,7 +34,7 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-aarch64 build build-demo fuzz bench compare fmt clean prerequisites
+.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-aarch64 build build-demo fuzz bench compare fmt clean prerequisites
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -75,6 +76,10 @@ test-transformers: build $(DROP_IN)/.installed ## Tests of the drop-in with anot
 test-encoder: $(ENCODER)/.installed ## The encoder's tests on other versions: TORCH=2.11 TRANSFORMERS=5.17 PYTHON=3.12
 	VIRTUAL_ENV=$(abspath $(ENCODER)) $(ENCODER)/bin/maturin develop --release --quiet --skip-install
 	$(ENCODER)/bin/python -m pytest tests/encoder
+
+test-ray: $(RAY)/.installed ## Tests on a local Ray cluster of two nodes, in an environment of their own
+	VIRTUAL_ENV=$(abspath $(RAY)) $(RAY)/bin/maturin develop --release --quiet --skip-install
+	$(RAY)/bin/python -m pytest -p no:logging tests/ray
 
 test-aarch64: prerequisites ## Rust tests for AArch64, emulated: what an x86-64 machine cannot run of `make test`
 	@[ -d "$$($${RUSTC:-rustc} --print target-libdir --target $(ARM))" ] || \
@@ -150,6 +155,13 @@ $(ENCODER)/.installed: requirements/test.txt Makefile | prerequisites
 	$(ENCODER)/bin/python -m pip install --requirement $(ENCODER)/requirements.txt \
 		"torch==$(TORCH).*" torchvision "transformers==$(TRANSFORMERS).*"
 	VIRTUAL_ENV=$(abspath $(ENCODER)) $(ENCODER)/bin/maturin develop --release --quiet --extras cli,encoder
+	@touch $@
+
+$(RAY)/.installed: requirements/test.txt pyproject.toml Makefile | prerequisites
+	@echo "Installing Ray into $(RAY); that may take some minutes."
+	$(INTERPRETER) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install --requirement requirements/test.txt
+	VIRTUAL_ENV=$(abspath $(RAY)) $(RAY)/bin/maturin develop --release --quiet --extras cli,encoder,ray
 	@touch $@
 
 # Peers that cannot be installed here are skipped, by the benchmark too.

@@ -116,6 +116,15 @@ MaxOutputBytes = Annotated[
     _limit("Images whose tensors take more bytes are refused, and tensors made at once take no more; by default 4GiB."),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default all processors.", show_default=False)]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        help="Take one of N parts of the files, I from 0 to N - 1, into a folder of its own in DIR: for job arrays.",
+        metavar="I/N",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace results of other settings or images in DIR.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -133,6 +142,21 @@ def limits(
         "max_decoded_bytes": max_decoded_bytes,
         "max_output_bytes": max_output_bytes,
     }
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Which of how many parts.
+
+    Raises:
+        typer.BadParameter: It is not I/N with 0 <= I < N.
+    """
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal()):
+        raise typer.BadParameter(f"expected I/N, such as 0/16, got {text!r}", param_hint="--shard")
+    if int(number) >= int(count):
+        last = f"0/{count} to {int(count) - 1}/{count}" if int(count) else "at least 0/1"
+        raise typer.BadParameter(f"parts are counted from 0, so {last}; got {text}", param_hint="--shard")
+    return int(number), int(count)
 
 
 def load_recipe(name: str, overrides: Sequence[str] | None = None) -> vlmres.Recipe:

@@ -23,9 +23,11 @@ from vlmres.cli.options import (
     Overrides,
     Paths,
     RecipeName,
+    Shard,
     Threads,
     limits,
     load_recipe,
+    parse_shard,
 )
 from vlmres.processor import DType, Layout
 
@@ -49,6 +51,7 @@ def process(
     decoder: DecoderOption = "auto",
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; fewer where they need over 1 GiB.")] = 64,
     threads: Threads = None,
+    shard: Shard = None,
     force: Force = False,
     max_image_pixels: MaxImagePixels = None,
     max_file_bytes: MaxFileBytes = None,
@@ -58,6 +61,7 @@ def process(
     """Process images into safetensors shards and a manifest.json that says where each image is.
 
     Run the same command again after an interruption, or when files were added or changed: finished shards are kept.
+    With --shard every process of a job array takes its own part of the files; the folder is DIR/part-I-of-N.
     A bad file is reported and skipped. Exit codes: 0 all done, 1 some files failed or the disk is full, 2 wrong usage
     or DIR is in use, 130 interrupted.
     """
@@ -69,4 +73,13 @@ def process(
         )
     except vlmres.RecipeError as error:
         raise typer.BadParameter(str(error)) from None
-    run_job(ProcessJob(find_images(paths), out, processor, shard_size), force=force)
+    files = find_images(paths)
+    if shard is not None:
+        number, count = parse_shard(shard)
+        # Neighbours are often alike, so that every part has some of all kinds.
+        files = files[number::count]
+        if not files:
+            typer.echo(f"part {shard} has no images")
+            return
+        out = out / f"part-{number:05d}-of-{count:05d}"
+    run_job(ProcessJob(files, out, processor, shard_size), force=force)
