@@ -61,3 +61,20 @@ pub(super) fn zeroed(length: usize) -> Result<Vec<u8>> {
     bytes.resize(length, 0);
     Ok(bytes)
 }
+
+/// Bytes that are copied at once.
+pub(super) const PIECE: usize = 8;
+
+/// Copies a string within a buffer, to beyond its end, in pieces: of up to [`PIECE`] bytes behind the copy nothing is known.
+pub(super) fn copy(bytes: &mut [u8], from: usize, to: usize, length: usize) {
+    let mut done = 0;
+    loop {
+        // What a piece holds beyond the string is of no use to anybody.
+        let piece: [u8; PIECE] = *bytes[from + done..].first_chunk().unwrap_or(&[0; PIECE]);
+        bytes[to + done..to + done + PIECE].copy_from_slice(&piece);
+        done += PIECE;
+        if done >= length {
+            return;
+        }
+    }
+}

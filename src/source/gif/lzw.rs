@@ -2,18 +2,18 @@
 
 use super::error;
 use crate::error::{Error, Result};
+use crate::source::bytes::{PIECE, copy};
+use crate::source::decode::reuse;
 use crate::threads::check_stopped;
 
 const MOST_BITS: u32 = 12;
 const CODES: usize = 1 << MOST_BITS;
-/// Bytes that are copied at once.
-const PIECE: usize = 8;
 /// Bytes that Pillow reads at once.
 const READ: usize = 1 << 16;
 /// Codes between two looks whether the result is still wanted.
 const PATIENCE: u32 = 1 << 20;
 
-/// Decodes `count` indices from the blocks at `at`. As in Pillow an end code ends nothing, but
+/// Decodes at least `count` indices from the blocks at `at`. As in Pillow an end code ends nothing, but
 /// asks for more of the file; data that end too early are refused.
 pub(super) fn decode(bytes: &[u8], at: usize, bits: u8, count: usize) -> Result<Vec<u8>> {
     if bits > 11 {
@@ -22,18 +22,14 @@ pub(super) fn decode(bytes: &[u8], at: usize, bits: u8, count: usize) -> Result<
     }
     let clear = 1usize << bits;
     let end = clear + 1;
-    let mut out = Vec::new();
-    let room = count + CODES + PIECE;
-    out.try_reserve_exact(room).map_err(|_| Error::Memory { bytes: room })?;
-    out.resize(room, 0u8);
+    let mut out = reuse(count + CODES + PIECE)?;
     // Of a code: where its string is in the output, and its length.
-    let mut starts = [0u32; CODES];
-    let mut lengths = [0u16; CODES];
+    let mut strings = [(0u32, 0u32); CODES];
     let mut blocks = Blocks { bytes, at, seen: at, left: 0, buffer: 0, filled: 0 };
     let (mut next, mut width) = (clear + 2, u32::from(bits) + 1);
     let mut written = 0;
-    // The string before: its place and length.
-    let mut last: Option<(usize, usize)> = None;
+    // The string before: its place and length, or no length.
+    let mut last = (0u32, 0u32);
     let mut patience = PATIENCE;
     while written < count {
         let code = blocks.code(width)?;
@@ -42,60 +38,41 @@ pub(super) fn decode(bytes: &[u8], at: usize, bits: u8, count: usize) -> Result<
             check_stopped()?;
             patience = PATIENCE;
         }
-        if code == clear {
-            (next, width, last) = (clear + 2, u32::from(bits) + 1, None);
-            continue;
-        }
-        if code == end {
-            blocks.read_on()?;
-            continue;
-        }
         let start = written;
         if code < clear {
             out[written] = code as u8;
             written += 1;
+        } else if code == clear {
+            (next, width, last) = (clear + 2, u32::from(bits) + 1, (0, 0));
+            continue;
+        } else if code == end {
+            blocks.read_on()?;
+            continue;
+        } else if last.1 == 0 {
+            return Err(error("a code without a string"));
         } else if code < next {
-            if last.is_none() {
-                return Err(error("a code without a string"));
-            }
-            let (from, length) = (starts[code] as usize, usize::from(lengths[code]));
-            copy(&mut out, from, written, length);
-            written += length;
-        } else if let Some((from, length)) = last.filter(|_| code == next && next < CODES) {
+            let (from, length) = strings[code];
+            copy(&mut out, from as usize, written, length as usize);
+            written += length as usize;
+        } else if code == next && next < CODES {
+            let (from, length) = (last.0 as usize, last.1 as usize);
             copy(&mut out, from, written, length);
             out[written + length] = out[from];
             written += length + 1;
         } else {
             return Err(error("a code that is not known yet"));
         }
-        if let Some((from, length)) = last
-            && next < CODES
-        {
+        if last.1 > 0 && next < CODES {
             // The string before, and the first index of this one, which follows it in the output.
-            (starts[next], lengths[next]) = (from as u32, length as u16 + 1);
+            strings[next] = (last.0, last.1 + 1);
             if next == (1 << width) - 1 && width < MOST_BITS {
                 width += 1;
             }
             next += 1;
         }
-        last = Some((start, written - start));
+        last = (start as u32, (written - start) as u32);
     }
-    out.truncate(count);
     Ok(out)
-}
-
-/// Copies a string to the end of the output, in pieces that may write beyond it: its own later bytes are never read.
-fn copy(out: &mut [u8], from: usize, to: usize, length: usize) {
-    if from + length + PIECE <= to {
-        let (before, after) = out.split_at_mut(to);
-        let (before, after) =
-            (&before[from..from + length.next_multiple_of(PIECE)], &mut after[..length.next_multiple_of(PIECE)]);
-        for (after, before) in after.chunks_exact_mut(PIECE).zip(before.chunks_exact(PIECE)) {
-            after.copy_from_slice(before);
-        }
-    } else {
-        out.copy_within(from..from + length, to);
-    }
 }
 
 /// Bits of data blocks. Pillow waits for a whole block before it reads of it, and has read the file in pieces.

@@ -5,6 +5,7 @@ mod lzw;
 use std::io::{Read, Seek};
 
 use super::bytes::Bytes;
+use super::decode::give;
 use crate::error::{Error, Result};
 
 /// What stands before a frame's data.
@@ -78,6 +79,7 @@ impl Gif {
             let start = (self.top as usize + y) * row + self.left as usize * 3;
             paint(&mut pixels[start..start + width * 3], line, &colours);
         }
+        give(indices);
         Ok(())
     }
 }

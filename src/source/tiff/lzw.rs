@@ -1,80 +1,62 @@
 //! TIFF's LZW: codes from the high bits on, that grow a code earlier than the table. A string is where its first copy was
 //! written, so that a code is a copy within the output.
 
-use std::cmp::Ordering;
+use crate::source::bytes::{PIECE, copy};
 
 const CLEAR: usize = 256;
 const END: usize = 257;
 const CODES: usize = 4096;
-const PIECE: usize = 8;
 
-/// Fills `out`. Nothing where the codes are damaged, end too early, or are of the old kind, low bits first.
+/// Fills `out` but for its last [`PIECE`] bytes, which hold anything. Nothing where the codes are damaged, end too early, or are
+/// of the old kind, low bits first.
 pub(super) fn decode(data: &[u8], out: &mut [u8]) -> Option<()> {
     if let [0, second, ..] = data
         && second & 1 == 1
     {
         return None;
     }
-    let mut starts = [0u32; CODES];
-    let mut lengths = [0u32; CODES];
+    let count = out.len().checked_sub(PIECE)?;
+    // Of a code: where its string is in the output, and its length.
+    let mut strings = [(0u32, 0u32); CODES];
     let (mut next, mut width) = (CLEAR + 2, 9);
     let mut bits = Bits { data, buffer: 0, filled: 0 };
     let mut written = 0;
-    let mut last: Option<(usize, usize)> = None;
-    while written < out.len() {
+    // The string before: its place and length, or no length.
+    let mut last = (0u32, 0u32);
+    while written < count {
         let code = bits.take(width)?;
-        if code == CLEAR {
-            (next, width, last) = (CLEAR + 2, 9, None);
-            continue;
-        }
-        if code == END {
-            return None;
-        }
         let start = written;
         if code < CLEAR {
             out[written] = code as u8;
             written += 1;
+        } else if code == CLEAR {
+            (next, width, last) = (CLEAR + 2, 9, (0, 0));
+            continue;
+        } else if code == END || code > next || last.1 == 0 {
+            return None;
         } else {
-            let before = last?;
-            let (from, length) = match code.cmp(&next) {
-                Ordering::Less => (starts[code] as usize, lengths[code] as usize),
-                Ordering::Equal => (before.0, before.1 + 1),
-                Ordering::Greater => return None,
-            };
+            let is_known = code < next;
+            let (from, length) = if is_known { strings[code] } else { last };
+            let (from, length) = (from as usize, length as usize);
             // The last string may be longer than what is wanted.
-            let length = length.min(out.len() - written);
-            copy(out, from, written, length);
+            let room = count - written;
+            copy(out, from, written, length.min(room));
             written += length;
-        }
-        if let Some((from, length)) = last {
-            if next >= CODES {
-                return None;
+            if !is_known && length < room {
+                out[written] = out[from];
+                written += 1;
             }
-            (starts[next], lengths[next]) = (from as u32, length as u32 + 1);
+        }
+        if last.1 > 0 {
+            *strings.get_mut(next)? = (last.0, last.1 + 1);
             next += 1;
             if next == (1 << width) - 1 && width < 12 {
                 width += 1;
             }
         }
-        last = Some((start, written - start));
+        last = (start as u32, (written - start) as u32);
     }
     Some(())
-}
-
-/// Copies a string that may run into its copy.
-fn copy(out: &mut [u8], from: usize, to: usize, length: usize) {
-    let whole = length.next_multiple_of(PIECE);
-    if from + whole <= to && to + whole <= out.len() {
-        let (before, after) = out.split_at_mut(to);
-        let (before, after) = (&before[from..from + whole], &mut after[..whole]);
-        for (after, before) in after.chunks_exact_mut(PIECE).zip(before.chunks_exact(PIECE)) {
-            after.copy_from_slice(before);
-        }
-    } else {
-        for index in 0..length {
-            out[to + index] = out[from + index];
-        }
-    }
 }
 
 struct Bits<'a> {

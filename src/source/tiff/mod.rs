@@ -13,7 +13,7 @@ use std::io::{Read, Seek};
 use self::directory::{Directory, Order};
 use self::paint::Samples;
 use self::unpack::Compression;
-use super::bytes::{Bytes, zeroed};
+use super::bytes::{Bytes, PIECE, zeroed};
 use super::orientation::{self, Orientation};
 use crate::error::{Error, Result};
 use crate::threads::check_stopped;
@@ -158,11 +158,12 @@ impl Tiff {
                 decoded = self.jpeg(packed, (across as u32, stored as u32))?;
                 &decoded[..]
             } else {
-                if unpacked.len() < stored * row {
-                    unpacked = zeroed(stored * row)?;
+                if unpacked.len() < stored * row + PIECE {
+                    unpacked = zeroed(stored * row + PIECE)?;
                 }
-                let out = &mut unpacked[..stored * row];
+                let out = &mut unpacked[..stored * row + PIECE];
                 unpack::unpack(self.compression, packed, (across, row), out).ok_or_else(damaged)?;
+                let out = &mut out[..stored * row];
                 if self.predictor {
                     self.samples.sum(out, row, self.order);
                 }

@@ -2,6 +2,7 @@
 
 use super::{fax, lzw, not_native};
 use crate::error::Result;
+use crate::source::bytes::PIECE;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
@@ -34,19 +35,20 @@ impl Compression {
     }
 }
 
-/// Fills `out`, rows of so many pixels and bytes. Nothing where the data are damaged or too short.
+/// Fills `out`, rows of so many pixels and bytes, and room for a [`PIECE`] behind them. Nothing where the data are damaged or too short.
 pub(super) fn unpack(
     compression: Compression,
     data: &[u8],
     (pixels, row): (usize, usize),
     out: &mut [u8],
 ) -> Option<()> {
+    let size = out.len().checked_sub(PIECE)?;
     match compression {
         Compression::None | Compression::Jpeg => None,
-        Compression::Fax4 => fax::decode(data, pixels, row, out),
+        Compression::Fax4 => fax::decode(data, pixels, row, &mut out[..size]),
         Compression::Lzw => lzw::decode(data, out),
-        Compression::Deflate => inflate(data, out),
-        Compression::PackBits => unpack_bits(data, out),
+        Compression::Deflate => inflate(data, &mut out[..size]),
+        Compression::PackBits => unpack_bits(data, &mut out[..size]),
     }
 }
 
