@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benches.compare import report, verify
+from benches.compare import decoding, report, verify
 from benches.compare.contestants import CONTESTANTS
 from benches.compare.measure import Result
 from benches.compare.tables import TABLES, Table
@@ -147,3 +147,18 @@ def test_an_unknown_table_is_named() -> None:
     done = run("run", "qwen9")
     assert done.returncode == 1
     assert "there is no table qwen9; there are qwen2-vl, " in done.stderr
+
+
+def _nothing(_data: bytes) -> None:
+    """A decoder that reads no file."""
+
+
+def test_decoding_is_measured_where_the_pixels_are_pillow_s() -> None:
+    table = decoding.report(((64, 48),), rounds=1)
+    rows = [line for line in table.splitlines()[2:] if line]
+    assert len(rows) == 20
+    assert all(" 64x48" not in row and row.count("x ") + row.count("- |") >= 1 for row in rows)
+    data = next(iter(decoding.files(64, 48)))[1]
+    found = decoding.times(data, {"vlmres": decoding.decoders()["vlmres"], "none": _nothing}, 1)
+    assert found["vlmres"] is not None
+    assert found["none"] is None

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 from benches import compare
+from benches.compare import decoding, report
 from benches.compare import memory as peaks
-from benches.compare import report
 from benches.compare.contestants import CONTESTANTS
 from benches.compare.fleet import ROOT, Fleet
 from benches.compare.measure import Budget, measure
@@ -103,6 +103,19 @@ def memory(
     print(f"{report.about()}\n\n{table}")
     results = _resume(save)
     results.memory = table
+    results.save(save)
+
+
+@app.command("decoding")
+def decode(
+    save: Annotated[Path, typer.Option(help="A file of `run`, which gets the table too.")] = RESULTS,
+    rounds: Annotated[int, typer.Option(help="Rounds of a file.")] = decoding.ROUNDS,
+) -> None:
+    """Decoding alone, format by format, beside Pillow and OpenCV: one thread, CPU time."""
+    table = decoding.report(rounds=rounds)
+    print(f"{report.about()}\n\n{table}")
+    results = _resume(save)
+    results.decoding = table
     results.save(save)
 
 

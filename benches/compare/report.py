@@ -45,6 +45,8 @@ class Results:
     """Columns by table and heading."""
     memory: str = ""
     """The table of peak memory, if that was measured."""
+    decoding: str = ""
+    """The table of decoding by format, if that was measured."""
 
     def save(self, path: Path) -> None:
         """Writes a JSON file."""
@@ -62,7 +64,7 @@ class Results:
             }
             for table, columns in stored["tables"].items()
         }
-        return Results(stored["about"], tables, stored["memory"])
+        return Results(stored["about"], tables, stored["memory"], stored.get("decoding", ""))
 
 
 def about() -> str:
@@ -143,6 +145,11 @@ def full(results: Results) -> str:
     return "\n\n".join(parts)
 
 
+def decoding(results: Results) -> str:
+    """Decoding by format."""
+    return f"{results.about}\n\n{results.decoding}"
+
+
 # Rows of the short table: what it is, the table and column it comes from.
 _SUMMARY = (
     ("Qwen2-VL, 640x480", "qwen2-vl", "640x480"),
@@ -180,7 +187,13 @@ def _short(column: Column, peer: str) -> str:
     return f"{np.median(np.array(result.ms) / np.array(versus.ms)):.1f}x"
 
 
-_PARTS: Mapping[str, Callable[[Results], str]] = {"full": full, "summary": summary}
+_PARTS: Mapping[str, Callable[[Results], str]] = {"full": full, "summary": summary, "decoding": decoding}
+
+
+def _filled(match: re.Match[str], results: Results) -> str:
+    """A part of the docs with its table, or as it is where that was not measured."""
+    measured = results.decoding if match[2] == "decoding" else results.tables
+    return f"{match[1]}{_PARTS[match[2]](results)}\n{match[3]}" if measured else match[0]
 
 
 def write(results: Results) -> list[Path]:
@@ -188,7 +201,7 @@ def write(results: Results) -> list[Path]:
     changed = []
     for path in FILES:
         text = path.read_text(encoding="utf-8")
-        new = MARK.sub(lambda match: f"{match[1]}{_PARTS[match[2]](results)}\n{match[3]}", text)
+        new = MARK.sub(lambda match: _filled(match, results), text)
         if new != text:
             path.write_text(new, encoding="utf-8")
             changed.append(path.relative_to(ROOT))

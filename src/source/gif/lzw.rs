@@ -24,7 +24,7 @@ pub(super) fn decode(bytes: &[u8], at: usize, bits: u8, count: usize) -> Result<
     let end = clear + 1;
     let mut out = reuse(count + CODES + PIECE)?;
     // Of a code: where its string is in the output, and its length.
-    let mut strings = [(0u32, 0u32); CODES];
+    let mut strings = vec![(0u32, 0u32); CODES];
     let mut blocks = Blocks { bytes, at, seen: at, left: 0, buffer: 0, filled: 0 };
     let (mut next, mut width) = (clear + 2, u32::from(bits) + 1);
     let mut written = 0;

@@ -17,7 +17,7 @@ pub(super) fn decode(data: &[u8], out: &mut [u8]) -> Option<()> {
     }
     let count = out.len().checked_sub(PIECE)?;
     // Of a code: where its string is in the output, and its length.
-    let mut strings = [(0u32, 0u32); CODES];
+    let mut strings = vec![(0u32, 0u32); CODES];
     let (mut next, mut width) = (CLEAR + 2, 9);
     let mut bits = Bits { data, buffer: 0, filled: 0 };
     let mut written = 0;
