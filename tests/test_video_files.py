@@ -1,0 +1,180 @@
+"""Files of videos: the frames that a sequential decoder gives, as few as are needed, and errors that say why."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from transformers.video_utils import read_video_pyav
+
+import vlmres
+from tests.films import decoded, film
+from vlmres.video_files import Video, VideoInfo, is_video
+
+QWEN = vlmres.Recipe.load("qwen3-vl")
+
+FILMS = {
+    "h264": film(100, options={"bf": "3"}),
+    "open GOP": film(100, options={"bf": "3", "x264-params": "open-gop=1:keyint=20"}),
+    "no key frame but the first": film(100, options={"g": "1000"}),
+    "key frames alone": film(60, options={"g": "1"}),
+    "mpeg4": film(100, codec="mpeg4"),
+    "Matroska": film(100, container="matroska"),
+    "VP8 with hidden frames": film(
+        80,
+        codec="libvpx",
+        container="webm",
+        options={"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "realtime"},
+    ),
+    "transport stream": film(100, container="mpegts"),
+    "AVI": film(100, codec="mpeg4", container="avi"),
+    "uneven times": film(
+        60, options={"bf": "2"}, times=[3000 * at + 700 * (at % 3) + 9000 * (at // 20) for at in range(60)]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILMS)
+@pytest.mark.parametrize("step", [1, 7, 19, 40])
+def test_frames_are_those_of_a_decoder_that_starts_at_the_beginning(name: str, step: int) -> None:
+    everything = decoded(FILMS[name])
+    wanted = np.arange(step // 2, len(everything), step)
+    frames = Video(FILMS[name], frames=wanted).picked(QWEN)
+    assert frames.size == (96, 64)
+    assert frames.info.total_frames == len(everything)
+    for at, index in enumerate(wanted):
+        np.testing.assert_array_equal(frames.frame(at), everything[index])
+
+
+def test_frames_in_any_order_and_repeated() -> None:
+    everything = decoded(FILMS["h264"])
+    wanted = [70, 3, 3, 99, 50, 4]
+    frames = Video(FILMS["h264"], frames=wanted).picked(QWEN)
+    for at in (3, 0, 5, 1, 4, 2):
+        np.testing.assert_array_equal(frames.frame(at), everything[wanted[at]])
+
+
+@pytest.mark.parametrize("recipe", ["qwen2-vl", "qwen2.5-vl", "qwen3-vl", "internvl3"])
+def test_the_recipe_picks_as_transformers_does(recipe: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(FILMS["h264"])
+    loaded = vlmres.Recipe.load(recipe)
+    try:
+        frames = Video(path).picked(loaded)
+    except vlmres.RecipeError as error:
+        assert not loaded.video_reference, error  # noqa: PT017
+        return
+    pixels, metadata = read_video_pyav(str(path), lambda **_: frames.info.frames)  # type: ignore[arg-type]
+    info = frames.info
+    assert (info.total_frames, info.fps, info.width, info.height) == (100, 30.0, 96, 64)
+    assert info.duration == pytest.approx(metadata.duration)
+    assert info.timestamps.tolist() == metadata.timestamps
+    assert info.sampled_fps == metadata.sampled_fps
+    for at in range(len(frames)):
+        np.testing.assert_array_equal(frames.frame(at), pixels[at])
+
+
+def test_times_between_frames_are_qwens() -> None:
+    from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
+
+    for indices in ([0, 15, 30, 45], [0, 12, 25], [7]):
+        info = VideoInfo(100, 30.0, 96, 64, np.array(indices))
+        own = Qwen3VLProcessor._calculate_timestamps(None, list(indices), 30.0, 2)  # type: ignore[arg-type]
+        assert info.times(2).tolist() == own
+
+
+def test_rates_and_numbers() -> None:
+    assert len(Video(FILMS["h264"], fps=6).picked(QWEN)) == 20
+    assert len(Video(FILMS["h264"], num_frames=8).picked(QWEN)) == 8
+    with pytest.raises(TypeError, match="give one of fps, num_frames and frames"):
+        Video(FILMS["h264"], fps=6, num_frames=8)
+    with pytest.raises(IndexError, match="has 100 frames, from 0 to 99; got 3 to 100"):
+        Video(FILMS["h264"], frames=[3, 100]).picked(QWEN)
+    with pytest.raises(TypeError, match="frames are integers, at least one"):
+        Video(FILMS["h264"], frames=[]).picked(QWEN)
+
+
+def test_few_frames_of_a_long_video_need_few_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = Video(FILMS["h264"], frames=[10, 60]).picked(QWEN)
+    seen = []
+    index_of = frames._decoder._index_of
+
+    def counted(frame: object) -> int | None:
+        seen.append(frame)
+        return index_of(frame)
+
+    monkeypatch.setattr(frames._decoder, "_index_of", counted)
+    for at in range(2):
+        frames.frame(at)
+    # 11 from the start, and at most those from one key frame to the next, of 61.
+    assert 11 < len(seen) < 40
+
+
+def test_a_cut_file_says_where_it_ends() -> None:
+    file = film(100, container="matroska")
+    whole = decoded(file)
+    cut = file[: len(file) * 2 // 3]
+    video = Video(cut, frames=list(range(0, 60, 10)))
+    for at, index in enumerate(range(0, 60, 10)):
+        np.testing.assert_array_equal(video.picked(QWEN).frame(at), whole[index])
+    # The header in front promises the frames that were cut off.
+    file = film(100, codec="mpeg4", container="avi")
+    frames = Video(file[: len(file) * 2 // 3], frames=[10, 99]).picked(QWEN)
+    np.testing.assert_array_equal(frames.frame(0), decoded(file)[10])
+    with pytest.raises(vlmres.DecodeError, match=r"frame 99"):
+        frames.frame(1)
+
+
+def test_what_is_no_video() -> None:
+    with pytest.raises(vlmres.DecodeError, match="not a video that FFmpeg reads"):
+        Video(b"no video at all, but text" * 100)
+    with pytest.raises(vlmres.DecodeError, match="not a regular file"):
+        Video("/dev/null")
+    with pytest.raises(FileNotFoundError):
+        Video("none.mp4")
+
+
+def test_playlists_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "a.ts").write_bytes(FILMS["transport stream"])
+    for name, text in {
+        "a.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\na.ts\n#EXT-X-ENDLIST\n",
+        "a.ffconcat": "ffconcat version 1.0\nfile a.ts\n",
+    }.items():
+        path = tmp_path / name
+        path.write_text(text)
+        with pytest.raises(vlmres.DecodeError, match="not a video that FFmpeg reads"):
+            Video(path)
+
+
+def _turned(degrees: int) -> bytes:
+    """A film whose header says that it is to be turned: the matrix of the track's header, as telephones write it."""
+    file = bytearray(FILMS["mpeg4"])
+    at = file.index(b"tkhd") + 4 + 40
+    one, minus = (0x10000).to_bytes(4, "big"), (-0x10000 & 0xFFFFFFFF).to_bytes(4, "big")
+    none = bytes(4)
+    first = {90: [none, one, minus, none], 270: [none, minus, one, none], 180: [minus, none, none, minus]}[degrees]
+    a, b, c, d = first
+    file[at : at + 36] = a + b + none + c + d + none + none + none + (0x40000000).to_bytes(4, "big")
+    return bytes(file)
+
+
+@pytest.mark.parametrize(("degrees", "turns"), [(90, 3), (180, 2), (270, 1)])
+def test_a_turned_video_is_said_or_turned(degrees: int, turns: int) -> None:
+    file, plain = _turned(degrees), decoded(FILMS["mpeg4"])
+    frames = Video(file, frames=[5]).picked(QWEN)
+    with pytest.warns(UserWarning, match=r"is to be turned by -?\d+ degrees; transformers does not turn it"):
+        left = frames.frame(0)
+    np.testing.assert_array_equal(left, plain[5])
+    np.testing.assert_array_equal(Video(file, frames=[5], rotate=False).picked(QWEN).frame(0), plain[5])
+    turned = Video(file, frames=[5], rotate=True).picked(QWEN)
+    expected: NDArray[np.uint8] = np.rot90(plain[5], turns)
+    np.testing.assert_array_equal(turned.frame(0), expected)
+    assert turned.size == expected.shape[1::-1]
+
+
+def test_formats_by_their_beginning() -> None:
+    for name in ("h264", "Matroska", "VP8 with hidden frames", "transport stream", "AVI"):
+        assert is_video(FILMS[name][:512]), name
+    assert not is_video(b"\x89PNG\r\n\x1a\n" + bytes(300))
+    assert not is_video(b"\x00\x00\x00\x1cftypavif" + bytes(300))
+    assert not is_video(b"\xff\xd8\xff\xe0" + bytes(300))
