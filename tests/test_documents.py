@@ -166,3 +166,97 @@ def test_a_document_is_known_by_its_content() -> None:
     assert is_document(b"\n" * 1000 + b"%PDF-1.4")
     assert not is_document(b"\n" * 1024 + b"%PDF-1.4")
     assert not is_document(b"\x89PNG")
+
+
+GUNDAM = vlmres.Processor("deepseek-ocr-gundam", dtype="uint8")
+
+
+def _pages(file: bytes, **settings: object) -> list[np.ndarray]:
+    return [page.draw() for page in Document(file, **settings)]  # type: ignore[arg-type]
+
+
+def test_a_document_is_a_sample_of_its_pages(tmp_path: Path) -> None:
+    file = pdf(3)
+    path = tmp_path / "scan without suffix"
+    path.write_bytes(file)
+    pages = _pages(file)
+    expected = GUNDAM([pages])
+    for given in (Document(file), file, path, str(path), [path], [[path]]):
+        batch = GUNDAM(given)
+        assert batch.num_tokens == expected.num_tokens
+        for key in expected:
+            np.testing.assert_array_equal(batch[key], expected[key])
+
+
+def test_documents_beside_images() -> None:
+    first, second, image = pdf(2), pdf(1, size=(300, 200), seed=1), pdf(1, seed=2)
+    picture = Document(image)[0].draw()
+    # Samples count for this recipe.
+    processor = vlmres.Processor("llava-onevision", dtype="uint8")
+    expected = processor([_pages(first), [picture], _pages(second)])
+    givens: list[list[object]] = [[first, picture, second], [Document(first), picture, Document(second)]]
+    for given in givens:
+        batch = processor(given)
+        for key in expected:
+            np.testing.assert_array_equal(batch[key], expected[key])
+    expected = processor([[picture, *_pages(first)], [picture]])
+    givens = [[[picture, first], [picture]], [[picture, Document(first)], [picture]]]
+    for given in givens:
+        batch = processor(given)
+        for key in expected:
+            np.testing.assert_array_equal(batch[key], expected[key])
+
+
+def test_fitted_and_chosen_pages_in_a_processor() -> None:
+    file = pdf(3)
+    processor = vlmres.Processor("qwen3-vl", dtype="uint8")
+    document = Document(file, dpi="fit", pages=[2])
+    view = vlmres.plan((1191, 1684), "qwen3-vl").views[0]
+    expected = processor([[Document(file)[2].draw(view.resized)]])
+    batch = processor(document)
+    np.testing.assert_array_equal(batch["pixel_values"], expected["pixel_values"])
+    assert batch.plans[0] is not None
+    assert batch.plans[0].size == view.resized
+
+
+def test_a_bad_page_costs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = Document(pdf(3))
+    draw = vlmres.documents.Page.draw
+
+    def failing(page: vlmres.documents.Page, size: tuple[int, int] | None = None) -> np.ndarray:
+        if page.number == 1:
+            raise vlmres.DecodeError("page 1: no such font")
+        return draw(page, size)
+
+    monkeypatch.setattr(vlmres.documents.Page, "draw", failing)
+    with pytest.raises(vlmres.DecodeError, match=r"image 1: .*page 1: no such font"):
+        GUNDAM(document)
+    batch = GUNDAM(document, errors="return")
+    assert list(batch.errors) == [1]
+    monkeypatch.undo()
+    expected = GUNDAM([document[0], document[2]])
+    for key in expected:
+        np.testing.assert_array_equal(batch[key], expected[key])
+
+
+def test_pages_keep_to_the_limits_of_a_call() -> None:
+    with pytest.raises(vlmres.DecodeError, match=r"image 0: .*limit"):
+        vlmres.Processor("clip", max_image_pixels=10_000)(Document(pdf(1)))
+
+
+def test_a_damaged_document_among_images() -> None:
+    with pytest.raises(vlmres.DecodeError, match="not a PDF that pdfium can read"):
+        GUNDAM([b"%PDF-1.7 and nothing else"])
+
+
+def test_plans_of_pages(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(pdf(3))
+    expected = vlmres.plan((1191, 1684), "qwen3-vl")
+    assert vlmres.plan(path, "qwen3-vl", page=1).num_tokens == expected.num_tokens
+    assert vlmres.plan(Document(path, dpi=72), "qwen3-vl", page=-1).size == (596, 842)
+    assert vlmres.plan(pdf(1), "qwen3-vl").num_tokens == expected.num_tokens
+    with pytest.raises(vlmres.PlanError, match="say which page, page=0 to page=2"):
+        vlmres.plan(path, "qwen3-vl")
+    with pytest.raises(IndexError):
+        vlmres.plan(path, "qwen3-vl", page=3)

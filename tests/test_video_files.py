@@ -178,3 +178,76 @@ def test_formats_by_their_beginning() -> None:
     assert not is_video(b"\x89PNG\r\n\x1a\n" + bytes(300))
     assert not is_video(b"\x00\x00\x00\x1cftypavif" + bytes(300))
     assert not is_video(b"\xff\xd8\xff\xe0" + bytes(300))
+
+
+@pytest.mark.parametrize("recipe", ["qwen2.5-vl", "qwen3-vl"])
+def test_a_file_is_processed_as_its_frames(recipe: str, tmp_path: Path) -> None:
+    file = FILMS["h264"]
+    path = tmp_path / "film"
+    path.write_bytes(file)
+    processor = vlmres.Processor(recipe, dtype="uint8")
+    frames = Video(file).picked(processor.recipe)
+    pixels = np.stack([frames.frame(at) for at in range(len(frames))])
+    expected = processor(videos=pixels, fps=frames.info.sampled_fps)
+    for given in (file, path, str(path), Video(file), [path]):
+        batch = processor(videos=given)
+        assert set(batch) == set(expected)
+        for key in expected:
+            np.testing.assert_array_equal(batch[key], expected[key])
+        assert batch.videos[0] is not None
+        assert batch.videos[0].frames.tolist() == frames.info.frames.tolist()
+
+
+def test_files_equal_transformers_on_the_same_decoder(tmp_path: Path) -> None:
+    from transformers import Qwen3VLVideoProcessor
+
+    path = tmp_path / "film.mp4"
+    path.write_bytes(film(90, 224, 160))
+    reference = Qwen3VLVideoProcessor(
+        patch_size=16,
+        temporal_patch_size=2,
+        merge_size=2,
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+        do_sample_frames=True,
+    )
+    pixels, metadata = read_video_pyav(str(path), lambda metadata, **_: reference.sample_frames(metadata))  # type: ignore[arg-type]
+    expected = reference([pixels], do_sample_frames=False, video_metadata=[metadata], return_tensors="np")
+    batch = vlmres.Processor("qwen3-vl")(videos=path)
+    np.testing.assert_array_equal(batch["pixel_values_videos"], expected["pixel_values_videos"])
+    np.testing.assert_array_equal(batch["video_grid_thw"], expected["video_grid_thw"])
+    assert batch.videos[0] is not None
+    assert batch.videos[0].frames.tolist() == list(metadata.frames_indices)
+
+
+def test_rates_of_files_and_of_frames() -> None:
+    processor = vlmres.Processor("qwen2.5-vl", dtype="uint8")
+    batch = processor(videos=[FILMS["h264"], FILMS["mpeg4"]], fps=[3, 6])
+    assert [len(info.frames) for info in batch.videos if info] == [10, 20]
+    np.testing.assert_allclose(batch["second_per_grid_ts"], [2 / 3, 2 / 6], rtol=1e-6)
+    mixed = processor(videos=[FILMS["h264"], np.zeros((4, 64, 96, 3), np.uint8)], fps=[3, 8])
+    np.testing.assert_allclose(mixed["second_per_grid_ts"], [2 / 3, 2 / 8], rtol=1e-6)
+    assert mixed.videos[1] is None
+    # Without its rate nobody knows the seconds of frames.
+    assert "second_per_grid_ts" not in processor(videos=[FILMS["h264"], np.zeros((4, 64, 96, 3), np.uint8)])
+
+
+def test_a_bad_file_costs_itself() -> None:
+    processor = vlmres.Processor("qwen3-vl", dtype="uint8")
+    file = film(100, codec="mpeg4", container="avi")
+    videos = [FILMS["h264"], file[: len(file) * 2 // 3], b"no video"]
+    with pytest.raises(vlmres.DecodeError, match=r"video 2: .*not a video"):
+        processor(videos=videos)
+    batch = processor(videos=videos, errors="return")
+    assert sorted(batch.errors) == [1, 2]
+    assert "ends after" in str(batch.errors[1])
+    expected = processor(videos=FILMS["h264"])
+    for key in expected:
+        np.testing.assert_array_equal(batch[key], expected[key])
+
+
+def test_plans_of_files() -> None:
+    video = Video(FILMS["h264"])
+    planned = vlmres.plan(video, "qwen3-vl")
+    assert planned.frames == len(video.picked(QWEN))
+    assert planned.size == (96, 64)

@@ -27,8 +27,10 @@ from vlmres._types import Coordinates, Grid, Parameter, RecipeName, Size
 from vlmres.batch import Batch
 from vlmres.budget import BudgetFit, fit_budget
 from vlmres.data.packing import pack
+from vlmres.documents import Document
 from vlmres.planning import PlanTable, image_size, plan, plan_many
 from vlmres.processor import Processor, resize
+from vlmres.video_files import Video, VideoInfo
 
 __version__ = build_info()["version"]
 
@@ -39,6 +41,7 @@ __all__ = [
     "BudgetFit",
     "Coordinates",
     "DecodeError",
+    "Document",
     "Grid",
     "Parameter",
     "Plan",
@@ -49,6 +52,8 @@ __all__ = [
     "RecipeError",
     "RecipeName",
     "Size",
+    "Video",
+    "VideoInfo",
     "View",
     "VlmresError",
     "__version__",

@@ -1,7 +1,7 @@
 """The compiled part of vlmres. Private: use the names that `vlmres` exports."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias, final
 
@@ -15,6 +15,7 @@ __all__ = [
     "Call",
     "Crew",
     "DecodeError",
+    "Deferred",
     "ImageFile",
     "Memory",
     "NotNativeError",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _Encoded: TypeAlias = bytes | str | os.PathLike[str]
+_Image: TypeAlias = Source | ImageFile | Deferred | _Encoded
 # Pixels of a file's image, bytes of a file, bytes of decoding, bytes of a call's outputs; None for the default.
 _Limits: TypeAlias = tuple[int | None, int | None, int | None, int | None]
 # An object with `header` and `decode`, and whether it decodes everything; None for nobody beside this module.
@@ -366,6 +368,12 @@ class ImageFile:
         """Its plan."""
 
 @final
+class Deferred:
+    """An image whose pixels are made when a call needs them, on any thread. Private: pages and frames are such."""
+
+    def __new__(cls, size: tuple[int, int], draw: Callable[[], Source]) -> Deferred: ...
+
+@final
 class Memory:
     """Memory for outputs, which returns when the last array over it is gone. Private: `Processor` has one."""
 
@@ -391,7 +399,7 @@ class Call:
     def __new__(
         cls,
         recipe: Recipe,
-        items: Sequence[Source | ImageFile | _Encoded | Sequence[Source | ImageFile | _Encoded] | None],
+        items: Sequence[_Image | Sequence[_Image] | None],
         samples: list[int] | None,
         layout: Literal["hf", "packed"],
         dtype: str,

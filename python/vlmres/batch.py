@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from vlmres._core import Plan
+    from vlmres.video_files import VideoInfo
 
 
 class Batch(Mapping[str, Any]):
@@ -45,6 +46,7 @@ class Batch(Mapping[str, Any]):
         *,
         values: frozenset[str],
         dtype: str,
+        videos: list[VideoInfo | None] | None = None,
     ) -> None:
         self._arrays = arrays
         self._values = values
@@ -54,6 +56,8 @@ class Batch(Mapping[str, Any]):
         """What was wrong with images left out, by index in the call (only with `errors="return"`)."""
         self.dtype = dtype
         """Type of the pixel values."""
+        self.videos = videos or [None] * len(plans)
+        """Of every video that came as a file its frames and their seconds."""
 
     def __getitem__(self, key: str) -> Any:
         try:
@@ -145,7 +149,7 @@ class Batch(Mapping[str, Any]):
             ImportError: torch is not installed.
         """
         tensors = self.torch(device, non_blocking=non_blocking)
-        return Batch(tensors, self.plans, self.errors, values=self._values, dtype=self.dtype)
+        return Batch(tensors, self.plans, self.errors, values=self._values, dtype=self.dtype, videos=self.videos)
 
     def torch(self, device: torch.device | str | None = None, *, non_blocking: bool = False) -> dict[str, torch.Tensor]:
         """The arrays as torch tensors: views of the same memory on the CPU, copies on another device.

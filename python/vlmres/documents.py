@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import stat
@@ -15,7 +16,7 @@ import numpy as np
 from vlmres._core import DecodeError, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import ModuleType
 
     from numpy.typing import NDArray
@@ -106,6 +107,12 @@ class Document(Sequence["Page"]):
     def __iter__(self) -> Iterator[Page]:
         return map(self._page, self.numbers)
 
+    def chosen(self, numbers: Sequence[int]) -> Document:
+        """The same document with pages of these numbers in the file."""
+        other = copy.copy(self)
+        other.numbers = [_checked_number(number, self._file.count, self._file.name) for number in numbers]
+        return other
+
     def fitted(self, recipe: Recipe) -> list[Page]:
         """The pages as they are drawn for a recipe: with `dpi="fit"` in the sizes of their plans."""
         pages = list(self)
@@ -153,6 +160,44 @@ class Page:
 
     def _at(self, size: tuple[int, int]) -> Page:
         return Page(self._file, self.number, size)
+
+
+def with_pages(images: Any, recipe: Recipe) -> Any:
+    """Images with each document as the list of its pages: a sample. Images beside documents are samples, too."""
+    if isinstance(images, Document):
+        return [images.fitted(recipe)]
+    if not isinstance(images, (list, tuple)):
+        return images
+    if any(isinstance(item, Document) for item in images):
+        return [item if isinstance(item, list) else _pages(item, recipe) for item in images]
+    if any(isinstance(item, (list, tuple)) and any(isinstance(one, Document) for one in item) for item in images):
+        return [[page for one in item for page in _pages(one, recipe)] for item in images]
+    return images
+
+
+def opened(loaded: Sequence[Any], failed: Iterable[int]) -> dict[int, Document]:
+    """Which of a call's items that cannot be decoded are PDF files: paths and bytes, recognised by their content."""
+    found = {}
+    for index in failed:
+        source = loaded[index]
+        if isinstance(source, (bytes, str)) and is_document(beginning(source)):
+            found[index] = Document(source)
+    return found
+
+
+def _pages(item: Any, recipe: Recipe) -> list[Any]:
+    return item.fitted(recipe) if isinstance(item, Document) else [item]
+
+
+def beginning(source: bytes | str | os.PathLike[str]) -> bytes:
+    """The first bytes of a file, as far as a document is known by them."""
+    if isinstance(source, bytes):
+        return source[:_BEGINNING]
+    try:
+        with open(source, "rb") as file:  # noqa: PTH123
+            return file.read(_BEGINNING)
+    except OSError:
+        return b""
 
 
 class _File:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmres._core import Plan, PlanError, Recipe, VlmresError, plan_columns
+from vlmres._core import DecodeError, Plan, PlanError, Recipe, VlmresError, plan_columns
 from vlmres._core import image_size as encoded_size
 from vlmres._core import plan as plan_size
+from vlmres.documents import Document, beginning, is_document
 from vlmres.inputs import Loader, handles
 from vlmres.inputs.errors import kind, shown
+from vlmres.video_files import Video
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -29,15 +32,23 @@ Sizable: TypeAlias = Any
 """What `plan` takes a size from."""
 
 
-def plan(size: Sizable, recipe: Recipe | RecipeName | str, images: int = 1, *, decoder: Decoder = "auto") -> Plan:
+def plan(
+    size: Sizable,
+    recipe: Recipe | RecipeName | str,
+    images: int = 1,
+    *,
+    page: int | None = None,
+    decoder: Decoder = "auto",
+) -> Plan:
     """What an image's or a video's preprocessing will be: views, tiles, patches and tokens, without decoding anything.
 
     Args:
         size: (width, height) of an image, or (frames, width, height) of a video, as any sequence of integers; or an
             image: a PIL image, or what holds a file (a path, bytes, a data URI, an open file, ...), of which the header
-            is read and the EXIF orientation applied as in `image_size`.
+            is read and the EXIF orientation applied as in `image_size`; or a `Document`, a PDF file or a `Video`.
         recipe: A recipe or the name of one.
         images: How many images the image's sample has: LLaVA-OneVision alone gives one of several another plan.
+        page: Which page of a PDF file or a `Document`, from 0; one of several must be named.
         decoder: As of `Processor`.
 
     Raises:
@@ -47,7 +58,27 @@ def plan(size: Sizable, recipe: Recipe | RecipeName | str, images: int = 1, *, d
         OSError: The file cannot be read.
         TypeError: `size` is none of these.
     """
-    return plan_size(size_of(size, Loader(decoder=decoder)), recipe, images)
+    loaded = Recipe.load(recipe) if isinstance(recipe, str) else recipe
+    if isinstance(size, Video):
+        frames = size.picked(loaded)
+        return plan_size((len(frames), *frames.size), loaded, images)
+    if page is not None and not isinstance(size, Document):
+        size = Document(size)
+    if isinstance(size, Document):
+        return plan_size(_page(size, page).fitted(loaded)[0].size, loaded, images)
+    try:
+        return plan_size(size_of(size, Loader(decoder=decoder)), loaded, images)
+    except DecodeError:
+        if isinstance(size, (str, bytes, os.PathLike)) and is_document(beginning(size)):
+            return plan(Document(size), loaded, images)
+        raise
+
+
+def _page(document: Document, page: int | None) -> Document:
+    """The one page that is meant."""
+    if page is None and len(document) != 1:
+        raise PlanError(f"{document!r}: say which page, page=0 to page={len(document) - 1}")
+    return document.chosen([document.numbers[page or 0]])
 
 
 def image_size(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import numpy as np
 
+from vlmres import documents
 from vlmres._core import (
     Call,
     Memory,
@@ -30,6 +31,7 @@ from vlmres.inputs.arrays import data_format_of
 from vlmres.outputs import AMBIENT, STORAGE, Allocate, Out, allocated, as_array, first_rows, given
 from vlmres.outputs import DType as DType
 from vlmres.planning import Sizable, size_of
+from vlmres.video_files import FILES, Video
 from vlmres.videos import as_videos
 from vlmres.videos import load as load_video
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vlmres._core import Crew
+    from vlmres.video_files import VideoInfo
 
 Layout = Literal["hf", "packed"]
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
@@ -232,12 +235,15 @@ class Processor:
         Args:
             images: PIL images, uint8 numpy arrays or CPU torch tensors (HWC, CHW or HW, any strides), paths, or bytes
                 of image files. In a list of lists each holds the images of one sample: references that know samples
-                have a row for each, padded to the longest; to the others the images are one list.
+                have a row for each, padded to the longest; to the others the images are one list. A PDF file, or a
+                `vlmres.Document`, is the sample of its pages (`pip install 'vlmres[pdf]'`).
             videos: In place of images: uint8 arrays or CPU tensors of frames (THWC or TCHW, stacked where they are
-                alike), or lists of frames, which are images as above, all RGB or gray and of one size. A video's last
-                frame is repeated where a patch lacks frames. Files of videos are not decoded.
-            fps: Frames a second of the videos as they are passed, one number or one for each. Where the family's
-                processor gives the seconds between patches along time (Qwen2.5-VL), they are in the batch then.
+                alike), or lists of frames, which are images as above, all RGB or gray and of one size; or files: paths,
+                bytes, or `vlmres.Video`, of which the frames are decoded that the reference picks
+                (`pip install 'vlmres[video]'`). A video's last frame is repeated where a patch lacks frames.
+            fps: Frames a second of the videos as they are passed, one number or one for each; of files the rate at
+                which frames are picked. Where the family's processor gives the seconds between patches along time
+                (Qwen2.5-VL), they are in the batch then; with files always.
             out: Memory to write the pixel values to: C-contiguous numpy arrays or CPU tensors (pinned and shared ones
                 too) of the exact shape and type by key, or one where there is one key; `shapes` tells them. bfloat16
                 goes to uint16 or int16 arrays or to such tensors. Where one does not fit, nothing is written. Where an
@@ -258,7 +264,7 @@ class Processor:
         samples: list[int] | None = None
         what: Literal["image", "video"]
         if videos is None:
-            (items, samples), what = as_list(images), "image"
+            (items, samples), what = as_list(documents.with_pages(images, self.recipe)), "image"
         else:
             items, what = as_videos(videos), "video"
         if not items:
@@ -283,8 +289,8 @@ class Processor:
 
         `allocate` comes before the processor's own, and the threads are those of `crew` where there is one.
         """
-        loaded, failures = self._load(items, what, data_format)
         is_image = what == "image"
+        loaded, failures, picked = self._load(items, what, data_format, rates)
         call = Call(
             self.recipe if is_image else self._video_recipe,
             loaded,
@@ -297,6 +303,12 @@ class Processor:
             decoder=self.loader.decoding,
             num_threads=self.num_threads or _default_threads(),
         )
+        if is_image and (files := documents.opened(loaded, [index for index, _, _ in call.failures()])):
+            known = [item if one is None else one for item, one in zip(items, loaded, strict=True)]
+            pages, counts = _with_documents(known, samples, files)
+            return self._process(
+                pages, counts, out=out, errors=errors, data_format=data_format, allocate=allocate, crew=crew
+            )
         self._note(call, failures, errors, what)
         tensors = call.lay_out()
         self._note(call, failures, errors, what)
@@ -311,30 +323,45 @@ class Processor:
         arrays.update(call.segments() or {})
         plans = call.plans
         key = self.recipe.seconds_key
+        if picked and (rates is not None or all(index in picked or plan is None for index, plan in enumerate(plans))):
+            rates = [
+                picked[at].sampled_fps if at in picked else rates[at] if rates else math.nan for at in range(len(plans))
+            ]
         if rates is not None and key is not None and arrays:
             seconds = [self.recipe.temporal_patch_size / rate for rate, plan in zip(rates, plans, strict=True) if plan]
             arrays[key] = np.array(seconds, dtype=np.float32)
-        return Batch(arrays, plans, failures, values=frozenset(values), dtype=self.dtype)
+        infos = [picked.get(index) if plan else None for index, plan in enumerate(plans)]
+        return Batch(arrays, plans, failures, values=frozenset(values), dtype=self.dtype, videos=infos)
 
     def _load(
-        self, items: Sequence[Any], what: Literal["image", "video"], data_format: DataFormat | None
-    ) -> tuple[list[Loaded | list[Loaded] | None], dict[int, Exception]]:
-        """Items as the compiled part takes them, and what is wrong with those that it does not get."""
+        self,
+        items: Sequence[Any],
+        what: Literal["image", "video"],
+        data_format: DataFormat | None,
+        rates: Sequence[float] | None,
+    ) -> tuple[list[Loaded | Sequence[Loaded] | None], dict[int, Exception], dict[int, VideoInfo]]:
+        """Items as the compiled part takes them, what is wrong with those that it does not get, and videos of files."""
         loader = self.loader
-        loaded: list[Loaded | list[Loaded] | None] = []
+        loaded: list[Loaded | Sequence[Loaded] | None] = []
         failures: dict[int, Exception] = {}
+        picked: dict[int, VideoInfo] = {}
         if what == "image":
             data_format = data_format or data_format_of(items)
         for index, item in enumerate(items):
             try:
                 if what == "image":
                     loaded.append(loader.load(item, data_format))
+                elif isinstance(item, (*FILES, Video)):
+                    video = item if isinstance(item, Video) else Video(item, fps=rates[index] if rates else None)
+                    frames = video.picked(self.recipe)
+                    loaded.append(frames.deferred())
+                    picked[index] = frames.info
                 else:
                     loaded.append(load_video(item, loader, data_format))
             except Exception as error:
                 failures[index] = error
                 loaded.append(None)
-        return loaded, failures
+        return loaded, failures, picked
 
     @staticmethod
     def _note(call: Call, failures: dict[int, Exception], errors: Literal["raise", "return"], what: str) -> None:
@@ -508,6 +535,18 @@ def _default_threads() -> int:
     if data is not None and data.get_worker_info() is not None:
         return 1
     return default_threads()
+
+
+def _with_documents(
+    items: Sequence[Any], samples: Sequence[int] | None, files: dict[int, documents.Document]
+) -> tuple[list[Any], list[int]]:
+    """A call's images with the pages of its documents in their places, and the number of images of each sample."""
+    pages = [list(files[index]) if index in files else [one] for index, one in enumerate(items)]
+    counts, first = [], 0
+    for count in samples or [1] * len(items):
+        counts.append(sum(map(len, pages[first : first + count])))
+        first += count
+    return [page for item in pages for page in item], counts
 
 
 def _rates(fps: float | Sequence[float] | None, count: int, what: str) -> list[float] | None:

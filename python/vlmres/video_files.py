@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import functools
 import io
 import os
 import stat
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmres._core import DecodeError
+from vlmres._core import DecodeError, Deferred, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,10 @@ _SEEK_FROM = 16
 # A packet of these is a frame that is shown, and these files find the packet of a time.
 _SEEKABLE_CODECS = frozenset({"av1", "h264", "hevc", "mjpeg", "mpeg4", "prores", "vp9"})
 _SEEKABLE_FORMATS = frozenset({"mov", "matroska"})
+
+
+FILES = (str, bytes, bytearray, memoryview, os.PathLike)
+"""What holds the file of a video."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Video:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | bytes,
+        source: str | os.PathLike[str] | bytes | bytearray | memoryview,
         *,
         fps: float | None = None,
         num_frames: int | None = None,
@@ -106,6 +111,8 @@ class Video:
     ) -> None:
         if sum(option is not None for option in (fps, num_frames, frames)) > 1:
             raise TypeError("give one of fps, num_frames and frames")
+        if isinstance(source, (bytearray, memoryview)):
+            source = bytes(source)
         self._source: str | bytes = source if isinstance(source, bytes) else os.fspath(source)
         self._fps, self._num_frames, self._frames = fps, num_frames, frames
         self._rotate = rotate
@@ -188,6 +195,13 @@ class Frames:
             frame = self._decoder.take(position)
         pixels: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
         return np.rot90(pixels, turns) if turns else pixels
+
+    def deferred(self) -> list[Deferred]:
+        """The frames as a call takes them: each is decoded when it is resized."""
+        return [Deferred(self.size, functools.partial(self._source, position)) for position in range(len(self))]
+
+    def _source(self, position: int) -> Source:
+        return Source.from_array(self.frame(position), False, False)
 
 
 class _Decoder:

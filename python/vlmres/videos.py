@@ -1,8 +1,7 @@
-"""What users pass as videos: the frames of each. Files of videos are not decoded."""
+"""What users pass as videos: files, or the frames of each."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmres._core import VlmresError
+from vlmres.video_files import FILES, Video
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,18 +19,11 @@ if TYPE_CHECKING:
 # transformers' video processors take no fourth channel for one.
 _CHANNELS = (1, 3)
 
-_FILES = (str, bytes, bytearray, memoryview, os.PathLike)
-
-_UNDECODED = (
-    "vlmres takes frames, not files of videos: decode them first, to an array (frames, height, width, 3) or a list of "
-    "images; `Recipe.sample_frames` says which frames are needed. Frames in files of their own are a list in a list"
-)
-
 
 def as_videos(videos: Any) -> list[Any]:
-    """One video or several as a list of them: arrays of four dimensions, or lists of frames."""
-    if isinstance(videos, _FILES):
-        raise TypeError(_UNDECODED)
+    """One video or several as a list of them: files, arrays of four dimensions, or lists of frames."""
+    if isinstance(videos, (*FILES, Video)):
+        return [videos]
     dimensions = getattr(videos, "ndim", None)
     if dimensions == 5:
         return list(videos)
@@ -38,11 +31,9 @@ def as_videos(videos: Any) -> list[Any]:
         return [videos]
     if not isinstance(videos, (list, tuple)):
         return [[videos]]  # one frame
-    if any(isinstance(item, _FILES) for item in videos):
-        raise TypeError(_UNDECODED)
     if not videos:
         return []
-    nested = [isinstance(item, (list, tuple)) or getattr(item, "ndim", None) == 4 for item in videos]
+    nested = [isinstance(item, (list, tuple, *FILES, Video)) or getattr(item, "ndim", None) == 4 for item in videos]
     if any(nested) != all(nested):
         raise TypeError(f"videos mixes videos and frames: item {nested.index(not nested[0])} is unlike item 0")
     return list(videos) if all(nested) else [list(videos)]

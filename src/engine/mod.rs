@@ -8,6 +8,6 @@ mod resize;
 mod stage;
 mod write;
 
-pub use call::{Call, Failure, Input, Item, PixelOwner, Settings};
+pub use call::{Call, DeferredImage, Failure, Input, Item, PixelOwner, Settings};
 pub use resize::{resize, resize_into};
 pub use stage::reserve;

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use super::crew::Crew;
+use super::deferred::Deferred;
 use super::file::ImageFile;
 use super::interrupt::detached;
 use super::outputs::Outputs;
@@ -34,8 +35,8 @@ pub(super) struct Call {
 
 #[pymethods]
 impl Call {
-    /// Reads headers and plans. An item is an image, that is a `Source`, `bytes`, a path or an `ImageFile`, or a list of them, the
-    /// frames of a video, or None for one that was refused already. `samples` are the numbers of items of each sample, `arithmetic` is a
+    /// Reads headers and plans. An item is an image, that is a `Source`, `bytes`, a path, an `ImageFile` or a `Deferred`, or a list of
+    /// them, the frames of a video, or None for one that was refused already. `samples` are the numbers of items of each sample, `arithmetic` is a
     /// backend and the major version of the Pillow whose order of passes it has. With `scaled` a JPEG that its plan makes smaller by
     /// half or more is decoded to a half, a quarter or an eighth. `decoder` decodes what is not read here, or everything.
     #[new]
@@ -164,6 +165,9 @@ impl Call {
 
 /// A source or encoded image; `read` gets the memory that is borrowed.
 fn input(value: &Bound<'_, PyAny>, backend: Backend, read: &mut Vec<(usize, usize)>) -> PyResult<Input<'static>> {
+    if let Ok(deferred) = value.cast::<Deferred>() {
+        return Ok(Deferred::input(deferred));
+    }
     let Ok(source) = value.cast::<Source>() else { return encoded(value) };
     read.extend(source.get().extent()?);
     Ok(Input::Pixels(Box::new(source.get().read(backend))))

@@ -63,7 +63,7 @@ impl OtherDecoder for PyDecoder {
     }
 }
 
-fn copy(view: source::PixelView<'_>) -> Result<OwnedImage> {
+pub(super) fn copy(view: source::PixelView<'_>) -> Result<OwnedImage> {
     let size = view.size();
     let mut data = source::reuse(size.area() as usize * 3)?;
     for (y, row) in data.chunks_exact_mut(size.width as usize * 3).enumerate() {
@@ -73,7 +73,7 @@ fn copy(view: source::PixelView<'_>) -> Result<OwnedImage> {
 }
 
 /// An exception as an error of ours.
-fn of_python(py: Python<'_>, error: &PyErr) -> Error {
+pub(super) fn of_python(py: Python<'_>, error: &PyErr) -> Error {
     let message = error.value(py).to_string();
     if error.is_instance_of::<PyKeyboardInterrupt>(py) {
         return Error::Interrupted;

@@ -9,6 +9,7 @@ mod call;
 mod convert;
 mod crew;
 mod decoder;
+mod deferred;
 mod errors;
 mod file;
 mod interrupt;
@@ -30,6 +31,8 @@ mod _core {
     use super::call::Call;
     #[pymodule_export]
     use super::crew::Crew;
+    #[pymodule_export]
+    use super::deferred::Deferred;
     #[pymodule_export]
     use super::errors::{DecodeError, NotNativeError, PlanError, RecipeError, VlmresError};
     #[pymodule_export]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vlmres._core import ImageFile, Source, VlmresError
+from vlmres._core import Deferred, ImageFile, Source, VlmresError
+from vlmres.documents import Page
 from vlmres.inputs import decoders, handles
 from vlmres.inputs.arrays import DataFormat, check_pixels, on_cpu, refuse_foreign
 from vlmres.inputs.errors import kind, shown
@@ -24,7 +25,7 @@ Limits = tuple[int | None, int | None, int | None, int | None]
 
 Convert = Literal["white", "drop", "none"]
 
-Loaded = Source | ImageFile | bytes | str
+Loaded = Source | ImageFile | Deferred | bytes | str
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,10 @@ class Loader:
             VlmresError: It cannot be used.
             TypeError: It is nothing that holds an image.
         """
-        if isinstance(image, ImageFile):
+        if isinstance(image, (ImageFile, Deferred, Source)):
             return image
+        if isinstance(image, Page):
+            return Deferred(image.size, lambda: Source.from_array(image.draw(), False, False))
         pil = sys.modules.get("PIL.Image")
         if pil is not None and isinstance(image, pil.Image):
             return self._from_pil(image, pil)
@@ -77,8 +80,8 @@ class Loader:
     def source(self, image: Any, data_format: DataFormat | None = None) -> Source:
         """As `load`, decoded where it is encoded."""
         loaded = self.load(image, data_format)
-        if isinstance(loaded, ImageFile):
-            raise TypeError("an opened file is for a Processor")
+        if isinstance(loaded, (ImageFile, Deferred)):
+            raise TypeError(f"{kind(image)} is for a Processor")
         return loaded if isinstance(loaded, Source) else Source.decode(loaded, self.limits, self.decoding)
 
     def _from_pil(self, image: Any, pil: Any) -> Source:

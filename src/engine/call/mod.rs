@@ -9,7 +9,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use source::{Input, PixelOwner};
+pub use source::{DeferredImage, Input, PixelOwner};
 
 use self::compact::Before;
 use self::source::Source;

@@ -28,6 +28,15 @@ impl PixelOwner for OwnedImage {
     }
 }
 
+/// An image whose size is known, and whose pixels are made when they are needed: a page that is drawn, a video's frame.
+pub trait DeferredImage: Send + Sync {
+    /// The size.
+    fn size(&self) -> Size;
+
+    /// The pixels, of that size.
+    fn pixels(&self) -> Result<OwnedImage>;
+}
+
 /// An image, or a frame of a video.
 pub enum Input<'a> {
     /// The bytes of an image file.
@@ -38,6 +47,8 @@ pub enum Input<'a> {
     Opened(Arc<Opened<'static>>),
     /// Pixels.
     Pixels(Box<dyn PixelOwner + 'a>),
+    /// Pixels that are made when they are needed.
+    Deferred(Box<dyn DeferredImage + 'a>),
 }
 
 /// An input whose size is known.
@@ -45,7 +56,11 @@ pub(super) enum Source<'a> {
     Encoded(Opened<'a>),
     Shared(Arc<Opened<'static>>),
     Pixels(Box<dyn PixelOwner + 'a>),
+    Deferred(Box<dyn DeferredImage + 'a>),
 }
+
+/// Bytes of a pixel that is decoded.
+const PIXEL_BYTES: u64 = 3;
 
 impl<'a> Source<'a> {
     /// Reads headers. Images over a limit are refused.
@@ -71,6 +86,12 @@ impl<'a> Source<'a> {
             Input::Bytes(bytes) => Opened::bytes(bytes, limits, decoder).map(Self::Encoded),
             Input::Path(_) => files.next().unwrap_or_else(|| Err(Error::Argument("no file".into()))).map(Self::Encoded),
             Input::Opened(file) => Ok(Self::Shared(file)),
+            Input::Deferred(image) => {
+                let size = image.size();
+                limits.check_pixels((size.width, size.height))?;
+                limits.check_decoded(size.area() * PIXEL_BYTES)?;
+                Ok(Self::Deferred(image))
+            }
         };
         inputs.into_iter().map(&mut open).collect()
     }
@@ -79,7 +100,7 @@ impl<'a> Source<'a> {
         match self {
             Self::Encoded(opened) => Some(opened),
             Self::Shared(opened) => Some(opened),
-            Self::Pixels(_) => None,
+            Self::Pixels(_) | Self::Deferred(_) => None,
         }
     }
 
@@ -89,12 +110,16 @@ impl<'a> Source<'a> {
             Self::Encoded(opened) => opened.size(),
             Self::Shared(opened) => opened.size(),
             Self::Pixels(pixels) => Ok(pixels.view()?.size()),
+            Self::Deferred(image) => Ok(image.size()),
         }
     }
 
     /// Bytes that decoding it takes, those of a file that is read for it among them.
     pub(super) fn decoding_bytes(&self) -> u64 {
-        self.encoded().map_or(0, Opened::decoding_bytes)
+        match self {
+            Self::Deferred(image) => image.size().area() * PIXEL_BYTES,
+            _ => self.encoded().map_or(0, Opened::decoding_bytes),
+        }
     }
 
     /// Whether it has to be decoded.
@@ -104,6 +129,9 @@ impl<'a> Source<'a> {
 
     /// The decoded image, straight at its plan's reduced size where that is wanted and can be; nothing of pixels.
     pub(super) fn decode(&self, plan: &Plan, scaled: bool, key: ColourKey) -> Result<Option<OwnedImage>> {
+        if let Self::Deferred(image) = self {
+            return image.pixels().map(Some);
+        }
         let reduction = if scaled { plan.reduction() } else { 1 };
         self.encoded().map(|opened| opened.decode(reduction, key)).transpose()
     }
