@@ -225,7 +225,9 @@ fn open(input: Input<'static>, limits: &Limits, decoder: &Decoder) -> Result<Ope
     match input {
         Input::Bytes(bytes) => Opened::bytes(bytes, limits, decoder),
         Input::Path(path) => Opened::file(&path, limits, decoder),
-        Input::Opened(_) | Input::Pixels(_) | Input::Deferred(_) => Err(Error::Argument("bytes or a path are wanted".into())),
+        Input::Opened(_) | Input::Pixels(_) | Input::Deferred(_) => {
+            Err(Error::Argument("bytes or a path are wanted".into()))
+        }
     }
 }
 
