@@ -13,6 +13,7 @@ from tests.commands import run
 from tests.integrations import versions
 from tests.integrations.tiny import processor
 from vlmres.cli.app import app
+from vlmres.inputs import CHANNELS
 from vlmres.verify import references as hf
 from vlmres.verify import tokens, videos
 from vlmres.verify.cases import FORMS, PLAIN_FORMS, draw
@@ -248,6 +249,10 @@ def test_cases_come_from_the_seed() -> None:
     cases = [draw(0, number, converting) for number in range(300)]
     assert [str(case) for case in cases] == [str(draw(0, number, converting)) for number in range(300)]
     assert [str(case) for case in cases] != [str(draw(1, number, converting)) for number in range(300)]
+    drawn = [(case, form, picture) for case in cases for form, picture in zip(case.forms, case.images, strict=True)]
+    arrays = [(case, tuple(picture.shape)) for case, form, picture in drawn if form in ("array", "tensor")]
+    assert len(arrays) > 30
+    assert not [str(case) for case, shape in arrays if shape[0] in CHANNELS and shape[2] in CHANNELS]
     assert {form for case in cases for form in case.forms} == set(FORMS)
     assert {form for number in range(100) for form in draw(0, number, plain).forms} == set(PLAIN_FORMS)
     sizes = [size for case in cases for size in case.sizes]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from vlmres.inputs import CHANNELS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -81,6 +83,7 @@ def draw(seed: int, number: int, reference: Any, fixed: tuple[str, ...] = ()) ->
     chances = [0.6, *[0.4 / (len(forms) - 1)] * (len(forms) - 1)]
     chosen = [str(rng.choice(forms, p=chances)) for _ in range(count)]
     sizes = [draw_size(rng) for _ in range(count)]
+    chosen = [_readable(form, size) for form, size in zip(chosen, sizes, strict=True)]
     images = [_image(rng, size, form) for size, form in zip(sizes, chosen, strict=True)]
     settings = {name: value for name, value in draw_settings(rng, reference).items() if name not in fixed}
     return Case(number, settings, images, sizes, chosen)
@@ -100,6 +103,12 @@ def draw_size(rng: np.random.Generator) -> Size:
     width, height = (int(math.exp(side)) for side in rng.uniform(0, most, 2))
     # Beyond this ratio the references refuse, or make images of a hundred megapixels on the way.
     return max(width, height // 210), max(height, width // 210)
+
+
+def _readable(form: str, size: Size) -> str:
+    """The form, but "RGB" where it would be an array that may have its channels first or last: vlmres refuses such."""
+    rows = {"array": size[1], "tensor": size[0]}.get(form)
+    return "RGB" if rows in CHANNELS else form
 
 
 def _image(rng: np.random.Generator, size: Size, form: str) -> Any:
