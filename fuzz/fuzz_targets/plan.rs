@@ -77,7 +77,9 @@ fn lay_out(recipe: &Recipe, plans: &[Plan], bytes: &mut Unstructured<'_>) -> Res
     let samples = [None, Some(vec![split, plans.len() - split]), Some(vec![1; plans.len()])];
     for kind in [LayoutKind::Hf, LayoutKind::Packed] {
         for samples in &samples {
-            let Ok(layout) = BatchLayout::new(recipe, &plans, kind, samples.as_deref(), Budget::UNLIMITED) else { continue };
+            let Ok(layout) = BatchLayout::new(recipe, &plans, kind, samples.as_deref(), Budget::UNLIMITED) else {
+                continue;
+            };
             for array in &layout.arrays {
                 assert_eq!(array.values.len(), array.shape.iter().product::<usize>(), "{}", array.key);
             }
