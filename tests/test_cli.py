@@ -370,7 +370,16 @@ def test_a_shard_over_the_limit_of_outputs_is_a_message(tmp_path: Path) -> None:
 
     limit = 2 * count(sizes[:1])
     assert count(sizes) > limit
-    command = ("process", *files, "-r", "idefics2", "--dtype", "uint8", "--max-output-bytes", str(limit))
+    command: tuple[str | Path, ...] = (
+        "process",
+        *files,
+        "-r",
+        "idefics2",
+        "--dtype",
+        "uint8",
+        "--max-output-bytes",
+        str(limit),
+    )
     result = run(*command, "-o", tmp_path / "out", code=1)
     assert f"over the limit of {limit} (max_output_bytes)" in result.stderr
     run(*command, "-o", tmp_path / "out", "--shard-size", "1")

@@ -194,8 +194,8 @@ def test_a_file_is_processed_as_its_frames(recipe: str, tmp_path: Path) -> None:
         assert set(batch) == set(expected)
         for key in expected:
             np.testing.assert_array_equal(batch[key], expected[key])
-        assert batch.videos[0] is not None
-        assert batch.videos[0].frames.tolist() == frames.info.frames.tolist()
+        assert batch.video_infos[0] is not None
+        assert batch.video_infos[0].frames.tolist() == frames.info.frames.tolist()
 
 
 def test_files_equal_transformers_on_the_same_decoder(tmp_path: Path) -> None:
@@ -216,18 +216,18 @@ def test_files_equal_transformers_on_the_same_decoder(tmp_path: Path) -> None:
     batch = vlmres.Processor("qwen3-vl")(videos=path)
     np.testing.assert_array_equal(batch["pixel_values_videos"], expected["pixel_values_videos"])
     np.testing.assert_array_equal(batch["video_grid_thw"], expected["video_grid_thw"])
-    assert batch.videos[0] is not None
-    assert batch.videos[0].frames.tolist() == list(metadata.frames_indices)
+    assert batch.video_infos[0] is not None
+    assert batch.video_infos[0].frames.tolist() == list(metadata.frames_indices)
 
 
 def test_rates_of_files_and_of_frames() -> None:
     processor = vlmres.Processor("qwen2.5-vl", dtype="uint8")
     batch = processor(videos=[FILMS["h264"], FILMS["mpeg4"]], fps=[3, 6])
-    assert [len(info.frames) for info in batch.videos if info] == [10, 20]
+    assert [len(info.frames) for info in batch.video_infos if info] == [10, 20]
     np.testing.assert_allclose(batch["second_per_grid_ts"], [2 / 3, 2 / 6], rtol=1e-6)
     mixed = processor(videos=[FILMS["h264"], np.zeros((4, 64, 96, 3), np.uint8)], fps=[3, 8])
     np.testing.assert_allclose(mixed["second_per_grid_ts"], [2 / 3, 2 / 8], rtol=1e-6)
-    assert mixed.videos[1] is None
+    assert mixed.video_infos[1] is None
     # Without its rate nobody knows the seconds of frames.
     assert "second_per_grid_ts" not in processor(videos=[FILMS["h264"], np.zeros((4, 64, 96, 3), np.uint8)])
 

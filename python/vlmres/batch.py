@@ -46,7 +46,7 @@ class Batch(Mapping[str, Any]):
         *,
         values: frozenset[str],
         dtype: str,
-        videos: list[VideoInfo | None] | None = None,
+        video_infos: list[VideoInfo | None] | None = None,
     ) -> None:
         self._arrays = arrays
         self._values = values
@@ -56,7 +56,7 @@ class Batch(Mapping[str, Any]):
         """What was wrong with images left out, by index in the call (only with `errors="return"`)."""
         self.dtype = dtype
         """Type of the pixel values."""
-        self.videos = videos or [None] * len(plans)
+        self.video_infos = video_infos or [None] * len(plans)
         """Of every video that came as a file its frames and their seconds."""
 
     def __getitem__(self, key: str) -> Any:
@@ -149,7 +149,9 @@ class Batch(Mapping[str, Any]):
             ImportError: torch is not installed.
         """
         tensors = self.torch(device, non_blocking=non_blocking)
-        return Batch(tensors, self.plans, self.errors, values=self._values, dtype=self.dtype, videos=self.videos)
+        return Batch(
+            tensors, self.plans, self.errors, values=self._values, dtype=self.dtype, video_infos=self.video_infos
+        )
 
     def torch(self, device: torch.device | str | None = None, *, non_blocking: bool = False) -> dict[str, torch.Tensor]:
         """The arrays as torch tensors: views of the same memory on the CPU, copies on another device.

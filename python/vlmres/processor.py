@@ -331,7 +331,7 @@ class Processor:
             seconds = [self.recipe.temporal_patch_size / rate for rate, plan in zip(rates, plans, strict=True) if plan]
             arrays[key] = np.array(seconds, dtype=np.float32)
         infos = [picked.get(index) if plan else None for index, plan in enumerate(plans)]
-        return Batch(arrays, plans, failures, values=frozenset(values), dtype=self.dtype, videos=infos)
+        return Batch(arrays, plans, failures, values=frozenset(values), dtype=self.dtype, video_infos=infos)
 
     def _load(
         self,

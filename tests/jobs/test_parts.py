@@ -10,7 +10,7 @@ from tests.jobs.runs import SMALL, save_images
 
 def test_parts_together_are_the_whole(tmp_path: Path) -> None:
     images = save_images(tmp_path / "images", 5)
-    arguments = ["process", images, "-r", "siglip", *SMALL]
+    arguments: list[str | Path] = ["process", images, "-r", "siglip", *SMALL]
     run(*arguments, "-o", tmp_path / "whole")
     whole = {image["path"]: image["tokens"] for image in manifest(tmp_path / "whole")["images"]}
     found: dict[str, int] = {}
