@@ -29,6 +29,7 @@ __all__ = [
     "build_info",
     "default_threads",
     "image_size",
+    "pack_samples",
     "plan",
     "plan_columns",
     "recipes",
