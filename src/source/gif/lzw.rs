@@ -24,7 +24,8 @@ pub(super) fn decode(bytes: &[u8], at: usize, bits: u8, count: usize) -> Result<
     let end = clear + 1;
     let mut out = reuse(count + CODES + PIECE)?;
     // Of a code: where its string is in the output, and its length.
-    let mut strings = vec![(0u32, 0u32); CODES];
+    let strings: std::result::Result<Box<[(u32, u32); CODES]>, _> = vec![(0, 0); CODES].try_into();
+    let mut strings = strings.map_err(|_| error("no table"))?;
     let mut blocks = Blocks { bytes, at, seen: at, left: 0, buffer: 0, filled: 0 };
     let (mut next, mut width) = (clear + 2, u32::from(bits) + 1);
     let mut written = 0;
@@ -51,7 +52,7 @@ pub(super) fn decode(bytes: &[u8], at: usize, bits: u8, count: usize) -> Result<
         } else if last.1 == 0 {
             return Err(error("a code without a string"));
         } else if code < next {
-            let (from, length) = strings[code];
+            let (from, length) = strings[code % CODES];
             copy(&mut out, from as usize, written, length as usize);
             written += length as usize;
         } else if code == next && next < CODES {

@@ -17,7 +17,7 @@ pub(super) fn decode(data: &[u8], out: &mut [u8]) -> Option<()> {
     }
     let count = out.len().checked_sub(PIECE)?;
     // Of a code: where its string is in the output, and its length.
-    let mut strings = vec![(0u32, 0u32); CODES];
+    let mut strings: Box<[(u32, u32); CODES]> = vec![(0, 0); CODES].try_into().ok()?;
     let (mut next, mut width) = (CLEAR + 2, 9);
     let mut bits = Bits { data, buffer: 0, filled: 0 };
     let mut written = 0;
@@ -36,7 +36,7 @@ pub(super) fn decode(data: &[u8], out: &mut [u8]) -> Option<()> {
             return None;
         } else {
             let is_known = code < next;
-            let (from, length) = if is_known { strings[code] } else { last };
+            let (from, length) = if is_known { strings[code % CODES] } else { last };
             let (from, length) = (from as usize, length as usize);
             // The last string may be longer than what is wanted.
             let room = count - written;
@@ -48,7 +48,10 @@ pub(super) fn decode(data: &[u8], out: &mut [u8]) -> Option<()> {
             }
         }
         if last.1 > 0 {
-            *strings.get_mut(next)? = (last.0, last.1 + 1);
+            if next >= CODES {
+                return None;
+            }
+            strings[next] = (last.0, last.1 + 1);
             next += 1;
             if next == (1 << width) - 1 && width < 12 {
                 width += 1;
