@@ -198,6 +198,8 @@ def test_png_of_every_filter() -> None:
     )
     wrong = zlib.compress(rows)
     assert not assert_as_pillow("sum", head + chunk(b"IDAT", wrong[:-1] + bytes([wrong[-1] ^ 1])) + chunk(b"IEND", b""))
+    apart = [wrong[:-2], wrong[-2:-1] + b"?"]
+    assert assert_as_pillow("sum apart", head + b"".join(chunk(b"IDAT", part) for part in apart) + chunk(b"IEND", b""))
     early = zlib.compress(rows[: 3 * (width * 8 + 1)])
     assert assert_as_pillow("early end", head + chunk(b"IDAT", early) + chunk(b"IEND", b""))
 

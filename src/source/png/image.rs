@@ -1,6 +1,6 @@
 //! A PNG's pixels: unpacked, unfiltered and painted row by row.
 
-use fdeflate::Decompressor;
+use fdeflate::{DecompressionError, Decompressor};
 
 use super::paint::Paint;
 use super::{Png, error, filter, not_native};
@@ -141,22 +141,25 @@ impl<'a> Stream<'a> {
     }
 
     fn read(&mut self) -> Result<usize> {
-        let (taken, made) = self
-            .inflate
-            .read(self.chunk, &mut self.window, self.end, false)
-            .map_err(|why| error(&format!("damaged data: {why:?}")))?;
+        let (taken, made) =
+            self.inflate.read(self.chunk, &mut self.window, self.end, false).map_err(|why| match why {
+                // Whether Pillow comes to see it depends on its buffers.
+                DecompressionError::WrongChecksum => not_native("a wrong checksum of its pixels"),
+                _ => error(&format!("damaged data: {why:?}")),
+            })?;
         self.chunk = &self.chunk[taken..];
         self.end += made;
         Ok(made)
     }
 
-    /// After the last row: Pillow has seen the checksum of a stream that ends here, or that the stream goes on. Where the data
-    /// end first, it depends on its buffers whether Pillow has the last row.
+    /// After the last row: Pillow has seen the checksum of a stream that ends in this chunk, and does not read another. Where the
+    /// data end first, it depends on its buffers whether Pillow has the last row.
     fn finish(mut self) -> Result<()> {
         while self.start == self.end && !self.inflate.is_done() {
-            if !self.fill()? {
-                return self.is_whole();
+            if self.chunk.is_empty() {
+                return if self.next_chunk() { Ok(()) } else { self.is_whole() };
             }
+            self.read()?;
         }
         Ok(())
     }
