@@ -28,8 +28,11 @@ from vlmres.batch import Batch
 from vlmres.budget import BudgetFit, fit_budget
 from vlmres.data.packing import pack
 from vlmres.documents import Document
+from vlmres.inputs import Fetch
+from vlmres.messages import Media, from_messages
 from vlmres.planning import PlanTable, image_size, plan, plan_many
 from vlmres.processor import Processor, resize
+from vlmres.shards import open_shards
 from vlmres.video_files import Video, VideoInfo
 
 __version__ = build_info()["version"]
@@ -42,7 +45,9 @@ __all__ = [
     "Coordinates",
     "DecodeError",
     "Document",
+    "Fetch",
     "Grid",
+    "Media",
     "Parameter",
     "Plan",
     "PlanError",
@@ -59,7 +64,9 @@ __all__ = [
     "__version__",
     "build_info",
     "fit_budget",
+    "from_messages",
     "image_size",
+    "open_shards",
     "pack",
     "plan",
     "plan_many",

@@ -32,6 +32,7 @@ __all__ = [
     "pack_samples",
     "plan",
     "plan_columns",
+    "plan_like",
     "recipes",
     "resize_source",
     "shapes",
@@ -42,13 +43,15 @@ _Encoded: TypeAlias = bytes | str | os.PathLike[str]
 _Image: TypeAlias = Source | ImageFile | Deferred | _Encoded
 # Pixels of a file's image, bytes of a file, bytes of decoding, bytes of a call's outputs; None for the default.
 _Limits: TypeAlias = tuple[int | None, int | None, int | None, int | None]
-# An object with `header` and `decode`, and whether it decodes everything; None for nobody beside this module.
-_Decoder: TypeAlias = tuple[_DecoderObject, bool] | None
+# An object with `header` and `decode`, and what it decodes; None for nobody beside this module.
+_Decoder: TypeAlias = tuple[_DecoderObject, Literal["rest", "transparent", "all"]] | None
 _Convention: TypeAlias = Literal["pixels", "0-1000", "0-999", "0-1"]
 
 class _DecoderObject(Protocol):
-    def header(self, encoded: bytes | Path, /) -> tuple[tuple[int, int], tuple[int, int], int]:
-        """The size as stored, the size as it is to be seen, and bytes that decoding takes."""
+    def header(self, encoded: bytes | Path, may_leave: bool, /) -> tuple[tuple[int, int], tuple[int, int], int] | None:
+        """The size as stored, the size as it is to be seen, and bytes that decoding takes; None of what
+        it leaves.
+        """
     def decode(self, encoded: bytes | Path, /) -> Source:
         """The pixels."""
 
@@ -400,7 +403,7 @@ class Call:
     def __new__(
         cls,
         recipe: Recipe,
-        items: Sequence[_Image | Sequence[_Image] | None],
+        items: Sequence[_Image | Sequence[_Image] | tuple[_Image, Plan] | None],
         samples: list[int] | None,
         layout: Literal["hf", "packed"],
         dtype: str,
@@ -416,6 +419,9 @@ class Call:
     @property
     def plans(self) -> list[Plan | None]:
         """The plan of every item; None of those that are left out."""
+    @property
+    def is_dark(self) -> bool:
+        """Whether the alpha of a PNG was dropped where dark pixels were transparent: a page may have become black."""
     @property
     def keys(self) -> list[str]:
         """Keys of all outputs in the reference's order."""
@@ -472,6 +478,9 @@ def pack_samples(
 
 def plan(size: tuple[int, int] | tuple[int, int, int], recipe: Recipe | str, images: int = 1) -> Plan:
     """The plan of an image of (width, height), or of a video of (frames, width, height). Private: use `vlmres.plan`."""
+
+def plan_like(size: tuple[int, int], like: tuple[int, int], recipe: Recipe) -> Plan:
+    """The plan of an image of `size`, resized as one of the size `like` is. Private."""
 
 def plan_columns(
     sizes: NDArray[np.int64], recipe: Recipe | str

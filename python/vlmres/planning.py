@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmres._core import DecodeError, Plan, PlanError, Recipe, VlmresError, plan_columns
+from vlmres._core import DecodeError, Plan, PlanError, Recipe, plan_columns
 from vlmres._core import image_size as encoded_size
 from vlmres._core import plan as plan_size
 from vlmres.documents import Document, beginning, is_document
 from vlmres.inputs import Loader, handles
-from vlmres.inputs.errors import kind, shown
+from vlmres.inputs.arrays import on_cpu
+from vlmres.inputs.errors import kind
 from vlmres.video_files import Video
 
 if TYPE_CHECKING:
@@ -112,9 +113,9 @@ def size_of(size: Sizable, loader: Loader) -> tuple[int, int] | tuple[int, int, 
         width, height = size.size
         return width, height
     if not _may_be_sides(size):
-        encoded = handles.encoded(size, loader.limits[1])
+        encoded = handles.encoded(on_cpu(size), loader.limits[1])
         if isinstance(encoded, handles.Address):
-            raise VlmresError(f"vlmres plans local files, got the address {shown(encoded)}")
+            encoded = loader.content(encoded)
         if encoded is not None:
             return encoded_size(encoded, True, loader.limits, loader.decoding)
     if isinstance(size, np.ndarray) and size.ndim > 1:

@@ -6,13 +6,14 @@ import functools
 import inspect
 import math
 import sys
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
 import numpy as np
 
 from vlmres import documents
 from vlmres._core import (
     Call,
+    ImageFile,
     Memory,
     Plan,
     PlanError,
@@ -26,8 +27,10 @@ from vlmres._core import (
     trim_process,
 )
 from vlmres.batch import Batch
-from vlmres.inputs import DataFormat, Decoder, Loaded, Loader, as_list, decoders
+from vlmres.inputs import Alpha, DataFormat, Decoder, Fetch, Gray16, Hidden, Loaded, Loader, as_list
 from vlmres.inputs.arrays import data_format_of
+from vlmres.inputs.handles import Address
+from vlmres.inputs.settings import Settled, plan_with, settled
 from vlmres.outputs import AMBIENT, STORAGE, Allocate, Out, allocated, as_array, first_rows, given
 from vlmres.outputs import DType as DType
 from vlmres.planning import Sizable, size_of
@@ -36,7 +39,7 @@ from vlmres.videos import as_videos
 from vlmres.videos import load as load_video
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -50,6 +53,8 @@ Arithmetic = Literal["torch", "pillow", "pillow-installed", "pillow-13", "pillow
 
 # Counts are of 64 bits.
 MOST = 2**64 - 1
+Namer: TypeAlias = "Callable[[int], str]"
+Item: TypeAlias = "Loaded | Sequence[Loaded] | tuple[Loaded, Plan] | None"
 
 # From so many bytes on, fresh memory costs page faults.
 _POOLED_BYTES = 1 << 20
@@ -80,6 +85,14 @@ class Processor:
         num_threads: Threads per call. By default `VLMRES_NUM_THREADS`, else all processors; one in a DataLoader worker.
         decoder: Who reads image files. "auto": vlmres, and Pillow where it is installed for what vlmres does not read
             (docs/files.md). "native": vlmres alone. "pillow": Pillow alone.
+        alpha: What becomes of transparency, of files as of objects. "reference": what the reference does, which may
+            differ between them (docs/files.md); a warning, once, where a transparent page may have become black.
+            "white": images are composited on white. "drop": alpha is discarded. "reject": images with transparent
+            pixels are refused. The recipe's `convert` has the same words.
+        gray16: What becomes of gray of 16 bits in files and PIL images: "clip" has values from 255 on white, as Pillow
+            and so transformers have it; "scale" keeps the high byte.
+        fetch: Whether images are fetched from addresses of http and https, or within which limits: of size, time and
+            redirects, and from public hosts alone. Those of a call are fetched beside each other.
         max_image_pixels: Files of more pixels are refused before they are decoded. By default Pillow's limit.
         max_file_bytes: Files of more bytes are refused before they are read. By default 2 GiB.
         max_decoded_bytes: Files whose decoding takes more bytes are refused; files that are decoded at once take no
@@ -114,6 +127,9 @@ class Processor:
         num_threads: int | None = None,
         *,
         decoder: Decoder = "auto",
+        alpha: Alpha = "reference",
+        gray16: Gray16 = "clip",
+        fetch: bool | Fetch = False,
         max_image_pixels: int | None = None,
         max_file_bytes: int | None = None,
         max_decoded_bytes: int | None = None,
@@ -125,7 +141,6 @@ class Processor:
         _check_choice("layout", layout, Layout)
         _check_choice("dtype", dtype, DType)
         _check_choice("decode", decode, Decode)
-        decoders.check(decoder)
         _check_count("num_threads", num_threads)
         _check_count("max_image_pixels", max_image_pixels)
         _check_count("max_file_bytes", max_file_bytes)
@@ -133,6 +148,8 @@ class Processor:
         _check_count("max_output_bytes", max_output_bytes)
         if arithmetic is not None:
             _check_choice("arithmetic", arithmetic, Arithmetic)
+        if alpha in ("white", "drop"):
+            overrides = {"convert": alpha, **overrides}
         self.recipe = _recipe(recipe, overrides, arithmetic)
         self.video_arithmetic: Arithmetic = arithmetic or "torch"
         self.arithmetic: Arithmetic = arithmetic or self.recipe.params["arithmetic"]
@@ -140,6 +157,9 @@ class Processor:
         self.dtype: DType = dtype
         self.num_threads = num_threads
         self.decoder: Decoder = decoder
+        self.alpha: Alpha = alpha
+        self.gray16: Gray16 = gray16
+        self.fetch = fetch if isinstance(fetch, Fetch) else Fetch() if fetch else None
         self.max_image_pixels = max_image_pixels
         self.max_file_bytes = max_file_bytes
         self.max_decoded_bytes = max_decoded_bytes
@@ -147,6 +167,9 @@ class Processor:
         self._memory = Memory()
         self.decode: Decode = decode
         self.allocate = allocate
+        self._hidden = Hidden(watching=alpha == "reference")
+        self.loader: Loader = self._loader(self.arithmetic)
+        """Reads images as this processor does."""
 
     def __repr__(self) -> str:
         return (
@@ -173,10 +196,11 @@ class Processor:
         """The most pixels of a file's image, bytes of a file, of decoding and of outputs; None for the default."""
         return (self.max_image_pixels, self.max_file_bytes, self.max_decoded_bytes, self.max_output_bytes)
 
-    @functools.cached_property
-    def loader(self) -> Loader:
-        """Reads images as this processor does."""
-        return Loader(self.recipe.params["convert"], self.decoder, self.limits)
+    def _loader(self, arithmetic: Arithmetic | None) -> Loader:
+        """Reads images in this arithmetic, or frames of videos."""
+        convert = self.recipe.params["convert"]
+        key = convert == "white" and arithmetic is not None and resolve_backend(arithmetic)[0] == "pillow"
+        return Loader(convert, self.decoder, self.limits, self.alpha, self.gray16, key, self.fetch, self._hidden)
 
     @functools.cached_property
     def _video_recipe(self) -> Recipe:
@@ -233,10 +257,13 @@ class Processor:
         """Processes one image or a list of them, or one video or a list of them.
 
         Args:
-            images: PIL images, uint8 numpy arrays or CPU torch tensors (HWC, CHW or HW, any strides), paths, or bytes
-                of image files. In a list of lists each holds the images of one sample: references that know samples
-                have a row for each, padded to the longest; to the others the images are one list. A PDF file, or a
-                `vlmres.Document`, is the sample of its pages (`pip install 'vlmres[pdf]'`).
+            images: PIL images, uint8 numpy arrays or CPU torch tensors (HWC, CHW or HW, any strides), or what holds an
+                image file: paths, bytes, open files, data URIs and others (docs/files.md). In a list of lists each
+                holds the images of one sample: references that know samples have a row for each, padded to the longest;
+                to the others the images are one list. A pair `(image, {"max_pixels": ...})` is an image
+                with settings of its own: budgets of the recipe, `resized_width` and `resized_height`, `longest_side`,
+                or `do_resize=False` (docs/files.md).
+                A PDF file, or a `vlmres.Document`, is the sample of its pages (`pip install 'vlmres[pdf]'`).
             videos: In place of images: uint8 arrays or CPU tensors of frames (THWC or TCHW, stacked where they are
                 alike), or lists of frames, which are images as above, all RGB or gray and of one size; or files: paths,
                 bytes, or `vlmres.Video`, of which the frames are decoded that the reference picks
@@ -252,8 +279,8 @@ class Processor:
             input_data_format: "channels_first" or "channels_last" for arrays whose shape fits both.
 
         Raises:
-            VlmresError: An image, a video or `out` cannot be used; the message starts with the index of the first two
-                (over all lists).
+            VlmresError: An image, a video or `out` cannot be used; the message starts with the index of the first two,
+                or with those of sample and image.
             OSError: A file cannot be read.
             TypeError: Images and lists of them are mixed.
         """
@@ -290,7 +317,8 @@ class Processor:
         `allocate` comes before the processor's own, and the threads are those of `crew` where there is one.
         """
         is_image = what == "image"
-        loaded, failures, picked = self._load(items, what, data_format, rates)
+        loader = self.loader if is_image else self._loader(None)
+        loaded, failures, picked = self._load(items, what, data_format, rates, loader)
         call = Call(
             self.recipe if is_image else self._video_recipe,
             loaded,
@@ -300,7 +328,7 @@ class Processor:
             resolve_backend(self.arithmetic if is_image else self.video_arithmetic),
             scaled=self.decode == "scaled",
             limits=self.limits,
-            decoder=self.loader.decoding,
+            decoder=loader.decoding,
             num_threads=self.num_threads or _default_threads(),
         )
         if is_image and (files := documents.opened(loaded, [index for index, _, _ in call.failures()])):
@@ -309,15 +337,17 @@ class Processor:
             return self._process(
                 pages, counts, out=out, errors=errors, data_format=data_format, allocate=allocate, crew=crew
             )
-        self._note(call, failures, errors, what)
+        name = _namer(what, samples)
+        self._note(call, failures, errors, name)
         tensors = call.lay_out()
-        self._note(call, failures, errors, what)
+        self._note(call, failures, errors, name)
         allocate = allocate or self.allocate
         values = self._outputs(tensors, out, allocate)
         while not call.run(list(values.values()), errors == "return", crew):
             # Some turned out bad: the others are laid out anew.
-            self._note(call, failures, errors, what)
+            self._note(call, failures, errors, name)
             values = self._remaining(values, call.lay_out(), out, allocate)
+        self._hidden.tell(call.is_dark)
         arrays = {**values, **call.arrays()}
         arrays = {key: arrays[key] for key in call.keys}
         arrays.update(call.segments() or {})
@@ -333,23 +363,34 @@ class Processor:
         infos = [picked.get(index) if plan else None for index, plan in enumerate(plans)]
         return Batch(arrays, plans, failures, values=frozenset(values), dtype=self.dtype, video_infos=infos)
 
+    def _settled(self, pair: Settled, loader: Loader, data_format: DataFormat | None) -> tuple[Loaded, Plan]:
+        """An image with settings of its own, and its plan."""
+        image = loader.load(pair.image, data_format)
+        if isinstance(image, Address):
+            image = loader.content(image)
+        if isinstance(image, ImageFile):
+            raise TypeError("an opened file has its plan")
+        return image, plan_with(loader.size(image), self.recipe, pair.settings)
+
     def _load(
         self,
         items: Sequence[Any],
         what: Literal["image", "video"],
         data_format: DataFormat | None,
         rates: Sequence[float] | None,
-    ) -> tuple[list[Loaded | Sequence[Loaded] | None], dict[int, Exception], dict[int, VideoInfo]]:
+        loader: Loader,
+    ) -> tuple[list[Item], dict[int, Exception], dict[int, VideoInfo]]:
         """Items as the compiled part takes them, what is wrong with those that it does not get, and videos of files."""
-        loader = self.loader
-        loaded: list[Loaded | Sequence[Loaded] | None] = []
+        loaded: list[Item] = []
         failures: dict[int, Exception] = {}
         picked: dict[int, VideoInfo] = {}
         if what == "image":
             data_format = data_format or data_format_of(items)
         for index, item in enumerate(items):
             try:
-                if what == "image":
+                if (pair := settled(item)) is not None and what == "image":
+                    loaded.append(self._settled(pair, loader, data_format))
+                elif what == "image":
                     loaded.append(loader.load(item, data_format))
                 elif isinstance(item, (*FILES, Video)):
                     video = item if isinstance(item, Video) else Video(item, fps=rates[index] if rates else None)
@@ -361,17 +402,19 @@ class Processor:
             except Exception as error:
                 failures[index] = error
                 loaded.append(None)
+        if loader.fetch is not None:
+            _fetch(loaded, failures, loader.fetch)
         return loaded, failures, picked
 
     @staticmethod
-    def _note(call: Call, failures: dict[int, Exception], errors: Literal["raise", "return"], what: str) -> None:
+    def _note(call: Call, failures: dict[int, Exception], errors: Literal["raise", "return"], name: Namer) -> None:
         """Adds what is wrong with items of a call; raises the first where errors are raised."""
         for index, frame, error in call.failures():
             failures[index] = error if frame is None else with_index(error, frame, "frame")
         for index in sorted(failures):
             error = failures.pop(index)
             if errors == "raise":
-                raise with_index(error, index, what) from error
+                raise _named(error, name(index)) from error
             failures[index] = error  # in order
 
     def _outputs(
@@ -494,6 +537,24 @@ def _pillow_of(version: str) -> str:
     return "pillow-12" if (major, minor) >= (12, 2) else "pillow-11"
 
 
+def _fetch(loaded: list[Item], failures: dict[int, Exception], fetch: Fetch) -> None:
+    """Puts the bytes of images and frames on the web in their places, all of them fetched beside each other."""
+    places: list[tuple[int, list[Any], int]] = []
+    for index, item in enumerate(loaded):
+        if isinstance(item, list):
+            places += [(index, item, at) for at, frame in enumerate(item) if isinstance(frame, Address)]
+        elif isinstance(item, Address):
+            places.append((index, loaded, index))
+    contents = fetch.all([str(held[at]) for _, held, at in places])
+    for (index, held, at), content in zip(places, contents, strict=True):
+        if isinstance(content, Exception):
+            failures.setdefault(index, content if held is loaded else with_index(content, at, "frame"))
+        else:
+            held[at] = content
+    for index in failures:
+        loaded[index] = None
+
+
 def _recipe(recipe: Recipe | str, overrides: dict[str, Any], arithmetic: Arithmetic | None) -> Recipe:
     """The recipe with these parameters; the recipe knows no versions of Pillow."""
     if not isinstance(recipe, (Recipe, str)):
@@ -567,9 +628,26 @@ def _rates(fps: float | Sequence[float] | None, count: int, what: str) -> list[f
 
 def with_index(error: Exception, index: int | str, what: str = "image") -> Exception:
     """The same kind of error, saying which image or video it is about."""
+    return _named(error, f"{what} {index}")
+
+
+def _named(error: Exception, name: str) -> Exception:
     if isinstance(error, OSError) and error.errno is not None:
-        return type(error)(error.errno, f"{what} {index}: {error.strerror}", error.filename)
+        return type(error)(error.errno, f"{name}: {error.strerror}", error.filename)
     try:
-        return type(error)(f"{what} {index}: {error}")
+        return type(error)(f"{name}: {error}")
     except Exception:
-        return ValueError(f"{what} {index}: {type(error).__qualname__}: {error}")
+        return ValueError(f"{name}: {type(error).__qualname__}: {error}")
+
+
+def _namer(what: str, samples: Sequence[int] | None) -> Namer:
+    """How errors call items of a call: by their index, or by sample and index in it."""
+    if samples is None:
+        return lambda index: f"{what} {index}"
+    starts = np.cumsum([0, *samples])
+
+    def name(index: int) -> str:
+        sample = int(np.searchsorted(starts, index, side="right")) - 1
+        return f"sample {sample}, {what} {index - int(starts[sample])}"
+
+    return name

@@ -20,7 +20,7 @@ pub use sampling::{Footage, sample_frames};
 
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Point, Size, py_round};
-use crate::recipe::{Crops, PatchOrder, Patches, Recipe, Role, Tokens, ViewOrder, ViewSpec, When};
+use crate::recipe::{Crops, PatchOrder, Patches, Recipe, Role, Strategy, Tokens, ViewOrder, ViewSpec, When};
 
 /// Most stages from an image to a view's canvas.
 pub const MAX_STAGES: usize = 4;
@@ -132,6 +132,17 @@ impl Plan {
             num_valid_tokens: total(&|view| tokens::valid(view, size), 0)?,
             views,
         })
+    }
+
+    /// The plan of an image of this size, resized as one of the size `like` is: for images whose size a caller has settled.
+    pub fn like(recipe: &Recipe, size: Size, like: Size) -> Result<Self> {
+        let plan = Self::new(recipe, like)?;
+        let reads_all = |view: &View| view.role != Role::Crop && view.stages[0].cut.is_none();
+        if recipe.strategy != Strategy::Native || !plan.views.iter().all(reads_all) {
+            let message = "a size of one's own is for recipes whose canvas goes by the image's own size".to_owned();
+            return Err(Error::Recipe { recipe: recipe.name().to_owned(), message });
+        }
+        Ok(Self { size, ..plan })
     }
 
     /// The plan of a video of so many frames of this size.

@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 use numpy::PyUntypedArray;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::crew::Crew;
 use super::deferred::Deferred;
@@ -71,6 +71,9 @@ impl Call {
                 Item::Refused
             } else if let Ok(file) = item.cast::<ImageFile>() {
                 file.get().item(&recipe)
+            } else if let Ok(pair) = item.cast::<PyTuple>() {
+                let (image, plan): (Bound<'_, PyAny>, PyRef<'_, Plan>) = pair.extract()?;
+                Item::Settled(input(&image, backend, &mut read)?, std::sync::Arc::clone(&plan.plan))
             } else if let Ok(frames) = item.cast::<PyList>() {
                 let frames = frames.iter().map(|frame| input(&frame, backend, &mut read));
                 Item::Video(frames.collect::<PyResult<_>>()?)
@@ -94,6 +97,12 @@ impl Call {
     #[getter]
     fn plans(&self) -> Vec<Option<Plan>> {
         self.inner.plans().map(|plan| plan.map(|plan| Plan::new(plan, &self.recipe))).collect()
+    }
+
+    /// Whether the alpha of a PNG was dropped where dark pixels were transparent.
+    #[getter]
+    fn is_dark(&self) -> bool {
+        self.inner.is_dark()
     }
 
     /// Keys of all outputs in the reference's order.

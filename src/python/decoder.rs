@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyOSError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -14,53 +14,78 @@ use crate::geometry::Size;
 use crate::options::Backend;
 use crate::source::{self, Decoder, Encoded, OtherDecoder, OtherHeader, OwnedImage};
 
-/// What a caller says of who decodes: nothing, for this library alone; or an object, and whether it decodes everything. The object has
-/// `header(encoded) -> (stored size, size, bytes)` and `decode(encoded) -> Source`, of `bytes` or a path. Both may be called on any
-/// thread.
-pub(super) type Given = Option<(Py<PyAny>, bool)>;
+/// What a caller says of who decodes: nothing, for this library alone; or an object, and what it decodes: "rest", "transparent" or
+/// "all". The object has `header(encoded, may_leave) -> (stored size, size, bytes)`, or None of an image that it leaves, and
+/// `decode(encoded) -> Source`, of `bytes` or a path. Both may be called on any thread.
+pub(super) type Given = Option<(Py<PyAny>, Decodes)>;
+
+/// What a Python object decodes.
+#[derive(Clone, Copy)]
+pub(super) enum Decodes {
+    Rest,
+    Transparent,
+    All,
+}
+
+impl FromPyObject<'_, '_> for Decodes {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        match value.extract()? {
+            "rest" => Ok(Self::Rest),
+            "transparent" => Ok(Self::Transparent),
+            "all" => Ok(Self::All),
+            other => Err(PyValueError::new_err(format!("a decoder is for rest, transparent or all, got {other:?}"))),
+        }
+    }
+}
 
 /// Who decodes.
 pub(super) fn decoder(given: Given) -> Decoder {
     match given {
         None => Decoder::Own,
-        Some((object, false)) => Decoder::Auto(Arc::new(PyDecoder(object))),
-        Some((object, true)) => Decoder::Other(Arc::new(PyDecoder(object))),
+        Some((object, Decodes::Rest)) => Decoder::Auto(Arc::new(PyDecoder(object))),
+        Some((object, Decodes::Transparent)) => Decoder::Transparent(Arc::new(PyDecoder(object))),
+        Some((object, Decodes::All)) => Decoder::Other(Arc::new(PyDecoder(object))),
     }
 }
 
 #[derive(Debug)]
 struct PyDecoder(Py<PyAny>);
 
-impl PyDecoder {
-    fn call<'py>(&self, py: Python<'py>, method: &str, encoded: Encoded<'_>) -> PyResult<Bound<'py, PyAny>> {
-        let object = self.0.bind(py);
-        match encoded {
-            Encoded::Bytes(bytes) => object.call_method1(method, (PyBytes::new(py, bytes),)),
-            Encoded::Path(path) => object.call_method1(method, (path,)),
-        }
-    }
-}
-
 impl OtherDecoder for PyDecoder {
-    fn header(&self, encoded: Encoded<'_>) -> Result<OtherHeader> {
+    fn header(&self, encoded: Encoded<'_>, may_leave: bool) -> Result<Option<OtherHeader>> {
         type Sizes = ((i64, i64), (i64, i64), u64);
-        let (stored, size, bytes) = Python::attach(|py| {
-            let found = self.call(py, "header", encoded).and_then(|found| found.extract::<Sizes>());
+        let found = Python::attach(|py| {
+            let found = given(py, encoded)
+                .and_then(|encoded| self.0.bind(py).call_method1("header", (encoded, may_leave)))
+                .and_then(|found| found.extract::<Option<Sizes>>());
             found.map_err(|error| of_python(py, &error))
         })?;
+        let Some((stored, size, bytes)) = found else { return Ok(None) };
         let [stored, size] = [stored, size].map(|(width, height)| Size::of_image(width, height));
-        Ok(OtherHeader { stored: stored?, size: size?, bytes })
+        Ok(Some(OtherHeader { stored: stored?, size: size?, bytes }))
     }
 
     fn decode(&self, encoded: Encoded<'_>) -> Result<OwnedImage> {
         Python::attach(|py| {
-            let source = self.call(py, "decode", encoded).and_then(|found| Ok(found.extract::<Py<Source>>()?));
+            let source = given(py, encoded)
+                .and_then(|encoded| self.0.bind(py).call_method1("decode", (encoded,)))
+                .and_then(|found| Ok(found.extract::<Py<Source>>()?));
             let source = source.map_err(|error| of_python(py, &error))?;
             let pixels = source.get().read(Backend::Pillow);
             // The copy needs no lock of the interpreter, and what it copies is kept until it is done.
             py.detach(|| copy(pixels.view()?))
         })
     }
+}
+
+/// Bytes or a path as Python has them.
+fn given<'py>(py: Python<'py>, encoded: Encoded<'_>) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match encoded {
+        Encoded::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
+        Encoded::Path(path) => path.into_pyobject(py)?.into_any(),
+    })
 }
 
 pub(super) fn copy(view: source::PixelView<'_>) -> Result<OwnedImage> {

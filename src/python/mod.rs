@@ -42,7 +42,7 @@ mod _core {
     #[pymodule_export]
     use super::packing::pack_samples;
     #[pymodule_export]
-    use super::plan::{Plan, View, plan, plan_columns};
+    use super::plan::{Plan, View, plan, plan_columns, plan_like};
     #[pymodule_export]
     use super::recipe::{Recipe, recipes};
     #[pymodule_export]

@@ -136,6 +136,14 @@ pub(super) fn plan(size: Bound<'_, PyTuple>, recipe: &Bound<'_, PyAny>, images: 
     Ok(Plan { plan: Arc::new(plan), recipe })
 }
 
+/// The plan of an image of `size`, resized as one of the size `like` is; both are (width, height).
+#[pyfunction]
+pub(super) fn plan_like(size: (i64, i64), like: (i64, i64), recipe: Recipe) -> PyResult<Plan> {
+    let [size, like] = [size, like].map(|(width, height)| Size::of_image(width, height));
+    let plan = core::Plan::like(&recipe.0, size?, like?)?;
+    Ok(Plan { plan: Arc::new(plan), recipe })
+}
+
 #[pymethods]
 impl Plan {
     /// (width, height) of the image, or of a video's frames.

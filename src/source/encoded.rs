@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{ColourKey, Decoder, Header, ImageFile, Opened, OwnedImage};
+use super::transparency::{HEAD, may_be_transparent};
+use super::{ColourKey, Decoder, Header, ImageFile, Opened, OwnedImage, file};
 use crate::error::Result;
 use crate::geometry::Size;
 use crate::limits::Limits;
@@ -26,6 +27,14 @@ pub fn image_size(source: Encoded<'_>, exif: bool) -> Result<Size> {
 }
 
 impl Encoded<'_> {
+    /// Whether it may have transparent pixels, as far as its first bytes say.
+    pub(super) fn may_be_transparent(self) -> Result<bool> {
+        match self {
+            Self::Bytes(bytes) => Ok(may_be_transparent(&bytes[..bytes.len().min(HEAD)])),
+            Self::Path(path) => Ok(may_be_transparent(&file::head(path, HEAD)?)),
+        }
+    }
+
     /// Decodes an image within limits to RGB: see [`Header::decode`].
     pub fn decode(self, limits: &Limits) -> Result<OwnedImage> {
         let opened = match self {

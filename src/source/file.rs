@@ -126,6 +126,15 @@ impl ImageFile {
     }
 }
 
+/// The first bytes of a file, at most so many.
+pub(super) fn head(path: &Path, most: usize) -> Result<Vec<u8>> {
+    let error = |error| Error::of_file(path, &error);
+    let (file, _) = open_within(path, &Limits { file_bytes: u64::MAX, ..Limits::default() })?;
+    let mut bytes = Vec::new();
+    file.take(most as u64).read_to_end(&mut bytes).map_err(error)?;
+    Ok(bytes)
+}
+
 /// Opens a regular file that is within limits.
 fn open_within(path: &Path, limits: &Limits) -> Result<(File, Metadata)> {
     let error = |error| Error::of_file(path, &error);

@@ -10,8 +10,8 @@ use crate::limits::Limits;
 
 /// Another library's decoder.
 pub trait OtherDecoder: Debug + Send + Sync {
-    /// Reads a header, and no pixel.
-    fn header(&self, encoded: Encoded<'_>) -> Result<OtherHeader>;
+    /// Reads a header, and no pixel. Where it may leave images to this library, nothing of one that it leaves.
+    fn header(&self, encoded: Encoded<'_>, may_leave: bool) -> Result<Option<OtherHeader>>;
 
     /// Decodes to RGB as transformers loads a file: turned by its EXIF orientation.
     fn decode(&self, encoded: Encoded<'_>) -> Result<OwnedImage>;
@@ -36,6 +36,8 @@ pub enum Decoder {
     Own,
     /// This library, and another one where this one does not read a format.
     Auto(Arc<dyn OtherDecoder>),
+    /// As `Auto`, and another library for those images that are transparent, as far as it does not leave them.
+    Transparent(Arc<dyn OtherDecoder>),
     /// Another library alone.
     Other(Arc<dyn OtherDecoder>),
 }
@@ -50,21 +52,31 @@ pub(super) enum AnyHeader {
 impl Decoder {
     /// A header, by whoever reads it.
     pub(super) fn header(&self, own: impl FnOnce() -> Result<Header>, encoded: Encoded<'_>) -> Result<AnyHeader> {
-        let other = |other: &Arc<dyn OtherDecoder>| other.header(encoded).map(AnyHeader::Other);
-        match self {
-            Self::Own => own().map(AnyHeader::Own),
-            Self::Auto(decoder) => match own() {
-                Err(error @ Error::NotNative { .. }) => other(decoder).map_err(|other| both(&error, other)),
-                found => found.map(AnyHeader::Own),
+        let left = || Error::Decode("the other decoder leaves it".into());
+        let decoder = match self {
+            Self::Own => return own().map(AnyHeader::Own),
+            Self::Other(decoder) => return decoder.header(encoded, false)?.map(AnyHeader::Other).ok_or_else(left),
+            Self::Transparent(decoder) if encoded.may_be_transparent()? => {
+                if let Some(header) = decoder.header(encoded, true)? {
+                    return Ok(AnyHeader::Other(header));
+                }
+                decoder
+            }
+            Self::Auto(decoder) | Self::Transparent(decoder) => decoder,
+        };
+        match own() {
+            Err(error @ Error::NotNative { .. }) => match decoder.header(encoded, false) {
+                Ok(header) => header.map(AnyHeader::Other).ok_or(error),
+                Err(other) => Err(both(&error, other)),
             },
-            Self::Other(decoder) => other(decoder),
+            found => found.map(AnyHeader::Own),
         }
     }
 
     /// The pixels of an image whose header this library has read, and whose pixels it may not read.
     pub(super) fn rest(&self, own: Result<OwnedImage>, encoded: Encoded<'_>) -> Result<OwnedImage> {
         match (self, own) {
-            (Self::Auto(decoder), Err(error @ Error::NotNative { .. })) => {
+            (Self::Auto(decoder) | Self::Transparent(decoder), Err(error @ Error::NotNative { .. })) => {
                 decoder.decode(encoded).map_err(|other| both(&error, other))
             }
             (_, own) => own,
@@ -75,7 +87,7 @@ impl Decoder {
     pub(super) fn other(&self, encoded: Encoded<'_>) -> Result<OwnedImage> {
         match self {
             Self::Own => Err(Error::Argument("there is no other decoder".into())),
-            Self::Auto(decoder) | Self::Other(decoder) => decoder.decode(encoded),
+            Self::Auto(decoder) | Self::Transparent(decoder) | Self::Other(decoder) => decoder.decode(encoded),
         }
     }
 }

@@ -185,7 +185,7 @@ def test_images_are_decoded_one_for_each_thread(monkeypatch: pytest.MonkeyPatch)
 def test_limits_hold_before_pixels(decoder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(monkeypatch)
     path = tmp_path / "image"
-    for name in ("AVIF", "JPEG2000", "BigTIFF"):
+    for name in ("AVIF", "JPEG2000", "QOI"):
         path.write_bytes(KINDS[name])
         cases: tuple[tuple[dict[str, Any], str], ...] = (
             ({"max_image_pixels": 45 * 31 - 1}, "45x31 has 1395 pixels, over the limit of 1394"),

@@ -166,12 +166,6 @@ def test_nativeres_llava_batches(arithmetic: authors.Arithmetic) -> None:
     assert_equal_batches(batch.torch(), authors.nativeres_llava(images, arithmetic, 64, 4096), arithmetic)
 
 
-def test_nativeres_llava_drops_transparency() -> None:
-    picture = Image.fromarray(pixels(300, 200, channels=4))
-    expected = authors.nativeres_llava([picture], "pillow")
-    assert_equal_batches(vlmres.Processor("nativeres-llava", arithmetic="pillow")(picture).torch(), expected, "RGBA")
-
-
 def torchvision_transform(edge: int | tuple[int, int], crop: int | None, mean: float, std: float) -> Any:
     """What open_clip and timm compose of torchvision's transforms."""
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Normalize, Resize, ToTensor

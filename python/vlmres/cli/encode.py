@@ -13,9 +13,11 @@ from vlmres.cli import output
 from vlmres.cli.files import find_images
 from vlmres.cli.jobs.command import run_job
 from vlmres.cli.options import (
+    AlphaOption,
     ArithmeticOption,
     DecodeOption,
     DecoderOption,
+    FollowLinks,
     Force,
     MaxDecodedBytes,
     MaxFileBytes,
@@ -23,6 +25,7 @@ from vlmres.cli.options import (
     MaxOutputBytes,
     Overrides,
     Paths,
+    Quiet,
     Threads,
     complete_recipe,
     limits,
@@ -71,6 +74,7 @@ def encode(
     arithmetic: ArithmeticOption = None,
     decode: DecodeOption = "exact",
     decoder: DecoderOption = "auto",
+    alpha: AlphaOption = "reference",
     shard_size: Annotated[
         int, typer.Option(min=1, help="Images per shard, whose tokens are small; fewer where they need over 1 GiB.")
     ] = 256,
@@ -81,6 +85,8 @@ def encode(
     max_file_bytes: MaxFileBytes = None,
     max_decoded_bytes: MaxDecodedBytes = None,
     max_output_bytes: MaxOutputBytes = None,
+    follow_links: FollowLinks = False,
+    quiet: Quiet = False,
 ) -> None:
     """Encode images into the visual tokens that a model's language model receives.
 
@@ -127,13 +133,16 @@ def encode(
         "decode": decode,
         "decoder": decoder,
         **limits(max_image_pixels, max_file_bytes, max_decoded_bytes, max_output_bytes),
+        "alpha": alpha,
     }
     try:
-        job = EncodeJob(find_images(paths), out, encoder, checkpoint, shard_size, settings)
-    except vlmres.RecipeError as error:
+        found = find_images(paths, follow_links=follow_links)
+        found.tell(quiet=quiet)
+        job = EncodeJob(found.images, out, encoder, checkpoint, shard_size, settings)
+    except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     try:
-        run_job(job, force=force)
+        run_job(job, force=force, quiet=quiet)
     except torch.OutOfMemoryError as error:
         message = f"no room for an image beside the encoder: {_first_line(error)}"
         raise typer.BadParameter(message, param_hint="--device") from None

@@ -3,37 +3,112 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from vlmres.cli import output
+from vlmres.inputs.kinds import HEAD, is_image
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+# A file in a folder is an image by its content. One by its name alone is empty, damaged or a TGA: it is tried, and what
+# is wrong with it is reported.
+_SUFFIXES = frozenset(
+    f".{name}"
+    for names in (
+        ("avif", "bmp", "dib", "gif", "heic", "heif", "ico", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "mpo", "pbm"),
+        ("pgm", "png", "pnm", "ppm", "psd", "qoi", "tga", "tif", "tiff", "webp"),
+    )
+    for name in names
+)
+# Skipped files that are named.
+_NAMED = 10
 
 
-def find_images(paths: Iterable[Path]) -> list[Path]:
+@dataclass
+class Found:
+    """What the arguments name."""
+
+    images: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    """Files in folders that are no images, and folders that are links."""
+
+    def tell(self, *, quiet: bool) -> None:
+        """Counts and names on the standard error what is skipped."""
+        if quiet or not self.skipped:
+            return
+        kinds = Counter(path.suffix.lower() or "without a suffix" for path in self.skipped if not path.is_dir())
+        links = sum(path.is_dir() for path in self.skipped)
+        counts = [f"{count:,} {kind}" for kind, count in kinds.most_common(8)]
+        counts += [f"{links:,} linked folders (--follow-links)"] * bool(links)
+        named = ", ".join(output.show(path) for path in self.skipped[:_NAMED])
+        more = f" and {len(self.skipped) - _NAMED:,} more" if len(self.skipped) > _NAMED else ""
+        output.console(stderr=True).print(
+            f"vlmres: {len(self.skipped):,} skipped that are no images ({', '.join(counts)}): {named}{more}",
+            soft_wrap=True,
+        )
+
+
+def find_images(paths: Iterable[Path], *, follow_links: bool = False) -> Found:
     """Files as they are named, folders searched in the order of names; none twice.
+
+    Args:
+        paths: Files and folders.
+        follow_links: Whether folders in folders that are links are searched.
 
     Raises:
         typer.BadParameter: There is no image at all.
     """
-    found: dict[str, Path] = {}
+    found = Found()
+    seen: set[str] = set()
     for path in paths:
-        for file in _search(path) if path.is_dir() else [path]:
-            found.setdefault(os.path.abspath(file), file)  # noqa: PTH100 - resolve() would follow links
-    if not found:
+        for file, is_wanted in _search(path, found, follow_links) if path.is_dir() else [(path, True)]:
+            absolute = os.path.abspath(file)  # noqa: PTH100 - resolve() would follow links
+            if absolute not in seen:
+                seen.add(absolute)
+                (found.images if is_wanted else found.skipped).append(file)
+    if not found.images:
         searched = ", ".join(map(str, paths))
-        raise typer.BadParameter(f"no images in {searched} (looked for {', '.join(sorted(SUFFIXES))})")
-    return list(found.values())
+        raise typer.BadParameter(f"no images in {searched} ({len(found.skipped):,} other files)")
+    return found
 
 
-def _search(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
+def _search(folder: Path, found: Found, follow_links: bool) -> Iterator[tuple[Path, bool]]:
+    """Files in a folder, and whether each is an image."""
+    entered: set[tuple[int, int]] = set()
+
+    def complain(error: OSError) -> None:
+        output.complain(error.filename or folder, error)
+
+    for parent, folders, files in os.walk(folder, onerror=complain, followlinks=follow_links):
+        if follow_links:
+            status = os.stat(parent)  # noqa: PTH116
+            place = (status.st_dev, status.st_ino)
+            if place in entered:  # a link to a folder above, or a second one to the same
+                folders.clear()
+                continue
+            entered.add(place)
+        else:
+            found.skipped += [path for name in sorted(folders) if (path := Path(parent, name)).is_symlink()]
         folders.sort()
         for name in sorted(files):
-            # macOS leaves "._name.jpg" files that are no images.
-            if not name.startswith("._") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(parent, name)
+            path = Path(parent, name)
+            yield path, _is_image(path)
+
+
+def _is_image(path: Path) -> bool:
+    # macOS leaves "._name.jpg" files that are no images.
+    if path.name.startswith("._") or not path.is_file():
+        return False
+    if path.suffix.lower() in _SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return is_image(file.read(HEAD))
+    except OSError:
+        return False

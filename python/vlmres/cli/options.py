@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import vlmres
-from vlmres.inputs import Decoder
+from vlmres.inputs import Alpha, Decoder
 from vlmres.processor import MOST, Arithmetic, Decode, LimitSettings
 
 if TYPE_CHECKING:
@@ -126,6 +126,15 @@ Shard = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace results of other settings or images in DIR.")]
+FollowLinks = Annotated[bool, typer.Option("--follow-links", help="Search folders that are links, too.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors alone.")]
+AlphaOption = Annotated[
+    Alpha,
+    typer.Option(
+        help="What becomes of transparency. reference: as in the reference. white: composited on white. "
+        "drop: discarded. reject: such images are errors."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 

@@ -17,11 +17,13 @@ from vlmres.cli.files import find_images
 from vlmres.cli.options import (
     AsJson,
     DecoderOption,
+    FollowLinks,
     MaxDecodedBytes,
     MaxFileBytes,
     MaxImagePixels,
     MaxOutputBytes,
     Overrides,
+    Quiet,
     RecipeName,
     load_recipe,
 )
@@ -57,6 +59,8 @@ def plan(
     layout: Annotated[Layout, typer.Option(help="Layout that bytes are counted for.")] = "hf",
     dtype: Annotated[DType, typer.Option(help="Type of pixel values that bytes are counted for.")] = "float32",
     decoder: DecoderOption = "auto",
+    follow_links: FollowLinks = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
     max_image_pixels: MaxImagePixels = None,
     max_file_bytes: MaxFileBytes = None,
@@ -73,7 +77,7 @@ def plan(
     decoding = Loader(decoder=decoder, limits=limits).decoding
     rows: list[dict[str, Any]] = []
     failed = 0
-    for path, known in _inputs(paths):
+    for path, known in _inputs(paths, follow_links=follow_links, quiet=quiet):
         try:
             planned = vlmres.plan(known, chosen) if known else ImageFile(path, chosen, limits, decoding).plan
             row = describe(str(path), planned, layout, dtype, limits)
@@ -91,12 +95,14 @@ def plan(
         raise typer.Exit(1)
 
 
-def _inputs(paths: list[Path]) -> Iterator[tuple[Path, Size | None]]:
+def _inputs(paths: list[Path], *, follow_links: bool, quiet: bool) -> Iterator[tuple[Path, Size | None]]:
     """Files in order, and sizes behind them."""
     sizes = {path: size for path in paths if not path.exists() and (size := _parse(str(path)))}
     files = [path for path in paths if path not in sizes]
     if files:
-        yield from ((path, None) for path in find_images(files))
+        found = find_images(files, follow_links=follow_links)
+        found.tell(quiet=quiet)
+        yield from ((path, None) for path in found.images)
     yield from sizes.items()
 
 

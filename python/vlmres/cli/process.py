@@ -12,9 +12,11 @@ from vlmres.cli.files import find_images
 from vlmres.cli.jobs.command import run_job
 from vlmres.cli.jobs.process import ProcessJob
 from vlmres.cli.options import (
+    AlphaOption,
     ArithmeticOption,
     DecodeOption,
     DecoderOption,
+    FollowLinks,
     Force,
     MaxDecodedBytes,
     MaxFileBytes,
@@ -22,6 +24,7 @@ from vlmres.cli.options import (
     MaxOutputBytes,
     Overrides,
     Paths,
+    Quiet,
     RecipeName,
     Shard,
     Threads,
@@ -49,6 +52,7 @@ def process(
     arithmetic: ArithmeticOption = None,
     decode: DecodeOption = "exact",
     decoder: DecoderOption = "auto",
+    alpha: AlphaOption = "reference",
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; fewer where they need over 1 GiB.")] = 64,
     threads: Threads = None,
     shard: Shard = None,
@@ -57,6 +61,8 @@ def process(
     max_file_bytes: MaxFileBytes = None,
     max_decoded_bytes: MaxDecodedBytes = None,
     max_output_bytes: MaxOutputBytes = None,
+    follow_links: FollowLinks = False,
+    quiet: Quiet = False,
 ) -> None:
     """Process images into safetensors shards and a manifest.json that says where each image is.
 
@@ -69,11 +75,13 @@ def process(
     try:
         within = limits(max_image_pixels, max_file_bytes, max_decoded_bytes, max_output_bytes)
         processor = vlmres.Processor(
-            chosen, layout, dtype, arithmetic, threads, decoder=decoder, decode=decode, **within
+            chosen, layout, dtype, arithmetic, threads, decoder=decoder, alpha=alpha, decode=decode, **within
         )
-    except vlmres.RecipeError as error:
+    except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    files = find_images(paths)
+    found = find_images(paths, follow_links=follow_links)
+    found.tell(quiet=quiet)
+    files = found.images
     if shard is not None:
         number, count = parse_shard(shard)
         # Neighbours are often alike, so that every part has some of all kinds.
@@ -82,4 +90,4 @@ def process(
             typer.echo(f"part {shard} has no images")
             return
         out = out / f"part-{number:05d}-of-{count:05d}"
-    run_job(ProcessJob(files, out, processor, shard_size), force=force)
+    run_job(ProcessJob(files, out, processor, shard_size), force=force, quiet=quiet)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vlmres.batch import Batch
     from vlmres.encoder.parts import EncoderOutput, Part
     from vlmres.encoder.pipeline import VisionEncoder
-    from vlmres.inputs import Decoder
+    from vlmres.inputs import Alpha, Decoder
     from vlmres.processor import Arithmetic, Decode
 
 Kind: TypeAlias = Literal["images", "videos"]
@@ -34,6 +34,7 @@ class Preprocessing(LimitSettings, total=False):
     arithmetic: Arithmetic | None
     decode: Decode
     decoder: Decoder
+    alpha: Alpha
 
 
 class Staging:

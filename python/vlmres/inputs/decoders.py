@@ -10,14 +10,16 @@ import contextlib
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from vlmres.inputs.pil import pil_source
+from vlmres.inputs.pil import has_transparency, on_white, opaque, pil_source, scaled_gray
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vlmres._core import Source
+    from vlmres.inputs.alpha import Gray16, Hidden, Rule
 
 Decoder = Literal["auto", "native", "pillow"]
 
@@ -46,6 +48,9 @@ FORMATS = (
     "WEBP",
 )
 
+# Those that the compiled part reads, as far as it does.
+_NATIVE = ("BMP", "GIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
+
 # Bytes of a pixel while Pillow decodes it: its own four, four each turned and converted, and the decoder's planes.
 _PIXEL_BYTES = 20
 
@@ -66,22 +71,37 @@ _OTHERS = (
 _HEIF_BRANDS = (b"heic", b"heix", b"heif", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 
 
+@dataclass(frozen=True)
 class PillowDecoder:
     """Reads headers and pixels with Pillow, as transformers loads a file. May be called on any thread.
 
     Args:
+        rule: What becomes of transparency.
+        key: Whether a colour that is declared transparent is white all the same, as transformers' PIL backend has it.
+        gray16: What becomes of gray of 16 bits.
+        hidden: What is told of transparency that is dropped.
         max_pixels: Images of more are going to be refused by their headers; None for Pillow's own limit.
     """
 
-    def __init__(self, max_pixels: int | None) -> None:
-        self._max_pixels = max_pixels
+    rule: Rule
+    key: bool
+    gray16: Gray16
+    hidden: Hidden
+    max_pixels: int | None
 
-    def header(self, encoded: bytes | str | os.PathLike[str]) -> tuple[tuple[int, int], tuple[int, int], int]:
-        """The size as stored, the size as it is to be seen, and bytes that decoding takes."""
+    def header(
+        self, encoded: bytes | os.PathLike[str], may_leave: bool
+    ) -> tuple[tuple[int, int], tuple[int, int], int] | None:
+        """The size as stored, the size as it is to be seen, and bytes that decoding takes.
+
+        None, where it may leave images to the compiled part, of those that no rule concerns.
+        """
         with _opened(encoded) as image:
+            if may_leave and image.format in _NATIVE and not self._concerns(image):
+                return None
             stored = image.size
             pixels = stored[0] * stored[1]
-            if self._max_pixels is not None and pixels > self._max_pixels:
+            if self.max_pixels is not None and pixels > self.max_pixels:
                 # Of a PNG Pillow decodes all to find its EXIF data.
                 return stored, stored, pixels
             if image.format == "TIFF":
@@ -93,31 +113,28 @@ class PillowDecoder:
             seen = stored[::-1] if orientation in _TURNED else stored
             return stored, seen, pixels * _PIXEL_BYTES
 
-    def decode(self, encoded: bytes | str | os.PathLike[str]) -> Source:
+    def decode(self, encoded: bytes | os.PathLike[str]) -> Source:
         """The pixels: turned by their EXIF orientation, without transparency."""
-        from PIL import ImageOps
+        from PIL import Image, ImageOps
 
-        with _opened(encoded) as image:
-            return pil_source(ImageOps.exif_transpose(image).convert("RGB"))
+        with _opened(encoded) as opened:
+            image = ImageOps.exif_transpose(opened)
+            if self.gray16 == "scale":
+                image = scaled_gray(image, Image)
+            if self.key and image.info.get("transparency") is not None:
+                rgb = image.convert("RGB")
+                if rgb.info.get("transparency") is not None:
+                    return pil_source(on_white(rgb, Image))
+            return pil_source(opaque(image, self.rule, self.hidden, Image).convert("RGB"))
 
-
-def check(decoder: Decoder) -> None:
-    """Refuses what is no decoder's name.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if decoder not in get_args(Decoder):
-        raise ValueError(f"decoder must be one of {', '.join(get_args(Decoder))}, got {decoder!r}")
-
-
-def given(decoder: Decoder, max_pixels: int | None = None) -> tuple[PillowDecoder, bool] | None:
-    """Who decodes, as the compiled part takes it: nobody beside it, or an object and whether it reads everything."""
-    return None if decoder == "native" else (PillowDecoder(max_pixels), decoder == "pillow")
+    def _concerns(self, image: Any) -> bool:
+        if self.gray16 == "scale" and image.mode.startswith("I;16"):
+            return True
+        return self.rule != "drop" and has_transparency(image) and (self.rule != "white_rgba" or image.mode == "RGBA")
 
 
 @contextlib.contextmanager
-def _opened(encoded: bytes | str | os.PathLike[str]) -> Iterator[Any]:
+def _opened(encoded: bytes | os.PathLike[str]) -> Iterator[Any]:
     """An image that Pillow has read the header of."""
     try:
         from PIL import Image, UnidentifiedImageError

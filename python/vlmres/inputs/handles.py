@@ -65,6 +65,7 @@ def encoded(image: Any, max_bytes: int | None) -> Encoded | None:
     """
     limit = _MAX_FILE_BYTES if max_bytes is None else max_bytes
     if isinstance(image, bytes):
+        _check_size(len(image), limit, "an image")
         return image
     if isinstance(image, str):
         return _of_text(image, limit)
@@ -76,11 +77,18 @@ def encoded(image: Any, max_bytes: int | None) -> Encoded | None:
         return _of_buffer(memoryview(image), limit)
     if isinstance(image, np.ndarray):
         return _of_array(image, limit)
-    if callable(getattr(image, "read", None)):
+    if callable(getattr(image, "read", None)) and buffer_of(image) is None:
         return _of_file(image, limit)
-    if hasattr(image, "__buffer__") or type(image).__module__.partition(".")[0] in ("array", "mmap", "pyarrow"):
-        return _of_buffer(memoryview(image), limit)
-    return None
+    view = buffer_of(image)
+    return None if view is None else _of_buffer(view, limit)
+
+
+def buffer_of(value: Any) -> memoryview | None:
+    """The memory of an object that lends it."""
+    try:
+        return memoryview(value)
+    except TypeError:
+        return None
 
 
 def _of_array(array: NDArray[Any], limit: int) -> bytes | None:

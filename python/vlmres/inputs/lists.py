@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from vlmres._core import VlmresError
+from vlmres.inputs.handles import buffer_of
+from vlmres.inputs.settings import settled
 
 # Images of a call that come one by one: more are an iterator that has no end, or too many for one batch.
 MOST_ITEMS = 100_000
@@ -45,7 +47,7 @@ def as_list(images: Any) -> tuple[list[Any], list[int] | None]:
 def is_many(value: Any) -> bool:
     """Whether it holds images one by one, and is none itself."""
     if isinstance(value, (list, tuple)):
-        return not has_settings(value)
+        return settled(value) is None
     if isinstance(value, Iterator):
         return not _is_file(value)
     if isinstance(value, (str, bytes, bytearray, memoryview, os.PathLike, Mapping)) or _is_file(value):
@@ -53,18 +55,7 @@ def is_many(value: Any) -> bool:
     if hasattr(value, "ndim"):
         # An array of objects, or a column of a table.
         return value.ndim == 1 and str(getattr(value, "dtype", "")) == "object"
-    return isinstance(value, Iterable) and hasattr(value, "__len__") and not hasattr(value, "__buffer__")
-
-
-def has_settings(value: Any) -> bool:
-    """Whether it is an image with settings of its own: a pair of an image and a dict."""
-    return (
-        isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Mapping) and not _is_image_dict(value[1])
-    )
-
-
-def _is_image_dict(value: Mapping[Any, Any]) -> bool:
-    return "bytes" in value or "path" in value
+    return isinstance(value, Iterable) and hasattr(value, "__len__") and buffer_of(value) is None
 
 
 def _is_file(value: Any) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vlmres._core import Source
+from vlmres.inputs.alpha import refuse_transparent
+
+if TYPE_CHECKING:
+    from vlmres.inputs.alpha import Hidden, Rule
 
 # Modes whose conversion to RGB only repeats or drops bytes.
 READ_IN_PLACE = ("RGB", "L", "RGBA", "RGBX")
@@ -24,6 +28,24 @@ def on_white(image: Any, pil: Any) -> Any:
     """The image composited on white, in Pillow's arithmetic."""
     image = image.convert("RGBA")
     return pil.alpha_composite(pil.new("RGBA", image.size, (255, 255, 255, 255)), image)
+
+
+def opaque(image: Any, rule: Rule, hidden: Hidden, pil: Any) -> Any:
+    """The image without its transparency."""
+    if not has_transparency(image):
+        return image
+    if rule == "white" or (rule == "white_rgba" and image.mode == "RGBA"):
+        return on_white(image, pil)
+    if rule == "reject":
+        refuse_transparent(image.convert("RGBA").getextrema()[3][0])
+    elif hidden.watching:
+        hidden.look(np.asarray(image.convert("RGBA")))
+    return image
+
+
+def scaled_gray(image: Any, pil: Any) -> Any:
+    """Gray of 16 bits by its high byte; another image as it is."""
+    return pil.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if image.mode.startswith("I;16") else image
 
 
 def pil_source(image: Any) -> Source:

@@ -8,6 +8,7 @@ mod source;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use source::{DeferredImage, Input, PixelOwner};
 
@@ -47,6 +48,8 @@ pub enum Item<'a> {
     Image(Input<'a>),
     /// One whose plan, alone in its sample, is known already.
     Planned(Input<'a>, Arc<Plan>),
+    /// One whose plan is settled, however many images its sample has.
+    Settled(Input<'a>, Arc<Plan>),
     /// The frames of a video.
     Video(Vec<Input<'a>>),
     /// Something that the caller has refused already: it has an index, and that is all.
@@ -75,6 +78,8 @@ pub struct Call<'a> {
     layout: Option<BatchLayout>,
     /// Whether an item's values are in their places.
     written: Vec<bool>,
+    /// Whether alpha was dropped of dark pixels that were transparent.
+    dark: AtomicBool,
     /// The batch before items were left out, until it is laid out anew.
     before: Option<Before>,
 }
@@ -88,6 +93,8 @@ struct Entry<'a> {
     plan: Option<Arc<Plan>>,
     /// For how many images in its sample it is planned.
     among: usize,
+    /// Whether its plan stays, however many they are.
+    settled: bool,
 }
 
 impl<'a> Call<'a> {
@@ -108,17 +115,18 @@ impl<'a> Call<'a> {
         for item in items {
             let before = inputs.len();
             let is_video = matches!(item, Item::Video(_));
+            let settled = matches!(item, Item::Settled(..));
             let mut known = None;
             match item {
                 Item::Image(input) => inputs.push(input),
-                Item::Planned(input, plan) => {
+                Item::Planned(input, plan) | Item::Settled(input, plan) => {
                     inputs.push(input);
                     known = Some(plan);
                 }
                 Item::Video(frames) => inputs.extend(frames),
                 Item::Refused => {}
             }
-            shapes.push((inputs.len() - before, is_video, known));
+            shapes.push((inputs.len() - before, is_video, known, settled));
         }
         let mut opened = Source::open_all(inputs, &settings.limits, &settings.decoder, threads).into_iter();
         let mut call = Self {
@@ -128,18 +136,24 @@ impl<'a> Call<'a> {
             samples,
             layout: None,
             written: vec![false; shapes.len()],
+            dark: AtomicBool::new(false),
             before: None,
         };
         let mut failures = Vec::new();
-        for (item, (count, is_video, known)) in shapes.into_iter().enumerate() {
+        for (item, (count, is_video, known, settled)) in shapes.into_iter().enumerate() {
             let opened: Vec<_> = opened.by_ref().take(count).collect();
-            let (sources, size) = gather(opened, is_video).unwrap_or_else(|(frame, error)| {
+            let (mut sources, size) = gather(opened, is_video).unwrap_or_else(|(frame, error)| {
                 failures.push(Failure { item, frame, error });
                 (Vec::new(), Size::new(1, 1))
             });
             let plan = known.filter(|plan| !sources.is_empty() && plan.size == size);
+            if settled && plan.is_none() && !sources.is_empty() {
+                let error = Error::Argument("its size is not that of its plan".into());
+                failures.push(Failure { item, frame: None, error });
+                sources.clear();
+            }
             let among = usize::from(plan.is_some());
-            call.items.push(Entry { sources, size, is_video, plan, among });
+            call.items.push(Entry { sources, size, is_video, plan, among, settled });
         }
         call.plan(&mut failures);
         Ok((call, failures))
@@ -168,7 +182,7 @@ impl<'a> Call<'a> {
             let before = failures.len();
             for (item, among) in self.images_of_samples().into_iter().enumerate() {
                 let entry = &mut self.items[item];
-                if entry.is_left() && entry.among != among {
+                if entry.is_left() && !entry.settled && entry.among != among {
                     match entry.planned(&self.recipe, among) {
                         Ok(plan) => (entry.plan, entry.among) = (Some(Arc::new(plan)), among),
                         Err(error) => {
@@ -256,6 +270,11 @@ impl<'a> Call<'a> {
     /// The type of pixel values.
     pub fn dtype(&self) -> DType {
         self.settings.dtype
+    }
+
+    /// Whether the alpha of a PNG was dropped where dark pixels were transparent: a page may have become black.
+    pub fn is_dark(&self) -> bool {
+        self.dark.load(Ordering::Relaxed)
     }
 
     /// The layout, where there is one.

@@ -1,6 +1,7 @@
 //! The work of a call: decoding, resizing and writing image by image, on several threads.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use super::super::write::{Image, Output, SERIAL_BYTES};
 use super::source::Source;
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::options::Backend;
 use crate::plan::Plan;
 use crate::recipe::Convert;
-use crate::source::{ColourKey, OwnedImage, recycle};
+use crate::source::{ColourKey, OwnedImage, recycle, take_dark};
 use crate::threads::{Crew, Phase, Threads, check_stopped, parallel, timed};
 use crate::write::{Element, Placement, Sink, Tensor};
 
@@ -162,7 +163,11 @@ impl Call<'_> {
     fn decode(&self, task: &Task<'_>) -> Result<Option<OwnedImage>> {
         check_stopped()?;
         let colour_key = self.colour_key(task);
-        timed(Phase::Decode, || task.source.decode(task.plan, self.settings.scaled, colour_key))
+        let decoded = timed(Phase::Decode, || task.source.decode(task.plan, self.settings.scaled, colour_key));
+        if take_dark() {
+            self.dark.store(true, Ordering::Relaxed);
+        }
+        decoded
     }
 
     /// All images and frames that are not written yet.

@@ -11,6 +11,9 @@ use crate::options::{Backend, Filter, PatchOrder};
 pub enum Convert {
     /// To RGB, transparency composited on white (transformers 5).
     White,
+    /// RGBA composited on white; other transparency discarded (qwen-vl-utils).
+    #[serde(rename = "white_rgba")]
+    WhiteRgba,
     /// To RGB, alpha discarded (`Image.convert("RGB")`; the authors' code of most families).
     Drop,
     /// Images that are not RGB are refused.

@@ -1,6 +1,7 @@
 //! A PNG's samples as RGB, as Pillow's modes and its `convert` make them.
 
 use super::Colour;
+use crate::source::transparency::look;
 
 /// Makes pixels of samples.
 pub(super) enum Paint {
@@ -34,8 +35,14 @@ impl Paint {
         let (out, _) = out.as_chunks_mut::<3>();
         match self {
             Self::Bytes(3, _) if step == 1 => out.as_flattened_mut().copy_from_slice(row),
-            Self::Bytes(4, [0, 1, 2]) if step == 1 => spread::<4>(row, out, |pixel| [pixel[0], pixel[1], pixel[2]]),
-            Self::Bytes(2, _) if step == 1 => spread::<2>(row, out, |pixel| [pixel[0]; 3]),
+            Self::Bytes(4, [0, 1, 2]) if step == 1 => {
+                look(row.as_chunks::<4>().0);
+                spread::<4>(row, out, |pixel| [pixel[0], pixel[1], pixel[2]]);
+            }
+            Self::Bytes(2, _) if step == 1 => {
+                look(row.as_chunks::<2>().0);
+                spread::<2>(row, out, |pixel| [pixel[0]; 3]);
+            }
             Self::Bytes(6, _) if step == 1 => spread::<6>(row, out, |pixel| [pixel[0], pixel[2], pixel[4]]),
             Self::Bytes(bytes, [red, green, blue]) => {
                 for (out, pixel) in out.iter_mut().step_by(step).zip(row.chunks_exact(*bytes)) {

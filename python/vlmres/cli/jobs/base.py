@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # A shard ends before its tensors and decoded images need more, or its tensors more than the limit of outputs.
 _MAX_BYTES = 1 << 30
 
+# Images that an estimate of bytes is made from.
+_SAMPLED = 64
+
 # How a manifest begins.
 _MANIFEST_START = b'{\n "settings": {\n  "vlmres":'
 
@@ -98,6 +101,8 @@ class Job(abc.ABC):
             "arithmetic": resolve_arithmetic(processor.arithmetic),
             "decode": processor.decode,
             "decoder": processor.decoder,
+            "alpha": processor.alpha,
+            "gray16": processor.gray16,
             "max_image_pixels": processor.max_image_pixels,
             "max_file_bytes": processor.max_file_bytes,
             "max_decoded_bytes": processor.max_decoded_bytes,
@@ -122,6 +127,16 @@ class Job(abc.ABC):
     def tensor_bytes(self, plan: Plan) -> int:
         """Bytes of an image's tensors while its shard is made."""
         return value_bytes(plan, self.processor.layout, self.processor.dtype)
+
+    def shard_bytes(self, plan: Plan) -> int:
+        """Bytes of an image's tensors in its shard."""
+        return value_bytes(plan, self.processor.layout, self.processor.dtype)
+
+    def estimate(self) -> int | None:
+        """About how many bytes all shards will have, from some of the images; None where none can be planned."""
+        step = max(1, len(self.files) // _SAMPLED)
+        found = [self.shard_bytes(image.plan) for path in self.files[::step] if (image := self._open(str(path)))]
+        return round(sum(found) / len(found) * len(self.files)) if found else None
 
     @contextlib.contextmanager
     def opened(self, *, force: bool, tell: Callable[[str], None]) -> Iterator[None]:

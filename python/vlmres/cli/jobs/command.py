@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
     from vlmres.cli.jobs.base import Job
 
 
-def run_job(job: Job, *, force: bool) -> None:
+# From so many images on a job is told beforehand what it will write.
+_LONG = 256
+
+
+def run_job(job: Job, *, force: bool, quiet: bool) -> None:
     """Runs a job from its folder's preparation to its exit code."""
     with contextlib.ExitStack() as stack:
         try:
             _open(job, stack, force=force)
-            counts = _run(job)
+            counts = _run(job, quiet=quiet)
         except KeyboardInterrupt:
             output.console(stderr=True).print("vlmres: interrupted; the same command goes on where it stopped")
             raise typer.Exit(130) from None
@@ -57,13 +62,25 @@ def _open(job: Job, stack: contextlib.ExitStack, *, force: bool) -> None:
     raise typer.BadParameter(message, param_hint="--out")
 
 
-def _run(job: Job) -> dict[str, int]:
+def _foretell(job: Job) -> None:
+    """Says before a long job about what it will write, and whether there is room for it."""
+    total = job.estimate() if len(job.files) >= _LONG else None
+    if total is not None:
+        free = shutil.disk_usage(job.folder.path).free
+        room = f"; only {output.size(free)} are free" if total > free else ""
+        text = f"vlmres: {len(job.files):,} images, about {output.size(total)} in {output.show(job.folder.path)}{room}"
+        output.console(stderr=True).print(text, soft_wrap=True)
+
+
+def _run(job: Job, *, quiet: bool) -> dict[str, int]:
     """Runs a job with a bar of progress on the standard error, and says what became of it."""
     counts = {"made": 0, "kept": 0, "images": 0, "failed": 0, "processed": 0}
+    if not quiet:
+        _foretell(job)
     start = time.perf_counter()
     errors = output.console(stderr=True)
     columns: list[Any] = [BarColumn(), MofNCompleteColumn(), TextColumn("images"), _Speed(), TimeRemainingColumn()]
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as progress:
+    with Progress(*columns, console=errors, disable=quiet or not errors.is_terminal) as progress:
         task = progress.add_task(job.command, total=len(job.files))
 
         def advance(count: int, *, kept: bool) -> None:
@@ -82,6 +99,8 @@ def _run(job: Job) -> dict[str, int]:
     seconds = time.perf_counter() - start
     size = sum(path.stat().st_size for path in job.folder.shards())
     speed = f", {counts['processed'] / seconds:.1f} images/s" if counts["processed"] else ""
+    if quiet:
+        return counts
     output.console().print(
         f"{counts['images']:,} images, {counts['failed']:,} failed; {counts['made']:,} shards written, "
         f"{counts['kept']:,} kept; {output.size(size)} in {output.show(job.folder.path)} ({seconds:.1f} s{speed})",

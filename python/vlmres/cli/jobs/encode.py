@@ -57,11 +57,15 @@ class EncodeJob(Job):
 
     def tensor_bytes(self, plan: Plan) -> int:
         """Bytes of an image's patches and tokens."""
+        return super().tensor_bytes(plan) + self.shard_bytes(plan)
+
+    def shard_bytes(self, plan: Plan) -> int:
+        """Bytes of an image's tokens."""
         config = self.encoder.config
         # A tower alone has other tokens than the recipe's model: at most one for each cell.
         tokens = plan.num_tokens if config.projector else plan.num_patches // config.merge**2
         values = tokens * config.hidden * (1 + len(config.towers[0].taps))
-        return super().tensor_bytes(plan) + values * self.encoder.dtype.itemsize
+        return values * self.encoder.dtype.itemsize
 
     def make(
         self, wanted: Iterator[list[str | bytes | ImageFile]], advance: Advance
@@ -163,7 +167,8 @@ class _Pieces:
                 images.append({"index": index, "error": output.reason(self.errors[index])})
                 continue
             start, end = end, end + self.lengths[index]
-            images.append({"index": index, "tokens": end - start, "rows": {"tokens": [start, end]}})
+            rows = {key: [start, end] for key in arrays if key != "cu_seqlens"}
+            images.append({"index": index, "tokens": end - start, "rows": rows})
         return arrays, images
 
 

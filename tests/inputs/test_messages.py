@@ -1,0 +1,99 @@
+"""Chat messages of every dialect."""
+
+import base64
+from typing import Any
+
+import pytest
+
+import vlmres
+from tests.compare import assert_equal_batches
+from tests.images import EXAMPLES, image
+
+PHOTO, PAGE = str(EXAMPLES / "photo.jpg"), str(EXAMPLES / "page.png")
+TEXT = base64.b64encode((EXAMPLES / "page.png").read_bytes()).decode()
+
+
+def user(*parts: Any) -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "text", "text": "What is it?"}, *parts]}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{TEXT}", "detail": "high"}},
+        {"type": "image_url", "image_url": f"data:image/png;base64,{TEXT}"},
+        {"type": "input_image", "image_url": f"data:image/png;base64,{TEXT}", "detail": "auto"},
+        {"type": "image", "image": PAGE},
+        {"image": f"file://{PAGE}"},
+        {"type": "image", "path": PAGE},
+        {"type": "image", "base64": TEXT},
+        {"type": "image", "image": {"bytes": base64.b64decode(TEXT), "path": None}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": TEXT}},
+    ],
+)
+def test_every_dialect_gives_the_image(part: dict[str, Any]) -> None:
+    media = vlmres.from_messages([{"role": "system", "content": "Be brief."}, user(part)])
+    assert (len(media.images), media.videos) == (1, [])
+    proc = vlmres.Processor("llava-1.5", dtype="uint8")
+    assert_equal_batches(proc(media.images).torch(), proc([PAGE]).torch())
+
+
+def test_order_and_settings() -> None:
+    picture = image(40, 30)
+    frames = [PHOTO, PHOTO]
+    messages = [
+        user({"type": "image", "image": picture, "max_pixels": 50_000, "other": 1}, {"type": "text", "text": "and"}),
+        {"role": "assistant", "content": "A page."},
+        user(
+            {"type": "video", "video": frames, "fps": 2.0, "total_pixels": 1_000_000, "nframes": None},
+            {"image": PAGE, "resized_height": 280, "resized_width": 420},
+        ),
+        user({"type": "video_url", "video_url": {"url": "clip.mp4"}}),
+    ]
+    media = vlmres.from_messages(messages)
+    assert media.images == [
+        (picture, {"max_pixels": 50_000}),
+        (PAGE, {"resized_height": 280, "resized_width": 420}),
+    ]
+    assert media.videos == [frames, "clip.mp4"]
+    assert media.video_settings == [{"fps": 2.0, "total_pixels": 1_000_000}, {}]
+    assert vlmres.from_messages([messages[:2], messages[2:]]) == media
+
+
+def test_the_order_is_that_of_qwen_vl_utils() -> None:
+    utils = pytest.importorskip("qwen_vl_utils.vision_process")
+    messages = [
+        user({"type": "image", "image": PHOTO}, {"image": PAGE}),
+        user({"type": "image_url", "image_url": PAGE}),
+    ]
+    images, _ = utils.process_vision_info(messages)
+    assert [one.size for one in images] == [
+        tuple(plan.views[0].resized)
+        for plan in (
+            vlmres.plan(
+                one,
+                "qwen2-vl",
+            )
+            for one in vlmres.from_messages(messages).images
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        (["hello"], "conversation is a list of messages, got str"),
+        ([{"role": "user"}, 5], "message 1 is 5, not a dict"),
+        ([user({"type": "image"})], "message 0, part 1: a part of type image has none of image"),
+        ([user({"type": "image_url", "image_url": {"detail": "low"}})], "part 1: the image is a dict of detail"),
+        ([user({"type": "image", "base64": b"x"})], "base64 is a text, got bytes"),
+    ],
+)
+def test_what_is_not_understood_is_said(messages: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        vlmres.from_messages(messages)
+
+
+def test_messages_without_images() -> None:
+    assert vlmres.from_messages([]) == ([], [], [])
+    assert vlmres.from_messages([{"role": "user", "content": "hi"}, {"role": "tool"}, user("text")]).images == []
