@@ -123,7 +123,6 @@ def test_bad_files_cost_themselves() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"%PDF-1.7 " + bytes(100), "a PDF document"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n", "PostScript"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(50), "register_heif_opener"),
         (b"<!DOCTYPE html><html>404</html>", "HTML"),
