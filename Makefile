@@ -34,7 +34,7 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-aarch64 build build-demo fuzz bench compare fmt clean prerequisites
+.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-aarch64 build build-demo fuzz bench compare compare-loading prove-loading fmt clean prerequisites
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -106,6 +106,12 @@ bench: prerequisites ## Criterion benchmarks of the Rust core
 
 compare: build $(VENV)/.bench ## vlmres beside its peers; ARGS="run --help" and so on for more
 	$(BIN)/python -m benches.compare $(ARGS)
+
+compare-loading: build $(VENV)/.bench ## Core-ms an image in a training loop, beside transformers and SPDL; ARGS="--rounds 5 --read"
+	$(BIN)/python -m benches.loading $(filter-out run,$(ARGS))
+
+prove-loading: build ## The long proof of shared_collate and Loader: start methods, workers, 10,000 batches
+	$(BIN)/python -m benches.loading_proof
 
 audit: $(VENV)/.audit ## Advisories, licences and sources of dependencies (needs cargo-deny and the network)
 	@cargo deny --version >/dev/null 2>&1 || \

@@ -38,7 +38,8 @@ Loop = Callable[[list[str], int], Iterable[Any]]
 def _dataloader(paths: list[str], size: int, collate: Any) -> Iterable[Any]:
     from torch.utils.data import DataLoader
 
-    return DataLoader(paths, size, collate_fn=collate, num_workers=WORKERS)  # type: ignore[arg-type]
+    batches: Iterable[Any] = DataLoader(paths, size, collate_fn=collate, num_workers=WORKERS)  # type: ignore[arg-type]
+    return batches
 
 
 def _transformers(accelerated: bool) -> Any:
@@ -92,7 +93,7 @@ def _spdl(layout: Any, dtype: Any) -> Loop:
         processor = _vlmres(layout, dtype)
         processor.num_threads = 1
         builder = PipelineBuilder().add_source(paths).aggregate(size).pipe(processor, concurrency=WORKERS)
-        pipeline = builder.add_sink(2).build(num_threads=WORKERS)
+        pipeline: Any = builder.add_sink(2).build(num_threads=WORKERS)
         with pipeline.auto_stop():
             yield from pipeline.get_iterator()
 
@@ -222,8 +223,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.one:
         name, folder = arguments.one
-        found = run_case(name, Path(folder), arguments.batches, arguments.batch_size, arguments.read)
-        print(json.dumps(found))
+        print(json.dumps(run_case(name, Path(folder), arguments.batches, arguments.batch_size, arguments.read)))
         return
     names = arguments.cases or list(CASES)
     results: dict[tuple[str, bool], list[dict[str, float]]] = {}
