@@ -110,7 +110,7 @@ def test_ranks_share_an_epoch_and_have_as_many_batches() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 3}, {"max_tokens": 40}, {"max_tokens": 40, "batch_size": 2}])
-def test_a_sequence_goes_on_from_any_point(settings: dict[str, int]) -> None:
+def test_a_sequence_goes_on_from_any_point(settings: dict[str, Any]) -> None:
     def make() -> Loader:
         return Loader(IMAGES, _processor(), shuffle=True, seed=3, num_threads=1, **settings)
 
@@ -176,7 +176,7 @@ class _Stream:
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 3}, {"max_tokens": 40}])
-def test_an_iterable_goes_on_by_its_own_state(settings: dict[str, int]) -> None:
+def test_an_iterable_goes_on_by_its_own_state(settings: dict[str, Any]) -> None:
     whole = _order(Loader(_Stream(), _processor(), **settings))
     for point in range(1, len(whole)):
         loader = Loader(_Stream(), _processor(), **settings)

@@ -6,7 +6,14 @@ Nothing here needs more than numpy to be imported; torch, `datasets` and others 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vlmres.data.batches import LoaderBatch
+    from vlmres.data.loader import Loader
+    from vlmres.data.mixing import Mix
+    from vlmres.data.packing import Segments, padding, segments
+    from vlmres.data.schedule import Schedule, Step
 
 # Public names, and the modules that define them. A module is imported when a name of it is first used.
 _MODULES: dict[str, str] = {
@@ -20,7 +27,7 @@ _MODULES: dict[str, str] = {
     "segments": "packing",
 }
 
-__all__ = [*_MODULES]
+__all__ = ["Loader", "LoaderBatch", "Mix", "Schedule", "Segments", "Step", "padding", "segments"]
 
 
 def __getattr__(name: str) -> Any:
