@@ -245,11 +245,11 @@ def test_videos_come_beside_images() -> None:
     samples = [{"image": IMAGES[0], "video": clip}, {"videos": [clip[:2]], "text": "only a video"}]
     (batch,) = Loader(samples, _processor(), batch_size=2)
     _same(batch, _processor()([IMAGES[0]]))
-    assert batch.videos is not None
-    _same(batch.videos, _processor()(videos=[clip, clip[:2]]))
+    assert batch.video_batch is not None
+    _same(batch.video_batch, _processor()(videos=[clip, clip[:2]]))
     (alone,) = Loader(samples[1:], _processor(), batch_size=2)
     assert len(alone) == 0
-    _same(alone.videos, _processor()(videos=[clip[:2]]))
+    _same(alone.video_batch, _processor()(videos=[clip[:2]]))
 
 
 def test_arrow_columns_and_tables() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from vlmres._core import VlmresError
 from vlmres.batch import Batch
 from vlmres.data.buffers import PinnedBuffers
 from vlmres.data.samples import Sample, as_sample, key_of
@@ -34,14 +35,15 @@ class LoaderBatch(Batch):
     """Of each sample what is no image: a dict, or None where the item is an image or a list of images."""
     item_indices: NDArray[np.int64]
     """int64 [samples]: the number of each sample among the items."""
-    videos: Batch | None
+    video_batch: Batch | None
     """The videos' tensors, where samples have some."""
 
     @classmethod
     def of(cls, batch: Batch | None, arrays: dict[str, Any], dtype: str) -> LoaderBatch:
         """The same batch, with these arrays; none where there are no images."""
-        values = frozenset() if batch is None else batch._values
-        return cls(arrays, [] if batch is None else batch.plans, {}, values=values, dtype=dtype)
+        if batch is None:
+            return cls(arrays, [], {}, values=frozenset(), dtype=dtype)
+        return cls(arrays, batch.plans, {}, values=batch._values, dtype=dtype, videos=batch.videos)
 
 
 @dataclass
@@ -142,7 +144,7 @@ class Maker:
         videos = self._run(samples, "video", [sample.videos for sample in samples.values()])
         if images is None:
             images = LoaderBatch.of(None, {}, self._processor.dtype)
-        images.videos = videos
+        images.video_batch = videos
         return images
 
     def _run(
@@ -175,6 +177,9 @@ class Maker:
 
     def _check_sizes(self, samples: dict[int, Sample], numbers: Sequence[int], batch: LoaderBatch | None) -> None:
         assert self._sizes is not None
+        count = sum(len(sample.images) for sample in samples.values())
+        if batch is not None and len(batch.plans) != count:
+            raise VlmresError("sizes are of images, but some items are documents of several pages")
         found = iter([] if batch is None else batch.plans)
         errors = {}
         for at, sample in samples.items():

@@ -72,7 +72,7 @@ class Loader:
             is the loader's batch. It runs in a thread, one batch at a time.
         progress: Whether a bar shows how far an epoch is; needs tqdm or rich.
 
-    Without `collate` a batch is a `Batch` that also has `samples`, `item_indices` and `videos`.
+    Without `collate` a batch is a `Batch` that also has `samples`, `item_indices` and `video_batch`.
 
     Raises:
         ValueError: An argument has an unsupported value, or a sample alone has more than `max_tokens`.
