@@ -183,7 +183,9 @@ class Batch(Mapping[str, Any]):
             ImportError: torch is not installed.
         """
         tensors = {key: tensor.pin_memory() for key, tensor in self.torch().items()}
-        return Batch(tensors, self.plans, self.errors, values=self._values, dtype=self.dtype, videos=self.videos)
+        return Batch(
+            tensors, self.plans, self.errors, values=self._values, dtype=self.dtype, video_infos=self.video_infos
+        )
 
 
 def _runs(input_ids: Any, image_token_ids: int | Collection[int]) -> list[int]:

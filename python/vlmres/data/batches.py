@@ -43,7 +43,7 @@ class LoaderBatch(Batch):
         """The same batch, with these arrays; none where there are no images."""
         if batch is None:
             return cls(arrays, [], {}, values=frozenset(), dtype=dtype)
-        return cls(arrays, batch.plans, {}, values=batch._values, dtype=dtype, videos=batch.videos)
+        return cls(arrays, batch.plans, {}, values=batch._values, dtype=dtype, video_infos=batch.video_infos)
 
 
 @dataclass
