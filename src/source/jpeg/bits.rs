@@ -88,6 +88,13 @@ impl<'a> Bits<'a> {
         Ok((self.buffer >> self.left) as i32 & ((1 << bits) - 1))
     }
 
+    /// So many bits, the last of them lowest, where they have been read ahead.
+    #[inline]
+    pub(super) fn ready(&mut self, bits: u32) -> Option<u64> {
+        self.left = self.left.checked_sub(bits)?;
+        Some(self.buffer >> self.left)
+    }
+
     /// The next symbol.
     #[inline]
     pub(super) fn symbol(&mut self, table: &Decoder) -> Result<u32, Stop> {

@@ -286,15 +286,24 @@ impl Coefficients {
                     }
                     continue;
                 }
+                if frame.progressive {
+                    // A scan of several parts is of first coefficients alone: a block's others need not be moved.
+                    for ((index, x, y), block) in here.clone().zip(&mut *kept) {
+                        let (across, blocks) = &self.planes[index];
+                        block[0] = blocks[(y * across + x) as usize][0];
+                    }
+                    scan.progressive(markers, &units.parts, kept)?;
+                    for ((index, x, y), block) in here.zip(&*kept) {
+                        let (across, blocks) = &mut self.planes[index];
+                        blocks[(y * *across + x) as usize][0] = block[0];
+                    }
+                    continue;
+                }
                 for ((index, x, y), block) in here.clone().zip(&mut *kept) {
                     let (across, blocks) = &self.planes[index];
                     *block = blocks[(y * across + x) as usize];
                 }
-                if frame.progressive {
-                    scan.progressive(markers, &units.parts, kept)?;
-                } else {
-                    scan.sequential(markers, &units.parts, kept)?;
-                }
+                scan.sequential(markers, &units.parts, kept)?;
                 for ((index, x, y), block) in here.zip(&*kept) {
                     let (across, blocks) = &mut self.planes[index];
                     blocks[(y * *across + x) as usize] = *block;

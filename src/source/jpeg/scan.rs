@@ -143,6 +143,16 @@ impl<'a> ScanReader<'a> {
             self.count_unit(markers);
             return Ok(());
         }
+        if matches!(self.kind, Kind::DcRefine)
+            && let Some(mut word) = self.bits.ready(blocks.len() as u32)
+        {
+            for block in blocks.iter_mut().rev() {
+                block[0] |= ((word & 1) as i16) << self.low;
+                word >>= 1;
+            }
+            self.count_unit(markers);
+            return Ok(());
+        }
         while !self.bits.starved || matches!(self.kind, Kind::DcRefine) {
             let (predictions, run) = (self.predictions, self.end_of_band_run);
             // Only near the end of the data at hand can a block be left half done.
