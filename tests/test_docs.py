@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 import vlmres
 from tests.compare import assert_equal_batches
+from tests.films import film
+from tests.pdf import pdf
 from vlmres.cli.app import app
 from vlmres.verify.references import REFERENCES
 
@@ -27,8 +29,16 @@ def test_tables_are_what_the_code_prints(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_examples_run(page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.chdir(ROOT / "examples" / "images")
+def test_python_examples_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for image in (ROOT / "examples" / "images").iterdir():
+        if image.is_file():
+            (tmp_path / image.name).symlink_to(image)
+    (tmp_path / "report.pdf").write_bytes(pdf(4, size=(300, 400)))
+    (tmp_path / "clip.mp4").write_bytes(film(90))
+    (tmp_path / "clip.webm").write_bytes(film(60, codec="libvpx", container="webm"))
+    monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {}
     text = TUTORIAL.sub("", page.read_text(encoding="utf-8"))
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):

@@ -245,8 +245,12 @@ def test_pages_keep_to_the_limits_of_a_call() -> None:
 
 
 def test_a_damaged_document_among_images() -> None:
-    with pytest.raises(vlmres.DecodeError, match="not a PDF that pdfium can read"):
-        GUNDAM([b"%PDF-1.7 and nothing else"])
+    broken = b"%PDF-1.7 and nothing else"
+    with pytest.raises(vlmres.DecodeError, match=r"image 1: .*not a PDF that pdfium can read"):
+        GUNDAM([np.zeros((40, 40, 3), np.uint8), broken])
+    batch = GUNDAM([pdf(1), broken, pdf(2)], errors="return")
+    assert list(batch.errors) == [1]
+    assert batch.num_tokens == GUNDAM([pdf(1), pdf(2)]).num_tokens
 
 
 def test_plans_of_pages(tmp_path: Path) -> None:

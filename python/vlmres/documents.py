@@ -175,14 +175,20 @@ def with_pages(images: Any, recipe: Recipe) -> Any:
     return images
 
 
-def opened(loaded: Sequence[Any], failed: Iterable[int]) -> dict[int, Document]:
-    """Which of a call's items that cannot be decoded are PDF files: paths and bytes, recognised by their content."""
-    found = {}
+def opened(
+    loaded: Sequence[Any], failed: Iterable[int]
+) -> tuple[dict[int, Document], dict[int, DecodeError | ModuleNotFoundError]]:
+    """Which of a call's items that cannot be decoded are PDF files, by content, and why others cannot be read."""
+    found: dict[int, Document] = {}
+    reasons: dict[int, DecodeError | ModuleNotFoundError] = {}
     for index in failed:
         source = loaded[index]
         if isinstance(source, (bytes, str)) and is_document(beginning(source)):
-            found[index] = Document(source)
-    return found
+            try:
+                found[index] = Document(source)
+            except (DecodeError, ModuleNotFoundError) as error:
+                reasons[index] = error
+    return found, reasons
 
 
 def _pages(item: Any, recipe: Recipe) -> list[Any]:

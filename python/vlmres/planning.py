@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from vlmres._types import RecipeName, Size
-    from vlmres.inputs import Decoder
+    from vlmres.inputs import Decoder, Limits
+
+_UNLIMITED = 2**63 - 1
 
 # Heights of a video that a shape (height, width, channels) would have.
 _CHANNELS = (1, 3, 4)
@@ -91,7 +93,7 @@ def image_size(
         image: What holds a file: a path, bytes, a data URI, an open file, a row of a data set.
         exif: As the image is to be seen, with EXIF orientation applied; false for the size as stored.
         decoder: As of `Processor`.
-        max_image_pixels: As of `Processor`.
+        max_image_pixels: Images of more pixels are refused; by default none is.
 
     Raises:
         DecodeError: The header cannot be read.
@@ -103,7 +105,13 @@ def image_size(
     loaded = loader.load(image)
     if not isinstance(loaded, (bytes, str)):
         raise TypeError(f"a path, bytes or an open file is wanted, got {kind(image)}")
-    return encoded_size(loaded, exif, loader.limits, loader.decoding)
+    return encoded_size(loaded, exif, _of_headers(loader), loader.decoding)
+
+
+def _of_headers(loader: Loader) -> Limits:
+    """A loader's limits where no pixel is decoded: those that somebody has set."""
+    pixels, file_bytes, decoded, outputs = loader.limits
+    return (_UNLIMITED if pixels is None else pixels, file_bytes, _UNLIMITED if decoded is None else decoded, outputs)
 
 
 def size_of(size: Sizable, loader: Loader) -> tuple[int, int] | tuple[int, int, int]:
@@ -117,7 +125,7 @@ def size_of(size: Sizable, loader: Loader) -> tuple[int, int] | tuple[int, int, 
         if isinstance(encoded, handles.Address):
             encoded = loader.content(encoded)
         if encoded is not None:
-            return encoded_size(encoded, True, loader.limits, loader.decoding)
+            return encoded_size(encoded, True, _of_headers(loader), loader.decoding)
     if isinstance(size, np.ndarray) and size.ndim > 1:
         raise TypeError(f"a size is (width, height), got an array of shape {size.shape}: pass its width and height")
     if not isinstance(size, (Sequence, np.ndarray)) or len(size) not in (2, 3):

@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
 import numpy as np
@@ -39,7 +40,7 @@ from vlmres.videos import as_videos
 from vlmres.videos import load as load_video
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -331,14 +332,15 @@ class Processor:
             decoder=loader.decoding,
             num_threads=self.num_threads or _default_threads(),
         )
-        if is_image and (files := documents.opened(loaded, [index for index, _, _ in call.failures()])):
-            known = [item if one is None else one for item, one in zip(items, loaded, strict=True)]
+        files, reasons = documents.opened(loaded, [index for index, _, _ in call.failures()] if is_image else ())
+        if files:
+            known = [item if one is None or settled(item) else one for item, one in zip(items, loaded, strict=True)]
             pages, counts = _with_documents(known, samples, files)
             return self._process(
                 pages, counts, out=out, errors=errors, data_format=data_format, allocate=allocate, crew=crew
             )
         name = _namer(what, samples)
-        self._note(call, failures, errors, name)
+        self._note(call, failures, errors, name, reasons)
         tensors = call.lay_out()
         self._note(call, failures, errors, name)
         allocate = allocate or self.allocate
@@ -407,10 +409,17 @@ class Processor:
         return loaded, failures, picked
 
     @staticmethod
-    def _note(call: Call, failures: dict[int, Exception], errors: Literal["raise", "return"], name: Namer) -> None:
-        """Adds what is wrong with items of a call; raises the first where errors are raised."""
+    def _note(
+        call: Call,
+        failures: dict[int, Exception],
+        errors: Literal["raise", "return"],
+        name: Namer,
+        reasons: Mapping[int, Exception] = MappingProxyType({}),
+    ) -> None:
+        """Adds what is wrong with items of a call, by better `reasons` where there are; or raises the first."""
         for index, frame, error in call.failures():
             failures[index] = error if frame is None else with_index(error, frame, "frame")
+        failures.update(reasons)
         for index in sorted(failures):
             error = failures.pop(index)
             if errors == "raise":
