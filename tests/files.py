@@ -60,6 +60,15 @@ def top_down_bmp(array: NDArray[np.uint8]) -> bytes:
     return bytes(header) + b"".join(row[:, ::-1].tobytes() + padding for row in array)
 
 
+def rgba_bmp(array: NDArray[np.uint8]) -> bytes:
+    """A BMP file with an alpha field, which Pillow does not write: (height, width, 4)."""
+    height, width = array.shape[:2]
+    fields = (0xFF, 0xFF00, 0xFF0000, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII4I", 56, width, -height, 1, 32, 3, array.nbytes, 0, 0, 0, 0, *fields)
+    start = struct.pack("<2sIII", b"BM", 70 + array.nbytes, 0, 70)
+    return start + header + array.tobytes()
+
+
 def offset_gif() -> bytes:
     """A GIF file whose first frame covers the middle of its canvas alone."""
     data = bytearray(encode(Image.fromarray(pixels(10, 8)).quantize(30), "GIF"))
@@ -100,6 +109,7 @@ def exact_files() -> dict[str, bytes]:
         "bmp-palette": encode(palette, "BMP"),
         "bmp-1": encode(gray.convert("1"), "BMP"),
         "bmp-rgba": encode(rgba, "BMP"),
+        "bmp-alpha": rgba_bmp(pixels(45, 31, channels=4)),
         "bmp-top-down": top_down_bmp(pixels(45, 31)),
         "gif": encode(palette, "GIF"),
         "gif-animated": encode(frames[0], "GIF", save_all=True, append_images=frames[1:]),

@@ -10,6 +10,7 @@ use super::jpeg::{self, Jpeg};
 use super::orientation::Orientation;
 use super::png::{self, Png};
 use super::tiff::{self, Tiff};
+use super::transparency::{is_dark, look_at};
 use super::turn::turned;
 use super::{OwnedImage, webp};
 use crate::error::{Error, Result};
@@ -101,9 +102,9 @@ impl Header {
             let size = (png.width, png.height);
             Ok(Self::new(size, metadata.orientation(), png.bytes(), Format::Png(Box::new(png))))
         } else if webp::is_webp(&head) {
-            let (size, metadata) = webp::read_header(&mut bytes)?;
+            let (size, metadata, has_alpha) = webp::read_header(&mut bytes)?;
             let pixels = u64::from(size.0) * u64::from(size.1);
-            let taken = pixels * 3 + webp::beside(pixels);
+            let taken = pixels * 3 + webp::beside(pixels, has_alpha);
             Ok(Self::new(size, metadata.orientation(), taken, Format::WebP))
         } else if gif::is_gif(&head) {
             let gif = Gif::read(&mut bytes)?;
@@ -182,9 +183,14 @@ impl Header {
             Format::Gif(gif) => gif.colour_key(bytes),
             _ => None,
         };
-        if let Some(colour) = transparent.filter(|_| key == ColourKey::White) {
+        if let Some(colour) = transparent {
             let (pixels, _) = pixels.as_chunks_mut::<3>();
-            pixels.iter_mut().filter(|pixel| **pixel == colour).for_each(|pixel| *pixel = [255; 3]);
+            let mut keyed = pixels.iter_mut().filter(|pixel| **pixel == colour);
+            match key {
+                ColourKey::White => keyed.for_each(|pixel| *pixel = [255; 3]),
+                ColourKey::Kept if is_dark(&colour) => look_at(keyed.next().into_iter().map(|pixel| (&*pixel, 0))),
+                ColourKey::Kept => {}
+            }
         }
         turned(size, pixels, self.orientation)
     }

@@ -5,6 +5,8 @@ use std::cell::Cell;
 
 /// Bytes that are looked at. Where they do not tell, the file may be transparent.
 pub(super) const HEAD: usize = 1 << 16;
+/// Darker than this, and more transparent, a pixel is a dark one on a page that was to be seen.
+const HALF: u8 = 128;
 
 thread_local! {
     /// Whether this thread has dropped the alpha of a dark pixel that was transparent.
@@ -18,10 +20,21 @@ pub fn take_dark() -> bool {
 
 /// Looks at pixels whose alpha, the last of their samples of 8 bits, is dropped.
 pub(super) fn look<const N: usize>(pixels: &[[u8; N]]) {
-    let is_dark = |pixel: &[u8; N]| pixel.iter().all(|&sample| sample < 128);
     if !DARK.get() && pixels.iter().any(is_dark) {
         DARK.set(true);
     }
+}
+
+/// Looks at colours whose alphas are dropped.
+pub(super) fn look_at<'a>(mut pixels: impl Iterator<Item = (&'a [u8; 3], u8)>) {
+    if !DARK.get() && pixels.any(|(colour, alpha)| alpha < HALF && is_dark(colour)) {
+        DARK.set(true);
+    }
+}
+
+/// Whether all samples are below the middle.
+pub(super) fn is_dark<const N: usize>(samples: &[u8; N]) -> bool {
+    samples.iter().all(|&sample| sample < HALF)
 }
 
 /// Whether the image that begins so may have transparent pixels, or gray of 16 bits, which a caller may want otherwise too.
@@ -78,6 +91,10 @@ mod tests {
         assert!(!take_dark());
         look(&[[9, 0]]);
         assert!(take_dark() && !take_dark());
+        look_at([(&[0, 0, 0], 128), (&[0, 0, 128], 0)].into_iter());
+        assert!(!take_dark());
+        look_at([(&[0, 9, 127], 127)].into_iter());
+        assert!(take_dark());
     }
 
     #[test]

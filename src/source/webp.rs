@@ -7,19 +7,22 @@ use std::ptr;
 use libwebp_sys as sys;
 
 use super::bytes::Bytes;
+use super::decode::{give, reuse};
 use super::orientation::Metadata;
+use super::transparency::{look, look_at};
 use crate::error::{Error, Result};
 
-/// Bits of the extended header: there is EXIF data, or XMP.
+/// Bits of the extended header: there is EXIF data, XMP, or an alpha. A lossless picture has the last one at the same place.
 const EXIF: u8 = 8;
 const XMP: u8 = 4;
+const ALPHA: u8 = 16;
 
 pub(super) fn is_webp(head: &[u8]) -> bool {
     head.starts_with(b"RIFF") && matches!(head.get(8..16), Some(b"WEBPVP8 " | b"WEBPVP8L" | b"WEBPVP8X"))
 }
 
-/// Size and metadata.
-pub(super) fn read_header<R: Read + Seek>(bytes: &mut Bytes<R>) -> Result<((u32, u32), Metadata)> {
+/// Size, metadata, and whether some of it may be transparent.
+pub(super) fn read_header<R: Read + Seek>(bytes: &mut Bytes<R>) -> Result<((u32, u32), Metadata, bool)> {
     // A lossless picture may be shorter.
     let start = bytes.up_to(0, 30).unwrap_or_default();
     let mut head = [0; 30];
@@ -49,12 +52,18 @@ pub(super) fn read_header<R: Read + Seek>(bytes: &mut Bytes<R>) -> Result<((u32,
             at += 8 + length.next_multiple_of(2);
         }
     }
-    Ok((size, metadata))
+    let has_alpha = match &head[12..16] {
+        b"VP8X" => head[20] & ALPHA != 0,
+        b"VP8L" => head[24] & ALPHA != 0,
+        _ => false,
+    };
+    Ok((size, metadata, has_alpha))
 }
 
-/// At least the bytes that decoding takes beside the RGB pixels: libwebp's own of a lossless picture, four a pixel.
-pub(super) fn beside(pixels: u64) -> u64 {
-    pixels * 4
+/// At least the bytes that decoding takes beside the RGB pixels: libwebp's own of a lossless picture, four a pixel, and as many
+/// of pixels with their alpha.
+pub(super) fn beside(pixels: u64, has_alpha: bool) -> u64 {
+    pixels * if has_alpha { 8 } else { 4 }
 }
 
 /// Decodes the first frame into `pixels`, packed RGB of the size that the header says.
@@ -75,7 +84,26 @@ pub(super) fn decode(bytes: &[u8], (width, height): (u32, u32), pixels: &mut [u8
     }
     let stride = width as usize * 3;
     let start = frame.y as usize * stride + frame.x as usize * 3;
-    decode_frame(frame.data, (frame.width, frame.height), &mut pixels[start..], stride)
+    let size = (frame.width, frame.height);
+    if !frame.has_alpha {
+        return decode_frame(frame.data, size, &mut pixels[start..], stride, sys::WEBP_CSP_MODE::MODE_RGB);
+    }
+    if !whole {
+        look_at([(&[0; 3], 0)].into_iter());
+    }
+    let row = frame.width as usize * 4;
+    let mut rgba = reuse(row * frame.height as usize)?;
+    let decoded = decode_frame(frame.data, size, &mut rgba, row, sys::WEBP_CSP_MODE::MODE_RGBA);
+    if decoded.is_ok() {
+        for (out, row) in pixels[start..].chunks_mut(stride).zip(rgba.chunks_exact(row)) {
+            let row = row.as_chunks::<4>().0;
+            look(row);
+            let colours = row.iter().map(|&[red, green, blue, _]| [red, green, blue]);
+            out.as_chunks_mut::<3>().0.iter_mut().zip(colours).for_each(|(out, colour)| *out = colour);
+        }
+    }
+    give(rgba);
+    decoded
 }
 
 /// A frame, and where it lies on its canvas.
@@ -84,6 +112,7 @@ struct Frame<'a> {
     y: u32,
     width: u32,
     height: u32,
+    has_alpha: bool,
     /// A file of one picture.
     data: &'a [u8],
 }
@@ -124,6 +153,7 @@ impl<'a> Demuxer<'a> {
                 y: side(iterator.y_offset)?,
                 width: side(iterator.width)?,
                 height: side(iterator.height)?,
+                has_alpha: iterator.has_alpha != 0,
                 data,
             })
         });
@@ -140,14 +170,21 @@ impl Drop for Demuxer<'_> {
     }
 }
 
-/// Decodes a picture into rows that are `stride` bytes apart.
-fn decode_frame(data: &[u8], (width, height): (u32, u32), out: &mut [u8], stride: usize) -> Result<()> {
+/// Decodes a picture into rows that are `stride` bytes apart, in RGB or RGBA.
+fn decode_frame(
+    data: &[u8],
+    (width, height): (u32, u32),
+    out: &mut [u8],
+    stride: usize,
+    mode: sys::WEBP_CSP_MODE,
+) -> Result<()> {
     let mut config = sys::WebPDecoderConfig::new().map_err(|()| error("another version of libwebp"))?;
-    let needed = stride * (height as usize).saturating_sub(1) + width as usize * 3;
+    let samples = if mode == sys::WEBP_CSP_MODE::MODE_RGBA { 4 } else { 3 };
+    let needed = stride * (height as usize).saturating_sub(1) + width as usize * samples;
     if width == 0 || height == 0 || needed > out.len() {
         return Err(error("a frame outside its canvas"));
     }
-    config.output.colorspace = sys::WEBP_CSP_MODE::MODE_RGB;
+    config.output.colorspace = mode;
     config.output.is_external_memory = 1;
     config.output.u.RGBA = sys::WebPRGBABuffer { rgba: out.as_mut_ptr(), stride: stride as i32, size: out.len() };
     // SAFETY: the data and the output are live slices; libwebp checks the picture's size against the output's.

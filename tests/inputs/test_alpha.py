@@ -141,6 +141,59 @@ def test_a_page_that_becomes_black_is_told_once() -> None:
         identity()(Image.fromarray(pixels(56, 56)))
 
 
+def pages(below: int, alpha: int) -> dict[str, bytes]:
+    """Files of black ink on a page of such gray and alpha, which vlmres reads alone."""
+    page = np.full((57, 53, 4), below, dtype=np.uint8)
+    page[..., 3] = alpha
+    page[20:30, 5:50] = (0, 0, 0, 255)
+    rgba, gray = Image.fromarray(page), np.ascontiguousarray(page[..., 2:])
+    # The page is index 1; ink is index 2, which is nearly opaque: otherwise the page would be a key.
+    indices = Image.fromarray((page[..., 3] == 255) * np.uint8(alpha < 255) + np.uint8(1))
+    indices.putpalette([9, 9, 9, *[below] * 3, 0, 0, 0])
+    alphas, key = bytes((255, alpha, 250)), {"transparency": 1} if alpha < 255 else {}
+    return {
+        "PNG RGBA interlaced": files.png(page, 6, interlaced=True),
+        "PNG LA interlaced": files.png(gray, 4, interlaced=True),
+        "PNG RGBA 16": files.png(page.astype(np.uint16) << 8, 6),
+        "PNG LA 16": files.png(gray.astype(np.uint16) << 8, 4),
+        "PNG RGBA 16 interlaced": files.png(page.astype(np.uint16) << 8, 6, interlaced=True),
+        "PNG alphas": files.encode(indices, "PNG", transparency=alphas, bits=8),
+        "PNG alphas of 2 bits": files.encode(indices, "PNG", transparency=alphas, bits=2),
+        "PNG key": files.encode(indices, "PNG", **key),
+        "GIF": files.encode(indices, "GIF", optimize=False, **key),
+        "WebP": files.encode(rgba, "WEBP", lossless=True, exact=True),
+        "WebP lossy": files.encode(rgba, "WEBP", exact=True),
+        "TIFF": files.encode(rgba, "TIFF"),
+        "TIFF LZW": files.encode(rgba, "TIFF", compression="tiff_lzw"),
+        "TIFF gray": files.encode(rgba.convert("LA"), "TIFF"),
+        "BMP": files.rgba_bmp(page),
+    }
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", pages(0, 0))
+def test_a_page_that_becomes_black_is_told_of_each_native_format(name: str) -> None:
+    proc = identity(convert="drop", decoder="native")
+    for below, alpha in ((255, 0), (0, 255), (140, 0)):
+        proc(pages(below, alpha)[name])
+    with pytest.warns(UserWarning, match="may have become black"):
+        proc(pages(0, 0)[name])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_key_that_is_put_on_white_is_not_told() -> None:
+    for name in ("PNG key", "GIF"):
+        identity(decoder="native")(pages(0, 0)[name])
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_was_decoded_before_is_not_told() -> None:
+    with pytest.warns(UserWarning, match="may have become black"):
+        identity(convert="drop", num_threads=1)(pages(0, 0)["WebP"])
+    vlmres.resize(pages(0, 0)["TIFF"], (30, 30))
+    identity(convert="drop", num_threads=1)(pages(255, 0)["TIFF"])
+
+
 @pytest.mark.filterwarnings("error")
 def test_nothing_is_told_of_images_that_stay_as_they_are() -> None:
     light = np.full((56, 56, 4), 255, dtype=np.uint8)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -34,6 +35,10 @@ def kinds() -> dict[str, bytes]:
         "AVIF alpha": files.encode(rgba, "AVIF"),
         "ICO": files.encode(image(48, 48), "ICO"),
         "PGM": files.encode(gray, "PPM"),
+        "XBM": files.encode(gray.convert("1"), "XBM"),
+        "MSP": files.encode(gray.convert("1"), "MSP"),
+        "Sun raster": struct.pack(">8I", 0x59A66A95, 44, 31, 24, 44 * 31 * 3, 1, 0, 0) + pixels(44, 31).tobytes(),
+        "XPM": b'/* XPM */\nstatic char *p[] = {\n"3 2 2 1",\n"a c #ff0000",\n"b c #00ff80",\n"aba",\n"bab"\n};\n',
         "BigTIFF": bigtiff(),
         "TIFF Group 3": files.encode(gray.convert("1"), "TIFF", compression="group3"),
         "TIFF palette": files.encode(rgb.quantize(50), "TIFF"),
@@ -128,7 +133,7 @@ def test_bad_files_cost_themselves() -> None:
         (b"<!DOCTYPE html><html>404</html>", "HTML"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "Git LFS"),
         (b"\xff\x0a" + bytes(60), "JPEG XL"),
-        (b"SIMPLE  =                    T" + bytes(100), "Pillow does not read it either"),
+        (b"SIMPLE  =                    T" + bytes(100), "it is FITS"),
         (b"\xd7\xcd\xc6\x9a" + bytes(100), "Pillow does not read it either"),
         (b"GRIB" + bytes(100), "Pillow does not read it either"),
     ],

@@ -37,15 +37,19 @@ FORMATS = (
     "JPEG",
     "JPEG2000",
     "MPO",
+    "MSP",
     "PCX",
     "PNG",
     "PPM",
     "PSD",
     "QOI",
     "SGI",
+    "SUN",
     "TGA",
     "TIFF",
     "WEBP",
+    "XBM",
+    "XPM",
 )
 
 # Those that the compiled part reads, as far as it does.
@@ -63,6 +67,7 @@ _INSTALL = "Pillow reads more formats: pip install 'vlmres[files]'"
 _OTHERS = (
     (b"%PDF-", "it is a PDF document"),
     (b"%!PS", "it is PostScript, which only a program of its own can draw"),
+    (b"SIMPLE  =", "it is FITS"),
     (b"\xff\x0a", "it is JPEG XL"),
     (b"\0\0\0\x0cJXL ", "it is JPEG XL"),
     (b"version https://git-lfs", "it is a pointer of Git LFS: fetch the file itself"),

@@ -25,6 +25,10 @@ _BEGINNINGS = (
     b"DDS ",
     b"\x01\xda",  # SGI
     b"\x0a\x05\x01",  # PCX
+    b"\x59\xa6\x6a\x95",  # Sun raster
+    b"DanM",  # MSP
+    b"LinS",
+    b"/* XPM */",
     b"Pf\n",
     b"PF\n",
 )
@@ -32,7 +36,7 @@ _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heif", b"heim", b"heis", b"hevc
 
 
 def is_image(head: bytes) -> bool:
-    """Whether a file that begins so is an image of a kind that is read. Of TGA nothing tells."""
+    """Whether a file that begins so is an image of a kind that is read. Of TGA and XBM nothing tells."""
     return (
         head.startswith(_BEGINNINGS)
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")

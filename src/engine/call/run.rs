@@ -163,6 +163,8 @@ impl Call<'_> {
     fn decode(&self, task: &Task<'_>) -> Result<Option<OwnedImage>> {
         check_stopped()?;
         let colour_key = self.colour_key(task);
+        // What others have decoded on this thread is not of this call.
+        take_dark();
         let decoded = timed(Phase::Decode, || task.source.decode(task.plan, self.settings.scaled, colour_key));
         if take_dark() {
             self.dark.store(true, Ordering::Relaxed);

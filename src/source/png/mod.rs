@@ -26,6 +26,8 @@ pub(super) struct Png {
     palette: Option<(u64, u32)>,
     /// The colour that is transparent, as its chunk says.
     key: Option<Key>,
+    /// Where a palette's alphas are, and how many, where they are more than a key.
+    alphas: Option<(u64, u32)>,
     /// The first chunk of pixels.
     data: u64,
 }
@@ -79,7 +81,7 @@ impl Png {
                 _ => {}
             }
         }
-        let Found { header, palette, transparency, frame, texts, .. } = found;
+        let Found { header, palette, transparency, alphas, frame, texts, .. } = found;
         let mut png = header.ok_or_else(|| error("no header"))?;
         if frame.is_some_and(|frame| frame != (0, 0, png.width, png.height)) {
             return Err(not_native("a first frame that is smaller than the image"));
@@ -88,7 +90,7 @@ impl Png {
             return Err(error("a palette of more than 256 colours"));
         }
         (png.palette, png.data) = (palette.filter(|_| png.colour == Colour::Palette), data);
-        png.key = transparency;
+        (png.key, png.alphas) = (transparency, alphas.filter(|_| transparency.is_none()));
         Ok((png, texts.metadata()))
     }
 
@@ -120,6 +122,14 @@ impl Png {
         colours
     }
 
+    /// The alphas of all indices.
+    fn palette_alphas(self, bytes: &[u8]) -> Option<Box<[u8; 256]>> {
+        let (at, length) = self.alphas?;
+        let mut alphas = Box::new([255; 256]);
+        alphas[..length as usize].copy_from_slice(bytes.get(at as usize..)?.get(..length as usize)?);
+        Some(alphas)
+    }
+
     /// The colour of decoded pixels that Pillow takes for transparent, where there is one.
     pub(super) fn colour_key(self, bytes: &[u8]) -> Option<[u8; 3]> {
         let clip = |value: u16| value.min(255) as u8;
@@ -137,7 +147,7 @@ impl Png {
     /// Decodes the file that has this header into packed RGB.
     pub(super) fn decode(self, bytes: &[u8], pixels: &mut [u8]) -> Result<()> {
         let colours = self.colours(bytes);
-        let paint = Paint::new(self.colour, self.depth, &colours);
+        let paint = Paint::new(self.colour, self.depth, &colours, self.palette_alphas(bytes));
         image::decode(self, bytes, &paint, pixels)
     }
 }
@@ -148,6 +158,7 @@ struct Found {
     header: Option<Png>,
     palette: Option<(u64, u32)>,
     transparency: Option<Key>,
+    alphas: Option<(u64, u32)>,
     /// The first frame of an animation: left, top, width, height.
     frame: Option<(u32, u32, u32, u32)>,
     /// Frames that an animation says it has.
@@ -186,6 +197,7 @@ impl Found {
                     let is_key =
                         |index: &usize| body.iter().enumerate().all(|(at, &alpha)| at == *index || alpha == 255);
                     self.transparency = transparent.filter(is_key).map(|index| Key::Index(index as u8));
+                    self.alphas = Some((chunk.start, chunk.length.min(256)));
                 }
                 Some(Colour::Gray) => {
                     short(2)?;
@@ -233,7 +245,7 @@ fn header(body: &[u8], (width, height): (u32, u32)) -> Result<Png> {
     if body[11] != 0 {
         return Err(error("unknown filters"));
     }
-    Ok(Png { width, height, depth, colour, interlaced, palette: None, key: None, data: 0 })
+    Ok(Png { width, height, depth, colour, interlaced, palette: None, key: None, alphas: None, data: 0 })
 }
 
 /// A chunk's name, and where its body is.

@@ -3,6 +3,7 @@
 use super::directory::Order;
 use super::not_native;
 use crate::error::Result;
+use crate::source::transparency::look_at;
 
 /// What the samples of a pixel are.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub(super) struct Samples {
     /// Bits of a sample, and samples of a pixel.
     depth: usize,
     count: usize,
+    /// Which sample is an alpha.
+    alpha: Option<usize>,
     order: Order,
 }
 
@@ -58,7 +61,13 @@ impl Samples {
             (5, 8, 5 | 6, extra) if extra.len() == count as usize - 4 && zeros(extra) => Kind::Cmyk,
             _ => return Err(unknown()),
         };
-        Ok(Self { kind, depth: depth as usize, count: count as usize, order })
+        let alpha = match (&kind, extra) {
+            (Kind::Indices(_), [2]) => Some(1),
+            (Kind::Rgb, [2 | 999, ..]) | (Kind::Premultiplied, _) => Some(3),
+            (Kind::Rgb, []) if count == 4 => Some(3),
+            _ => None,
+        };
+        Ok(Self { kind, depth: depth as usize, count: count as usize, alpha, order })
     }
 
     /// Bits of a pixel.
@@ -98,11 +107,20 @@ impl Samples {
         }
     }
 
-    /// Paints as many pixels as `out` has.
+    /// Paints as many pixels as `out` has, and looks at alphas that are dropped.
     pub(super) fn paint(&self, row: &[u8], out: &mut [u8]) {
         let (out, _) = out.as_chunks_mut::<3>();
         // Of a sample of two bytes the higher.
         let high = usize::from(self.depth == 16 && self.order == Order::Little);
+        self.colours(row, out, high);
+        if let Some(alpha) = self.alpha {
+            let width = self.depth / 8;
+            let alphas = row.iter().skip(alpha * width + high).step_by(width * self.count);
+            look_at(out.iter().zip(alphas.copied()));
+        }
+    }
+
+    fn colours(&self, row: &[u8], out: &mut [[u8; 3]], high: usize) {
         let width = self.depth / 8;
         let pixel = width * self.count;
         match &self.kind {
