@@ -88,6 +88,11 @@ impl<'a> Bits<'a> {
         Ok((self.buffer >> self.left) as i32 & ((1 << bits) - 1))
     }
 
+    /// How many bits have been read ahead.
+    pub(super) fn at_hand(&self) -> u32 {
+        self.left
+    }
+
     /// So many bits, the last of them lowest, where they have been read ahead.
     #[inline]
     pub(super) fn ready(&mut self, bits: u32) -> Option<u64> {

@@ -277,15 +277,21 @@ impl Coefficients {
                     continue;
                 }
                 let here = units.blocks(column, row);
-                column += 1;
                 if frame.progressive && units.parts.len() == 1 {
                     for (index, x, y) in here {
                         let (across, blocks) = &mut self.planes[index];
-                        let block = &mut blocks[(y * *across + x) as usize];
-                        scan.progressive(markers, &units.parts, std::slice::from_mut(block))?;
+                        // Units of one part are its blocks, and those of a row lie side by side.
+                        let line = &mut blocks[(y * *across + x) as usize..][..(units.columns - column) as usize];
+                        let ready = scan.refine_ready(markers, line);
+                        column += ready;
+                        if let Some(block) = line.get_mut(ready as usize) {
+                            scan.progressive(markers, &units.parts, std::slice::from_mut(block))?;
+                            column += 1;
+                        }
                     }
                     continue;
                 }
+                column += 1;
                 if frame.progressive {
                     // A scan of several parts is of first coefficients alone: a block's others need not be moved.
                     for ((index, x, y), block) in here.clone().zip(&mut *kept) {

@@ -179,6 +179,21 @@ impl<'a> ScanReader<'a> {
         Ok(())
     }
 
+    /// Refines as many first coefficients of a line's blocks as there are bits at hand, and says how many.
+    pub(super) fn refine_ready(&mut self, markers: &Markers<'a>, line: &mut [Block]) -> u32 {
+        if !matches!(self.kind, Kind::DcRefine) || markers.restart_interval > 0 {
+            return 0;
+        }
+        let count = self.bits.at_hand().min(line.len() as u32);
+        if let Some(mut word) = self.bits.ready(count) {
+            for block in line[..count as usize].iter_mut().rev() {
+                block[0] |= ((word & 1) as i16) << self.low;
+                word >>= 1;
+            }
+        }
+        count
+    }
+
     fn progressive_block(&mut self, bits: &mut Bits<'a>, part: usize, block: &mut Block) -> Result<(), Stop> {
         match self.kind {
             Kind::DcRefine => {
