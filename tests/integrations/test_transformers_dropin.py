@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -182,10 +183,17 @@ def test_neither_rescaled_nor_normalised(recipe: str, arithmetic: str, reasons: 
 def test_deprecated_pixel_budgets(arithmetic: str, runs: list[int]) -> None:
     original, accelerated = pair("qwen2-vl", arithmetic)
     for kwargs in ({"min_pixels": 6272, "max_pixels": 50176}, {"max_pixels": 50176}):
-        with pytest.warns(FutureWarning, match="min_pixels"):
-            expected = original(image(300, 200), return_tensors="pt", **kwargs)
-        with pytest.warns(FutureWarning, match="min_pixels"):
-            assert_same(accelerated(image(300, 200), return_tensors="pt", **kwargs), expected)
+        told = []
+        made = []
+        for processor in (original, accelerated):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                made.append(processor(image(300, 200), return_tensors="pt", **kwargs))
+            told.append([(one.category, str(one.message)) for one in caught])
+        assert_same(made[1], made[0])
+        assert told[1] == told[0]
+        # 5.17 says nothing yet.
+        assert versions.VERSION < (5, 19) or told[0][0][0] is FutureWarning
     assert runs == [1, 1]
 
 
