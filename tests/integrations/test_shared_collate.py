@@ -292,20 +292,23 @@ def test_an_error_in_a_worker_is_the_consumers() -> None:
 
 
 def test_a_killed_worker_is_an_error_and_leaves_nothing() -> None:
-    batches = loader(4000, to_batch, num_workers=2)
-    before = descriptors()
-    loop = iter(batches)
-    kept = next(loop)
-    os.kill(loop._workers[0].pid, signal.SIGKILL)  # type: ignore[attr-defined]
-    with pytest.raises(RuntimeError, match=r"worker"):
-        list(loop)
-    # torch's handler of signals may find the dead worker once more.
-    del loop, batches
-    gc.collect()
-    same(kept, to_batch([image(0), image(1)]))
-    del kept
-    consumer.sweep()
-    assert descriptors() <= before
+    left = []
+    # The first loop of a process opens what stays open.
+    for _ in range(3):
+        batches = loader(4000, to_batch, num_workers=2)
+        loop = iter(batches)
+        kept = next(loop)
+        os.kill(loop._workers[0].pid, signal.SIGKILL)  # type: ignore[attr-defined]
+        with pytest.raises(RuntimeError, match=r"worker"):
+            list(loop)
+        # torch's handler of signals may find the dead worker once more.
+        del loop, batches
+        gc.collect()
+        same(kept, to_batch([image(0), image(1)]))
+        del kept
+        consumer.sweep()
+        left.append(descriptors())
+    assert left[2] <= left[0]
 
 
 def test_a_forked_child_does_not_give_slots_back(slots: worker.Slots) -> None:
