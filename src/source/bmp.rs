@@ -3,7 +3,7 @@
 use std::io::{Read, Seek};
 
 use super::bytes::Bytes;
-use super::transparency::look_at;
+use super::transparency::look;
 use crate::error::{Error, Result};
 
 const RAW: u32 = 0;
@@ -36,8 +36,8 @@ enum Layout {
     Runs { four: bool, gray: bool },
     /// Bits of red, green and blue in 16: five of blue and red, and five or six of green.
     Sixteen { green: u32 },
-    /// Bytes of a pixel, and which are red, green, blue and alpha.
-    Bytes { step: usize, places: [usize; 3], alpha: Option<usize> },
+    /// Bytes of a pixel, and which are red, green and blue; whether the fourth is an alpha.
+    Bytes { step: usize, places: [usize; 3], has_alpha: bool },
 }
 
 pub(super) fn is_bmp(head: &[u8]) -> bool {
@@ -113,8 +113,8 @@ impl Bmp {
         } else if compression == RAW {
             bmp.layout = match bits {
                 16 => Layout::Sixteen { green: 5 },
-                24 => Layout::Bytes { step: 3, places: [2, 1, 0], alpha: None },
-                _ => Layout::Bytes { step: 4, places: [2, 1, 0], alpha: None },
+                24 => Layout::Bytes { step: 3, places: [2, 1, 0], has_alpha: false },
+                _ => Layout::Bytes { step: 4, places: [2, 1, 0], has_alpha: false },
             };
         } else {
             bmp.layout = bit_fields(bits, masks).ok_or_else(|| error(&format!("bit fields of {masks:x?}")))?;
@@ -210,12 +210,12 @@ impl Bmp {
                         *out = [*red, *green, *blue];
                     }
                 }
-                Layout::Bytes { places: [red, green, blue], alpha, .. } => {
+                Layout::Bytes { places: [red, green, blue], has_alpha, .. } => {
                     for (out, pixel) in out.iter_mut().zip(row.as_chunks::<4>().0) {
                         *out = [pixel[red], pixel[green], pixel[blue]];
                     }
-                    if let Some(alpha) = alpha {
-                        look_at(out.iter().zip(row.iter().skip(alpha).step_by(4).copied()));
+                    if has_alpha {
+                        look(row.as_chunks::<4>().0);
                     }
                 }
             }
@@ -280,7 +280,9 @@ fn bit_fields(bits: u32, [red, green, blue, alpha]: [u32; 4]) -> Option<Layout> 
     let places = match (bits, red, green, blue, alpha) {
         (16, 0xf800, 0x7e0, 0x1f, _) => return Some(Layout::Sixteen { green: 6 }),
         (16, 0x7c00, 0x3e0, 0x1f, _) => return Some(Layout::Sixteen { green: 5 }),
-        (24, 0x00ff_0000, 0xff00, 0xff, _) => return Some(Layout::Bytes { step: 3, places: [2, 1, 0], alpha: None }),
+        (24, 0x00ff_0000, 0xff00, 0xff, _) => {
+            return Some(Layout::Bytes { step: 3, places: [2, 1, 0], has_alpha: false });
+        }
         (32, 0x00ff_0000, 0xff00, 0xff, 0 | 0xff00_0000) | (32, 0, 0, 0, 0) => [2, 1, 0],
         (32, 0xff00_0000, 0x00ff_0000, 0xff00, 0 | 0xff) => [3, 2, 1],
         (32, 0xff00_0000, 0xff00, 0xff, 0 | 0x00ff_0000) => [3, 1, 0],
@@ -288,8 +290,7 @@ fn bit_fields(bits: u32, [red, green, blue, alpha]: [u32; 4]) -> Option<Layout> 
         _ => return None,
     };
     // Fields of nothing are of all four.
-    let alpha = (alpha != 0 || red == 0).then_some(6 - places.iter().sum::<usize>());
-    Some(Layout::Bytes { step: 4, places, alpha })
+    Some(Layout::Bytes { step: 4, places, has_alpha: alpha != 0 || red == 0 })
 }
 
 fn paint(out: &mut [[u8; 3]], row: &[u8], bits: usize, colours: &[[u8; 3]; 256]) {

@@ -3,7 +3,7 @@
 use super::directory::Order;
 use super::not_native;
 use crate::error::Result;
-use crate::source::transparency::look_at;
+use crate::source::transparency::{look, look_at};
 
 /// What the samples of a pixel are.
 #[derive(Debug)]
@@ -113,10 +113,14 @@ impl Samples {
         // Of a sample of two bytes the higher.
         let high = usize::from(self.depth == 16 && self.order == Order::Little);
         self.colours(row, out, high);
-        if let Some(alpha) = self.alpha {
-            let width = self.depth / 8;
-            let alphas = row.iter().skip(alpha * width + high).step_by(width * self.count);
-            look_at(out.iter().zip(alphas.copied()));
+        match (self.alpha, &self.kind) {
+            (None, _) => {}
+            (Some(_), Kind::Rgb) if self.bits() == 32 => look(&row.as_chunks::<4>().0[..out.len()]),
+            (Some(alpha), _) => {
+                let width = self.depth / 8;
+                let alphas = row.iter().skip(alpha * width + high).step_by(width * self.count);
+                look_at(out.iter().zip(alphas.copied()));
+            }
         }
     }
 
