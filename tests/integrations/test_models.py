@@ -33,6 +33,8 @@ def build(name: str) -> tuple[Any, Any]:
 def test_logits(name: str, runs: list[int]) -> None:
     if name == "internvl3" and versions.VERSION < (5, 19):
         pytest.skip("its processor needs an older numpy")
+    if name == "smolvlm" and versions.VERSION == (5, 20):
+        pytest.skip("its model takes the sides of patches for the number of an image's tokens")
     model, original = build(name)
     family = FAMILIES[name]
     images: list[Any] = [image(150, 90, "smooth"), image(61, 200), image(56, 56, "checker")]
