@@ -41,6 +41,11 @@ _PDFIUM = threading.Lock()
 _PASSWORD = 4
 
 
+def page_name(file: str, number: int) -> str:
+    """How a page of a file is called; its number is from 0."""
+    return f"{file}#page={number + 1}"
+
+
 def is_document(beginning: bytes) -> bool:
     """Whether a file that begins so is a PDF."""
     return b"%PDF-" in beginning[:_BEGINNING]
@@ -148,7 +153,7 @@ class Page:
     @property
     def name(self) -> str:
         """The file, and the number of the page in it, from 1 as a PDF's addresses have it."""
-        return f"{self._file.name}#page={self.number + 1}"
+        return page_name(self._file.name, self.number)
 
     def draw(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """Pixels, uint8 of shape (height, width, 3), in the page's own size or another.

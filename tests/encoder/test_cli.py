@@ -276,7 +276,7 @@ def test_the_next_shard_is_prepared_before_one_is_written(folder: Path, monkeypa
 def test_shards_are_cut_by_their_tokens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = _job(folder, 100)
     encoder, recipe = job.encoder, job.processor.recipe
-    plans = [vlmres.plan(vlmres.image_size(path), recipe) for path in job.files]
+    plans = [vlmres.plan(vlmres.image_size(item.path), recipe) for item in job.items]
     tokens = [plan.num_tokens * encoder.config.hidden * 4 * 3 for plan in plans]
     inputs = [plan.num_patches * 768 + plan.size.width * plan.size.height * 3 for plan in plans]
     assert [job.tensor_bytes(plan) for plan in plans] == [

@@ -10,13 +10,14 @@ import typer
 
 import vlmres
 from vlmres.cli import output
-from vlmres.cli.files import find_images
+from vlmres.cli.files import find_files
 from vlmres.cli.jobs.command import run_job
 from vlmres.cli.options import (
     AlphaOption,
     ArithmeticOption,
     DecodeOption,
     DecoderOption,
+    DpiOption,
     FollowLinks,
     Force,
     MaxDecodedBytes,
@@ -75,6 +76,7 @@ def encode(
     decode: DecodeOption = "exact",
     decoder: DecoderOption = "auto",
     alpha: AlphaOption = "reference",
+    dpi: DpiOption = "144",
     shard_size: Annotated[
         int, typer.Option(min=1, help="Images per shard, whose tokens are small; fewer where they need over 1 GiB.")
     ] = 256,
@@ -90,9 +92,10 @@ def encode(
 ) -> None:
     """Encode images into the visual tokens that a model's language model receives.
 
-    Shards hold tokens [total, hidden] and cu_seqlens; manifest.json says where each image is. Run the same command
-    again after an interruption: finished shards are kept. A bad file is reported and skipped. Exit codes: 0 all done,
-    1 some files failed or the disk is full, 2 wrong usage or DIR is in use, 130 interrupted.
+    Shards hold tokens [total, hidden] and cu_seqlens; manifest.json says where each image is. Every page of a PDF file
+    is an image, as report.pdf#page=3. Run the same command again after an interruption: finished shards are kept. A bad
+    file or page is reported and skipped. Exit codes: 0 all done, 1 some files failed or the disk is full, 2 wrong usage
+    or DIR is in use, 130 interrupted.
     """
     try:
         import torch
@@ -136,9 +139,9 @@ def encode(
         "alpha": alpha,
     }
     try:
-        found = find_images(paths, follow_links=follow_links)
+        found = find_files(paths, follow_links=follow_links)
         found.tell(quiet=quiet)
-        job = EncodeJob(found.images, out, encoder, checkpoint, shard_size, settings)
+        job = EncodeJob(found.files, out, encoder, checkpoint, shard_size, settings, dpi)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     try:

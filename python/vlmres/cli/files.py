@@ -1,4 +1,4 @@
-"""Which images the arguments name."""
+"""Which files of images and documents the arguments name."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 import typer
 
 from vlmres.cli import output
+from vlmres.cli.items import is_document_file
 from vlmres.inputs.kinds import HEAD, is_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# A file in a folder is an image by its content. One by its name alone is empty, damaged or a TGA: it is tried, and what
-# is wrong with it is reported.
+# A file in a folder is an image or a PDF by its content. One by its name alone is empty, damaged or a TGA: it is tried,
+# and what is wrong with it is reported.
 _SUFFIXES = frozenset(
     f".{name}"
     for names in (
         ("avif", "bmp", "dib", "gif", "heic", "heif", "ico", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "mpo", "pbm"),
-        ("pgm", "png", "pnm", "ppm", "psd", "qoi", "tga", "tif", "tiff", "webp"),
+        ("pdf", "pgm", "png", "pnm", "ppm", "psd", "qoi", "tga", "tif", "tiff", "webp"),
     )
     for name in names
 )
@@ -34,9 +35,10 @@ _NAMED = 10
 class Found:
     """What the arguments name."""
 
-    images: list[Path] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    """Images and PDF files."""
     skipped: list[Path] = field(default_factory=list)
-    """Files in folders that are no images, and folders that are links."""
+    """Other files in folders, and folders that are links."""
 
     def tell(self, *, quiet: bool) -> None:
         """Counts and names on the standard error what is skipped."""
@@ -54,7 +56,7 @@ class Found:
         )
 
 
-def find_images(paths: Iterable[Path], *, follow_links: bool = False) -> Found:
+def find_files(paths: Iterable[Path], *, follow_links: bool = False) -> Found:
     """Files as they are named, folders searched in the order of names; none twice.
 
     Args:
@@ -62,7 +64,7 @@ def find_images(paths: Iterable[Path], *, follow_links: bool = False) -> Found:
         follow_links: Whether folders in folders that are links are searched.
 
     Raises:
-        typer.BadParameter: There is no image at all.
+        typer.BadParameter: There is none at all.
     """
     found = Found()
     seen: set[str] = set()
@@ -71,15 +73,15 @@ def find_images(paths: Iterable[Path], *, follow_links: bool = False) -> Found:
             absolute = os.path.abspath(file)  # noqa: PTH100 - resolve() would follow links
             if absolute not in seen:
                 seen.add(absolute)
-                (found.images if is_wanted else found.skipped).append(file)
-    if not found.images:
+                (found.files if is_wanted else found.skipped).append(file)
+    if not found.files:
         searched = ", ".join(map(str, paths))
         raise typer.BadParameter(f"no images in {searched} ({len(found.skipped):,} other files)")
     return found
 
 
 def _search(folder: Path, found: Found, follow_links: bool) -> Iterator[tuple[Path, bool]]:
-    """Files in a folder, and whether each is an image."""
+    """Files in a folder, and whether each is wanted."""
     entered: set[tuple[int, int]] = set()
 
     def complain(error: OSError) -> None:
@@ -98,10 +100,10 @@ def _search(folder: Path, found: Found, follow_links: bool) -> Iterator[tuple[Pa
         folders.sort()
         for name in sorted(files):
             path = Path(parent, name)
-            yield path, _is_image(path)
+            yield path, _is_wanted(path)
 
 
-def _is_image(path: Path) -> bool:
+def _is_wanted(path: Path) -> bool:
     # macOS leaves "._name.jpg" files that are no images.
     if path.name.startswith("._") or not path.is_file():
         return False
@@ -109,6 +111,7 @@ def _is_image(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return is_image(file.read(HEAD))
+            is_wanted = is_image(file.read(HEAD))
     except OSError:
         return False
+    return is_wanted or is_document_file(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import vlmres
+from vlmres.cli.items import Dpi
 from vlmres.inputs import Alpha, Decoder
 from vlmres.processor import MOST, Arithmetic, Decode, LimitSettings
 
@@ -39,7 +42,9 @@ def known_recipes() -> list[str]:
 
 Paths = Annotated[
     list[Path],
-    typer.Argument(help="Image files, or folders to search for them.", metavar="PATH...", show_default=False),
+    typer.Argument(
+        help="Image files, PDF files, or folders to search for them.", metavar="PATH...", show_default=False
+    ),
 ]
 RecipeName = Annotated[
     str,
@@ -133,6 +138,30 @@ AlphaOption = Annotated[
     typer.Option(
         help="What becomes of transparency. reference: as in the reference. white: composited on white. "
         "drop: discarded. reject: such images are errors."
+    ),
+]
+
+
+def parse_dpi(text: str) -> Dpi:
+    """A resolution of pages.
+
+    Raises:
+        typer.BadParameter: It is neither a positive number nor "fit".
+    """
+    if text == "fit":
+        return "fit"
+    with contextlib.suppress(ValueError):
+        if 0 < (dpi := float(text)) < math.inf:
+            return dpi
+    raise typer.BadParameter(f'{text!r} is neither a number of dots an inch, such as 144, nor "fit"')
+
+
+DpiOption = Annotated[
+    Any,
+    typer.Option(
+        parser=parse_dpi,
+        help="Resolution of PDF pages in dots an inch. fit: pages are drawn in the size that their plan resizes to.",
+        metavar="DPI",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

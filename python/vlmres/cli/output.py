@@ -27,9 +27,10 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
-def complain(path: str | os.PathLike[str], error: BaseException, to: Console | None = None) -> None:
+def complain(path: str | os.PathLike[str], error: BaseException | str, to: Console | None = None) -> None:
     """Reports what is wrong with a file on the standard error."""
-    (to or console(stderr=True)).print(f"vlmres: {show(path)}: {reason(error)}", soft_wrap=True)
+    text = error if isinstance(error, str) else reason(error)
+    (to or console(stderr=True)).print(f"vlmres: {show(path)}: {text}", soft_wrap=True)
 
 
 def table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> Table:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import vlmres
-from vlmres._core import ImageFile
 from vlmres.cli import output
 from vlmres.cli.cost import value_bytes
-from vlmres.cli.files import find_images
+from vlmres.cli.files import find_files
+from vlmres.cli.items import FAILURES, Item, Opener
 from vlmres.cli.options import (
     AsJson,
     DecoderOption,
+    DpiOption,
     FollowLinks,
     MaxDecodedBytes,
     MaxFileBytes,
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 Inputs = Annotated[
     list[Path],
     typer.Argument(
-        help="Image files, folders to search for them, or sizes: 1500x4500 of an image, 16x640x360 (frames first) of a "
-        "video.",
+        help="Image files, PDF files, folders to search for them, or sizes: 1500x4500 of an image, 16x640x360 (frames "
+        "first) of a video.",
         metavar="PATH|SIZE...",
         show_default=False,
     ),
@@ -59,6 +60,7 @@ def plan(
     layout: Annotated[Layout, typer.Option(help="Layout that bytes are counted for.")] = "hf",
     dtype: Annotated[DType, typer.Option(help="Type of pixel values that bytes are counted for.")] = "float32",
     decoder: DecoderOption = "auto",
+    dpi: DpiOption = "144",
     follow_links: FollowLinks = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -69,20 +71,20 @@ def plan(
 ) -> None:
     """Count views, tiles, patches, tokens and bytes of images and videos. Only headers are read.
 
-    With --json every line is one image's JSON object. A bad file, or one over a limit, is reported on the standard
-    error and skipped; the exit code is then 1.
+    Every page of a PDF file is an image. With --json every line is one image's JSON object. A bad file, or one over a
+    limit, is reported on the standard error and skipped; the exit code is then 1.
     """
     chosen = load_recipe(recipe, overrides)
     limits = (max_image_pixels, max_file_bytes, max_decoded_bytes, max_output_bytes)
-    decoding = Loader(decoder=decoder, limits=limits).decoding
+    opener = Opener(chosen, Loader(decoder=decoder, limits=limits), dpi)
     rows: list[dict[str, Any]] = []
     failed = 0
-    for path, known in _inputs(paths, follow_links=follow_links, quiet=quiet):
+    for item, known in _inputs(paths, opener, follow_links=follow_links, quiet=quiet):
         try:
-            planned = vlmres.plan(known, chosen) if known else ImageFile(path, chosen, limits, decoding).plan
-            row = describe(str(path), planned, layout, dtype, limits)
-        except (vlmres.VlmresError, OSError) as error:
-            output.complain(path, error)
+            planned = vlmres.plan(known, chosen) if known else opener.open(item)[1]
+            row = describe(item.name, planned, layout, dtype, limits)
+        except FAILURES as error:
+            output.complain(item.name, item.reason(error))
             failed += 1
             continue
         if as_json:
@@ -95,15 +97,17 @@ def plan(
         raise typer.Exit(1)
 
 
-def _inputs(paths: list[Path], *, follow_links: bool, quiet: bool) -> Iterator[tuple[Path, Size | None]]:
-    """Files in order, and sizes behind them."""
+def _inputs(
+    paths: list[Path], opener: Opener, *, follow_links: bool, quiet: bool
+) -> Iterator[tuple[Item, Size | None]]:
+    """Images and pages of files in order, and sizes behind them."""
     sizes = {path: size for path in paths if not path.exists() and (size := _parse(str(path)))}
     files = [path for path in paths if path not in sizes]
     if files:
-        found = find_images(files, follow_links=follow_links)
+        found = find_files(files, follow_links=follow_links)
         found.tell(quiet=quiet)
-        yield from ((path, None) for path in found.images)
-    yield from sizes.items()
+        yield from ((item, None) for item in opener.items(found.files))
+    yield from ((Item(path), size) for path, size in sizes.items())
 
 
 def _parse(text: str) -> Size | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import vlmres
-from vlmres.cli.files import find_images
+from vlmres.cli.files import find_files
 from vlmres.cli.jobs.command import run_job
 from vlmres.cli.jobs.process import ProcessJob
 from vlmres.cli.options import (
@@ -16,6 +16,7 @@ from vlmres.cli.options import (
     ArithmeticOption,
     DecodeOption,
     DecoderOption,
+    DpiOption,
     FollowLinks,
     Force,
     MaxDecodedBytes,
@@ -53,6 +54,7 @@ def process(
     decode: DecodeOption = "exact",
     decoder: DecoderOption = "auto",
     alpha: AlphaOption = "reference",
+    dpi: DpiOption = "144",
     shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; fewer where they need over 1 GiB.")] = 64,
     threads: Threads = None,
     shard: Shard = None,
@@ -66,10 +68,10 @@ def process(
 ) -> None:
     """Process images into safetensors shards and a manifest.json that says where each image is.
 
-    Run the same command again after an interruption, or when files were added or changed: finished shards are kept.
-    With --shard every process of a job array takes its own part of the files; the folder is DIR/part-I-of-N.
-    A bad file is reported and skipped. Exit codes: 0 all done, 1 some files failed or the disk is full, 2 wrong usage
-    or DIR is in use, 130 interrupted.
+    Every page of a PDF file is an image, as report.pdf#page=3. Run the same command again after an interruption, or
+    when files were added or changed: finished shards are kept. With --shard every process of a job array takes its own
+    part of the files; the folder is DIR/part-I-of-N. A bad file or page is reported and skipped. Exit codes: 0 all
+    done, 1 some files failed or the disk is full, 2 wrong usage or DIR is in use, 130 interrupted.
     """
     chosen = load_recipe(recipe, overrides)
     try:
@@ -79,9 +81,9 @@ def process(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    found = find_images(paths, follow_links=follow_links)
+    found = find_files(paths, follow_links=follow_links)
     found.tell(quiet=quiet)
-    files = found.images
+    files = found.files
     if shard is not None:
         number, count = parse_shard(shard)
         # Neighbours are often alike, so that every part has some of all kinds.
@@ -90,4 +92,4 @@ def process(
             typer.echo(f"part {shard} has no images")
             return
         out = out / f"part-{number:05d}-of-{count:05d}"
-    run_job(ProcessJob(files, out, processor, shard_size), force=force, quiet=quiet)
+    run_job(ProcessJob(files, out, processor, shard_size, dpi), force=force, quiet=quiet)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vlmres._core import ImageFile, VlmresError
+from vlmres.documents import Page
 from vlmres.encoder.parts import cut
 from vlmres.inputs import CHANNELS
 from vlmres.planning import size_of
@@ -106,6 +107,8 @@ def estimate_patches(item: Any, kind: Kind, processor: Processor) -> int:
     if isinstance(item, ImageFile):
         return item.plan.num_patches
     try:
+        if isinstance(item, Page):
+            return processor.plan(item.size).num_patches
         size = _size(item, processor) if kind == "images" else (len(item), *_size(item[0], processor))
         return processor.plan(size).num_patches
     except (VlmresError, OSError, TypeError, IndexError):

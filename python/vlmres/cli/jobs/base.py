@@ -9,23 +9,26 @@ import json
 import os
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import vlmres
-from vlmres._core import ImageFile
 from vlmres.cli.cost import value_bytes
+from vlmres.cli.items import FAILURES, Opener
 from vlmres.cli.jobs import shards
 from vlmres.cli.jobs.folder import MANIFEST, Folder
 from vlmres.cli.jobs.trial import fatal
+from vlmres.documents import AUTHORS_DPI
 from vlmres.processor import resolve_arithmetic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from vlmres._core import Plan
+    from vlmres._core import ImageFile, Plan
+    from vlmres.cli.items import Dpi, Item
+    from vlmres.documents import Page
 
 # A shard ends before its tensors and decoded images need more, or its tensors more than the limit of outputs.
 _MAX_BYTES = 1 << 30
@@ -52,8 +55,22 @@ class Done:
     """Whether it was there already."""
 
 
-# What a processor is given in place of a file that it must not read.
+Source: TypeAlias = "ImageFile | Page | str | bytes"
+"""What a processor is given for an item."""
+
+# In place of an item that it must not read.
 _NOTHING = b""
+
+
+@dataclass
+class _Entry:
+    """An item of a shard."""
+
+    item: Item
+    input: shards.Input
+    source: Source
+    error: str | None = None
+    """Why it must not be read."""
 
 
 @dataclass
@@ -61,9 +78,7 @@ class _Wanted:
     """A shard to be produced, or kept."""
 
     number: int
-    paths: list[str]
-    fatal: dict[str, str]
-    """The files among them that must not be read, and why."""
+    entries: list[_Entry]
     fingerprint: str
     kept: list[dict[str, Any]] | None
     """What the manifest says of each image of a shard that is there already."""
@@ -80,17 +95,30 @@ class Job(abc.ABC):
     """Images, and what becomes of them in a folder.
 
     Args:
-        files: The images.
+        files: Images and PDF files.
         folder: Where shards and manifest go.
         processor: What prepares the images.
         shard_size: Images of a shard; fewer where they need too much memory together.
+        dpi: Resolution of pages.
     """
 
     command: str
     """Its name on the command line."""
 
-    def __init__(self, files: Sequence[Path], folder: Path, processor: vlmres.Processor, shard_size: int) -> None:
-        self.files, self.processor, self.shard_size = files, processor, shard_size
+    def __init__(
+        self,
+        files: Sequence[Path],
+        folder: Path,
+        processor: vlmres.Processor,
+        shard_size: int,
+        dpi: Dpi = AUTHORS_DPI,
+    ) -> None:
+        self.processor, self.shard_size = processor, shard_size
+        self._dpi: Dpi = dpi if dpi == "fit" else float(dpi)
+        self._opener = Opener(processor.recipe, processor.loader, self._dpi)
+        # resolve() would follow links.
+        self.items: list[Item] = list(self._opener.items(Path(os.path.abspath(path)) for path in files))  # noqa: PTH100
+        """The images and pages, by absolute paths."""
         self.folder = Folder(folder)
         self.settings: dict[str, Any] = {
             "vlmres": vlmres.__version__,
@@ -103,6 +131,7 @@ class Job(abc.ABC):
             "decoder": processor.decoder,
             "alpha": processor.alpha,
             "gray16": processor.gray16,
+            "dpi": self._dpi,
             "max_image_pixels": processor.max_image_pixels,
             "max_file_bytes": processor.max_file_bytes,
             "max_decoded_bytes": processor.max_decoded_bytes,
@@ -115,12 +144,12 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def make(
-        self, wanted: Iterator[list[str | bytes | ImageFile]], advance: Advance
+        self, wanted: Iterator[list[Source]], advance: Advance
     ) -> Iterator[tuple[Mapping[str, NDArray[Any]], list[dict[str, Any]]]]:
         """For the files of each shard its arrays, and what the manifest says of each of its images beside its path.
 
         Args:
-            wanted: Files by path, or bytes that are no image.
+            wanted: Items as they were opened; by path where that failed, or bytes that are no image.
             advance: Called for images that are done, perhaps on another thread.
         """
 
@@ -134,9 +163,12 @@ class Job(abc.ABC):
 
     def estimate(self) -> int | None:
         """About how many bytes all shards will have, from some of the images; None where none can be planned."""
-        step = max(1, len(self.files) // _SAMPLED)
-        found = [self.shard_bytes(image.plan) for path in self.files[::step] if (image := self._open(str(path)))]
-        return round(sum(found) / len(found) * len(self.files)) if found else None
+        step = max(1, len(self.items) // _SAMPLED)
+        found = []
+        for item in self.items[::step]:
+            with contextlib.suppress(*FAILURES):
+                found.append(self.shard_bytes(self._opener.open(item)[1]))
+        return round(sum(found) / len(found) * len(self.items)) if found else None
 
     @contextlib.contextmanager
     def opened(self, *, force: bool, tell: Callable[[str], None]) -> Iterator[None]:
@@ -170,15 +202,15 @@ class Job(abc.ABC):
         done: list[Done] = []
         waiting: deque[_Wanted] = deque()
 
-        def wanted() -> Iterator[list[str | bytes | ImageFile]]:
-            for number, (inputs, opened) in enumerate(self._cut()):
-                shard = self._look(number, inputs)
+        def wanted() -> Iterator[list[Source]]:
+            for number, entries in enumerate(self._cut()):
+                shard = self._look(number, entries)
                 waiting.append(shard)
                 if shard.kept is None:
                     self._lock.begin(number)
-                    yield [_NOTHING if path in shard.fatal else opened.get(path, path) for path in shard.paths]
+                    yield [_NOTHING if entry.error is not None else entry.source for entry in entries]
                 else:
-                    advance(len(inputs), kept=True)
+                    advance(len(entries), kept=True)
 
         def kept() -> Iterator[Done]:
             while waiting and (images := waiting[0].kept) is not None:
@@ -207,58 +239,59 @@ class Job(abc.ABC):
             if found.settings != self.settings:
                 return _settings_difference(found.settings, self.settings)
             images.update(image["path"] for image in found.images)
-        if images and images.isdisjoint(os.path.abspath(path) for path in self.files):  # noqa: PTH100
+        if images and images.isdisjoint(item.name for item in self.items):
             return f"{len(images)} other images"
         manifest = self.folder.path / MANIFEST
         if manifest.exists() and not (manifest.is_file() and _starts(manifest, _MANIFEST_START)):
             return f"a {MANIFEST} that no run of vlmres wrote"
         return None
 
-    def _cut(self) -> Iterator[tuple[list[shards.Input], dict[str, ImageFile]]]:
-        """The inputs of every shard: up to `shard_size` images that fit into memory together. By path, those opened."""
-        inputs: list[shards.Input] = []
-        opened: dict[str, ImageFile] = {}
+    def _cut(self) -> Iterator[list[_Entry]]:
+        """What is in every shard: up to `shard_size` images that fit into memory together."""
+        entries: list[_Entry] = []
         total = tensors = 0
         most = self.processor.max_output_bytes or _MAX_BYTES
-        for path in self.files:
-            found = shards.Input.of(path)
-            image = self._open(found.path)
-            made = 0 if image is None else self.tensor_bytes(image.plan)
-            cost = 0 if image is None else made + image.plan.size[0] * image.plan.size[1] * 3
-            full = len(inputs) == self.shard_size or total + cost > _MAX_BYTES or tensors + made > most
-            if inputs and full:
-                yield inputs, opened
-                inputs, opened, total, tensors = [], {}, 0, 0
-            inputs.append(found)
-            if image is not None:
-                opened[found.path] = image
+        for item in self.items:
+            entry, plan = self._open(item)
+            made = 0 if plan is None else self.tensor_bytes(plan)
+            cost = 0 if plan is None else made + plan.size[0] * plan.size[1] * 3
+            full = len(entries) == self.shard_size or total + cost > _MAX_BYTES or tensors + made > most
+            if entries and full:
+                yield entries
+                entries, total, tensors = [], 0, 0
+            entries.append(entry)
             total += cost
             tensors += made
-        yield inputs, opened
+        yield entries
 
-    def _open(self, path: str) -> ImageFile | None:
-        """The file, planned; None where something is wrong with it, which is reported when it is processed."""
+    def _open(self, item: Item) -> tuple[_Entry, Plan | None]:
+        """An item and its plan; None where something is wrong with it, which of a file is said when it is processed."""
+        entry = _Entry(item, shards.Input.of(item), str(item.path))
         try:
-            return ImageFile(path, self.processor.recipe, self.processor.limits, self.processor.loader.decoding)
-        except (vlmres.VlmresError, OSError):
-            return None
+            entry.source, plan = self._opener.open(item)
+        except FAILURES as error:
+            if item.page is not None or item.error is not None:
+                entry.error = item.reason(error)
+            return entry, None
+        return entry, plan
 
-    def _look(self, number: int, inputs: list[shards.Input]) -> _Wanted:
+    def _look(self, number: int, entries: list[_Entry]) -> _Wanted:
         """A shard that is to be there, and what it says of its images if it is."""
-        expected = shards.fingerprint(inputs, self.settings)
+        expected = shards.fingerprint([entry.input for entry in entries], self.settings)
         found = None
         with contextlib.suppress(shards.ForeignError):  # put there since the run began: replaced
             found = shards.read_metadata(self.folder.path / shards.name(number))
         kept = found.images if found and found.fingerprint == expected else None
-        paths = [item.path for item in inputs]
-        died = kept is None and number in self._lock.unfinished
-        return _Wanted(number, paths, fatal(paths, self.processor) if died else {}, expected, kept)
+        if kept is None and number in self._lock.unfinished:
+            for index, reason in fatal([entry.item for entry in entries], self.processor, self._dpi).items():
+                entries[index].error = reason
+        return _Wanted(number, entries, expected, kept)
 
     def _write(self, shard: _Wanted, arrays: Mapping[str, NDArray[Any]], images: list[dict[str, Any]]) -> Done:
-        images = [{"path": path, **image} for path, image in zip(shard.paths, images, strict=True)]
-        for image in images:
-            if image["path"] in shard.fatal:
-                image["error"] = shard.fatal[image["path"]]
+        images = [{"path": entry.item.name, **image} for entry, image in zip(shard.entries, images, strict=True)]
+        for entry, image in zip(shard.entries, images, strict=True):
+            if "error" in image:
+                image["error"] = entry.error or entry.item.reason(image["error"])
         # A manifest speaks for a finished folder only.
         self.folder.remove(MANIFEST)
         metadata = shards.Metadata(shard.fingerprint, self.settings, images)

@@ -64,11 +64,11 @@ def _open(job: Job, stack: contextlib.ExitStack, *, force: bool) -> None:
 
 def _foretell(job: Job) -> None:
     """Says before a long job about what it will write, and whether there is room for it."""
-    total = job.estimate() if len(job.files) >= _LONG else None
+    total = job.estimate() if len(job.items) >= _LONG else None
     if total is not None:
         free = shutil.disk_usage(job.folder.path).free
         room = f"; only {output.size(free)} are free" if total > free else ""
-        text = f"vlmres: {len(job.files):,} images, about {output.size(total)} in {output.show(job.folder.path)}{room}"
+        text = f"vlmres: {len(job.items):,} images, about {output.size(total)} in {output.show(job.folder.path)}{room}"
         output.console(stderr=True).print(text, soft_wrap=True)
 
 
@@ -81,7 +81,7 @@ def _run(job: Job, *, quiet: bool) -> dict[str, int]:
     errors = output.console(stderr=True)
     columns: list[Any] = [BarColumn(), MofNCompleteColumn(), TextColumn("images"), _Speed(), TimeRemainingColumn()]
     with Progress(*columns, console=errors, disable=quiet or not errors.is_terminal) as progress:
-        task = progress.add_task(job.command, total=len(job.files))
+        task = progress.add_task(job.command, total=len(job.items))
 
         def advance(count: int, *, kept: bool) -> None:
             progress.advance(task, count)

@@ -14,6 +14,7 @@ import torch
 import vlmres
 from vlmres.cli import output
 from vlmres.cli.jobs.base import Job
+from vlmres.documents import AUTHORS_DPI
 from vlmres.encoder.stream import EncodedGroup, encode_groups
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vlmres._core import ImageFile, Plan
-    from vlmres.cli.jobs.base import Advance
+    from vlmres._core import Plan
+    from vlmres.cli.items import Dpi
+    from vlmres.cli.jobs.base import Advance, Source
     from vlmres.encoder import VisionEncoder
     from vlmres.encoder.lanes import Preprocessing
 
@@ -41,10 +43,11 @@ class EncodeJob(Job):
         checkpoint: Path,
         shard_size: int,
         preprocessing: Preprocessing,
+        dpi: Dpi = AUTHORS_DPI,
     ) -> None:
         assert encoder.recipe is not None
         processor = vlmres.Processor(encoder.recipe, "packed", encoder.input_dtype, **preprocessing)
-        super().__init__(files, folder, processor, shard_size)
+        super().__init__(files, folder, processor, shard_size, dpi)
         self.encoder, self.preprocessing = encoder, preprocessing
         weights = sorted(checkpoint.glob("*.safetensors"))
         stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in weights]
@@ -68,7 +71,7 @@ class EncodeJob(Job):
         return values * self.encoder.dtype.itemsize
 
     def make(
-        self, wanted: Iterator[list[str | bytes | ImageFile]], advance: Advance
+        self, wanted: Iterator[list[Source]], advance: Advance
     ) -> Iterator[tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]]:
         """Tokens and where images start; and index, number and rows of tokens of each image, or its error.
 
@@ -77,7 +80,7 @@ class EncodeJob(Job):
         started: deque[_Pieces] = deque()
         first = 0
 
-        def noted() -> Iterator[list[str | bytes | ImageFile]]:
+        def noted() -> Iterator[list[Source]]:
             nonlocal first
             for files in wanted:
                 started.append(_Pieces(first, len(files)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmres._core import ImageFile, Plan, shapes
+from vlmres._core import Plan, shapes
 from vlmres.cli import output
-from vlmres.cli.jobs.base import Advance, Job
+from vlmres.cli.jobs.base import Advance, Job, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ class ProcessJob(Job):
     command = "process"
 
     def make(
-        self, wanted: Iterator[list[str | bytes | ImageFile]], advance: Advance
+        self, wanted: Iterator[list[Source]], advance: Advance
     ) -> Iterator[tuple[Mapping[str, NDArray[Any]], list[dict[str, Any]]]]:
         """The tensors of a call; and of each image index, size, counts and rows in every tensor, or its error."""
         for files in wanted:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from vlmres.cli.items import Item
+
 # One key, because the format keeps no order of several.
 _METADATA = "vlmres"
 
@@ -34,24 +36,23 @@ _TYPES = {
 
 
 class Input(NamedTuple):
-    """A file as it was when a run looked at it."""
+    """A file, or a page of it, as it was when a run looked at it."""
 
     path: str
-    """Absolute."""
+    """Absolute, and the page's number behind it."""
     stamp: str
     """Changes when the file does."""
 
     @classmethod
-    def of(cls, path: Path) -> Input:
-        """The file's state now."""
-        absolute = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow links
+    def of(cls, item: Item) -> Input:
+        """The file's state now; its path is absolute."""
         try:
-            found = os.stat(absolute)  # noqa: PTH116
+            found = item.path.stat()
         except OSError:
-            return cls(absolute, "missing")
+            return cls(item.name, "missing")
         # A change of permissions leaves the time of modification alone.
-        readable = "" if os.access(absolute, os.R_OK) else ":unreadable"
-        return cls(absolute, f"{found.st_size}:{found.st_mtime_ns}{readable}")
+        readable = "" if os.access(item.path, os.R_OK) else ":unreadable"
+        return cls(item.name, f"{found.st_size}:{found.st_mtime_ns}{readable}")
 
 
 class ForeignError(Exception):

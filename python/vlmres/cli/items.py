@@ -1,0 +1,107 @@
+"""What commands make entries of: image files, and the pages of PDF files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from vlmres._core import DecodeError, ImageFile, VlmresError, plan
+from vlmres.cli import output
+from vlmres.documents import AUTHORS_DPI, Document, Page, beginning, is_document, page_name
+from vlmres.inputs.kinds import is_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from vlmres._core import Plan, Recipe
+    from vlmres.inputs import Loader
+
+Dpi: TypeAlias = float | Literal["fit"]
+
+FAILURES = (VlmresError, OSError, ModuleNotFoundError)
+"""What opening an item may raise."""
+
+
+class Item(NamedTuple):
+    """An image file or a page of a PDF file."""
+
+    path: Path
+    page: int | None = None
+    """The page's number in the file, from 0; None of an image file."""
+    error: str | None = None
+    """Why a PDF file has no pages that could be items."""
+
+    @property
+    def name(self) -> str:
+        """The file, and the number of the page in it, from 1."""
+        return str(self.path) if self.page is None else page_name(str(self.path), self.page)
+
+    def reason(self, error: BaseException | str) -> str:
+        """What is wrong with it, in one line that does not name it."""
+        text = error if isinstance(error, str) else output.reason(error)
+        return text.removeprefix(f"{self.path}, page {self.page}: ").removeprefix(f"{self.path}: ")
+
+
+class Opener:
+    """Finds the items of files, and opens them. The last document stays open, for its next page.
+
+    Args:
+        recipe: What items are planned by.
+        loader: Who reads image files, and within which limits.
+        dpi: Dots an inch of pages, or "fit", as of a `Document`.
+    """
+
+    def __init__(self, recipe: Recipe, loader: Loader, dpi: Dpi = AUTHORS_DPI) -> None:
+        self._recipe, self._limits, self._decoding, self._dpi = recipe, loader.limits, loader.decoding, dpi
+        self._last: tuple[Path, Document] | None = None
+
+    def items(self, paths: Iterable[Path]) -> Iterator[Item]:
+        """Each image file, and each page of each PDF file. One that cannot be opened is an item with its error."""
+        for path in paths:
+            if not is_document_file(path):
+                yield Item(path)
+                continue
+            try:
+                count = len(self._document(path))
+            except FAILURES as error:
+                yield Item(path, error=Item(path).reason(error))
+            else:
+                yield from (Item(path, page) for page in range(count))
+                if not count:
+                    yield Item(path, error="the document has no pages")
+
+    def open(self, item: Item) -> tuple[ImageFile | Page, Plan]:
+        """An item as a `Processor` takes it, and its plan, alone in its sample.
+
+        Raises:
+            VlmresError: It cannot be read, it is over a limit, or the recipe cannot plan it.
+            OSError: The file cannot be read.
+            ModuleNotFoundError: pypdfium2 is not installed.
+        """
+        if item.error is not None:
+            raise DecodeError(item.error)
+        if item.page is None:
+            image = ImageFile(item.path, self._recipe, self._limits, self._decoding)
+            return image, image.plan
+        try:
+            (page,) = self._document(item.path).chosen([item.page]).fitted(self._recipe)
+        except IndexError as error:  # changed since it was listed
+            raise DecodeError(str(error)) from None
+        return page, plan(page.size, self._recipe)
+
+    def _document(self, path: Path) -> Document:
+        if self._last is None or self._last[0] != path:
+            pixels, most, *_ = self._limits
+            size = path.stat().st_size
+            if most is not None and size > most:
+                raise DecodeError(f"{size:,} bytes are over the limit of {most:,} (max_file_bytes)")
+            self._last = path, Document(path, self._dpi, max_page_pixels=pixels)
+        return self._last[1]
+
+
+def is_document_file(path: Path) -> bool:
+    """Whether a file is a PDF, by its content. What begins as an image is one."""
+    if not path.is_file():
+        return False
+    head = beginning(path)
+    return is_document(head) and not is_image(head)
