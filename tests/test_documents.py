@@ -1,5 +1,7 @@
 """Pages of PDF files: drawn as pdfium draws them, in the sizes that plans want, within limits."""
 
+import base64
+import io
 import multiprocessing
 import pickle
 import threading
@@ -181,7 +183,9 @@ def test_a_document_is_a_sample_of_its_pages(tmp_path: Path) -> None:
     path.write_bytes(file)
     pages = _pages(file)
     expected = GUNDAM([pages])
-    for given in (Document(file), file, path, str(path), [path], [[path]]):
+    text = base64.b64encode(file).decode()
+    handles = (io.BytesIO(file), f"data:application/pdf;base64,{text}", text, path.as_uri())
+    for given in (Document(file), file, path, str(path), [path], [[path]], *handles):
         batch = GUNDAM(given)
         assert batch.num_tokens == expected.num_tokens
         for key in expected:

@@ -1,5 +1,7 @@
 """Files of videos: the frames that a sequential decoder gives, as few as are needed, and errors that say why."""
 
+import base64
+import io
 from pathlib import Path
 
 import numpy as np
@@ -251,3 +253,23 @@ def test_plans_of_files() -> None:
     planned = vlmres.plan(video, "qwen3-vl")
     assert planned.frames == len(video.picked(QWEN))
     assert planned.size == (96, 64)
+
+
+def test_every_handle_on_a_file_is_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(FILMS["h264"])
+    processor = vlmres.Processor("qwen3-vl", dtype="uint8")
+    expected = processor(videos=path)
+    text = base64.b64encode(FILMS["h264"]).decode()
+    with path.open("rb") as file:
+        for handle in (io.BytesIO(FILMS["h264"]), file, f"data:video/mp4;base64,{text}", text, path.as_uri()):
+            for videos in (handle, [handle]):
+                batch = processor(videos=videos)
+                assert list(batch) == list(expected)
+                for key in expected:
+                    np.testing.assert_array_equal(batch[key], expected[key])
+    with pytest.raises(vlmres.VlmresError, match=r"video 0: addresses are fetched by"):
+        processor(videos="https://example.com/clip.mp4")
+    limited = vlmres.Processor("qwen3-vl", max_file_bytes=100)
+    with pytest.raises(vlmres.VlmresError, match="over the limit of 100"):
+        limited(videos=io.BytesIO(FILMS["h264"]))

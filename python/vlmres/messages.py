@@ -1,11 +1,11 @@
-"""Images and videos of chat messages, with the settings that stand beside them."""
+"""Images, videos and documents of chat messages, with the settings that stand beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from vlmres.inputs.errors import kind
+from vlmres.inputs.errors import kind, shown
 
 # What a message may say of how an image, or a video, is prepared: the words of qwen-vl-utils.
 IMAGE_SETTINGS = ("min_pixels", "max_pixels", "resized_height", "resized_width")
@@ -26,6 +26,7 @@ VIDEO_SETTINGS = (
 _KEYS = {
     "image": ("image", "image_url", "url", "path", "base64", "source", "file"),
     "video": ("video", "video_url", "url", "path", "base64", "source"),
+    "file": ("file", "file_data", "source"),
 }
 _KINDS = {
     "image": "image",
@@ -34,6 +35,9 @@ _KINDS = {
     "video": "video",
     "video_url": "video",
     "input_video": "video",
+    "file": "file",
+    "input_file": "file",
+    "document": "file",
 }
 
 
@@ -42,12 +46,13 @@ class Media(NamedTuple):
 
     images: list[Any]
     """Paths, addresses, data URIs, PIL images and whatever else stood there, with its settings in a pair where it has
-    some: what a `Processor` takes.
+    some: what a `Processor` takes. PDF files stand among them as data URIs: `Processor(recipe)([media.images])` is one
+    sample of all images and pages.
     """
     videos: list[Any]
-    """Files of videos, or lists of frames."""
-    video_settings: list[dict[str, Any]]
-    """What each video's part says beside it, of `fps`, `nframes`, `max_pixels` and the like."""
+    """Files of videos, or lists of frames, with settings in a pair where a video has some. A `Processor` follows `fps`
+    and `nframes`, and refuses the others by name.
+    """
 
 
 def from_messages(messages: Sequence[Mapping[str, Any]] | Sequence[Sequence[Mapping[str, Any]]]) -> Media:
@@ -55,7 +60,8 @@ def from_messages(messages: Sequence[Mapping[str, Any]] | Sequence[Sequence[Mapp
 
     Parts may be written as OpenAI's (`image_url`, `input_image`), as Qwen's and qwen-vl-utils' (`{"image": ...,
     "max_pixels": ...}`), as transformers' (`{"type": "image", "url" | "path" | "base64" | "image": ...}`), as vLLM's
-    (`video_url`) or as Anthropic's (`source`). Other parts are passed over; one of type image must hold an image.
+    (`video_url`) or as Anthropic's (`source`). A file (OpenAI's `file` and `input_file`, Anthropic's `document`) is a
+    PDF as a data URI. Other parts are passed over; one of type image must hold an image.
 
     Args:
         messages: One conversation, or a list of them.
@@ -63,7 +69,7 @@ def from_messages(messages: Sequence[Mapping[str, Any]] | Sequence[Sequence[Mapp
     Raises:
         TypeError: It is no conversation, or a part of an image or video is not understood; the message says which.
     """
-    found = Media([], [], [])
+    found = Media([], [])
     conversations: Any = messages if messages and not isinstance(messages[0], Mapping) else [messages]
     for conversation in conversations:
         if isinstance(conversation, (str, bytes)) or not isinstance(conversation, Sequence):
@@ -94,13 +100,13 @@ def _take(part: Any, found: Media) -> None:
     if what is None:
         return
     content = _content(part, what)
+    if what == "file":
+        found.images.append(_pdf(content))
+        return
     names = IMAGE_SETTINGS if what == "image" else VIDEO_SETTINGS
     settings = {name: part[name] for name in names if part.get(name) is not None}
-    if what == "image":
-        found.images.append((content, settings) if settings else content)
-    else:
-        found.videos.append(content)
-        found.video_settings.append(settings)
+    items = found.images if what == "image" else found.videos
+    items.append((content, settings) if settings else content)
 
 
 def _content(part: Mapping[str, Any], what: str) -> Any:
@@ -120,10 +126,17 @@ def _of_mapping(value: Mapping[str, Any], what: str) -> Any:
     """OpenAI's {"url": ...}, and Anthropic's {"type": "base64", "data": ...}."""
     if isinstance(value.get("data"), str):
         return _data_uri(value["data"], value.get("media_type"))
-    for key in ("url", "image", "video"):
+    for key in ("url", "image", "video", "file_data"):
         if value.get(key) is not None:
             return value[key]
     raise TypeError(f"the {what} is a dict of {', '.join(map(str, list(value)[:8])) or 'nothing'}")
+
+
+def _pdf(content: Any) -> str:
+    if not isinstance(content, str) or not content[:21].lower().startswith("data:application/pdf"):
+        head = content.partition(",")[0] if isinstance(content, str) else content
+        raise TypeError(f"a file is a PDF as a data URI of application/pdf, got {shown(head)}")
+    return content
 
 
 def _data_uri(text: Any, media: Any = None) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 import numpy as np
 
 from vlmres import documents
+from vlmres import videos as video_items
 from vlmres._core import (
     Call,
     ImageFile,
@@ -35,9 +36,6 @@ from vlmres.inputs.settings import Settled, plan_with, settled
 from vlmres.outputs import AMBIENT, STORAGE, Allocate, Out, allocated, as_array, first_rows, given
 from vlmres.outputs import DType as DType
 from vlmres.planning import Sizable, size_of
-from vlmres.video_files import FILES, Video
-from vlmres.videos import as_videos
-from vlmres.videos import load as load_video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -267,8 +265,9 @@ class Processor:
                 A PDF file, or a `vlmres.Document`, is the sample of its pages (`pip install 'vlmres[pdf]'`).
             videos: In place of images: uint8 arrays or CPU tensors of frames (THWC or TCHW, stacked where they are
                 alike), or lists of frames, which are images as above, all RGB or gray and of one size; or files: paths,
-                bytes, or `vlmres.Video`, of which the frames are decoded that the reference picks
-                (`pip install 'vlmres[video]'`). A video's last frame is repeated where a patch lacks frames.
+                bytes, data URIs, open files or `vlmres.Video`, of which the frames are decoded that the reference picks
+                (`pip install 'vlmres[video]'`). A pair `(video, {"fps": 2.0})` is a video with a rate of its own, or
+                with `nframes`. A video's last frame is repeated where a patch lacks frames.
             fps: Frames a second of the videos as they are passed, one number or one for each; of files the rate at
                 which frames are picked. Where the family's processor gives the seconds between patches along time
                 (Qwen2.5-VL), they are in the batch then; with files always.
@@ -294,7 +293,7 @@ class Processor:
         if videos is None:
             (items, samples), what = as_list(documents.with_pages(images, self.recipe)), "image"
         else:
-            items, what = as_videos(videos), "video"
+            items, what = video_items.as_videos(videos), "video"
         if not items:
             raise ValueError(f"{what}s is empty")
         rates = _rates(fps, len(items), what)
@@ -319,7 +318,7 @@ class Processor:
         """
         is_image = what == "image"
         loader = self.loader if is_image else self._loader(None)
-        loaded, failures, picked = self._load(items, what, data_format, rates, loader)
+        loaded, failures, picked, speeds = self._load(items, what, data_format, rates, loader)
         call = Call(
             self.recipe if is_image else self._video_recipe,
             loaded,
@@ -355,12 +354,8 @@ class Processor:
         arrays.update(call.segments() or {})
         plans = call.plans
         key = self.recipe.seconds_key
-        if picked and (rates is not None or all(index in picked or plan is None for index, plan in enumerate(plans))):
-            rates = [
-                picked[at].sampled_fps if at in picked else rates[at] if rates else math.nan for at in range(len(plans))
-            ]
-        if rates is not None and key is not None and arrays:
-            seconds = [self.recipe.temporal_patch_size / rate for rate, plan in zip(rates, plans, strict=True) if plan]
+        if key is not None and arrays and speeds and all(at in speeds for at, plan in enumerate(plans) if plan):
+            seconds = [self.recipe.temporal_patch_size / speeds[at] for at, plan in enumerate(plans) if plan]
             arrays[key] = np.array(seconds, dtype=np.float32)
         infos = [picked.get(index) if plan else None for index, plan in enumerate(plans)]
         return Batch(arrays, plans, failures, values=frozenset(values), dtype=self.dtype, video_infos=infos)
@@ -381,32 +376,39 @@ class Processor:
         data_format: DataFormat | None,
         rates: Sequence[float] | None,
         loader: Loader,
-    ) -> tuple[list[Item], dict[int, Exception], dict[int, VideoInfo]]:
-        """Items as the compiled part takes them, what is wrong with those that it does not get, and videos of files."""
+    ) -> tuple[list[Item], dict[int, Exception], dict[int, VideoInfo], dict[int, float]]:
+        """Items as the compiled part takes them, why it does not get others, videos of files, and known rates."""
         loaded: list[Item] = []
         failures: dict[int, Exception] = {}
         picked: dict[int, VideoInfo] = {}
+        known: dict[int, float] = {}
         if what == "image":
             data_format = data_format or data_format_of(items)
         for index, item in enumerate(items):
             try:
                 if (pair := settled(item)) is not None and what == "image":
                     loaded.append(self._settled(pair, loader, data_format))
-                elif what == "image":
+                    continue
+                if what == "image":
                     loaded.append(loader.load(item, data_format))
-                elif isinstance(item, (*FILES, Video)):
-                    video = item if isinstance(item, Video) else Video(item, fps=rates[index] if rates else None)
-                    frames = video.picked(self.recipe)
+                    continue
+                video, fps, count = video_items.with_settings(item)
+                fps = fps or (rates[index] if rates else None)
+                if video_items.holds_file(video):
+                    frames = video_items.opened(video, loader, fps, count).picked(self.recipe)
                     loaded.append(frames.deferred())
                     picked[index] = frames.info
+                    fps = frames.info.sampled_fps
                 else:
-                    loaded.append(load_video(item, loader, data_format))
+                    loaded.append(video_items.load(video, loader, data_format))
+                if fps is not None:
+                    known[index] = fps
             except Exception as error:
                 failures[index] = error
                 loaded.append(None)
         if loader.fetch is not None:
             _fetch(loaded, failures, loader.fetch)
-        return loaded, failures, picked
+        return loaded, failures, picked, known
 
     @staticmethod
     def _note(

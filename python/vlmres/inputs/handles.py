@@ -30,7 +30,7 @@ _SHORTEST_BASE64 = 40
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
 # No path is longer, on any system.
 _LONGEST_PATH = 4096
-# How image files begin, in base64: what tells such a text from the path of a file that does not exist.
+# How files begin, in base64: what tells such a text from the path of a file that does not exist.
 _BEGINNINGS = (
     "/9j/",
     "iVBORw0K",
@@ -45,7 +45,11 @@ _BEGINNINGS = (
     "cW9pZ",
     "AAABA",
     "UD",
+    "JVBERi",
+    "GkXfo",
 )
+# What data URIs are of: images, videos and PDF files.
+_MEDIA = ("image/", "video/", "application/pdf", "application/octet-stream")
 
 Encoded = bytes | str
 
@@ -124,7 +128,7 @@ def _of_data_uri(text: str, limit: int) -> bytes:
     if not comma:
         raise VlmresError(f"a data URI has no comma before its data: {shown(head)}")
     media = head[5:].partition(";")[0]
-    if media and not media.lower().startswith(("image/", "application/octet-stream")):
+    if media and not media.lower().startswith(_MEDIA):
         raise VlmresError(f"a data URI is of {shown(media)}, not of an image")
     if head.lower().endswith(";base64"):
         return _of_base64(payload, limit, f"a data URI of {shown(media)} holds no base64")
