@@ -40,7 +40,7 @@ fn run<T: Element>(
     let planned = || {
         let view = image.view().expect("a decoded image is whole");
         let items = vec![Item::Image(Input::Pixels(Box::new(view)))];
-        Call::new(Arc::clone(&recipe), settings, items, None, Threads::ONE).expect("the size can be planned").0
+        Call::new(Arc::clone(&recipe), settings.clone(), items, None, Threads::ONE).expect("the size can be planned").0
     };
     let mut call = planned();
     call.lay_out().expect("one image makes a batch");

@@ -113,7 +113,8 @@ for arithmetic in ("pillow", "torch"):
 
 def test_a_pass_that_pillow_refuses_too_is_an_error_that_names_the_size() -> None:
     lines = run(
-        "attempt(lambda: vlmres.resize(np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (1, 1 << 28, 3)), (384, 384)))"
+        "line = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (1, 1 << 28, 3))\n"
+        "attempt(lambda: vlmres.resize(line, (384, 384), input_data_format='channels_last'))"
     )
     assert "from 268435456 to 384 samples" in lines[0]
 
@@ -258,7 +259,8 @@ INTERRUPTED: dict[str, Callable[[], str]] = {
     "resampling": lambda: "proc([np.zeros((3000, 4000, 3), np.uint8)] * 400)",
     "decoding": lambda: "proc([jpeg(6000, 6000, 1, 0xC2, scan(0, 0, 0))] * 400)",
     "one long pass": lambda: (
-        "vlmres.resize(np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (1, 1 << 25, 3)), (384, 384))"
+        "vlmres.resize(np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (1, 1 << 25, 3)), (384, 384), "
+        "input_data_format='channels_last')"
     ),
 }
 

@@ -49,7 +49,8 @@ def test_plan_table() -> None:
     (total,) = [line for line in result.stdout.splitlines() if "5 images" in line]
     tokens = sum(vlmres.plan(vlmres.image_size(EXAMPLES / name), "qwen3-vl").num_tokens for name in REAL)
     assert f"{tokens:,}" in total.split()
-    assert result.stderr == ""
+    # Where the pictures are from, and what draws them.
+    assert result.stderr.startswith("vlmres: 4 skipped that are no images (2 .html, 1 .md, 1 .py): ")
 
 
 @pytest.mark.parametrize(("layout", "dtype"), [("hf", "float32"), ("packed", "uint8"), ("packed", "bfloat16")])
@@ -92,7 +93,8 @@ def test_plan_searches_folders_and_reports_bad_files(photos: Path) -> None:
     result = run("plan", photos, absent, photos / "0.png", "-r", "qwen2-vl", "--json", code=1)
     found = [Path(json.loads(line)["path"]).relative_to(photos).as_posix() for line in result.stdout.splitlines()]
     assert found == ["0.png", "1.png", "2.png", "3.png", "more/0.png", "more/deep/z.jpg"]
-    errors = result.stderr.splitlines()
+    skipped, *errors = result.stderr.splitlines()
+    assert skipped == f"vlmres: 1 skipped that are no images (1 .txt): {photos / 'notes.txt'}"
     assert len(errors) == 2
     assert errors[0].startswith(f"vlmres: {broken}: ")
     assert errors[1] == f"vlmres: {absent}: No such file or directory"
@@ -189,7 +191,7 @@ def test_process(photos: Path, tmp_path: Path, recipe: str, layout: str, dtype: 
     assert len(shards(out)) == 2
     assert len(manifest(out)["images"]) == 7
     assert "7 images, 0 failed; 2 shards written" in result.stdout
-    assert result.stderr == ""
+    assert result.stderr == f"vlmres: 1 skipped that are no images (1 .txt): {photos / 'notes.txt'}\n"
     assert_whole(out)
     paths = [image["path"] for image in manifest(out)["images"]]
     assert len(set(paths)) == len(paths) == 7
@@ -311,7 +313,7 @@ def test_bad_files_are_skipped_and_recorded(photos: Path, tmp_path: Path) -> Non
     save(photos / "3a.png", 2000, 4)  # an aspect ratio over the limit
     command = ("process", photos, photos / "absent.png", "-o", out, "-r", "qwen2-vl", "--shard-size", "3")
     result = run(*command, code=1)
-    assert len(result.stderr.splitlines()) == 4
+    assert len(result.stderr.splitlines()) == 5  # one of them says what is no image
     found = manifest(out)
     failed = {Path(image["path"]).name: image["error"] for image in found["images"] if "error" in image}
     assert set(failed) == {"1a.jpg", "1b.png", "3a.png", "absent.png"}

@@ -1,6 +1,7 @@
 """What is too large or too small, each with an error that names it."""
 
 import json
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -70,12 +71,16 @@ def test_many_threads_are_not_made_for_nothing() -> None:
 def test_bytes_that_are_read_are_bytes_of_decoding() -> None:
     """Those of a file that a call reads count, those that the caller holds do not."""
     path = EXAMPLES / "page.png"
-    size = vlmres.image_size(path)
-    decoded, read = size.width * size.height * 3 * 2, path.stat().st_size
+    read = path.stat().st_size
 
     def run(image: Path | bytes, limit: int) -> vlmres.Batch:
         return vlmres.Processor("clip", max_decoded_bytes=limit, num_threads=1)(image)
 
+    with pytest.raises(vlmres.DecodeError, match="takes") as error:
+        run(path.read_bytes(), 1)
+    decoded = int(re.findall(r"takes (\d+) bytes", str(error.value))[0])
+    width, height = vlmres.image_size(path)
+    assert decoded >= width * height * 3
     expected = vlmres.Processor("clip")(path)["pixel_values"]
     assert np.array_equal(run(path, decoded + read)["pixel_values"], expected)
     assert np.array_equal(run(path.read_bytes(), decoded)["pixel_values"], expected)

@@ -205,6 +205,9 @@ def beginning(source: bytes | str | os.PathLike[str]) -> bytes:
     if isinstance(source, bytes):
         return source[:_BEGINNING]
     try:
+        # What is no regular file may have no end, or no beginning.
+        if not Path(source).is_file():
+            return b""
         with open(source, "rb") as file:  # noqa: PTH123
             return file.read(_BEGINNING)
     except OSError:

@@ -125,7 +125,7 @@ def test_what_is_refused() -> None:
         processor([one, [one]])
     with pytest.raises(ValueError, match="images is empty"):
         processor([[], []])
-    with pytest.raises(vlmres.VlmresError, match="image 2: "):
+    with pytest.raises(vlmres.VlmresError, match="sample 1, image 1: "):
         processor([[one], [one, b""]])
     with pytest.raises(ValueError, match="images must be at least 1, got 0"):
         vlmres.plan((20, 30), "idefics3", images=0)
