@@ -382,7 +382,7 @@ class Processor:
         failures: dict[int, Exception] = {}
         picked: dict[int, VideoInfo] = {}
         known: dict[int, float] = {}
-        if what == "image":
+        if what == "image" and len(items) > 1:
             data_format = data_format or data_format_of(items)
         for index, item in enumerate(items):
             try:

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from vlmres._core import VlmresError
 from vlmres.inputs.handles import buffer_of
 from vlmres.inputs.settings import settled
@@ -26,6 +28,8 @@ def as_list(images: Any) -> tuple[list[Any], list[int] | None]:
         TypeError: Some of a list's items are lists and others are not.
         VlmresError: An iterator gives too much.
     """
+    if isinstance(images, np.ndarray) and images.dtype != object:
+        return (list(images) if images.ndim == 4 else [images]), None
     if is_many(images):
         items = _taken(images)
         nested = [is_many(item) for item in items]

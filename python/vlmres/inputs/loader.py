@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -70,7 +71,7 @@ class Loader:
         """What becomes of transparency."""
         return rules(self.alpha, self.convert)
 
-    @property
+    @functools.cached_property
     def decoding(self) -> tuple[PillowDecoder, Literal["rest", "transparent", "all"]] | None:
         """Who decodes beside the compiled part, and what."""
         if self.decoder == "native":
@@ -87,6 +88,8 @@ class Loader:
             VlmresError: It cannot be used.
             TypeError: It is nothing that holds an image.
         """
+        if type(image) is np.ndarray and image.ndim > 1:
+            return self._from_array(image, data_format)
         if isinstance(image, (ImageFile, Deferred, Source)):
             return image
         if isinstance(image, Page):
