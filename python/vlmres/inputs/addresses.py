@@ -86,12 +86,12 @@ class Fetch:
             with contextlib.closing(_Connection(found, self.private, deadline)) as connection:
                 target = urllib.parse.urlunsplit(("", "", found.path or "/", found.query, ""))
                 connection.request("GET", urllib.parse.quote(target, safe="/%?=&;:@+,!$'()*~#[]"), headers=_HEADERS)
-                response = connection.getresponse()
-                moved = response.getheader("Location") if response.status in _REDIRECTS else None
-                if moved is None:
-                    if response.status != http.HTTPStatus.OK:
-                        raise VlmresError(f"cannot fetch {named(address)}: the server answers {response.status}")
-                    return self._body(response, deadline, address)
+                with connection.getresponse() as response:  # which holds the socket, too
+                    moved = response.getheader("Location") if response.status in _REDIRECTS else None
+                    if moved is None:
+                        if response.status != http.HTTPStatus.OK:
+                            raise VlmresError(f"cannot fetch {named(address)}: the server answers {response.status}")
+                        return self._body(response, deadline, address)
             before, place = found.scheme, urllib.parse.urljoin(place, moved)
             if before == "https" and not place.startswith("https:"):
                 raise VlmresError(f"{named(address)} leads to {named(place)}, which is not https")
