@@ -268,3 +268,16 @@ def test_plans_of_pages(tmp_path: Path) -> None:
         vlmres.plan(path, "qwen3-vl")
     with pytest.raises(IndexError):
         vlmres.plan(path, "qwen3-vl", page=3)
+
+
+def test_the_limit_of_files_holds_for_documents(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(pdf(1))
+    size = path.stat().st_size
+    limited = vlmres.Processor("clip", max_file_bytes=size - 1)
+    for source in (path, path.read_bytes()):
+        with pytest.raises(vlmres.VlmresError, match="limit"):
+            limited(source)
+        with pytest.raises(vlmres.DecodeError, match="max_file_bytes"):
+            Document(source, max_file_bytes=size - 1)
+    assert vlmres.Processor("clip", max_file_bytes=size)(path).indices == [0]

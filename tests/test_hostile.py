@@ -239,6 +239,17 @@ def test_bytes_that_are_no_image(data: bytes) -> None:
         vlmres.image_size(data)
 
 
+def test_beginnings_that_others_read() -> None:
+    """A PDF without an object, and a PPM without a pixel, which has a size as in Pillow."""
+    with pytest.raises(vlmres.DecodeError, match=r"^image 0: a document of 9 bytes: not a PDF"):
+        PROCESSOR(b"%PDF-1.7\n")
+    with pytest.raises(vlmres.DecodeError, match=r"cannot decode"):
+        vlmres.image_size(b"%PDF-1.7\n")
+    with pytest.raises(vlmres.DecodeError, match=r"^image 0: cannot decode"):
+        PROCESSOR(b"P6 3 3 255\n")
+    assert vlmres.image_size(b"P6 3 3 255\n") == (3, 3)
+
+
 def test_an_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "empty.png"
     path.touch()

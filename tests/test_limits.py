@@ -1,7 +1,6 @@
 """What is too large or too small, each with an error that names it."""
 
 import json
-import re
 import struct
 import zlib
 from pathlib import Path
@@ -76,11 +75,9 @@ def test_bytes_that_are_read_are_bytes_of_decoding() -> None:
     def run(image: Path | bytes, limit: int) -> vlmres.Batch:
         return vlmres.Processor("clip", max_decoded_bytes=limit, num_threads=1)(image)
 
-    with pytest.raises(vlmres.DecodeError, match="takes") as error:
-        run(path.read_bytes(), 1)
-    decoded = int(re.findall(r"takes (\d+) bytes", str(error.value))[0])
+    # A gray PNG: its pixels in RGB, three of its rows with their filters, and inflate's window.
     width, height = vlmres.image_size(path)
-    assert decoded >= width * height * 3
+    decoded = width * height * 3 + (width + 1) * 3 + (128 << 10)
     expected = vlmres.Processor("clip")(path)["pixel_values"]
     assert np.array_equal(run(path, decoded + read)["pixel_values"], expected)
     assert np.array_equal(run(path.read_bytes(), decoded)["pixel_values"], expected)

@@ -63,6 +63,7 @@ class Document(Sequence["Page"]):
         pages: Numbers of pages, from 0, negative ones from the end; all by default.
         password: Of an encrypted file.
         max_page_pixels: Pages of more pixels are refused before they are drawn. By default Pillow's limit of an image.
+        max_file_bytes: Files of more bytes are refused before they are read. By default 2 GiB.
         max_pages: Files of more pages are refused.
 
     Pages are drawn when they are needed, one at a time in a process, with annotations and filled-in forms, on white.
@@ -83,10 +84,11 @@ class Document(Sequence["Page"]):
         pages: Sequence[int] | None = None,
         password: str | None = None,
         max_page_pixels: int | None = None,
+        max_file_bytes: int | None = None,
         max_pages: int = MAX_PAGES,
     ) -> None:
         self.dpi: float | Literal["fit"] = _checked_dpi(dpi)
-        self._file = _File(source, password)
+        self._file = _File(source, password, max_file_bytes or MAX_FILE_BYTES)
         self._max_page_pixels = max_page_pixels or MAX_PAGE_PIXELS
         count = self._file.count
         if count > max_pages:
@@ -181,7 +183,7 @@ def with_pages(images: Any, recipe: Recipe) -> Any:
 
 
 def opened(
-    loaded: Sequence[Any], failed: Iterable[int]
+    loaded: Sequence[Any], failed: Iterable[int], max_file_bytes: int | None
 ) -> tuple[dict[int, Document], dict[int, DecodeError | ModuleNotFoundError]]:
     """Which of a call's items that cannot be decoded are PDF files, by content, and why others cannot be read."""
     found: dict[int, Document] = {}
@@ -190,7 +192,7 @@ def opened(
         source = loaded[index]
         if isinstance(source, (bytes, str)) and is_document(beginning(source)):
             try:
-                found[index] = Document(source)
+                found[index] = Document(source, max_file_bytes=max_file_bytes)
             except (DecodeError, ModuleNotFoundError) as error:
                 reasons[index] = error
     return found, reasons
@@ -217,21 +219,24 @@ def beginning(source: bytes | str | os.PathLike[str]) -> bytes:
 class _File:
     """An open PDF; pickled by where it comes from, and opened again in another process."""
 
-    def __init__(self, source: str | os.PathLike[str] | bytes, password: str | None) -> None:
+    def __init__(self, source: str | os.PathLike[str] | bytes, password: str | None, most: int) -> None:
         self._source: str | bytes = source if isinstance(source, bytes) else os.fspath(source)
         self._password = password
         self.name = f"a document of {len(source):,} bytes" if isinstance(source, bytes) else str(self._source)
         if not isinstance(self._source, bytes):
-            _check_file(self._source)
+            check_file(self._source, most)
+        elif len(self._source) > most:
+            raise DecodeError(f"{self.name}: over the limit of {most:,} bytes (max_file_bytes)")
+        self._most = most
         self._process = 0
         self._document: Any = None
         with _PDFIUM:
             self.count = len(self._opened())
 
-    def __getstate__(self) -> tuple[str | bytes, str | None]:
-        return self._source, self._password
+    def __getstate__(self) -> tuple[str | bytes, str | None, int]:
+        return self._source, self._password, self._most
 
-    def __setstate__(self, state: tuple[str | bytes, str | None]) -> None:
+    def __setstate__(self, state: tuple[str | bytes, str | None, int]) -> None:
         self.__init__(*state)  # type: ignore[misc]
 
     def points(self, number: int) -> tuple[float, float]:
@@ -333,13 +338,18 @@ def _checked_number(number: int, count: int, name: str) -> int:
     return int(number) % count
 
 
-def _check_file(path: str) -> None:
-    """Refuses what is no regular file, or too large a one, before pdfium opens it."""
+def check_file(path: str, most: int) -> None:
+    """Refuses what is no regular file, or has more bytes, before another library opens it.
+
+    Raises:
+        DecodeError: It is no such file.
+        OSError: There is none.
+    """
     status = Path(path).stat()
     if not stat.S_ISREG(status.st_mode):
         raise DecodeError(f"{path}: not a regular file")
-    if status.st_size > MAX_FILE_BYTES:
-        raise DecodeError(f"{path}: {status.st_size:,} bytes are over the limit of {MAX_FILE_BYTES:,}")
+    if status.st_size > most:
+        raise DecodeError(f"{path}: {status.st_size:,} bytes are over the limit of {most:,} (max_file_bytes)")
 
 
 def _pdfium() -> ModuleType:

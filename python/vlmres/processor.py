@@ -331,7 +331,8 @@ class Processor:
             decoder=loader.decoding,
             num_threads=self.num_threads or _default_threads(),
         )
-        files, reasons = documents.opened(loaded, [index for index, _, _ in call.failures()] if is_image else ())
+        failed = [index for index, _, _ in call.failures()] if is_image else ()
+        files, reasons = documents.opened(loaded, failed, self.max_file_bytes)
         if files:
             known = [item if one is None or settled(item) else one for item, one in zip(items, loaded, strict=True)]
             pages, counts = _with_documents(known, samples, files)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmres._core import DecodeError, Deferred, Source
+from vlmres.documents import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +89,8 @@ class Video:
         frames: Indices of the frames to take, increasing; the recipe picks none then.
         rotate: Whether frames are turned as the file says, as a telephone's held upright. transformers does not turn
             them; where this is not given, a file that is to be turned is warned of once and left as it lies.
+        max_file_bytes: Files of more bytes are refused before they are opened; by default none is, as videos are read
+            piece by piece.
 
     Frames are numbered as they come out of the decoder, and are FFmpeg's pixels in RGB (`VideoFrame.to_ndarray`), as
     transformers' backend "pyav" has them. Only as much is decoded as is needed for the frames that are used: between
@@ -108,6 +111,7 @@ class Video:
         num_frames: int | None = None,
         frames: Sequence[int] | NDArray[np.integer[Any]] | None = None,
         rotate: bool | None = None,
+        max_file_bytes: int | None = None,
     ) -> None:
         if sum(option is not None for option in (fps, num_frames, frames)) > 1:
             raise TypeError("give one of fps, num_frames and frames")
@@ -117,6 +121,8 @@ class Video:
         self._fps, self._num_frames, self._frames = fps, num_frames, frames
         self._rotate = rotate
         self.name = f"a video of {len(source):,} bytes" if isinstance(source, bytes) else str(self._source)
+        if max_file_bytes is not None and isinstance(self._source, str):
+            check_file(self._source, max_file_bytes)
         with _opened(self._source, self.name) as container:
             stream = _stream(container, self.name)
             self.width, self.height = stream.width, stream.height

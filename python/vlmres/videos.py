@@ -11,6 +11,7 @@ import numpy as np
 
 from vlmres._core import VlmresError
 from vlmres.inputs import handles
+from vlmres.inputs.arrays import on_cpu
 from vlmres.inputs.errors import kind, shown
 from vlmres.inputs.settings import settled
 from vlmres.video_files import FILES, Video
@@ -98,7 +99,7 @@ def opened(video: Any, loader: Loader, fps: float | None, count: int | None) -> 
         content = loader.content(content)
     if content is None:
         raise TypeError(f"the file of a video is a path, bytes or an open file, got {kind(video)}")
-    return Video(content, fps=None if count else fps, num_frames=count)
+    return Video(content, fps=None if count else fps, num_frames=count, max_file_bytes=loader.limits[1])
 
 
 def load(video: Any, loader: Loader, data_format: DataFormat | None) -> list[Loaded]:
@@ -126,26 +127,14 @@ def load(video: Any, loader: Loader, data_format: DataFormat | None) -> list[Loa
 
 def _frames(video: Any) -> Sequence[Any]:
     if isinstance(video, (list, tuple)):
-        return [_as_array(frame) for frame in video]
-    video = _as_array(video)
+        return [on_cpu(frame, "a video") for frame in video]
+    video = on_cpu(video, "a video")
     if getattr(video, "ndim", None) != 4:
         got = type(video).__qualname__
         raise TypeError(f"a video is an array of four dimensions or a list of frames, got {got}")
     if video.dtype != np.uint8:
         raise VlmresError(f"a video must be uint8, got {video.dtype}")
     return list(video)
-
-
-def _as_array(value: Any) -> Any:
-    """A tensor's memory as an array: a frame of an array is had many times faster than one of a tensor."""
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(value, torch.Tensor):
-        return value
-    if value.device.type != "cpu":
-        raise VlmresError(f"a tensor must be on the CPU, got device {value.device}")
-    if value.dtype != torch.uint8:
-        raise VlmresError(f"a video must be uint8, got {value.dtype}")
-    return value.detach().numpy()
 
 
 def _data_format(frame: NDArray[Any]) -> DataFormat:

@@ -20,8 +20,8 @@ DataFormat = Literal["channels_first", "channels_last"]
 CHANNELS = (1, 3, 4)
 
 
-def on_cpu(value: Any) -> Any:
-    """A tensor's memory as an array; anything else as it is.
+def on_cpu(value: Any, what: str = "an image") -> Any:
+    """A tensor's memory as an array; anything else as it is. `what` it is, for messages.
 
     Raises:
         VlmresError: It is a tensor of another device, or of another type than uint8.
@@ -32,7 +32,7 @@ def on_cpu(value: Any) -> Any:
     if value.device.type != "cpu":
         raise VlmresError(f"a tensor must be on the CPU, got device {value.device}")
     if value.dtype != torch.uint8:
-        raise VlmresError(f"an image must be uint8, got {value.dtype}")
+        raise VlmresError(f"{what} must be uint8, got {value.dtype}")
     return value.detach().numpy()
 
 
