@@ -1,0 +1,1 @@
+"""The resolution lab: what a strategy and a budget lose of images, measured with a reader."""
