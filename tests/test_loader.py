@@ -437,7 +437,7 @@ def test_a_bar_on_request(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({}, TypeError, "batch_size or max_tokens"),
+        ({}, TypeError, "batch_size, max_tokens or both"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1, got 0"),
         ({"batch_size": 2.0}, TypeError, "batch_size must be an integer"),
         ({"batch_size": 2, "prefetch": 0}, ValueError, "prefetch must be at least 1"),

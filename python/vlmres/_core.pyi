@@ -37,6 +37,8 @@ __all__ = [
     "resize_source",
     "shapes",
     "trim_process",
+    "watch",
+    "watched",
 ]
 
 _Encoded: TypeAlias = bytes | str | os.PathLike[str]
@@ -403,7 +405,7 @@ class Call:
     def __new__(
         cls,
         recipe: Recipe,
-        items: Sequence[_Image | Sequence[_Image] | tuple[_Image, Plan] | None],
+        items: Sequence[_Image | Sequence[_Image] | tuple[_Image, Plan] | tuple[_Image, Recipe] | None],
         samples: list[int] | None,
         layout: Literal["hf", "packed"],
         dtype: str,
@@ -451,6 +453,12 @@ class Crew:
         """Ends the work of all calls early; their exception is `KeyboardInterrupt`."""
     def times(self) -> tuple[int, float, float, float]:
         """How many images were worked on, and seconds of decoding (reading included), resampling and writing."""
+
+def watch(begin: bool) -> None:
+    """Begins, or ends, to measure what the threads of all calls do. Private: `vlmres.profile` does so."""
+
+def watched() -> tuple[float, float, float, float]:
+    """Seconds that all calls' threads spent while somebody watched: opening, decoding, resampling, writing."""
 
 def build_info() -> dict[str, str]:
     """Version, SIMD level and target of the compiled module."""

@@ -56,6 +56,7 @@ class Batch(Mapping[str, Any]):
         """What was wrong with images left out, by index in the call (only with `errors="return"`)."""
         self.dtype = dtype
         """Type of the pixel values."""
+        self._items = list(range(len(plans)))  # which item of the call each plan is of: a document has several
         self.video_infos = video_infos or [None] * len(plans)
         """Of every video that came as a file its frames and their seconds."""
 

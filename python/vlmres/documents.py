@@ -189,7 +189,8 @@ def opened(
     found: dict[int, Document] = {}
     reasons: dict[int, DecodeError | ModuleNotFoundError] = {}
     for index in failed:
-        source = loaded[index]
+        item = loaded[index]
+        source = item[0] if isinstance(item, tuple) else item
         if isinstance(source, (bytes, str)) and is_document(beginning(source)):
             try:
                 found[index] = Document(source, max_file_bytes=max_file_bytes)

@@ -53,7 +53,7 @@ Arithmetic = Literal["torch", "pillow", "pillow-installed", "pillow-13", "pillow
 # Counts are of 64 bits.
 MOST = 2**64 - 1
 Namer: TypeAlias = "Callable[[int], str]"
-Item: TypeAlias = "Loaded | Sequence[Loaded] | tuple[Loaded, Plan] | None"
+Item: TypeAlias = "Loaded | Sequence[Loaded] | tuple[Loaded, Plan] | tuple[Loaded, Recipe] | None"
 
 # From so many bytes on, fresh memory costs page faults.
 _POOLED_BYTES = 1 << 20
@@ -311,14 +311,16 @@ class Processor:
         data_format: DataFormat | None = None,
         allocate: Allocate | None = None,
         crew: Crew | None = None,
+        recipes: Sequence[Recipe] | None = None,
     ) -> Batch:
         """A call of images in one list, with the number of images of each sample, or of videos.
 
-        `allocate` comes before the processor's own, and the threads are those of `crew` where there is one.
+        `allocate` comes before the processor's own, and the threads are those of `crew` where there is one. `recipes`
+        are images' own, which may differ in their views alone.
         """
         is_image = what == "image"
         loader = self.loader if is_image else self._loader(None)
-        loaded, failures, picked, speeds = self._load(items, what, data_format, rates, loader)
+        loaded, failures, picked, speeds = self._load(items, what, data_format, rates, loader, recipes)
         call = Call(
             self.recipe if is_image else self._video_recipe,
             loaded,
@@ -334,11 +336,23 @@ class Processor:
         failed = [index for index, _, _ in call.failures()] if is_image else ()
         files, reasons = documents.opened(loaded, failed, self.max_file_bytes)
         if files:
-            known = [item if one is None or settled(item) else one for item, one in zip(items, loaded, strict=True)]
-            pages, counts = _with_documents(known, samples, files)
-            return self._process(
-                pages, counts, out=out, errors=errors, data_format=data_format, allocate=allocate, crew=crew
+            known = [
+                item if one is None or settled(item) else one[0] if isinstance(one, tuple) else one
+                for item, one in zip(items, loaded, strict=True)
+            ]
+            pages, counts, owners = _with_documents(known, samples, files)
+            batch = self._process(
+                pages,
+                counts,
+                out=out,
+                errors=errors,
+                data_format=data_format,
+                allocate=allocate,
+                crew=crew,
+                recipes=None if recipes is None else [recipes[owner] for owner in owners],
             )
+            batch._items = owners
+            return batch
         name = _namer(what, samples)
         self._note(call, failures, errors, name, reasons)
         tensors = call.lay_out()
@@ -361,14 +375,16 @@ class Processor:
         infos = [picked.get(index) if plan else None for index, plan in enumerate(plans)]
         return Batch(arrays, plans, failures, values=frozenset(values), dtype=self.dtype, video_infos=infos)
 
-    def _settled(self, pair: Settled, loader: Loader, data_format: DataFormat | None) -> tuple[Loaded, Plan]:
+    def _settled(
+        self, pair: Settled, loader: Loader, data_format: DataFormat | None, recipe: Recipe
+    ) -> tuple[Loaded, Plan]:
         """An image with settings of its own, and its plan."""
         image = loader.load(pair.image, data_format)
         if isinstance(image, Address):
             image = loader.content(image)
         if isinstance(image, ImageFile):
             raise TypeError("an opened file has its plan")
-        return image, plan_with(loader.size(image), self.recipe, pair.settings)
+        return image, plan_with(loader.size(image), recipe, pair.settings)
 
     def _load(
         self,
@@ -377,6 +393,7 @@ class Processor:
         data_format: DataFormat | None,
         rates: Sequence[float] | None,
         loader: Loader,
+        recipes: Sequence[Recipe] | None,
     ) -> tuple[list[Item], dict[int, Exception], dict[int, VideoInfo], dict[int, float]]:
         """Items as the compiled part takes them, why it does not get others, videos of files, and known rates."""
         loaded: list[Item] = []
@@ -388,10 +405,12 @@ class Processor:
         for index, item in enumerate(items):
             try:
                 if (pair := settled(item)) is not None and what == "image":
-                    loaded.append(self._settled(pair, loader, data_format))
+                    own = self.recipe if recipes is None else recipes[index]
+                    loaded.append(self._settled(pair, loader, data_format, own))
                     continue
                 if what == "image":
-                    loaded.append(loader.load(item, data_format))
+                    image = loader.load(item, data_format)
+                    loaded.append(image if recipes is None else (image, recipes[index]))
                     continue
                 video, fps, count = video_items.with_settings(item)
                 fps = fps or (rates[index] if rates else None)
@@ -612,14 +631,18 @@ def _default_threads() -> int:
 
 def _with_documents(
     items: Sequence[Any], samples: Sequence[int] | None, files: dict[int, documents.Document]
-) -> tuple[list[Any], list[int]]:
-    """A call's images with the pages of its documents in their places, and the number of images of each sample."""
+) -> tuple[list[Any], list[int], list[int]]:
+    """A call's images with the pages of its documents in their places.
+
+    Also the number of images of each sample, and which image, or document, each of them was before.
+    """
     pages = [list(files[index]) if index in files else [one] for index, one in enumerate(items)]
     counts, first = [], 0
     for count in samples or [1] * len(items):
         counts.append(sum(map(len, pages[first : first + count])))
         first += count
-    return [page for item in pages for page in item], counts
+    owners = [index for index, item in enumerate(pages) for _ in item]
+    return [page for item in pages for page in item], counts, owners
 
 
 def _rates(fps: float | Sequence[float] | None, count: int, what: str) -> list[float] | None:

@@ -25,6 +25,8 @@ use crate::write::{BatchLayout, DType, Element};
 pub(super) struct Call {
     inner: engine::Call<'static>,
     recipe: Recipe,
+    /// Of every item its own, if it has one.
+    drawn: Vec<Option<Recipe>>,
     threads: Threads,
     /// Memory that the call reads: first bytes and ends.
     read: Vec<(usize, usize)>,
@@ -36,7 +38,7 @@ pub(super) struct Call {
 #[pymethods]
 impl Call {
     /// Reads headers and plans. An item is an image, that is a `Source`, `bytes`, a path, an `ImageFile` or a `Deferred`, or a list of
-    /// them, the frames of a video, or None for one that was refused already. `samples` are the numbers of items of each sample, `arithmetic` is a
+    /// them, the frames of a video, or None for one that was refused already; an image beside its plan, or a recipe of its own, in a pair. `samples` are the numbers of items of each sample, `arithmetic` is a
     /// backend and the major version of the Pillow whose order of passes it has. With `scaled` a JPEG that its plan makes smaller by
     /// half or more is decoded to a half, a quarter or an eighth. `decoder` decodes what is not read here, or everything.
     #[new]
@@ -66,25 +68,34 @@ impl Call {
         let backend = settings.arithmetic.backend;
         let mut read = Vec::new();
         let mut inputs = Vec::with_capacity(items.len());
+        let mut drawn = Vec::with_capacity(items.len());
         for item in items {
+            let mut own = None;
             inputs.push(if item.is_none() {
                 Item::Refused
             } else if let Ok(file) = item.cast::<ImageFile>() {
                 file.get().item(&recipe)
             } else if let Ok(pair) = item.cast::<PyTuple>() {
-                let (image, plan): (Bound<'_, PyAny>, PyRef<'_, Plan>) = pair.extract()?;
-                Item::Settled(input(&image, backend, &mut read)?, std::sync::Arc::clone(&plan.plan))
+                let (image, like): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+                let image = input(&image, backend, &mut read)?;
+                if let Ok(plan) = like.cast::<Plan>() {
+                    Item::Settled(image, std::sync::Arc::clone(&plan.get().plan))
+                } else {
+                    let recipe: Recipe = like.extract()?;
+                    Item::Drawn(image, std::sync::Arc::clone(&own.insert(recipe).0))
+                }
             } else if let Ok(frames) = item.cast::<PyList>() {
                 let frames = frames.iter().map(|frame| input(&frame, backend, &mut read));
                 Item::Video(frames.collect::<PyResult<_>>()?)
             } else {
                 Item::Image(input(&item, backend, &mut read)?)
             });
+            drawn.push(own);
         }
         let threads = Threads::new(num_threads);
         let (shared, recipe_of) = (std::sync::Arc::clone(&recipe.0), recipe.clone());
         let (call, failures) = detached(py, || engine::Call::new(shared, settings, inputs, samples, threads))?;
-        Ok(Self { inner: call, recipe: recipe_of, threads, read, failures, written: Vec::new() })
+        Ok(Self { inner: call, recipe: recipe_of, drawn, threads, read, failures, written: Vec::new() })
     }
 
     /// What is wrong with items that are left out, in order: (item, frame of a video, exception).
@@ -96,7 +107,8 @@ impl Call {
     /// The plan of every item; None of those that are left out.
     #[getter]
     fn plans(&self) -> Vec<Option<Plan>> {
-        self.inner.plans().map(|plan| plan.map(|plan| Plan::new(plan, &self.recipe))).collect()
+        let recipes = self.drawn.iter().map(|own| own.as_ref().unwrap_or(&self.recipe));
+        self.inner.plans().zip(recipes).map(|(plan, recipe)| plan.map(|plan| Plan::new(plan, recipe))).collect()
     }
 
     /// Whether the alpha of a PNG was dropped where dark pixels were transparent.

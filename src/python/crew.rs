@@ -1,10 +1,11 @@
 //! `Crew`: threads that a loader's calls share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::threads::{self, Threads};
+use crate::threads::{self, Threads, Times};
 
 /// Threads that calls side by side share, in the order in which they come. Private: a `Loader` has one.
 #[pyclass(frozen, module = "vlmres._core")]
@@ -25,9 +26,29 @@ impl Crew {
     /// How many images were worked on, and seconds of decoding (reading included), resampling and writing.
     fn times(&self) -> (u64, f64, f64, f64) {
         let (images, times) = self.0.times();
-        let resample = times.total.saturating_sub(times.decode + times.write);
-        (images, times.decode.as_secs_f64(), resample.as_secs_f64(), times.write.as_secs_f64())
+        (images, times.decode.as_secs_f64(), resample(times).as_secs_f64(), times.write.as_secs_f64())
     }
+}
+
+/// What is neither opening, nor decoding, nor writing.
+fn resample(times: Times) -> Duration {
+    times.total.saturating_sub(times.open + times.decode + times.write)
+}
+
+/// Begins, or ends, to measure what the threads of all calls of this process do. Private: `vlmres.profile` does so.
+#[pyfunction]
+pub(super) fn watch(begin: bool) {
+    threads::watch(begin);
+}
+
+/// Seconds that the threads of all calls spent while somebody watched: opening files and reading headers, decoding, resampling,
+/// writing.
+#[pyfunction]
+pub(super) fn watched() -> (f64, f64, f64, f64) {
+    let times = threads::watched();
+    let [open, decode, resample, write] =
+        [times.open, times.decode, resample(times), times.write].map(|time| time.as_secs_f64());
+    (open, decode, resample, write)
 }
 
 impl Crew {

@@ -30,7 +30,7 @@ mod _core {
     #[pymodule_export]
     use super::call::Call;
     #[pymodule_export]
-    use super::crew::Crew;
+    use super::crew::{Crew, watch, watched};
     #[pymodule_export]
     use super::deferred::Deferred;
     #[pymodule_export]

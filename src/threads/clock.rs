@@ -1,11 +1,14 @@
 //! What threads spend their time on, measured for each image where somebody wants to know.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A part of an image's work that is measured by itself; the rest is resampling.
 #[derive(Clone, Copy, Debug)]
 pub enum Phase {
+    /// Opening a file, and reading its header.
+    Open,
     /// Reading and decoding a file.
     Decode,
     /// Writing values to their places.
@@ -15,6 +18,8 @@ pub enum Phase {
 /// How long a thread worked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Times {
+    /// Opening files, and reading headers.
+    pub open: Duration,
     /// Reading and decoding.
     pub decode: Duration,
     /// Writing values to their places.
@@ -47,10 +52,74 @@ pub fn timed<R>(phase: Phase, work: impl FnOnce() -> R) -> R {
     let elapsed = start.elapsed();
     if let Some(mut times) = TIMES.get() {
         match phase {
+            Phase::Open => times.open += elapsed,
             Phase::Decode => times.decode += elapsed,
             Phase::Write => times.write += elapsed,
         }
         TIMES.set(Some(times));
     }
     result
+}
+
+/// Sums over all threads of the process.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    open: AtomicU64,
+    decode: AtomicU64,
+    write: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Sums {
+    pub(super) const fn new() -> Self {
+        Self { open: AtomicU64::new(0), decode: AtomicU64::new(0), write: AtomicU64::new(0), total: AtomicU64::new(0) }
+    }
+
+    pub(super) fn add(&self, times: Times) {
+        let add = |to: &AtomicU64, time: Duration| to.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+        add(&self.open, times.open);
+        add(&self.decode, times.decode);
+        add(&self.write, times.write);
+        add(&self.total, times.total);
+    }
+
+    pub(super) fn read(&self) -> Times {
+        let read = |nanos: &AtomicU64| Duration::from_nanos(nanos.load(Ordering::Relaxed));
+        Times { open: read(&self.open), decode: read(&self.decode), write: read(&self.write), total: read(&self.total) }
+    }
+}
+
+/// How many want to know what the whole process's threads spend their time on.
+static WATCHERS: AtomicUsize = AtomicUsize::new(0);
+static WATCHED: Sums = Sums::new();
+
+/// Begins, or ends, to measure the work of all calls.
+pub fn watch(begin: bool) {
+    if begin {
+        WATCHERS.fetch_add(1, Ordering::Relaxed);
+    } else {
+        WATCHERS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What all calls' threads have spent their time on while somebody watched.
+pub fn watched() -> Times {
+    WATCHED.read()
+}
+
+/// Runs a job of a call, which is measured where somebody watches; a part of another job is in that.
+pub(super) fn job<R>(run: impl FnOnce() -> R) -> R {
+    if WATCHERS.load(Ordering::Relaxed) == 0 || TIMES.get().is_some() {
+        return run();
+    }
+    let (result, times) = measured(run);
+    WATCHED.add(times);
+    result
+}
+
+/// Notes the times of a job that was measured anyway.
+pub(super) fn note(times: Times) {
+    if WATCHERS.load(Ordering::Relaxed) > 0 {
+        WATCHED.add(times);
+    }
 }

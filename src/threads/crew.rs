@@ -3,12 +3,11 @@
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::Threads;
-use super::clock::{self, Times};
+use super::clock::{self, Sums, Times};
 use super::stop::Seat;
 use crate::error::{Error, Result};
 
@@ -21,9 +20,7 @@ pub struct Crew {
     process: u32,
     stopped: Arc<AtomicBool>,
     images: AtomicU64,
-    decode: AtomicU64,
-    write: AtomicU64,
-    total: AtomicU64,
+    spent: Sums,
 }
 
 impl Crew {
@@ -37,9 +34,7 @@ impl Crew {
             process: std::process::id(),
             stopped: Arc::default(),
             images: AtomicU64::new(0),
-            decode: AtomicU64::new(0),
-            write: AtomicU64::new(0),
-            total: AtomicU64::new(0),
+            spent: Sums::new(),
         })
     }
 
@@ -55,9 +50,7 @@ impl Crew {
 
     /// How many images they worked on, and how long.
     pub fn times(&self) -> (u64, Times) {
-        let read = |nanos: &AtomicU64| Duration::from_nanos(nanos.load(Ordering::Relaxed));
-        let times = Times { decode: read(&self.decode), write: read(&self.write), total: read(&self.total) };
-        (self.images.load(Ordering::Relaxed), times)
+        (self.images.load(Ordering::Relaxed), self.spent.read())
     }
 
     /// Runs `run` on every job and waits for the results, which come in the jobs' order. `images` says whether a job is an image.
@@ -93,11 +86,10 @@ impl Crew {
     }
 
     fn note(&self, is_image: bool, times: Times) {
-        let add = |to: &AtomicU64, time: Duration| to.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+        let times = if is_image { times } else { Times { write: times.total, ..times } };
         self.images.fetch_add(u64::from(is_image), Ordering::Relaxed);
-        add(&self.decode, times.decode);
-        add(&self.write, if is_image { times.write } else { times.total });
-        add(&self.total, times.total);
+        self.spent.add(times);
+        clock::note(times);
     }
 }
 
@@ -112,6 +104,8 @@ impl Drop for Crew {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::threads::is_stopped;
 

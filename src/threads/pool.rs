@@ -9,7 +9,7 @@ use std::thread;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::stop::{self, Seat};
-use super::{Threads, default_threads, processors};
+use super::{Threads, clock, default_threads, processors};
 
 /// More threads than this only wait for each other.
 fn most_threads() -> usize {
@@ -25,6 +25,7 @@ pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J)
     let threads = if threads == 1 { 1 } else { threads.min(most_threads()) };
     let workers = threads.min(jobs.len());
     let pool = if workers > 1 { pool(threads - 1) } else { None };
+    let run = |job: &J| clock::job(|| run(job));
     let Some(pool) = pool else {
         return jobs.iter().map(run).collect();
     };

@@ -28,6 +28,7 @@ from vlmres.cli.options import (
     RecipeName,
     load_recipe,
 )
+from vlmres.data import index
 from vlmres.inputs import Loader
 from vlmres.processor import DType, Layout
 
@@ -64,6 +65,17 @@ def plan(
     follow_links: FollowLinks = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write an index in place of a table: .parquet, .csv or .jsonl, or .npy with sizes alone. A Loader's "
+            "sizes= reads it.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     max_image_pixels: MaxImagePixels = None,
     max_file_bytes: MaxFileBytes = None,
     max_decoded_bytes: MaxDecodedBytes = None,
@@ -71,13 +83,17 @@ def plan(
 ) -> None:
     """Count views, tiles, patches, tokens and bytes of images and videos. Only headers are read.
 
-    Every page of a PDF file is an image. With --json every line is one image's JSON object. A bad file, or one over a
+    Every page of a PDF file is an image. With -o an index is written, with a row for every image in order, also for a
+    bad one. With --json every line is one image's JSON object. A bad file, or one over a
     limit, is reported on the standard error and skipped; the exit code is then 1.
     """
+    if out is not None:
+        _check_index(out)
     chosen = load_recipe(recipe, overrides)
     limits = (max_image_pixels, max_file_bytes, max_decoded_bytes, max_output_bytes)
     opener = Opener(chosen, Loader(decoder=decoder, limits=limits), dpi)
     rows: list[dict[str, Any]] = []
+    indexed: list[dict[str, Any]] = []
     failed = 0
     for item, known in _inputs(paths, opener, follow_links=follow_links, quiet=quiet):
         try:
@@ -85,16 +101,45 @@ def plan(
             row = describe(item.name, planned, layout, dtype, limits)
         except FAILURES as error:
             output.complain(item.name, item.reason(error))
+            indexed.append({"path": str(item.path), "page": item.page, "error": item.reason(error)})
             failed += 1
             continue
-        if as_json:
+        if out is not None:
+            indexed.append(_index_row(item, planned))
+        elif as_json:
             typer.echo(json.dumps(row))
         else:
             rows.append(row)
+    if out is not None:
+        _write_index(out, indexed, quiet=quiet)
     if rows:
         _print_table(rows, f"{chosen.title}: {chosen.strategy}, {layout} layout, {dtype}; {output.ORDER}")
     if failed:
         raise typer.Exit(1)
+
+
+def _check_index(path: Path) -> None:
+    try:
+        index.check_name(path)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--out") from None
+
+
+def _index_row(item: Item, planned: vlmres.Plan) -> dict[str, Any]:
+    if planned.frames is not None:
+        raise typer.BadParameter(f"an index is of images, {item.name} is a video", param_hint="--out")
+    width, height = planned.size
+    counts = {"tiles": planned.num_tiles, "patches": planned.num_patches, "tokens": planned.num_tokens}
+    return {"path": str(item.path), "page": item.page, "width": width, "height": height, **counts}
+
+
+def _write_index(path: Path, rows: list[dict[str, Any]], *, quiet: bool) -> None:
+    try:
+        index.write(path, rows)
+    except (ValueError, ModuleNotFoundError, OSError) as error:
+        raise typer.BadParameter(str(error), param_hint="--out") from None
+    if not quiet:
+        typer.echo(f"{path}: {len(rows):,} images", err=True)
 
 
 def _inputs(

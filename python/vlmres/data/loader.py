@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import functools
-import logging
-import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 from vlmres._core import Crew, Recipe, default_threads
 from vlmres.data.batches import LoaderBatch, Maker
+from vlmres.data.batching import Batching, check_integer
 from vlmres.data.buffers import Buffers, has_cuda
 from vlmres.data.counts import Counts
-from vlmres.data.pipeline import Pipeline
-from vlmres.data.progress import Progress
+from vlmres.data.loop import Loop
+from vlmres.data.mixing import Mix
+from vlmres.data.order import Order
+from vlmres.data.recipes import Recipes
 from vlmres.data.samples import as_items, is_sequence
+from vlmres.data.schedule import Schedule
+from vlmres.data.scheduled import FromSchedule
 from vlmres.data.sizes import Sizes, measure
-from vlmres.data.sources import FromIterable, FromSequence, Source
+from vlmres.data.sources import FromSequence, Source
+from vlmres.data.streams import FromIterable
 from vlmres.processor import DType, Layout, Processor
 
 if TYPE_CHECKING:
@@ -27,10 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-logger = logging.getLogger("vlmres.data")
-
-# With errors="skip", so many failures one after the other are no accident.
-MOST_FAILURES = 100
+    from vlmres.data.scheduled import Schedules
 
 Collate = Callable[[list[Any], LoaderBatch], Any]
 
@@ -50,11 +49,16 @@ class Loader:
             samples. A sample is a list of images, or a dict with a field "image", "images", "video" or "videos", or
             with fields named as image files are ("jpg", "left.png", as WebDataset has them); what else it holds passes
             through. `datasets` datasets, torch datasets, WebDataset, and Arrow columns and tables are such.
-        recipe: A recipe, its name, or a `Processor`, which then says `layout`, `dtype` and all else.
+        recipe: A recipe, its name, or a `Processor`, which then says `layout`, `dtype` and all else; or a `Mix`, which
+            draws a recipe for each sample in each epoch: of recipes that differ in their views alone, so that pixels
+            become the same values and patches.
         batch_size: The most samples of a batch.
-        max_tokens: The most tokens of a batch's images: `vlmres.pack` packs them online. At least one of both is given.
+        max_tokens: The most tokens of a batch's images: `vlmres.pack` packs them online. At least one of both is given,
+            or a schedule.
+        schedule: A `Schedule` of the samples, of which this rank's packs are the batches, in order; or what makes that
+            of an epoch, a function of its number, as a `Mix` needs it. Ranks and seed are the schedule's own.
         sizes: (width, height) of every image of a sequence, so that no header is read before the first batch: integers
-            of shape (n, 2), a list of such for each sample, or a Parquet file with columns "width" and "height". A file
+            of shape (n, 2), a list of such for each sample, or an index file, which `vlmres plan ... -o` makes. A file
             of another size is an error.
         num_threads: Threads that decode. By default as of `Processor`.
         prefetch: How many batches are made ahead, at least 1.
@@ -72,20 +76,23 @@ class Loader:
             is the loader's batch. It runs in a thread, one batch at a time.
         progress: Whether a bar shows how far an epoch is; needs tqdm or rich.
 
-    Without `collate` a batch is a `Batch` that also has `samples`, `item_indices` and `video_batch`.
+    Without `collate` a batch is a `Batch` that also has `samples`, `item_indices`, `image_counts`, `video_batch` and
+    `is_filler`. Where there are several ranks, a batch of which nothing is left, and a schedule's empty pack, is one
+    without arrays, so that all ranks take as many steps.
 
     Raises:
         ValueError: An argument has an unsupported value, or a sample alone has more than `max_tokens`.
-        TypeError: `items` holds no items, or neither `batch_size` nor `max_tokens` is given.
+        TypeError: `items` holds no items, or nothing says what a batch is, or two arguments do.
     """
 
     def __init__(
         self,
         items: Any,
-        recipe: Recipe | str | Processor,
+        recipe: Recipe | str | Processor | Mix,
         *,
         batch_size: int | None = None,
         max_tokens: int | None = None,
+        schedule: Schedules | None = None,
         sizes: ArrayLike | str | os.PathLike[str] | None = None,
         num_threads: int | None = None,
         prefetch: int = 2,
@@ -99,64 +106,60 @@ class Loader:
         collate: Collate | None = None,
         progress: bool = False,
     ) -> None:
-        if batch_size is None and max_tokens is None:
-            raise TypeError("pass batch_size or max_tokens, or both")
-        for name, value in {"batch_size": batch_size, "max_tokens": max_tokens, "num_threads": num_threads}.items():
-            if value is not None:
-                _check_integer(name, value, 1)
-        _check_integer("prefetch", prefetch, 1)
-        _check_integer("world_size", world_size, 1)
-        _check_integer("rank", rank, 0)
-        if rank >= world_size:
-            raise ValueError(f"rank must be below world_size, got {rank} of {world_size}")
         if errors not in ("raise", "skip"):
             raise ValueError(f'errors must be "raise" or "skip", got {errors!r}')
-        if isinstance(recipe, Processor):
-            self.processor = recipe
-        else:
-            self.processor = Processor(recipe, layout, dtype)
+        check_integer("prefetch", prefetch, 1)
+        if num_threads is not None:
+            check_integer("num_threads", num_threads, 1)
+        mix = recipe if isinstance(recipe, Mix) else None
+        self.processor = _processor(recipe, layout, dtype)
         self.num_threads = num_threads or self.processor.num_threads or default_threads()
         self.prefetch = prefetch
+        self._recipes = Recipes(self.processor.recipe, mix)
         self._skips = errors == "skip"
         self._collate = collate
         self._progress = progress
         self._buffers = Buffers(prefetch + 2)
-        items = as_items(items)
+        self._sizes: Sizes | None = None
         self._source: Source
-        if is_sequence(items):
-            count = len(items)
-            known = None if sizes is None else Sizes(sizes, count)
-            if max_tokens is not None and known is None:
-                known = measure(items, self.processor.loader, self.num_threads, lambda _: self._skips)
-            self._sizes = known if sizes is not None else None
-            self._source = FromSequence(
-                items,
-                batch_size=batch_size,
-                max_tokens=max_tokens,
-                lengths=None if max_tokens is None or known is None else known.tokens(self.processor.recipe),
-                shuffle=shuffle,
-                seed=seed,
-                rank=rank,
-                world_size=world_size,
-            )
-        else:
-            if shuffle:
-                raise ValueError("shuffle needs a sequence, got an iterable: shuffle what it gives")
-            if sizes is not None:
+        items = as_items(items)
+        if sizes is not None:
+            if not is_sequence(items):
                 raise ValueError("sizes are of a sequence, got an iterable")
-            self._sizes = None
-            self._source = FromIterable(
-                items,
-                batch_size=batch_size,
-                max_tokens=max_tokens,
-                processor=self.processor,
-                rank=rank,
-                world_size=world_size,
-                skips=self._skips,
-            )
+            self._sizes = Sizes(sizes, len(items))
+        # Where ranks run in step, each gets as many batches, and be they empty.
+        self._leaves_out = world_size == 1 and schedule is None
+        if schedule is None:
+            self._source = self._cut(items, Batching(batch_size, max_tokens, shuffle, seed, rank, world_size))
+        elif batch_size is not None or max_tokens is not None or shuffle or seed:
+            raise TypeError("a schedule says what a batch is: pass no batch_size, max_tokens, shuffle or seed with it")
+        elif not is_sequence(items):
+            raise ValueError("a schedule needs a sequence, got an iterable")
+        elif isinstance(schedule, Schedule) and mix is not None:
+            raise ValueError("a Mix draws anew in each epoch: pass a function of the epoch, which makes its schedule")
+        else:
+            self._source = FromSchedule(items, schedule, rank, world_size)
         self._counts = Counts()
-        self._loop: weakref.ref[_Loop] | None = None
+        self._loop: weakref.ref[Loop] | None = None
         self._resumes = False
+
+    def _cut(self, items: Any, batching: Batching) -> Source:
+        """Items cut into batches of so many samples or tokens."""
+        if batching.batch_size is None and batching.max_tokens is None:
+            raise TypeError("pass batch_size, max_tokens or both, or a schedule")
+        if not is_sequence(items):
+            if batching.shuffle:
+                raise ValueError("shuffle needs a sequence, got an iterable: shuffle what it gives")
+            return FromIterable(items, batching, self._recipes, self.processor.loader, skips=self._skips)
+        if batching.max_tokens is None:
+            return FromSequence(items, Order(len(items), batching))
+        known = self._sizes
+        if known is None:
+            recipe, reader = self.processor.recipe, self.processor.loader
+            known = measure(items, recipe, reader, self.num_threads, lambda _: self._skips)
+        self._recipes.check(known, batching.max_tokens)
+        lengths = functools.partial(self._recipes.tokens, known)
+        return FromSequence(items, Order(len(items), batching, lengths, self._recipes.digest))
 
     def __len__(self) -> int:
         """Batches of this rank in the epoch that is under way, or else in the next one.
@@ -171,14 +174,27 @@ class Loader:
         if not self._resumes:
             self._source.begin_epoch()
         self._resumes = False
-        loop = _Loop(self)
+        crew = Crew(self.num_threads)
+        maker = Maker(
+            self.processor,
+            self._recipes,
+            crew,
+            None if has_cuda() else self._buffers,
+            self._sizes,
+            self._collate,
+            skips=self._skips,
+            leaves_out=self._leaves_out,
+        )
+        self._counts.begin(crew)
+        end = functools.partial(self._counts.end, crew)
+        loop = Loop(self._source, maker.make, self._counts, ahead=self.prefetch, has_bar=self._progress, on_close=end)
         # The loop lives as long as its caller wants it: one that is left in the middle ends its threads.
         self._loop = weakref.ref(loop)
         return loop
 
     def set_epoch(self, epoch: int) -> None:
         """Says which epoch the next loop is."""
-        _check_integer("epoch", epoch, 0)
+        check_integer("epoch", epoch, 0)
         self.close()
         self._source.set_epoch(epoch)
         self._resumes = False
@@ -226,76 +242,7 @@ class Loader:
         self.close()
 
 
-class _Loop(Iterator[Any]):
-    """A loop over a loader, which it does not hold."""
-
-    def __init__(self, loader: Loader) -> None:
-        self._source = source = loader._source
-        self._counts = counts = loader._counts
-        crew = Crew(loader.num_threads)
-        maker = Maker(
-            loader.processor,
-            crew,
-            None if has_cuda() else loader._buffers,
-            loader._sizes,
-            loader._collate,
-            skips=loader._skips,
-        )
-        counts.begin(crew)
-        end = functools.partial(counts.end, crew)
-        self._pipeline = Pipeline(source.work(), maker.make, ahead=loader.prefetch, on_close=end)
-        self._progress = Progress(source.total(), source.done()) if loader._progress else None
-        # In a row.
-        self._failures = 0
-        self._left: float | None = None
-
-    def __next__(self) -> Any:
-        try:
-            return self._next()
-        except BaseException:
-            self.close()
-            raise
-
-    def _next(self) -> Any:
-        called = time.perf_counter()
-        while True:
-            made = next(self._pipeline)
-            self._source.taken(made.state)
-            self._counts.images += made.images
-            self._note(made.errors)
-            if self._progress is not None:
-                self._progress.advance(self._counts.skipped)
-            if not made.is_empty:
-                break
-        self._counts.batches += 1
-        now = time.perf_counter()
-        if self._left is not None:
-            self._counts.timed(now - called, called - self._left, made.images)
-        self._left = now
-        return made.result
-
-    def _note(self, errors: Sequence[Exception | None]) -> None:
-        """Counts failures, also those in a row."""
-        for error in errors:
-            if error is None:
-                self._failures = 0
-                continue
-            self._failures += 1
-            self._counts.skipped += 1
-            logger.info("skipped: %s", error)
-            if self._failures == MOST_FAILURES:
-                raise RuntimeError(
-                    f"{MOST_FAILURES} samples in a row could not be loaded; the last: {error}"
-                ) from error
-
-    def close(self) -> None:
-        self._pipeline.close()
-        if self._progress is not None:
-            self._progress.close()
-
-
-def _check_integer(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
+def _processor(recipe: Recipe | str | Processor | Mix, layout: Layout, dtype: DType) -> Processor:
+    if isinstance(recipe, Processor):
+        return recipe
+    return Processor(recipe.recipes[0] if isinstance(recipe, Mix) else recipe, layout, dtype)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vlmres.data import _draws
-from vlmres.data.packing import pack
+from vlmres.data.packing import Samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from vlmres.data.batching import Batching
 
 
 class Order:
@@ -20,48 +22,38 @@ class Order:
 
     All ranks cut the same order into the same batches and take every `world_size`-th. Each has the same number of them:
     where the last are missing, the epoch's first come again. A batch has at most `batch_size` samples and, where
-    `lengths` are given, `max_tokens` tokens.
+    `lengths` gives an epoch's tokens of samples, `max_tokens` tokens.
     """
 
     def __init__(
         self,
         count: int,
-        *,
-        batch_size: int | None,
-        max_tokens: int | None,
-        lengths: NDArray[np.int64] | None,
-        shuffle: bool,
-        seed: int,
-        rank: int,
-        world_size: int,
+        batching: Batching,
+        lengths: Callable[[int], NDArray[np.int64]] | None = None,
+        drawn: str = "",
     ) -> None:
-        self.count = count
-        self.batch_size = batch_size
-        self.max_tokens = max_tokens
-        self.lengths = lengths
-        self.shuffle = shuffle
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
+        self._count = count
+        self._batching = batching
+        self._lengths = lengths
         self._epoch: tuple[int, Sequence[NDArray[np.int64]]] | None = None
-        self.digest = self._digest()
-
-    def _digest(self) -> str:
+        self.digest = self._digest(drawn)
         """What all ranks, and a run that goes on, must have in common."""
-        settings = (self.count, self.batch_size, self.max_tokens, self.shuffle, self.seed, self.world_size)
-        digest = hashlib.sha256(repr(settings).encode())
-        if self.lengths is not None:
-            digest.update(self.lengths.astype("<i8").tobytes())
+
+    def _digest(self, drawn: str) -> str:
+        digest = hashlib.sha256(repr((self._count, *self._batching.common, drawn)).encode())
+        if self._lengths is not None:
+            digest.update(self._lengths(0).astype("<i8").tobytes())
         return digest.hexdigest()[:32]
 
     def steps(self, epoch: int) -> int:
         """How many batches an epoch has."""
-        return -(-len(self._batches(epoch)) // self.world_size)
+        return -(-len(self._batches(epoch)) // self._batching.world_size)
 
-    def batch(self, epoch: int, step: int) -> NDArray[np.int64]:
-        """Which samples a batch consists of."""
+    def batch(self, epoch: int, step: int) -> tuple[NDArray[np.int64], bool]:
+        """Which samples a batch consists of, and whether it is one that comes again."""
         batches = self._batches(epoch)
-        return batches[(step * self.world_size + self.rank) % len(batches)]
+        at = step * self._batching.world_size + self._batching.rank
+        return batches[at % len(batches)], at >= len(batches)
 
     def _batches(self, epoch: int) -> Sequence[NDArray[np.int64]]:
         """All ranks' batches of an epoch."""
@@ -70,14 +62,22 @@ class Order:
         return self._epoch[1]
 
     def _cut(self, epoch: int) -> Sequence[NDArray[np.int64]]:
-        order = np.arange(self.count, dtype=np.int64)
-        if self.shuffle:
-            order = _draws.permutation(self.count, _draws.SHUFFLE, _draws.check_seed(self.seed), epoch)
-        if self.lengths is None or self.max_tokens is None:
-            assert self.batch_size is not None
-            return _Slices(order, self.batch_size)
-        packs = pack(self.lengths[order], self.max_tokens, max_items=self.batch_size, seed=None)
-        return [order[chosen] for chosen in packs]
+        batching = self._batching
+        order = np.arange(self._count, dtype=np.int64)
+        if batching.shuffle:
+            order = _draws.permutation(self._count, _draws.SHUFFLE, batching.seed, epoch)
+        if self._lengths is None or batching.max_tokens is None:
+            assert batching.batch_size is not None
+            return _Slices(order, batching.batch_size)
+        samples = Samples.of(
+            self._lengths(epoch),
+            batching.max_tokens,
+            items=None,
+            max_items=batching.batch_size,
+            costs=None,
+            max_cost=None,
+        )
+        return samples.pack(order, "online")
 
 
 class _Slices(Sequence[Any]):

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vlmres.inputs.settings import settled
+
 # Fields of a sample, by what they hold: one image or video, or a list of them.
 _ONE = {"image": "images", "video": "videos"}
 _MANY = frozenset(_ONE.values())
@@ -45,7 +47,7 @@ def as_sample(item: Any, number: int) -> Sample:
         return Sample(_key(number, image), [image], [], None, is_plain=True)
     if isinstance(item, Mapping):
         return _of_fields(item, number)
-    if isinstance(item, (list, tuple)):
+    if isinstance(item, (list, tuple)) and settled(item) is None:
         return Sample(_key(number, item[0] if item else None), list(item), [], None, is_plain=False)
     return Sample(_key(number, item), [item], [], None, is_plain=True)
 

@@ -13,7 +13,7 @@ from vlmres.data.balance import Balance, even_packs, share_out, sort_into_steps
 from vlmres.data.packing import Method, Samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import ArrayLike, NDArray
     from typing_extensions import Self
@@ -130,23 +130,33 @@ class Schedule:
             f"{self.packs_per_rank} packs per rank, balance={self.balance!r}, seed={self.seed})"
         )
 
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return len(self._samples.lengths)
+
     @property
     def epoch(self) -> int:
         """The epoch of the latest step, or of the state that was loaded."""
         return self._latest[0]
 
-    def steps(self, rank: int, epoch: int = 0) -> Iterator[Step]:
+    def steps(self, rank: int, epoch: int = 0, *, after: Mapping[str, Any] | None = None) -> Iterator[Step]:
         """A rank's steps of an epoch, in order: all of them, or after `load_state_dict` those that are left.
 
         Args:
             rank: From 0 to ranks - 1.
             epoch: Which. Epochs before that of a loaded state are an error.
+            after: A state of this epoch to go on from, in place of a loaded one.
 
         Raises:
-            ValueError: There is no such rank or epoch.
+            ValueError: There is no such rank or epoch, or `after` is no state of this schedule and epoch.
         """
         _check_index("rank", rank, self.ranks)
-        return (steps[rank] for steps in self.all_steps(epoch))
+        if after is None:
+            return (steps[rank] for steps in self.all_steps(epoch))
+        of, position = self._read(after)
+        if of != epoch:
+            raise ValueError(f"the state is of epoch {of}, not {epoch}")
+        return (steps[rank] for steps in self._all_steps(position, epoch))
 
     def all_steps(self, epoch: int = 0) -> Iterator[list[Step]]:
         """The steps of all ranks at once, for one process that feeds them or simulates them.
@@ -173,6 +183,10 @@ class Schedule:
         Raises:
             ValueError: It is of other samples, limits or settings, or no state of a schedule.
         """
+        self._start = self._latest = self._read(state)
+
+    def _read(self, state: Mapping[str, Any]) -> tuple[int, _Position]:
+        """The epoch and the place of a state, with a cut more where ranks have changed."""
         try:
             version, digest, epoch = state["version"], state["digest"], int(state["epoch"])
             cuts = tuple((int(window), int(step), int(packs)) for window, step, packs in state["cuts"])
@@ -192,7 +206,7 @@ class Schedule:
             if cuts[-1][:2] == (window, step):  # nothing was done with the last cut
                 cuts = cuts[:-1]
             cuts = (*cuts, (window, step, now))
-        self._start = self._latest = (epoch, _Position(window, step, cuts))
+        return epoch, _Position(window, step, cuts)
 
     @property
     def _beginning(self) -> _Position:

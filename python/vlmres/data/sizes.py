@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmres._core import VlmresError, plan
+from vlmres._core import DecodeError, VlmresError, plan
+from vlmres.data import index
 from vlmres.data.samples import as_sample, key_of
+from vlmres.documents import Document, beginning, is_document
 from vlmres.inputs import CHANNELS
 from vlmres.planning import plan_many, size_of
 from vlmres.processor import with_index
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from vlmres.data.samples import Sample
     from vlmres.inputs import Loader
 
-# The columns of an index file.
-COLUMNS = ("width", "height")
-
 
 class Sizes:
     """(width, height) of the images of every sample."""
@@ -35,41 +34,51 @@ class Sizes:
         """Takes what `Loader` takes.
 
         Raises:
-            ValueError: They are not as many as the samples, or a file has not the columns.
+            ValueError: They are not as many as the samples, or a file is no index.
             TypeError: They are no sizes.
         """
         if isinstance(sizes, (str, os.PathLike)):
-            sizes = _read(Path(sizes))
-        flat, ends = _flat(sizes)
+            flat, ends = index.read(Path(sizes))
+        else:
+            flat, ends = _flat(sizes)
         if len(ends) - 1 != count:
             raise ValueError(f"sizes are of {len(ends) - 1:,} samples, items are {count:,}")
         self._flat = flat
         self._ends = ends
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
 
     def of(self, sample: int) -> list[tuple[int, int]]:
         """Those of one sample."""
         rows = self._flat[self._ends[sample] : self._ends[sample + 1]]
         return [(width, height) for width, height in rows.tolist()]
 
-    def tokens(self, recipe: Recipe) -> NDArray[np.int64]:
-        """Tokens of every sample's images.
+    def tokens(self, recipe: Recipe, samples: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Tokens of the images of these samples, of all by default.
 
         Raises:
-            PlanError: A size cannot be planned; the message names its row.
+            PlanError: A size cannot be planned; the message names its sample.
         """
-        counts = np.diff(self._ends)
-        among = np.repeat(counts, counts)
-        tokens = plan_many(self._flat, recipe).num_tokens.copy()
+        chosen = np.arange(len(self)) if samples is None else samples
+        counts = np.diff(self._ends)[chosen]
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.arange(ends[-1]) + np.repeat(self._ends[chosen] - ends[:-1], counts)
+        flat, among = self._flat[rows], np.repeat(counts, counts)
+        table = plan_many(flat, recipe, errors="return")
+        for row, error in table.errors.items():
+            raise with_index(error, int(np.repeat(chosen, counts)[row]), "item")
+        tokens = table.num_tokens.copy()
         # A few families plan an image that has others beside it in another way.
         known: dict[tuple[int, int, int], int] = {}
         for row in np.flatnonzero(among > 1).tolist():
-            width, height = self._flat[row].tolist()
+            width, height = flat[row].tolist()
             key = (width, height, int(among[row]))
             if key not in known:
                 known[key] = plan((width, height), recipe, key[2]).num_tokens
             tokens[row] = known[key]
         sums = np.concatenate([[0], np.cumsum(tokens)])
-        return np.asarray(sums[self._ends[1:]] - sums[self._ends[:-1]], dtype=np.int64)
+        return np.asarray(sums[ends[1:]] - sums[ends[:-1]], dtype=np.int64)
 
     def check(self, sample: int, found: Sequence[tuple[int, int]]) -> None:
         """Raises a VlmresError where a sample's images have other sizes than these."""
@@ -78,7 +87,9 @@ class Sizes:
             raise VlmresError(f"its images are {_spelled(found)}, sizes say {_spelled(expected)}: make the index anew")
 
 
-def measure(items: Sequence[Any], loader: Loader, threads: int, skip: Callable[[Exception], bool]) -> Sizes:
+def measure(
+    items: Sequence[Any], recipe: Recipe, loader: Loader, threads: int, skip: Callable[[Exception], bool]
+) -> Sizes:
     """Sizes of all images of a sequence, from their headers.
 
     Where `skip` says so of an error, a sample is as one without images.
@@ -94,7 +105,7 @@ def measure(items: Sequence[Any], loader: Loader, threads: int, skip: Callable[[
             key = key_of(item, number)
             sample = as_sample(item, number)
             key = sample.key
-            return [_size(image, loader) for image in sample.images]
+            return [size for image in sample.images for size in _sizes(image, recipe, loader)]
         except Exception as error:
             return with_index(error, key, "item")
 
@@ -108,11 +119,24 @@ def measure(items: Sequence[Any], loader: Loader, threads: int, skip: Callable[[
 
 def tokens_of(sample: Sample, recipe: Recipe, loader: Loader) -> int:
     """Tokens of a sample's images, from their headers."""
-    return sum(plan(_size(image, loader), recipe, len(sample.images)).num_tokens for image in sample.images)
+    sizes = [size for image in sample.images for size in _sizes(image, recipe, loader)]
+    return sum(plan(size, recipe, len(sizes)).num_tokens for size in sizes)
 
 
 def _spelled(sizes: Sequence[tuple[int, int]]) -> str:
     return ", ".join(f"{width}x{height}" for width, height in sizes) or "none"
+
+
+def _sizes(image: Any, recipe: Recipe, loader: Loader) -> list[tuple[int, int]]:
+    """That of an image, or those of a document's pages."""
+    if not isinstance(image, Document):
+        try:
+            return [_size(image, loader)]
+        except DecodeError:
+            if not isinstance(image, (str, bytes, os.PathLike)) or not is_document(beginning(image)):
+                raise
+        image = Document(image, max_file_bytes=loader.limits[1])
+    return [page.size for page in image.fitted(recipe)]
 
 
 def _size(image: Any, loader: Loader) -> tuple[int, int]:
@@ -144,17 +168,3 @@ def _flat(sizes: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
         raise TypeError(f"sizes must be integers of shape (n, 2), got {array.dtype} of shape {array.shape}")
     return array.astype(np.int64), np.arange(len(array) + 1)
-
-
-def _read(path: Path) -> NDArray[np.int64]:
-    """The sizes that an index file has."""
-    try:
-        import pyarrow.parquet
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(f"reading {path} needs pyarrow: pip install pyarrow", name="pyarrow") from None
-    names = pyarrow.parquet.read_schema(path).names
-    missing = [name for name in COLUMNS if name not in names]
-    if missing:
-        raise ValueError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(names)}")
-    table = pyarrow.parquet.read_table(path, columns=list(COLUMNS))
-    return np.stack([table[name].to_numpy() for name in COLUMNS], axis=1).astype(np.int64)

@@ -46,6 +46,8 @@ pub struct Settings {
 pub enum Item<'a> {
     /// An image.
     Image(Input<'a>),
+    /// One that is planned by a recipe of its own, which makes the same values of pixels as the call's.
+    Drawn(Input<'a>, Arc<Recipe>),
     /// One whose plan, alone in its sample, is known already.
     Planned(Input<'a>, Arc<Plan>),
     /// One whose plan is settled, however many images its sample has.
@@ -90,6 +92,8 @@ struct Entry<'a> {
     sources: Vec<Source<'a>>,
     size: Size,
     is_video: bool,
+    /// Its own, in place of the call's.
+    recipe: Option<Arc<Recipe>>,
     plan: Option<Arc<Plan>>,
     /// For how many images in its sample it is planned.
     among: usize,
@@ -116,9 +120,14 @@ impl<'a> Call<'a> {
             let before = inputs.len();
             let is_video = matches!(item, Item::Video(_));
             let settled = matches!(item, Item::Settled(..));
-            let mut known = None;
+            let (mut known, mut drawn) = (None, None);
             match item {
                 Item::Image(input) => inputs.push(input),
+                Item::Drawn(input, own) => {
+                    check_alike(&recipe, &own, settings.layout)?;
+                    inputs.push(input);
+                    drawn = Some(own);
+                }
                 Item::Planned(input, plan) | Item::Settled(input, plan) => {
                     inputs.push(input);
                     known = Some(plan);
@@ -126,7 +135,7 @@ impl<'a> Call<'a> {
                 Item::Video(frames) => inputs.extend(frames),
                 Item::Refused => {}
             }
-            shapes.push((inputs.len() - before, is_video, known, settled));
+            shapes.push((inputs.len() - before, is_video, drawn, known, settled));
         }
         let mut opened = Source::open_all(inputs, &settings.limits, &settings.decoder, threads).into_iter();
         let mut call = Self {
@@ -140,7 +149,7 @@ impl<'a> Call<'a> {
             before: None,
         };
         let mut failures = Vec::new();
-        for (item, (count, is_video, known, settled)) in shapes.into_iter().enumerate() {
+        for (item, (count, is_video, drawn, known, settled)) in shapes.into_iter().enumerate() {
             let opened: Vec<_> = opened.by_ref().take(count).collect();
             let (mut sources, size) = gather(opened, is_video).unwrap_or_else(|(frame, error)| {
                 failures.push(Failure { item, frame, error });
@@ -153,7 +162,7 @@ impl<'a> Call<'a> {
                 sources.clear();
             }
             let among = usize::from(plan.is_some());
-            call.items.push(Entry { sources, size, is_video, plan, among, settled });
+            call.items.push(Entry { sources, size, is_video, recipe: drawn, plan, among, settled });
         }
         call.plan(&mut failures);
         Ok((call, failures))
@@ -294,11 +303,30 @@ impl Entry<'_> {
     }
 
     fn planned(&self, recipe: &Recipe, among: usize) -> Result<Plan> {
+        let recipe = self.recipe.as_deref().unwrap_or(recipe);
         if self.is_video {
             Plan::of_video(recipe, self.size, self.sources.len() as i64)
         } else {
             Plan::among(recipe, self.size, among)
         }
+    }
+}
+
+/// Refuses a recipe whose plans cannot be in a batch of another's: only its views may differ, what is made of their pixels not.
+fn check_alike(one: &Recipe, other: &Recipe, layout: LayoutKind) -> Result<()> {
+    let parts = [
+        ("pixels", one.pixels == other.pixels),
+        ("patches", one.patches == other.patches),
+        ("outputs", layout == LayoutKind::Packed || one.outputs == other.outputs),
+        ("tokens", layout == LayoutKind::Packed || one.tokens.stride == other.tokens.stride),
+    ];
+    match parts.iter().find(|(_, same)| !same) {
+        None => Ok(()),
+        Some((part, _)) => Err(Error::Argument(format!(
+            "recipes {:?} and {:?} cannot be in one batch: their {part} differ",
+            one.name(),
+            other.name()
+        ))),
     }
 }
 

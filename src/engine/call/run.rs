@@ -221,7 +221,7 @@ fn write_zeros<T: Element>(tensors: &[Tensor], sinks: &[Sink<'_, T>], threads: T
     let pieces: Vec<_> = zeros.flat_map(|(ranges, sink)| ranges.map(move |range| (range, sink))).collect();
     let done = parallel(&pieces, threads, |(range, sink)| {
         check_stopped()?;
-        sink.fill(range.start, range.len(), T::zero());
+        timed(Phase::Write, || sink.fill(range.start, range.len(), T::zero()));
         Ok(())
     });
     done.into_iter().collect()

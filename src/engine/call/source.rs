@@ -8,7 +8,7 @@ use crate::geometry::Size;
 use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::source::{ColourKey, Decoder, Memory, Opened, OwnedImage, PixelView};
-use crate::threads::{Threads, check_stopped, parallel};
+use crate::threads::{Phase, Threads, check_stopped, parallel, timed};
 
 /// Holds an image's pixels for as long as a call reads them.
 pub trait PixelOwner: Send + Sync {
@@ -78,7 +78,7 @@ impl<'a> Source<'a> {
         }
         let mut files = parallel(&paths, threads, |path| {
             check_stopped()?;
-            Opened::file(path, limits, decoder)
+            timed(Phase::Open, || Opened::file(path, limits, decoder))
         })
         .into_iter();
         let mut open = |input| match input {

@@ -1,0 +1,58 @@
+"""Which recipe a loader's samples have: one for all, or one that is drawn for each."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vlmres._core import Recipe
+    from vlmres.data.mixing import Mix
+    from vlmres.data.sizes import Sizes
+
+
+class Recipes:
+    """The recipe of every sample in every epoch."""
+
+    def __init__(self, recipe: Recipe, mix: Mix | None) -> None:
+        self._recipe = recipe
+        self.mix = mix
+
+    def of(self, number: int, epoch: int) -> Recipe:
+        """That of one sample."""
+        return self._recipe if self.mix is None else self.mix.recipe(number, epoch)
+
+    def tokens(self, sizes: Sizes, epoch: int) -> NDArray[np.int64]:
+        """Tokens of every sample's images."""
+        if self.mix is None:
+            return sizes.tokens(self._recipe)
+        chosen = self.mix.choose(np.arange(len(sizes)), epoch)
+        tokens = np.zeros(len(sizes), np.int64)
+        for number, recipe in enumerate(self.mix.recipes):
+            samples = np.flatnonzero(chosen == number)
+            tokens[samples] = sizes.tokens(recipe, samples)
+        return tokens
+
+    def check(self, sizes: Sizes, most: int) -> None:
+        """Refuses samples that have more tokens than a batch may, in whatever epoch.
+
+        Raises:
+            ValueError: One has; the message names it.
+        """
+        for recipe in [self._recipe] if self.mix is None else self.mix.recipes:
+            tokens = sizes.tokens(recipe)
+            if (tokens > most).any():
+                sample = int(np.argmax(tokens > most))
+                raise ValueError(f"item {sample} has {tokens[sample]:,} tokens with {recipe!r}, max_tokens is {most:,}")
+
+    @property
+    def digest(self) -> str:
+        """What a run that goes on has in common with the one before; empty where batches follow from tokens alone."""
+        if self.mix is None:
+            return ""
+        text = repr((self.mix.seed, self.mix.weights.tolist(), [recipe.to_toml() for recipe in self.mix.recipes]))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
