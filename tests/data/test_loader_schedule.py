@@ -1,4 +1,4 @@
-"""`Loader` with a `Schedule`, a `Mix`, or both: the schedule's packs, recipes as drawn, and loops that go on exactly."""
+"""`Loader` with a `Schedule`, a `Mix`, or both: the schedule's packs, drawn recipes, and loops that go on exactly."""
 
 from __future__ import annotations
 
