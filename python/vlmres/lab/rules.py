@@ -29,8 +29,8 @@ DEEPSEEK_OCR: tuple[tuple[float, float], ...] = (
     *((10.5, 96.5), (11.8, 93.8), (13.2, 83.8), (15.1, 85.9), (16.5, 79.3), (17.7, 76.4), (19.7, 59.1)),
     *((6.7, 98.5), (7.5, 97.3), (8.5, 96.8), (9.7, 96.8), (10.6, 91.5), (11.3, 89.8), (12.6, 87.1)),
 )
-"""(text tokens per visual token, precision in percent) of DeepSeek-OCR (arXiv:2510.18234, Table 2), English pages of Fox;
-64 visual tokens, then 100."""
+"""Points (text tokens per visual token, precision in percent): DeepSeek-OCR, arXiv:2510.18234, Table 2; the 100 English
+pages of Fox, with 64 visual tokens and with 100."""
 
 
 @dataclass(frozen=True)
