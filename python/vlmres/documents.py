@@ -34,8 +34,8 @@ _POINTS = 72
 _BEGINNING = 1024
 """Where in a file its mark `%PDF-` may begin (ISO 32000-1, Annex H, implementation note 13)."""
 
-# pdfium is for one thread at a time.
-_PDFIUM = threading.Lock()
+PDFIUM = threading.Lock()
+"""pdfium is for one thread at a time: whoever calls it holds this."""
 
 # What pdfium's errors mean (fpdfview.h, FPDF_ERR_…).
 _PASSWORD = 4
@@ -231,7 +231,7 @@ class _File:
         self._most = most
         self._process = 0
         self._document: Any = None
-        with _PDFIUM:
+        with PDFIUM:
             self.count = len(self._opened())
 
     def __getstate__(self) -> tuple[str | bytes, str | None, int]:
@@ -242,7 +242,7 @@ class _File:
 
     def points(self, number: int) -> tuple[float, float]:
         """Width and height of a page in points, as it is turned."""
-        with _PDFIUM:
+        with PDFIUM:
             try:
                 width, height = self._opened().get_page_size(number)
             except _pdfium().PdfiumError as error:
@@ -257,7 +257,7 @@ class _File:
         raw = pdfium.raw
         # Pixels are pdfium's to write and this array's to keep, so that nothing is copied.
         pixels = np.empty((height, width, 3), dtype=np.uint8)
-        with _PDFIUM:
+        with PDFIUM:
             document = self._opened()
             try:
                 page = document[number]

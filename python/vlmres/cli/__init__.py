@@ -1,4 +1,4 @@
-"""The command line: `vlmres plan`, `process`, `encode`, `compare`, `recipes`, `verify` and `info`."""
+"""The command line: `vlmres plan`, `process`, `encode`, `compare`, `lab`, `recipes`, `verify` and `info`."""
 
 import sys
 

@@ -10,6 +10,7 @@ import vlmres
 from vlmres.cli.compare import compare
 from vlmres.cli.encode import encode
 from vlmres.cli.info import info
+from vlmres.cli.lab import lab
 from vlmres.cli.plan import plan
 from vlmres.cli.process import process
 from vlmres.cli.recipes import recipes
@@ -45,6 +46,12 @@ app.command(
     epilog="Examples: vlmres compare page.png --picture views.png\n\n"
     "vlmres compare page.png -r qwen3-vl -r siglip2-naflex",
 )(compare)
+app.command(
+    no_args_is_help=True,
+    epilog="Examples: vlmres lab scans/ -o report\n\n"
+    "vlmres lab scans/ -r qwen3-vl -r internvl2 --budget 512 --budget 1024 -o report\n\n"
+    "vlmres lab --grid -r qwen2-vl@256 -r deepseek-ocr-gundam -o grid",
+)(lab)
 app.command(epilog="Examples: vlmres recipes\n\nvlmres recipes qwen3-vl --json")(recipes)
 app.command(
     epilog="Examples: vlmres verify\n\n"

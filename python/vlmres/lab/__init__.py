@@ -1,1 +1,37 @@
-"""The resolution lab: what a strategy and a budget lose of images, measured with a reader."""
+"""The resolution lab: what a strategy and a budget lose of images, measured with a reader.
+
+    >>> from vlmres import lab
+    >>> pages, wrong = lab.open_pages(["scans"])  # doctest: +SKIP
+    >>> candidates = [lab.Candidate(vlmres.Recipe.load("qwen3-vl"), budget) for budget in (256, 1024)]  # doctest: +SKIP
+    >>> results = lab.run(pages, candidates, lab.load_reader("pp-ocrv6"))  # doctest: +SKIP
+    >>> lab.write_report(results, "report")  # doctest: +SKIP
+
+It claims nothing about a vision-language model that it did not run. `vlmres.lab.rules` has the two limits that it rests
+on, legibility and capacity.
+"""
+
+from vlmres.lab.candidates import Candidate, with_budgets
+from vlmres.lab.grid import grid_pages
+from vlmres.lab.pages import Content, Line, Page
+from vlmres.lab.readers import FunctionReader, Reader, load_reader
+from vlmres.lab.report import write_report
+from vlmres.lab.results import Results, Summary
+from vlmres.lab.run import run
+from vlmres.lab.sources import open_pages
+
+__all__ = [
+    "Candidate",
+    "Content",
+    "FunctionReader",
+    "Line",
+    "Page",
+    "Reader",
+    "Results",
+    "Summary",
+    "grid_pages",
+    "load_reader",
+    "open_pages",
+    "run",
+    "with_budgets",
+    "write_report",
+]

@@ -1,0 +1,78 @@
+"""The answer in a sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmres.lab.results import CAPACITY, TARGET, by_family
+from vlmres.lab.rules import Capacity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmres.lab.results import Results, Summary
+    from vlmres.lab.statistics import Interval
+
+_NAMED = 3
+
+
+def percent(share: Interval) -> str:
+    """Such as "98 % (95 to 99)"."""
+    return f"{_percent(share.mean)} % ({_percent(share.low)} to {_percent(share.high)})"
+
+
+def _percent(share: float) -> str:
+    value = 100 * share
+    return f"{value:.1f}" if 99 <= value < 99.95 else f"{value:.0f}"
+
+
+def answer(results: Results, summaries: Sequence[Summary], target: float = TARGET) -> str:
+    """Which candidate keeps this share of the lines legible with the fewest tokens, and what others need for it."""
+    reader = results.settings.reader
+    enough = [one for one in summaries if one.legible.mean >= target and one.readable.mean >= target]
+    if not enough:
+        nearest = max(summaries, key=lambda one: (one.readable.mean, -one.tokens))
+        return (
+            f"No candidate keeps {100 * target:.0f} % of your lines legible to {reader}; {_named(nearest)} comes "
+            f"nearest with {percent(nearest.legible)}."
+        )
+    best = min(enough, key=lambda one: one.tokens)
+    said = f"{_named(best)} keeps {percent(best.legible)} of your lines legible to {reader}"
+    others = [_need(family, found, target) for family, found in by_family(summaries) if family != best.subject.family]
+    need = [f"{family} {tokens:,.0f}" for tokens, family in sorted(one[:2] for one in others if one[0] is not None)]
+    less = [text for tokens, _, text in others if tokens is None][:_NAMED]
+    more = [f"for {100 * target:.0f} % others need more: {_listed(need)}"] if need else []
+    return "; ".join([said, *more, *less]) + "."
+
+
+def _named(summary: Summary) -> str:
+    return f"{summary.subject.family} at {summary.tokens:,.0f} tokens an image"
+
+
+def _need(family: str, summaries: list[Summary], target: float) -> tuple[float | None, str, str]:
+    """The tokens that a family needs; None where no budget is enough, and what it keeps then."""
+    enough = [one for one in summaries if one.legible.mean >= target and one.readable.mean >= target]
+    most = max(summaries, key=lambda one: one.readable.mean)
+    text = f"{family} keeps {100 * most.readable.mean:.0f} % at most, with {most.tokens:,.0f}"
+    return (enough[0].tokens if enough else None), family, text
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def caution(results: Results, summaries: Sequence[Summary]) -> str:
+    """What the capacity rule says beside: pages that hold more text than their tokens, by DeepSeek-OCR's table."""
+    crowded = [one for one in summaries if one.crowded]
+    limit = Capacity().ratio(CAPACITY)
+    if not crowded:
+        return (
+            f"No page has more than {limit:.1f} text tokens per visual token, up to which DeepSeek-OCR reads "
+            f"{100 * CAPACITY:.0f} % right (for other models an inference)."
+        )
+    named = ", ".join(f"{one.subject.label} {one.crowded}" for one in sorted(crowded, key=lambda one: -one.crowded)[:5])
+    return (
+        f"Tokens may be the limit where pixels are not: pages with more than {limit:.1f} text tokens per visual token, "
+        f"where DeepSeek-OCR reads less than {100 * CAPACITY:.0f} % (for other models an inference): {named}, of "
+        f"{len(results.measured)}."
+    )
