@@ -22,7 +22,6 @@ from vlmres._core import (
     Recipe,
     RecipeError,
     VlmresError,
-    default_threads,
     plan,
     resize_source,
     shapes,
@@ -36,6 +35,7 @@ from vlmres.inputs.settings import Settled, plan_with, settled
 from vlmres.outputs import AMBIENT, STORAGE, Allocate, Out, allocated, as_array, first_rows, given
 from vlmres.outputs import DType as DType
 from vlmres.planning import Sizable, size_of
+from vlmres.threads import usual_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -331,7 +331,7 @@ class Processor:
             scaled=self.decode == "scaled",
             limits=self.limits,
             decoder=loader.decoding,
-            num_threads=self.num_threads or _default_threads(),
+            num_threads=self.num_threads or usual_threads(),
         )
         failed = [index for index, _, _ in call.failures()] if is_image else ()
         files, reasons = documents.opened(loaded, failed, self.max_file_bytes)
@@ -511,7 +511,7 @@ def resize(
         VlmresError: The image cannot be used, nothing can have such a size, or there is no such filter or arithmetic.
     """
     _check_count("num_threads", num_threads)
-    threads = num_threads or _default_threads()
+    threads = num_threads or usual_threads()
     source = Loader("white", decoder).source(image, input_data_format)
     try:
         return resize_source(source, size, filter, resolve_backend(arithmetic), threads)
@@ -620,13 +620,6 @@ def _check_count(name: str, value: object) -> None:
         raise ValueError(f"{name} must be at least 1, got {value}")
     if value > MOST:
         raise ValueError(f"{name} must be at most {MOST}, got {value}")
-
-
-def _default_threads() -> int:
-    data = sys.modules.get("torch.utils.data")
-    if data is not None and data.get_worker_info() is not None:
-        return 1
-    return default_threads()
 
 
 def _with_documents(

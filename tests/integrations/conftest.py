@@ -1,12 +1,16 @@
 """What the tests of integrations share."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from vlmres.integrations.transformers import decline, memo, route, samples, uninstall, videos
+from vlmres import threads
+from vlmres.integrations.operations import imports, log, parts, switches
+from vlmres.integrations.operations.counters import counters
+from vlmres.integrations.transformers import memo, route, samples, uninstall, videos
 
 LOGGER = "vlmres.integrations.transformers"
 
@@ -14,8 +18,16 @@ LOGGER = "vlmres.integrations.transformers"
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing remembered from other tests."""
-    monkeypatch.setattr(decline, "_logged", {})
+    monkeypatch.setattr(log, "_logged", {})
+    monkeypatch.setattr(log, "_server", None)
+    monkeypatch.setattr(parts, "_states", {})
+    monkeypatch.setattr(parts, "_announced", None)
+    monkeypatch.setattr(switches, "_off", {})
     monkeypatch.setattr(memo, "_routes", {})
+    monkeypatch.setattr(imports, "_actions", {})
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setattr(threads, "share", None)
+    counters.clear()
     yield
     uninstall()
 

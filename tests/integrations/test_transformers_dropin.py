@@ -19,8 +19,8 @@ from transformers.image_utils import ChannelDimension
 from tests.images import EXAMPLES, image, pixels
 from tests.integrations import versions
 from tests.integrations.tiny import SMALL
+from vlmres.integrations.operations.compare import same
 from vlmres.integrations.transformers import accelerate
-from vlmres.integrations.transformers.structure import same
 from vlmres.verify import references as hf
 
 ARITHMETICS = ("torch", "pillow")

@@ -16,8 +16,8 @@ from transformers.video_utils import VideoMetadata
 
 from tests.integrations import tiny, versions
 from tests.videos import video
+from vlmres.integrations.operations.compare import same
 from vlmres.integrations.transformers import accelerate, install, memo
-from vlmres.integrations.transformers.structure import same
 from vlmres.verify import references as hf
 from vlmres.verify.videos import DISTINCT, video_processor
 

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from vlmres._core import PlanError, Recipe, VlmresError, plan
-from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.integrations.transformers.route import make_processor, own_settings
 from vlmres.processor import Processor
 from vlmres.verify import references, tokens

@@ -1,4 +1,4 @@
-"""transformers' auto classes returning accelerated processors."""
+"""transformers' classes returning accelerated processors where they load some."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 import threading
 from typing import Any
 
+from vlmres.integrations.operations import log, parts
+from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.integrations.transformers.drop_in import accelerate
 
 _lock = threading.Lock()
@@ -16,19 +18,21 @@ _active = False
 
 
 def install() -> None:
-    """Makes `AutoImageProcessor`, `AutoVideoProcessor` and `AutoProcessor` load accelerated processors.
+    """Makes every `from_pretrained` load accelerated processors: the auto classes', and each processor class's own.
 
-    Processor classes load their parts by the auto classes, so `Qwen2VLProcessor.from_pretrained` does too. May be
-    called any number of times and from any thread.
+    May be called any number of times and from any thread. What a class's constructor makes is for `accelerate`.
     """
     global _active
     from transformers import AutoImageProcessor, AutoProcessor, AutoVideoProcessor
+    from transformers.image_processing_base import ImageProcessingMixin
+    from transformers.video_processing_utils import BaseVideoProcessor
 
     with _lock:
         _active = True
+        # Whole processors load their parts by the auto classes. Video processors inherit in some versions.
         auto_classes: tuple[Any, ...] = (AutoImageProcessor, AutoVideoProcessor, AutoProcessor)
-        for cls in auto_classes:
-            if cls not in _wrapped:
+        for cls in (*auto_classes, ImageProcessingMixin, BaseVideoProcessor):
+            if cls not in _wrapped and "from_pretrained" in vars(cls):
                 before = vars(cls)["from_pretrained"]
                 wrapper: Any = classmethod(_wrapper(before.__func__))
                 _wrapped[cls] = (wrapper, before)
@@ -53,14 +57,24 @@ def _wrapper(function: Any) -> Any:
         if not _active:
             return loaded
         # With return_unused_kwargs=True it is a pair.
-        return (_accelerated(loaded[0]), *loaded[1:]) if isinstance(loaded, tuple) else _accelerated(loaded)
+        return (accelerated(loaded[0]), *loaded[1:]) if isinstance(loaded, tuple) else accelerated(loaded)
 
     return from_pretrained
 
 
-def _accelerated(loaded: Any) -> Any:
+def accelerated(loaded: Any) -> Any:
     """Accelerated where it is or holds an image or video processor; AutoProcessor may also return a tokenizer."""
     from transformers.image_processing_utils import BaseImageProcessor
     from transformers.processing_utils import ProcessorMixin
 
-    return accelerate(loaded) if isinstance(loaded, (BaseImageProcessor, ProcessorMixin)) else loaded
+    if not isinstance(loaded, (BaseImageProcessor, ProcessorMixin)):
+        return loaded
+    try:
+        return accelerate(loaded)
+    except Exception as error:
+        # A program that loads a processor gets one.
+        name = type(loaded).__name__
+        declined = DeclinedError(f"error {type(error).__name__}", f"vlmres failed: {error!r}", error)
+        log.log_once(name, declined)
+        parts.left(name, declined.reason)
+        return loaded

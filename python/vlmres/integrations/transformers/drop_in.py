@@ -11,8 +11,10 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.processing_utils import ProcessorMixin
 from transformers.video_processing_utils import BaseVideoProcessor
 
-from vlmres.integrations.transformers.decline import DeclinedError, log_once
-from vlmres.integrations.transformers.inputs import kinds_of
+from vlmres.integrations.operations import log, parts
+from vlmres.integrations.operations.calls import answer
+from vlmres.integrations.operations.decline import DeclinedError
+from vlmres.integrations.transformers.inputs import kinds_of, number_of
 from vlmres.integrations.transformers.route import find_route
 from vlmres.integrations.transformers.samples import Call
 from vlmres.integrations.transformers.twin import Twin, twin_of
@@ -32,15 +34,16 @@ class Accelerated(Twin):
         original = functools.partial(self._vlmres_original._preprocess_image_like_inputs, self)
         # Addresses are fetched once, whoever goes on.
         images = self.fetch_images(images)  # type: ignore[attr-defined]
-        try:
+
+        def ours() -> Any:
             call = Call.of(self._prepare_images_structure(images), args)  # type: ignore[attr-defined]
             kinds = kinds_of(call.images, self.backend, kwargs)  # type: ignore[attr-defined]
             sources = tuple(sorted({kind.source for kind in kinds}))
             route = find_route(self, original, call.form, sources, kwargs)
             return route.run(call, kinds, self, kwargs)
-        except DeclinedError as declined:
-            log_once(self._vlmres_original.__name__, declined)
-        return original(images, *args, **kwargs)
+
+        name = self._vlmres_original.__name__
+        return answer(name, number_of(images), ours, lambda: original(images, *args, **kwargs))
 
 
 def accelerate(processor: T) -> T:
@@ -75,7 +78,9 @@ def accelerate(processor: T) -> T:
             if _is_pipeline(cls):
                 accelerated = twin_of(processor, Accelerated)
             else:
-                log_once(cls.__name__, DeclinedError("pipeline", "the class prepares images in a way of its own"))
+                declined = DeclinedError("pipeline", "the class prepares images in a way of its own")
+                log.log_once(cls.__name__, declined)
+                parts.left(cls.__name__, declined.reason)
     else:
         got = type(processor).__qualname__
         raise TypeError(f"processor must be an image or video processor or ProcessorMixin of transformers, got {got}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from transformers.image_utils import ChannelDimension
 
-from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.integrations.transformers.kinds import Kind, kind_of
 
 
@@ -30,3 +30,10 @@ def kinds_of(images: list[Any], backend: str, kwargs: dict[str, Any]) -> frozens
             if isinstance(image, np.ndarray) and min(image.strides, default=0) < 0:
                 raise DeclinedError("strides", f"an array has negative strides, {image.strides}")
     return frozenset([kind_of(image, data_format) for image in images])
+
+
+def number_of(images: Any) -> int:
+    """How many images a call has, nested or not."""
+    if isinstance(images, (list, tuple)):
+        return sum(map(number_of, images))
+    return len(images) if getattr(images, "ndim", 0) == 4 else 1

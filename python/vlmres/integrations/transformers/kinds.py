@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from vlmres.inputs import CHANNELS
-from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.operations.decline import DeclinedError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

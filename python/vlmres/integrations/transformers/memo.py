@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from transformers.image_utils import SizeDict
 
-from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.operations.decline import DeclinedError
 
 R = TypeVar("R")
 
@@ -33,12 +33,23 @@ def remembered(processor: Any, settings: dict[str, Any], make: Callable[[], R], 
     Raises:
         DeclinedError: There is none, with the reason.
     """
-    # A class may read its attributes as well as its settings, and computes with torch's defaults.
+    # A class may read its attributes as well as its settings.
     try:
-        key = (type(processor), form, _frozen(vars(processor)), _frozen(settings), _torch_defaults())
-        route = _routes.get(key)
+        key = (type(processor), form, _frozen(vars(processor)), _frozen(settings))
+        hash(key)
     except TypeError as error:
         raise DeclinedError("settings", f"a setting has no fixed value: {error}") from error
+    return remembered_as(key, make)
+
+
+def remembered_as(key: Hashable, make: Callable[[], R]) -> R:
+    """As `remembered`, by a key of the caller's; torch's defaults, with which classes compute, are part of it.
+
+    Raises:
+        DeclinedError: There is no route, with the reason.
+    """
+    key = (key, _torch_defaults())
+    route = _routes.get(key)
     if route is None:
         try:
             route = make()

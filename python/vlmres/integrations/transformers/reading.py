@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from vlmres.inputs import Loader
-from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.operations.compare import is_tensor
+from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.integrations.transformers.kinds import Kind, Pixels, pictures, plain
-from vlmres.integrations.transformers.structure import is_tensor
 
 Read = Callable[[Any], Any]
 """transformers' reading: from an image to its pixels, channels first."""

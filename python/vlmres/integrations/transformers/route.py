@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from transformers.image_utils import SizeDict
 
-from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.operations.compare import is_tensor
+from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.integrations.transformers.kinds import Kind, Source, plain
 from vlmres.integrations.transformers.memo import has_one_thread, remembered
 from vlmres.integrations.transformers.reading import Readings, alpha_rule, reader
 from vlmres.integrations.transformers.samples import Call, Form
-from vlmres.integrations.transformers.structure import Lengths, Structure, is_tensor
+from vlmres.integrations.transformers.structure import Lengths, Structure
 from vlmres.integrations.transformers.trial import check_outputs, check_same, expected_of, recipe_of
 from vlmres.processor import Processor
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vlmres.integrations.transformers.decline import DeclinedError
+from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.integrations.transformers.kinds import SIZES, Kind, pictures
 
 if TYPE_CHECKING:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+
+from vlmres.integrations.operations.compare import is_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,36 +91,3 @@ def _parts(array: Any, cut: Cut, lengths: Lengths) -> Any:
     if cut == "parts":
         return (row[:count] for row, count in zip(array, lengths.images, strict=True))
     return array
-
-
-def same(first: Any, second: Any) -> bool:
-    """Whether two results agree in containers, types, shapes and every bit of their values."""
-    if type(first) is not type(second):
-        return False
-    if isinstance(first, (list, tuple)):
-        return len(first) == len(second) and all(same(a, b) for a, b in zip(first, second, strict=True))
-    if is_tensor(first):
-        if first.device.type != "cpu" or second.device.type != "cpu":
-            return False  # vlmres makes none there
-        return first.dtype == second.dtype and first.shape == second.shape and _bits(first) == _bits(second)
-    if isinstance(first, np.ndarray):
-        return (
-            first.dtype == second.dtype
-            and first.shape == second.shape
-            and np.ascontiguousarray(first).tobytes() == np.ascontiguousarray(second).tobytes()
-        )
-    return bool(first == second)
-
-
-def _bits(tensor: Any) -> bytes:
-    import torch
-
-    # numpy has no bfloat16.
-    data: bytes = tensor.detach().reshape(-1).view(torch.uint8).numpy().tobytes()
-    return data
-
-
-def is_tensor(value: Any) -> bool:
-    """Whether it is a tensor of torch, which is not imported for the question."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from vlmres._core import Recipe
-from vlmres.integrations.transformers.decline import DeclinedError
-from vlmres.integrations.transformers.structure import same
+from vlmres.integrations.operations.compare import same
+from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.processor import DType
 
 

@@ -12,7 +12,9 @@ import numpy as np
 from transformers.image_utils import ChannelDimension, infer_channel_dimension_format
 from transformers.video_processing_utils import BaseVideoProcessor
 
-from vlmres.integrations.transformers.decline import DeclinedError, log_once
+from vlmres.integrations.operations import log, parts
+from vlmres.integrations.operations.calls import answer
+from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.integrations.transformers.memo import remembered
 from vlmres.integrations.transformers.route import settings_of
 from vlmres.integrations.transformers.trial import check_outputs, check_same, expected_of, recipe_of
@@ -48,13 +50,14 @@ class AcceleratedVideo(Twin):
 
     def _preprocess(self, videos: list[Any], **kwargs: Any) -> Any:
         original = functools.partial(self._vlmres_original._preprocess, self)
-        try:
+
+        def ours() -> Any:
             for video in videos:
                 _check(video)
             return find_video_route(self, original, kwargs).run(videos, kwargs.get("return_tensors"))
-        except DeclinedError as declined:
-            log_once(self._vlmres_original.__name__, declined)
-        return original([video.contiguous() for video in videos], **kwargs)
+
+        name = self._vlmres_original.__name__
+        return answer(name, len(videos), ours, lambda: original([video.contiguous() for video in videos], **kwargs))
 
 
 def accelerate_video(processor: Any) -> Any:
@@ -65,7 +68,9 @@ def accelerate_video(processor: Any) -> Any:
     if not all(
         getattr(cls, name) is getattr(BaseVideoProcessor, name) for name in ("preprocess", "_prepare_input_videos")
     ):
-        log_once(cls.__name__, DeclinedError("pipeline", "the class prepares videos in a way of its own"))
+        declined = DeclinedError("pipeline", "the class prepares videos in a way of its own")
+        log.log_once(cls.__name__, declined)
+        parts.left(cls.__name__, declined.reason)
         return processor
     return twin_of(processor, AcceleratedVideo)
 

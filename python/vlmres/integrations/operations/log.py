@@ -1,0 +1,35 @@
+"""The logger: the server's own where vlmres runs in one, else that of the drop-in."""
+
+from __future__ import annotations
+
+import logging
+
+from vlmres.integrations.operations.decline import DeclinedError
+
+_DEFAULT = "vlmres.integrations.transformers"
+
+_server: logging.Logger | None = None
+_logged: dict[tuple[str, str], object] = {}
+
+
+def use(name: str) -> None:
+    """Logs by the logger of this name from now on: a server's, which has its handlers and its form."""
+    global _server
+    _server = logging.getLogger(name)
+
+
+def logger() -> logging.Logger:
+    """The logger in use."""
+    return _server or logging.getLogger(_DEFAULT)
+
+
+def in_server() -> bool:
+    """Whether a server's logger is in use."""
+    return _server is not None
+
+
+def log_once(name: str, declined: DeclinedError, original: str = "transformers") -> None:
+    """Warns on the first call of the class `name` that is left to `original` for such a reason."""
+    token = object()
+    if _logged.setdefault((name, declined.kind), token) is token:  # one thread's token stays
+        logger().warning("%s: left to %s: %s", name, original, declined.reason, exc_info=declined.failure)

@@ -1,0 +1,54 @@
+"""What is on in this process, and what is left and why; a server's log has it in one line."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from vlmres._core import build_info
+from vlmres.integrations.operations import log
+
+_states: dict[str, str | None] = {}
+_lock = threading.Lock()
+_announced: int | None = None
+
+
+def on(name: str) -> None:
+    """Vlmres does the pixels of class `name`, as far as is known."""
+    if _states.get(name, "") is not None:
+        _states[name] = None
+
+
+def left(name: str, reason: str) -> None:
+    """The class `name` is left to the original; a class of which some calls are left stays on."""
+    _states.setdefault(name, reason)
+
+
+def turned_off(name: str, reason: str) -> None:
+    """The class `name` is left to the original from now on."""
+    _states[name] = reason
+
+
+def states() -> dict[str, str | None]:
+    """Classes, and why they are left; None for those that are on."""
+    return dict(_states)
+
+
+def line() -> str:
+    """The line of the log."""
+    known = states()
+    done = ", ".join(sorted(name for name, reason in known.items() if reason is None)) or "nothing"
+    rest = "; ".join(f"{name} ({reason})" for name, reason in sorted(known.items()) if reason is not None)
+    return f"vlmres {build_info()['version']}: on for {done}" + (f"; left alone: {rest}" if rest else "")
+
+
+def announce() -> None:
+    """Logs the line, once a process, where vlmres runs in a server."""
+    global _announced
+    if not log.in_server() or _announced == os.getpid():
+        return
+    with _lock:
+        if _announced == os.getpid():
+            return
+        _announced = os.getpid()
+    log.logger().info("%s", line())

@@ -1,0 +1,33 @@
+"""Which classes are switched off: by the operator, or because their results were other than the original's."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+DISABLE = "VLMRES_DISABLE"
+"""Classes that vlmres leaves alone, by name, with commas between."""
+
+_off: dict[str, str] = {}
+
+
+def off(name: str) -> str | None:
+    """Why a class is switched off, or None where it is not."""
+    if name in _disabled(os.environ.get(DISABLE, "")):
+        return f"{DISABLE} names it"
+    return _off.get(name)
+
+
+def switch_off(name: str, reason: str) -> None:
+    """Leaves all calls of a class to the original from now on, in this process."""
+    _off[name] = reason
+
+
+def asked(variable: str) -> bool:
+    """Whether the environment asks for a thing: it says neither nothing nor no."""
+    return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no", "off")
+
+
+@functools.lru_cache(maxsize=4)
+def _disabled(text: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in text.split(",") if name.strip())

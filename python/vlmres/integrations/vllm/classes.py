@@ -1,0 +1,8 @@
+"""vLLM's own classes that vlmres accelerates."""
+
+from __future__ import annotations
+
+from vlmres.integrations.vllm import internvl
+from vlmres.integrations.vllm.hooks import Hook
+
+HOOKS: tuple[Hook, ...] = (internvl.IMAGES, internvl.VIDEOS)

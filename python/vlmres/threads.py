@@ -1,0 +1,19 @@
+"""How many threads a call takes that does not say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from vlmres._core import default_threads
+
+share: Callable[[], int] | None = None
+"""A process's own rule, as of a server that is one of several."""
+
+
+def usual_threads() -> int:
+    """One in a DataLoader worker, else those of `share`, else `VLMRES_NUM_THREADS` or all processors."""
+    data = sys.modules.get("torch.utils.data")
+    if data is not None and data.get_worker_info() is not None:
+        return 1
+    return default_threads() if share is None else share()
