@@ -21,7 +21,8 @@ import torch
 from benches.encoder.devices import device_name, versions
 from benches.encoder.peer import relative_error
 
-from vlmres.encoder.attention import Backend, Segments, _choose, attend, choose_backend
+from vlmres.encoder.layout.segments import Segments
+from vlmres.encoder.nn.attention import Backend, _choose, attend, choose_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,8 @@ from benches.encoder.timing import Memory
 
 import vlmres
 from vlmres.encoder import VisionEncoder, build_layout
-from vlmres.encoder.attention import choose_backend
-from vlmres.encoder.parts import Part
+from vlmres.encoder.nn.attention import choose_backend
+from vlmres.encoder.runtime.chunks import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from benches.encoder.models import Size
     from benches.encoder.timing import Clock
 
-    from vlmres.encoder.layout import Layout
+    from vlmres.encoder.layout.batch import Layout
 
 # Lengths that CUDA graphs are captured for.
 _GRAPH_STEP = 256
@@ -208,7 +208,7 @@ class Duel:
         pictures = decoded(jpegs(sizes_of(kind, count, tiny=self.setting.tiny)))
         values = from_batch(vlmres.Processor(self.recipe, arithmetic="torch")(pictures))
         batch = vlmres.Processor(self.recipe, "packed", "uint8", arithmetic="torch")(pictures)
-        part, config = Part.of(batch), self.encoder.config
+        part, config = Chunk.of(batch), self.encoder.config
         layout = build_layout(config, part.grids, part.positions, part.images, group=self.backend == "sdpa")
         return Batch(
             images=len(pictures),

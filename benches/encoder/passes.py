@@ -22,10 +22,11 @@ from PIL import Image
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 import vlmres
-from vlmres.encoder import VisionModel, attention, blocks, build_layout
+from vlmres.encoder import VisionModel, build_layout
 from vlmres.encoder.architectures import architecture
-from vlmres.encoder.attention import QuerySegments, Segments
-from vlmres.encoder.parts import Part
+from vlmres.encoder.layout.segments import QuerySegments, Segments
+from vlmres.encoder.nn import attention, blocks
+from vlmres.encoder.runtime.chunks import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,7 +138,7 @@ def _run_ours(
     config: EncoderConfig, batch: vlmres.Batch, counter: Counter, *, compiled: bool = False, spans: _Spans | None = None
 ) -> tuple[int, VisionModel]:
     """Tokens, and the model."""
-    part = Part.of(batch)
+    part = Chunk.of(batch)
     layout = build_layout(config, part.grids, part.positions, part.images, group=False)
     with META:
         model = VisionModel(config).to(torch.bfloat16).requires_grad_(False)

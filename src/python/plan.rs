@@ -264,7 +264,7 @@ impl Plan {
     #[pyo3(signature = (config, *, value_bytes = 2))]
     fn cost<'py>(slf: &Bound<'py, Self>, config: Bound<'py, PyAny>, value_bytes: u32) -> PyResult<Bound<'py, PyAny>> {
         // Late, because the encoder stands above this module.
-        slf.py().import("vlmres.encoder.costs")?.call_method1("cost", (slf, config, value_bytes))
+        slf.py().import("vlmres.encoder.cost")?.call_method1("plan_cost", (slf, config, value_bytes))
     }
 
     fn __repr__(&self) -> String {

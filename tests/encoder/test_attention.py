@@ -24,10 +24,12 @@ from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import canvases, pack, relative_error
 from tests.encoder.test_parity import encode
 from tests.encoder.tiny import CASES
-from vlmres.encoder import VisionEncoder, VisionModel, attention, build_layout
+from vlmres.encoder import VisionEncoder, VisionModel, build_layout
 from vlmres.encoder.architectures import architecture
-from vlmres.encoder.attention import Segments, attend
-from vlmres.encoder.positions import RotaryEmbedding
+from vlmres.encoder.layout.segments import Segments
+from vlmres.encoder.nn import attention
+from vlmres.encoder.nn.attention import attend
+from vlmres.encoder.nn.positions import RotaryEmbedding
 
 
 def _loop(q: Any, k: Any, v: Any, cu_q: Any, cu_k: Any, max_q: int, max_k: int, scale: float, causal: bool) -> Any:

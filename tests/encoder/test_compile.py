@@ -16,9 +16,10 @@ from tests.encoder.packing import Packed, canvases, pack, relative_error
 from tests.encoder.test_attention import FULL
 from tests.encoder.test_parity import encode
 from tests.encoder.tiny import CASES
-from vlmres.encoder import VisionEncoder, VisionModel, attention, blocks, build_layout
+from vlmres.encoder import VisionEncoder, VisionModel, build_layout
 from vlmres.encoder.architectures import architecture
-from vlmres.encoder.biased import adds_bias
+from vlmres.encoder.nn import attention, blocks
+from vlmres.encoder.nn.biased_attention import adds_bias
 
 NAMES = [
     "clip",

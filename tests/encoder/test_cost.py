@@ -20,9 +20,9 @@ from tests.encoder.packing import canvases, pack
 from tests.encoder.tiny import CASES
 from vlmres.encoder import Cost, VisionEncoder, VisionModel, build_layout
 from vlmres.encoder.architectures import architecture
-from vlmres.encoder.arrange import ImageTokens, ViewTokens
 from vlmres.encoder.config import EncoderConfig
-from vlmres.encoder.costs import grid_cost
+from vlmres.encoder.cost import grid_cost
+from vlmres.encoder.layout.token_order import ImageTokens, ViewTokens
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -17,12 +17,14 @@ import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import canvases, pack, relative_error
 from tests.encoder.test_attention import use
-from tests.encoder.test_graphs import Device
+from tests.encoder.test_cuda_graphs import Device
 from tests.encoder.tiny import CASES
 from tests.images import image
 from tests.videos import video
-from vlmres.encoder import VisionEncoder, attention, blocks, build_layout, graphs
-from vlmres.encoder.model import Tokens
+from vlmres.encoder import VisionEncoder, build_layout
+from vlmres.encoder.nn import attention, blocks
+from vlmres.encoder.nn.model import Tokens
+from vlmres.encoder.runtime import cuda_graphs
 
 REHEARSED = os.environ.get("VLMRES_REHEARSE_CUDA") == "1"
 DEVICE = "cpu" if REHEARSED else "cuda"
@@ -144,7 +146,7 @@ def test_graphs(checkpoint: Checkpoint, recipe: vlmres.Recipe, monkeypatch: pyte
     """Captured while images are prepared beside, and replayed for other batches."""
     if REHEARSED:
         use("varlen", monkeypatch)
-        monkeypatch.setattr(graphs, "choose_backend", lambda *_: "varlen")
+        monkeypatch.setattr(cuda_graphs, "choose_backend", lambda *_: "varlen")
         Device(monkeypatch)
     folder = checkpoint("qwen3-vl")[1]
     images = [image(*SIZES[index % len(SIZES)], seed=index) for index in range(30)]

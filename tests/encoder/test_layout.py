@@ -13,10 +13,10 @@ from transformers.vision_utils import get_vision_window_index
 import vlmres
 from vlmres.encoder import build_layout
 from vlmres.encoder.architectures import architecture
-from vlmres.encoder.arrange import ImageTokens, ViewTokens, arrange
 from vlmres.encoder.config import Arrangement, EncoderConfig
-from vlmres.encoder.tower_layout import Places
-from vlmres.encoder.windows import grid_order, padded_windows, window_lengths
+from vlmres.encoder.layout.token_order import ImageTokens, ViewTokens, arrange
+from vlmres.encoder.layout.tower import Places
+from vlmres.encoder.layout.windows import grid_order, padded_windows, window_lengths
 
 
 def _config(kind: str, **vision: Any) -> EncoderConfig:

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from tests.encoder.packing import canvases, normalised, pack, planes, qwen_patches, relative_error
 from vlmres.encoder.config import Patch
-from vlmres.encoder.patch_embed import PatchEmbed, fold_weights
+from vlmres.encoder.nn.patch_embed import PatchEmbed, fold_weights
 
 WIDTH = 96
 CLIP: dict[str, Any] = {

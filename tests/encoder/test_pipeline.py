@@ -19,10 +19,11 @@ import vlmres
 from tests.encoder.conftest import Checkpoint
 from tests.encoder.packing import relative_error
 from tests.images import image, pixels
-from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, lanes, runner
-from vlmres.encoder.model import Tower
-from vlmres.encoder.parts import cut
-from vlmres.encoder.stream import estimate_patches, group_budget
+from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel
+from vlmres.encoder.nn.model import Tower
+from vlmres.encoder.runtime import double_buffer, executor
+from vlmres.encoder.runtime.chunks import split_ranges
+from vlmres.encoder.runtime.stream import estimate_patches, group_budget
 
 SIZES = [(100, 60), (64, 200), (90, 90), (33, 160), (128, 128), (70, 40)]
 
@@ -62,11 +63,11 @@ def test_batches_are_cut_between_images(encoder: VisionEncoder, recipe: vlmres.R
         _same(encoder(batch), wanted)
 
 
-def test_cut() -> None:
-    assert cut([5, 5, 5], 10) == [(0, 2), (2, 3)]
-    assert cut([20, 1, 1], 10) == [(0, 1), (1, 3)]
-    assert cut([1], 10) == [(0, 1)]
-    assert cut([0, 0, 4], 1) == [(0, 2), (2, 3)]
+def test_ranges_within_a_budget() -> None:
+    assert split_ranges([5, 5, 5], 10) == [(0, 2), (2, 3)]
+    assert split_ranges([20, 1, 1], 10) == [(0, 1), (1, 3)]
+    assert split_ranges([1], 10) == [(0, 1)]
+    assert split_ranges([0, 0, 4], 1) == [(0, 2), (2, 3)]
 
 
 def test_out_of_memory_halves(encoder: VisionEncoder, recipe: vlmres.Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,14 +369,14 @@ def test_the_model_can_be_wrapped_and_replaced(encoder: VisionEncoder, recipe: v
 def test_graphs_follow_the_model(
     encoder: VisionEncoder, recipe: vlmres.Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in for the runner, which needs CUDA."""
+    """A stand-in for the runner of graphs, which needs CUDA."""
     made: list[Any] = []
 
     def stand_in(model: VisionModel, lengths: Any) -> Any:
         made.append((model, lengths))
         return model
 
-    monkeypatch.setattr(runner, "GraphRunner", stand_in)
+    monkeypatch.setattr(executor, "GraphRunner", stand_in)
     graphs = VisionEncoder(encoder.model, recipe, graphs=[64])
     _same(graphs(_batch(recipe)), encoder(_batch(recipe)), 0)
     graphs.model = other = copy.deepcopy(encoder.model)
@@ -391,19 +392,19 @@ def test_calls_are_cut_so_that_preparing_overlaps() -> None:
     assert group_budget([1000] * 1000, 65536) == 65536
     assert group_budget([1000] * 100, 300) == 300
     counts = [1000] * 100
-    assert len(cut(counts, group_budget(counts, 65536))) == 4
+    assert len(split_ranges(counts, group_budget(counts, 65536))) == 4
 
 
-def test_lanes_are_kept(encoder: VisionEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_double_buffers_are_kept(encoder: VisionEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between calls of the same settings; not by copies, and not by calls at the same time."""
     made: list[vlmres.Processor] = []
-    create = lanes._Lane.use
+    create = double_buffer.Slot.configure
 
-    def use(lane: lanes._Lane, *arguments: Any) -> None:
-        create(lane, *arguments)
-        made.append(lane.processor)
+    def configure(slot: double_buffer.Slot, *arguments: Any) -> None:
+        create(slot, *arguments)
+        made.append(slot.processor)
 
-    monkeypatch.setattr(lanes._Lane, "use", use)
+    monkeypatch.setattr(double_buffer.Slot, "configure", configure)
     wanted = encoder.encode(image(64, 64)).tokens
     for _ in range(2):
         assert torch.equal(encoder.encode(image(64, 64)).tokens, wanted)

@@ -15,8 +15,8 @@ from tests.encoder.counting import flop_counter
 from tests.encoder.published import PUBLISHED, Published
 from vlmres.encoder import VisionModel, build_layout
 from vlmres.encoder.architectures import architecture
-from vlmres.encoder.arrange import ImageTokens
-from vlmres.encoder.reader import Reader
+from vlmres.encoder.checkpoint.mapping import TensorReader
+from vlmres.encoder.layout.token_order import ImageTokens
 
 MODELS: dict[str, dict[str, torch.Size]] = {}
 # transformers' names before its version 4.52, and before its version 5 for CLIP inside LLaVA.
@@ -78,12 +78,10 @@ def test_names(name: str, rules: tuple[tuple[str, str], ...], caplog: pytest.Log
     found = architecture(PUBLISHED[name].config)
     with torch.device("meta"):
         model = VisionModel(found.config, fold=False)
-    shards = SimpleNamespace(
-        files=stored, get=lambda key: torch.empty(stored[key], dtype=torch.bfloat16, device="meta")
-    )
+    files = SimpleNamespace(index=stored, get=lambda key: torch.empty(stored[key], dtype=torch.bfloat16, device="meta"))
     wanted = {key: parameter.shape for key, parameter in model.named_parameters()}
     with caplog.at_level(logging.WARNING, "vlmres.encoder"):
-        tensors = Reader(shards, found, None, None).read(wanted, fold=False)  # type: ignore[arg-type]
+        tensors = TensorReader(files, found, None, None).read(wanted, fold=False)  # type: ignore[arg-type]
     assert {key: tensor.shape for key, tensor in tensors.items()} == wanted
     assert not caplog.records
 

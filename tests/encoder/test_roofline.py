@@ -12,7 +12,7 @@ from benches.encoder.models import MODELS, MissingModelError
 from benches.encoder.passes import Pass, blocks_of, our_pass, peer_pass
 from benches.encoder.roofline import BLOCKS, FLASH2, GAP, HOST, Device
 
-from vlmres.encoder import attention
+from vlmres.encoder.nn import attention
 
 META = torch.device("meta")
 

@@ -16,8 +16,8 @@ from tests.encoder.counting import flop_counter
 from tests.encoder.packing import relative_error
 from tests.videos import video
 from vlmres.encoder import EncoderOutput, VisionEncoder, VisionModel, build_layout, load_config
-from vlmres.encoder.arrange import ImageTokens, ViewTokens
-from vlmres.encoder.parts import Part
+from vlmres.encoder.layout.token_order import ImageTokens, ViewTokens
+from vlmres.encoder.runtime.chunks import Chunk
 
 Videos = list[NDArray[np.uint8]]
 
@@ -144,7 +144,7 @@ def test_long_videos_are_cut(
     encoder = _encoder(name, checkpoint)
     batch = _batch(name, videos)
     wanted = encoder(batch)
-    parts = Part.of(batch, joins=name == "kimi")
+    parts = Chunk.of(batch, joins=name == "kimi")
     longest = max(np.diff(parts.bounds[parts.segments]))
     runs: list[int] = []
     forward = VisionModel.forward

@@ -22,8 +22,8 @@ from tests.encoder.test_parity import encode
 from tests.encoder.tiny import CASES, VIT
 from vlmres.encoder import CheckpointError, VisionEncoder, load_config
 from vlmres.encoder.architectures import ARCHITECTURES, architecture
-from vlmres.encoder.model import VisionModel
-from vlmres.encoder.reader import Reader
+from vlmres.encoder.checkpoint.mapping import TensorReader
+from vlmres.encoder.nn.model import VisionModel
 
 Edit = Callable[[dict[str, torch.Tensor]], None]
 
@@ -487,6 +487,6 @@ def test_every_parameter_has_a_source(kind: str) -> None:
     found = architecture({"model_type": kind})
     with torch.device("meta"):
         model = VisionModel(found.config)
-    reader = Reader(SimpleNamespace(files={}), found, None, None)  # type: ignore[arg-type]
+    reader = TensorReader(SimpleNamespace(index={}), found, None, None)  # type: ignore[arg-type]
     for name, _ in model.named_parameters():
         assert reader.take(name if found.config.patch.bias else name.replace("patch_embed.bias", "patch_embed.weight"))

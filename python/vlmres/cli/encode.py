@@ -34,7 +34,7 @@ from vlmres.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from vlmres.encoder.lanes import Preprocessing
+    from vlmres.encoder.runtime.settings import Preprocessing
 
 
 def encode(

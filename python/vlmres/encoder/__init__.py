@@ -9,15 +9,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from vlmres.encoder.architectures import CheckpointError
-from vlmres.encoder.checkpoint import load_config
+from vlmres.encoder.checkpoint.config import load_config
 from vlmres.encoder.config import EncoderConfig
-from vlmres.encoder.costs import Cost
+from vlmres.encoder.cost import Cost
 
 if TYPE_CHECKING:
-    from vlmres.encoder.layout import Layout, build_layout
-    from vlmres.encoder.model import VisionModel
-    from vlmres.encoder.parts import EncoderOutput
-    from vlmres.encoder.pipeline import VisionEncoder
+    from vlmres.encoder.api import VisionEncoder
+    from vlmres.encoder.layout.batch import Layout, build_layout
+    from vlmres.encoder.nn.model import VisionModel
+    from vlmres.encoder.runtime.output import EncoderOutput
 
 __all__ = [
     "CheckpointError",
@@ -33,11 +33,11 @@ __all__ = [
 
 # What imports torch, and from where.
 _WITH_TORCH = {
-    "EncoderOutput": "parts",
-    "Layout": "layout",
-    "VisionEncoder": "pipeline",
-    "VisionModel": "model",
-    "build_layout": "layout",
+    "EncoderOutput": "runtime.output",
+    "Layout": "layout.batch",
+    "VisionEncoder": "api",
+    "VisionModel": "nn.model",
+    "build_layout": "layout.batch",
 }
 
 

@@ -15,7 +15,6 @@ import vlmres
 from vlmres.cli import output
 from vlmres.cli.jobs.base import Job
 from vlmres.documents import AUTHORS_DPI
-from vlmres.encoder.stream import EncodedGroup, encode_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
     from vlmres.cli.items import Dpi
     from vlmres.cli.jobs.base import Advance, Source
     from vlmres.encoder import VisionEncoder
-    from vlmres.encoder.lanes import Preprocessing
+    from vlmres.encoder.runtime.settings import Preprocessing
+    from vlmres.encoder.runtime.stream import EncodedGroup
 
 
 class EncodeJob(Job):
@@ -88,7 +88,7 @@ class EncodeJob(Job):
                 yield files
 
         before: _Copy | None = None
-        groups = encode_groups(self.encoder, noted(), "images", self.preprocessing)
+        groups = self.encoder.stream_lists(noted(), "images", self.preprocessing)
         for group in chain(groups, [None]):
             copy = None if group is None else _Copy(group)
             if before is not None:

@@ -35,7 +35,7 @@ Tensors = dict[str, "str | tuple[str, ...] | Take | list[str | tuple[str, ...] |
 
 
 @dataclass(frozen=True)
-class Part:
+class TowerSource:
     """A tower, its patch embedding, and where their tensors are.
 
     Keys of `tensors` are our modules or parameters, values the checkpoint's, after its names were brought to one form;
@@ -60,7 +60,7 @@ class Architecture:
     namespaces: tuple[str, ...]
     """First parts of renamed names that are the encoder's; others are the language model's."""
     unused: tuple[str, ...] = ()
-    """As of `Part`."""
+    """As of `TowerSource`."""
 
 
 def skipped_blocks(prefix: str, tower: Tower) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vlmres.encoder.architectures.base import Part, Tensors, block_tensors, skipped_blocks
+from vlmres.encoder.architectures.base import Tensors, TowerSource, block_tensors, skipped_blocks
 from vlmres.encoder.architectures.fields import CLIP, HALF, Sizes, grid_side, patch, tower
 from vlmres.encoder.architectures.values import number, square
 from vlmres.encoder.config import Norm, Table
@@ -34,7 +34,7 @@ _UNUSED = (r"tower\.head\.", r"tower\.embeddings\.position_ids$")
 _SIZES = Sizes(768, 12, 12, 3072, "quick_gelu")
 
 
-def clip(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part:
+def clip(config: Mapping[str, Any], features: tuple[int, ...] | None) -> TowerSource:
     """CLIP: a class token, a norm before the blocks; `last_hidden_state` has no norm after them."""
     grid = grid_side(config, 224, 32)
     norm = Norm("layer", number(config, "layer_norm_eps", 1e-5, zero=True))
@@ -46,22 +46,22 @@ def clip(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part:
         "towers.0.pre_norm": "tower.pre_layrnorm",
     }
     unused = (*_UNUSED, r"tower\.post_layernorm\.", *skipped_blocks(_BLOCKS, found))
-    return Part(patch(config, 32, CLIP, bias=False), found, tensors, unused)
+    return TowerSource(patch(config, 32, CLIP, bias=False), found, tensors, unused)
 
 
-def siglip(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part:
+def siglip(config: Mapping[str, Any], features: tuple[int, ...] | None) -> TowerSource:
     """SigLIP: no class token."""
     grid = grid_side(config, 224, 16)
     return _siglip(config, features, Table(grid, grid), "conv2d")
 
 
-def siglip2(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part:
+def siglip2(config: Mapping[str, Any], features: tuple[int, ...] | None) -> TowerSource:
     """SigLIP 2 NaFlex: native grids; the table is resampled with antialiasing, as its training did."""
     grid = square(config, "num_patches", 256)
     return _siglip(config, features, Table(grid, grid, "bilinear", antialias=True), "linear")
 
 
-def _siglip(config: Mapping[str, Any], features: tuple[int, ...] | None, table: Table, kind: str) -> Part:
+def _siglip(config: Mapping[str, Any], features: tuple[int, ...] | None, table: Table, kind: str) -> TowerSource:
     norm = Norm("layer", number(config, "layer_norm_eps", 1e-6, zero=True))
     sizes = _SIZES._replace(act="gelu_pytorch_tanh")
     found = tower(config, sizes, norm, table=table, final_norm=norm, features=features or ())
@@ -69,4 +69,4 @@ def _siglip(config: Mapping[str, Any], features: tuple[int, ...] | None, table: 
     unused: tuple[str, ...] = _UNUSED
     if features:
         unused += (r"tower\.post_layernorm\.", *skipped_blocks(_BLOCKS, found))
-    return Part(patch(config, 16, HALF, bias=True, kind=kind), found, tensors, unused)
+    return TowerSource(patch(config, 16, HALF, bias=True, kind=kind), found, tensors, unused)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmres.encoder.architectures.base import Architecture, CheckpointError, Part, Take, Tensors
+from vlmres.encoder.architectures.base import Architecture, CheckpointError, Take, Tensors, TowerSource
 from vlmres.encoder.architectures.clip import clip, siglip, siglip2
 from vlmres.encoder.architectures.fields import activation
 from vlmres.encoder.architectures.pixtral import pixtral
@@ -14,7 +14,7 @@ from vlmres.encoder.config import Arrangement, EncoderConfig, Layer, Norm, Proje
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-TOWERS: dict[str, Callable[[Mapping[str, Any], tuple[int, ...] | None], Part]] = {
+TOWERS: dict[str, Callable[[Mapping[str, Any], tuple[int, ...] | None], TowerSource]] = {
     "clip_vision_model": clip,
     "siglip_vision_model": siglip,
     "siglip2_vision_model": siglip2,
@@ -53,7 +53,7 @@ def llava_next(config: Mapping[str, Any]) -> Architecture:
 
 
 def _llava(config: Mapping[str, Any], name: str, arrangement: Arrangement) -> Architecture:
-    part = _part(config, default_layer=-2)
+    part = _tower_source(config, default_layer=-2)
     out = integer(section(config, "text_config"), "hidden_size", 4096)
     bias = flag(config, "multimodal_projector_bias", True)
     act = activation(config, "projector_hidden_act", "gelu")
@@ -75,7 +75,7 @@ def _llava(config: Mapping[str, Any], name: str, arrangement: Arrangement) -> Ar
 
 def mistral3(config: Mapping[str, Any]) -> Architecture:
     """Mistral 3: Pixtral's tower, cells of 2x2 patches to tokens."""
-    part = _part(config, default_layer=-1)
+    part = _tower_source(config, default_layer=-1)
     text = section(config, "text_config")
     out, width = integer(text, "hidden_size", 5120), part.tower.width * len(part.tower.features)
     bias = flag(config, "multimodal_projector_bias", False)
@@ -100,7 +100,7 @@ def mistral3(config: Mapping[str, Any]) -> Architecture:
     return Architecture(encoder, tensors, _RENAMES, _NAMESPACES, part.unused)
 
 
-def _part(config: Mapping[str, Any], default_layer: int) -> Part:
+def _tower_source(config: Mapping[str, Any], default_layer: int) -> TowerSource:
     if "vision_config" not in config and "mm_vision_tower" in config:
         raise CheckpointError("mm_vision_tower is of the authors' own LLaVA; only transformers' form of it can be read")
     vision = section(config, "vision_config")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vlmres.encoder.architectures.base import Part, Tensors, block_tensors, skipped_blocks
+from vlmres.encoder.architectures.base import Tensors, TowerSource, block_tensors, skipped_blocks
 from vlmres.encoder.architectures.fields import CLIP, Sizes, patch, theta, tower
 from vlmres.encoder.config import Norm, Rotary
 
@@ -28,7 +28,7 @@ _TENSORS: Tensors = {
 }
 
 
-def pixtral(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part:
+def pixtral(config: Mapping[str, Any], features: tuple[int, ...] | None) -> TowerSource:
     """Native grids, rotary positions, gated MLP, no biases."""
     found = tower(
         config,
@@ -43,4 +43,4 @@ def pixtral(config: Mapping[str, Any], features: tuple[int, ...] | None) -> Part
     )
     found = replace(found, features=features or (found.depth,))
     unused = skipped_blocks(r"tower\.transformer\.layers", found)
-    return Part(patch(config, 16, CLIP, bias=False), found, _TENSORS, unused)
+    return TowerSource(patch(config, 16, CLIP, bias=False), found, _TENSORS, unused)

@@ -1,0 +1,53 @@
+"""What an encoder gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass
+class EncoderOutput:
+    """The tokens of images or videos, in the order in which their language model receives them."""
+
+    tokens: torch.Tensor
+    """[total, hidden]."""
+    cu_seqlens: torch.Tensor
+    """int32 [images + 1], on the CPU: where images or videos start."""
+    deepstack: tuple[torch.Tensor, ...] = ()
+    """[total, hidden] each: what Qwen3-VL adds to its language model's first layers at the same places."""
+
+    def __len__(self) -> int:
+        return len(self.cu_seqlens) - 1
+
+    def split(self) -> list[torch.Tensor]:
+        """The tokens of each image or video."""
+        lengths: list[int] = torch.diff(self.cu_seqlens).tolist()
+        return list(self.tokens.split(lengths))
+
+    @classmethod
+    def join(cls, outputs: Sequence[EncoderOutput]) -> EncoderOutput:
+        """The outputs of consecutive images as one.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if not outputs:
+            raise ValueError("there are no outputs to join: all images were bad, or there were none")
+        if len(outputs) == 1:
+            return outputs[0]
+        lengths = torch.cat([torch.diff(output.cu_seqlens) for output in outputs])
+        bounds = torch.zeros(len(lengths) + 1, dtype=torch.int32)
+        bounds[1:] = lengths.cumsum(0)
+        deepstack = zip(*(output.deepstack for output in outputs), strict=True)
+        return cls(torch.cat([output.tokens for output in outputs]), bounds, tuple(map(torch.cat, deepstack)))
+
+    def joined(self, ends: Sequence[bool]) -> EncoderOutput:
+        """The same where the items are parts of images or videos; `ends` says which are the last of theirs."""
+        bounds = self.cu_seqlens[1:][torch.tensor(ends)]
+        return EncoderOutput(self.tokens, torch.cat([self.cu_seqlens[:1], bounds]), self.deepstack)
