@@ -9,36 +9,14 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING
+
+from vlmres.lab.readers.base import Box, Finder, Pixels, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-Pixels: TypeAlias = "NDArray[np.uint8]"
-"""RGB of shape (height, width, 3)."""
-Box: TypeAlias = tuple[float, float, float, float]
-"""(x0, y0, x1, y1) in pixels of the image."""
-
-
-class Reader(Protocol):
-    """Reads lines of text. The lab calls it from several threads, and with the same lines it has to answer the same."""
-
-    name: str
-    """What the report calls it; it is part of what results are stored under."""
-
-    def read(self, lines: Sequence[Pixels], /) -> list[str]:
-        """The text of each line."""
-
-
-@runtime_checkable
-class Finder(Protocol):
-    """A reader that finds lines, too."""
-
-    def find(self, page: Pixels, /) -> list[Box]:
-        """Boxes of the lines of a page."""
+__all__ = ["BUILT_IN", "Box", "Finder", "FunctionReader", "Pixels", "Reader", "load_reader"]
 
 
 class FunctionReader:

@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmres.lab.readers import Box, Pixels
+    from vlmres.lab.readers.base import Box, Pixels
 
 # The package that has the models, and the models' files.
 _MODELS = {

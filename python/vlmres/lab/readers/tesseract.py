@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmres.lab.readers import Box, Pixels
+    from vlmres.lab.readers.base import Box, Pixels
 
 # Tesseract knows letters from about 20 pixels on (its manual: "x-height of at least 20 pixels"): a line is enlarged to
 # this height first.
