@@ -47,7 +47,9 @@ class Bars(FunctionReader):
         """Rows with ink that touch."""
         inked = np.asarray(page.max(axis=2) < 128)
         rows = np.flatnonzero(inked.any(axis=1))
-        boxes = []
+        boxes: list[Box] = []
+        if not len(rows):
+            return boxes
         for block in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
             columns = np.flatnonzero(inked[block].any(axis=0))
             boxes.append((float(columns[0]), float(block[0]), float(columns[-1] + 1), float(block[-1] + 1)))

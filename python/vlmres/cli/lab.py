@@ -72,7 +72,7 @@ def lab(
     report says what share stays legible for how many tokens. Nothing needs labels, a GPU or the network. A run that was
     stopped goes on where it was.
     """
-    from vlmres.lab import Results, run, write_report
+    from vlmres.lab import ReaderError, Results, run, write_report
 
     if grid == bool(paths):
         raise typer.BadParameter("name files or folders, or take --grid", param_hint="PATH")
@@ -82,27 +82,37 @@ def lab(
     found, missing = _pages(paths or [], grid=grid, seed=seed, lines=lines)
     errors = output.console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as progress:
-        task = progress.add_task("pages", total=None)
-        results = run(
-            found,
-            candidates,
-            reads,
-            lines=None if full else lines,
-            most_pages=None if full or grid else pages,
-            seed=seed,
-            jobs=jobs,
-            store=out / "pages",
-            notes=[*notes, *missing],
-            progress=lambda done, total, _: progress.update(task, completed=done, total=total),
+    try:
+        with Progress(*columns, console=errors, disable=not errors.is_terminal) as progress:
+            task = progress.add_task("pages", total=None)
+            results = run(
+                found,
+                candidates,
+                reads,
+                lines=None if full else lines,
+                most_pages=None if full or grid else pages,
+                seed=seed,
+                jobs=jobs,
+                store=out / "pages",
+                notes=[*notes, *missing],
+                progress=lambda done, total, _: progress.update(task, completed=done, total=total),
+            )
+    except ReaderError as error:
+        errors.print(
+            f"vlmres: {error}; what was measured before is kept in {output.show(out / 'pages')}", soft_wrap=True
         )
+        raise typer.Exit(1) from None
+    except OSError as error:
+        raise _unwritable(out, error) from None
     try:
         index = write_report(results, out, pages=found, candidates=candidates, against=other)
     except OSError as error:
-        raise typer.BadParameter(
-            f"cannot write {output.show(out)}: {output.reason(error)}", param_hint="--out"
-        ) from None
+        raise _unwritable(out, error) from None
     _tell(results, index)
+
+
+def _unwritable(out: Path, error: OSError) -> typer.BadParameter:
+    return typer.BadParameter(f"cannot write {output.show(out)}: {output.reason(error)}", param_hint="--out")
 
 
 def _load(against: Path, results: type[Results]) -> Results:

@@ -16,7 +16,7 @@ from vlmres.lab.pages import Content, Line, Page
 from vlmres.lab.readers import FunctionReader, Reader, load_reader
 from vlmres.lab.report import write_report
 from vlmres.lab.results import Results, Summary
-from vlmres.lab.run import run
+from vlmres.lab.run import ReaderError, run
 from vlmres.lab.sources import open_pages
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Line",
     "Page",
     "Reader",
+    "ReaderError",
     "Results",
     "Summary",
     "grid_pages",

@@ -17,6 +17,9 @@ HAN_X_HEIGHT = 0.55
 MOST_RATIO = 10.0
 """Width : height of the pieces that lines are cut into: the time of a reader is proportional to it."""
 
+# Of 255 levels: what differs less is the paper's grain.
+_LEAST_CONTRAST = 12
+
 
 def ink(line: Pixels) -> NDArray[np.bool_]:
     """Which pixels differ from the paper: by Otsu's threshold on the distance from the commonest gray."""
@@ -24,7 +27,7 @@ def ink(line: Pixels) -> NDArray[np.bool_]:
     counts, edges = np.histogram(gray, bins=32, range=(0, 256))
     paper = (edges[counts.argmax()] + edges[counts.argmax() + 1]) / 2
     distance = np.minimum(np.abs(gray - paper), 255).astype(np.uint8)
-    mask: NDArray[np.bool_] = distance > _otsu(distance)
+    mask: NDArray[np.bool_] = distance > max(_LEAST_CONTRAST, _otsu(distance))
     return mask
 
 

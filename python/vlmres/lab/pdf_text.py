@@ -136,11 +136,11 @@ def _around(words: list[list[_Letter]]) -> Box:
 
 
 def _line(words: list[list[_Letter]]) -> Line | None:
-    """A piece as a line; None where its letters do not run from left to right."""
+    """A piece as a line; None of a single letter, as letters are to each other that do not run from left to right."""
     box = _around(words)
-    if box[2] - box[0] <= box[3] - box[1]:
-        return None
     letters = [letter for word in words for letter in word]
+    if len(letters) < 2 or box[2] - box[0] <= box[3] - box[1]:
+        return None
     text = "".join(letter.text for letter in letters)
     heights = np.array([letter.box[3] - letter.box[1] for letter in letters])
     script = script_of(text)

@@ -189,9 +189,9 @@ class Results:
         return page.text_tokens / max(1, page.views[label].visual_tokens)
 
     def summaries(self) -> list[Summary]:
-        """Of every candidate, in their order."""
+        """Of every candidate, in their order; none where no line was measured."""
         threshold = self.legibility()
-        return [self._summary(subject, threshold) for subject in self.subjects]
+        return [self._summary(subject, threshold) for subject in self.subjects] if self.num_lines else []
 
     def _summary(self, subject: Subject, threshold: Legibility | None) -> Summary:
         outcomes = self.outcomes(subject.label)

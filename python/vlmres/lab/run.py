@@ -28,6 +28,10 @@ LINES = 6
 PAGES = 50
 
 
+class ReaderError(RuntimeError):
+    """A reader raised an error; the message names the page. What was measured before is stored."""
+
+
 def run(
     pages: Sequence[Page],
     candidates: Sequence[Candidate],
@@ -59,6 +63,7 @@ def run(
 
     Raises:
         ValueError: There are no pages or no candidates, or two candidates have one label.
+        ReaderError: The reader raised an error.
     """
     labels = [candidate.label for candidate in candidates]
     if not pages or not candidates:
@@ -76,7 +81,10 @@ def run(
         file = None if folder is None else folder / f"{digest(page.identity, page.name, stem)}.json"
         if file is not None and (stored := _stored(file)) is not None:
             return stored
-        measured = measure(page, candidates, reader, lines, seed)
+        try:
+            measured = measure(page, candidates, reader, lines, seed)
+        except Exception as error:
+            raise ReaderError(f"{page.name}: the reader {reader.name} failed: {error!r}") from error
         if file is not None:
             _write(file, {"stored": STORED, "page": measured.to_json()})
         return measured

@@ -27,9 +27,6 @@ def open_pages(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Page], dic
 
     Returns:
         The pages, and why others cannot be opened, by name.
-
-    Raises:
-        OSError: A path does not exist.
     """
     pages: list[Page] = []
     wrong: dict[str, str] = {}
@@ -44,7 +41,6 @@ def open_pages(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Page], dic
 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
-        path.stat()
         return [path]
     found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
     return [file for file in found if _is_wanted(file)]
