@@ -24,6 +24,7 @@ PILLOW_SIMD := $(VENV)/pillow-simd
 INTERPRETER := $(if $(filter 3.%,$(PYTHON)),python$(PYTHON),$(PYTHON))
 ENCODER := $(VENV)/encoder/torch-$(TORCH)-transformers-$(TRANSFORMERS)-$(notdir $(INTERPRETER))
 RAY := $(VENV)/ray
+LAB := $(VENV)/lab
 ARM := aarch64-unknown-linux-gnu
 # A process a core, and no more than four: each holds torch and transformers. PARALLEL= runs the tests in one process.
 PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -34,7 +35,7 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-aarch64 build build-demo fuzz bench compare compare-loading prove-loading fmt clean prerequisites
+.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-lab test-browser test-aarch64 build build-demo fuzz bench compare compare-loading prove-loading fmt clean prerequisites
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -80,6 +81,13 @@ test-encoder: $(ENCODER)/.installed ## The encoder's tests on other versions: TO
 test-ray: $(RAY)/.installed ## Tests on a local Ray cluster of two nodes, in an environment of their own
 	VIRTUAL_ENV=$(abspath $(RAY)) $(RAY)/bin/maturin develop --release --quiet --skip-install
 	$(RAY)/bin/python -m pytest -p no:logging tests/ray
+
+test-lab: $(LAB)/.installed ## Tests of the resolution lab with a real reader, in an environment of their own
+	VIRTUAL_ENV=$(abspath $(LAB)) $(LAB)/bin/maturin develop --release --quiet --skip-install
+	VLMRES_TEST_LAB=1 $(LAB)/bin/python -m pytest tests/lab
+
+test-browser: build ## The lab's report in Chromium (Debian: apt install chromium)
+	VLMRES_TEST_BROWSER=1 $(BIN)/python -m pytest tests/lab/test_browser.py
 
 test-aarch64: prerequisites ## Rust tests for AArch64, emulated: what an x86-64 machine cannot run of `make test`
 	@[ -d "$$($${RUSTC:-rustc} --print target-libdir --target $(ARM))" ] || \
@@ -168,6 +176,13 @@ $(RAY)/.installed: requirements/test.txt pyproject.toml Makefile | prerequisites
 	$(INTERPRETER) -m venv $(RAY)
 	$(RAY)/bin/python -m pip install --requirement requirements/test.txt
 	VIRTUAL_ENV=$(abspath $(RAY)) $(RAY)/bin/maturin develop --release --quiet --extras cli,encoder,ray
+	@touch $@
+
+$(LAB)/.installed: requirements/test.txt requirements/lab.txt pyproject.toml | prerequisites
+	@echo "Installing the resolution lab into $(LAB); that may take some minutes."
+	$(INTERPRETER) -m venv $(LAB)
+	$(LAB)/bin/python -m pip install --requirement requirements/test.txt --requirement requirements/lab.txt
+	VIRTUAL_ENV=$(abspath $(LAB)) $(LAB)/bin/maturin develop --release --quiet --extras cli,encoder,lab
 	@touch $@
 
 # Peers that cannot be installed here are skipped, by the benchmark too.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 HAN_X_HEIGHT = 0.55
 """What is taken for the x-height of Han, of a character's height: as DejaVu's "x" has of its em."""
 
-MOST_RATIO = 10.0
+MOST_RATIO = 8.0
 """Width : height of the pieces that lines are cut into: the time of a reader is proportional to it."""
 
 # Of 255 levels: what differs less is the paper's grain.

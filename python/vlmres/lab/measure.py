@@ -30,7 +30,7 @@ LAYER_MAY_DIFFER = 0.1
 # Shorter pieces tell little, and are read wrongly by chance.
 _LEAST_LETTERS = 4
 # Of so many lines more than are asked for the text at full size is read, because some cannot be.
-_SPARE = 1.5
+_SPARE = 1.2
 
 
 @dataclass

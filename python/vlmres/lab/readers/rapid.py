@@ -24,7 +24,7 @@ _INSTALL = {
     "rapidocr_onnxruntime": "pip install --no-deps rapidocr-onnxruntime==1.4.4",
 }
 # A page of more pixels is made smaller before lines are sought: the detector's time is proportional to them.
-_MOST_FOUND = 2_500_000
+_MOST_FOUND = 1_600_000
 # Neither half a letter nor a picture is a line.
 _LEAST_SIDE = 6
 

@@ -70,12 +70,18 @@ def _first_screen(results: Results, summaries: Sequence[Summary]) -> str:
     figures = "".join(f"<li><b>{value}</b> {name}</li>" for value, name in facts)
     return (
         "<header><p class='kind'>vlmres lab: at what resolution should a model look?</p>"
-        f"<h1>{escape(answer(results, summaries))}</h1>"
+        f"<h1>{_parted(answer(results, summaries))}</h1>"
         f"<p class='limits'><b>Not measured.</b> {escape(NOT_MEASURED)}</p>"
         f"<ul class='facts'>{figures}</ul></header>"
         f"<section><h2>Tokens against legible lines</h2>{chart(summaries)}{legend(summaries)}"
         f"<p>{escape(caution(results, summaries))}</p></section>"
     )
+
+
+def _parted(sentence: str) -> str:
+    """The first part of a sentence, and the rest in small."""
+    first, semicolon, rest = sentence.partition(";")
+    return f"{escape(first)}{semicolon}<span>{escape(rest)}</span>" if semicolon else escape(sentence)
 
 
 def _rest(

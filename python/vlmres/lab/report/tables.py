@@ -28,14 +28,13 @@ def main_table(summaries: Sequence[Summary]) -> str:
     front = {one.subject.label for one in pareto(summaries)}
     flops = any(one.flops is not None for one in summaries)
     unique = any(one.unique is not None for one in summaries)
-    head = ["candidate", "strategy", "tokens", "legible lines, %", "accuracy, %", "per 1,000 tokens", "ACV", "RCV"]
-    head += ["encoder, GFLOP"] * flops + ["unique patches, %"] * unique + ["crowded pages"]
+    head = ["candidate", "tokens", "legible lines, %", "accuracy, %", "per 1,000 tokens", "ACV", "RCV"]
+    head += ["encoder, GFLOP"] * flops + ["unique patches, %"] * unique + ["crowded pages", "strategy"]
     rows = []
     for one in sorted(summaries, key=lambda summary: summary.tokens):
         mark = " ●" if one.subject.label in front else ""
         row = [
             f"{escape(one.subject.label)}{mark}",
-            one.subject.strategy,
             f"{one.tokens:,.0f}",
             _share(one.legible),
             _share(one.accuracy),
@@ -45,7 +44,7 @@ def main_table(summaries: Sequence[Summary]) -> str:
         ]
         row += ["&ndash;" if one.flops is None else f"{one.flops / 1e9:,.0f}"] * flops
         row += ["&ndash;" if one.unique is None else f"{100 * one.unique:.0f}"] * unique
-        rows.append([*row, str(one.crowded)])
+        rows.append([*row, str(one.crowded), one.subject.strategy])
     return _table(head, rows, name="main")
 
 
@@ -61,8 +60,8 @@ def equal_tokens(results: Results, summaries: Sequence[Summary]) -> str:
         best = max(found, key=lambda one: (one.legible.mean, -one.tokens))
         for one in sorted(found, key=lambda summary: -summary.legible.mean):
             gap = "the best" if one is best else _difference(_compared(results, results, one, best))
-            rows.append([f"{budget:,}", escape(one.subject.label), f"{one.tokens:,.0f}", _share(one.legible), gap])
-    return _table(["budget", "candidate", "tokens used", "legible lines, %", "against the best, points"], rows)
+            rows.append([escape(one.subject.label), f"{budget:,}", f"{one.tokens:,.0f}", _share(one.legible), gap])
+    return _table(["candidate", "budget", "tokens used", "legible lines, %", "against the best, points"], rows)
 
 
 def _compared(results: Results, other: Results, one: Summary, best: Summary) -> Interval | None:
