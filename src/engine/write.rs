@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::earlier::Group;
 use super::stage::{Buffers, StageJob};
@@ -55,13 +56,13 @@ pub(super) struct Image<'a> {
 pub(super) struct Output<'a, T> {
     pixels: &'a Pixels,
     arithmetic: Arithmetic,
-    values: Values<T>,
+    values: Arc<Values<T>>,
     sinks: &'a [Sink<'a, T>],
 }
 
 impl<'a, T: Element> Output<'a, T> {
     pub(super) fn new(pixels: &'a Pixels, arithmetic: Arithmetic, sinks: &'a [Sink<'a, T>]) -> Result<Self> {
-        Ok(Self { pixels, arithmetic, values: Values::new(pixels, arithmetic.backend)?, sinks })
+        Ok(Self { pixels, arithmetic, values: Values::of(pixels, arithmetic.backend)?, sinks })
     }
 
     /// Writes images; which of them could not be written, and why.

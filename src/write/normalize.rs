@@ -1,5 +1,9 @@
 //! Normalisation as a table: a byte has 256 values, so the reference's own operations, in its order, run 256 times per channel.
 
+use std::any::Any;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
 use half::bf16;
 
 use super::values::{Form, Values};
@@ -9,13 +13,44 @@ use crate::options::Backend;
 use crate::recipe::{NormalizeAs, Pixels};
 use crate::simd::Level;
 
+/// Tables that are kept, of the whole process; each is looked at when one is wanted. The least recently used go first.
+const MOST_KEPT: usize = 16;
+
+/// A table, of any type of value, and what it depends on.
+struct Kept {
+    pixels: Pixels,
+    backend: Backend,
+    values: Arc<dyn Any + Send + Sync>,
+}
+
+static KEPT: Mutex<VecDeque<Kept>> = Mutex::new(VecDeque::new());
+
 impl<T: Element> Values<T> {
-    /// The values of a recipe's normalisation, by a backend's order of operations.
-    pub(crate) fn new(pixels: &Pixels, backend: Backend) -> Result<Self> {
-        Ok(Self::at_level(Level::current()?, pixels, backend))
+    /// The values of a recipe's normalisation, by a backend's order of operations. They are kept: of a small image they would be
+    /// a tenth of the work. Never waits for the lock: another thread may hold it, even one that a fork left behind.
+    pub(crate) fn of(pixels: &Pixels, backend: Backend) -> Result<Arc<Self>> {
+        let is_wanted = |kept: &Kept| kept.backend == backend && kept.values.is::<Self>() && kept.pixels == *pixels;
+        if let Ok(mut all) = KEPT.try_lock()
+            && let Some(found) = all.iter().position(is_wanted)
+            && let Some(kept) = all.remove(found)
+        {
+            let values = Arc::clone(&kept.values);
+            all.push_back(kept);
+            if let Ok(values) = values.downcast() {
+                return Ok(values);
+            }
+        }
+        let values = Arc::new(Self::at_level(Level::current()?, pixels, backend));
+        if let Ok(mut all) = KEPT.try_lock() {
+            all.push_back(Kept { pixels: pixels.clone(), backend, values: Arc::clone(&values) as _ });
+            if all.len() > MOST_KEPT {
+                all.pop_front();
+            }
+        }
+        Ok(values)
     }
 
-    /// As [`Self::new`], with the vectors of a level of this machine.
+    /// As [`Self::of`], made anew, with the vectors of a level of this machine.
     pub(super) fn at_level(level: Level, pixels: &Pixels, backend: Backend) -> Self {
         let exact: [[f32; 256]; 3] =
             std::array::from_fn(|channel| std::array::from_fn(|byte| normalise(pixels, backend, channel, byte as f32)));
@@ -83,6 +118,28 @@ impl Form {
 mod tests {
     use super::*;
     use crate::recipe::{Recipe, names};
+
+    #[test]
+    fn kept_tables_are_told_apart() {
+        let pixels = Recipe::load("clip", &toml::Table::new()).unwrap().pixels.clone();
+        let other = Pixels { rescale: 1.0 / 127.5, ..pixels.clone() };
+        for _ in 0..2 {
+            for (pixels, backend) in [
+                (&pixels, Backend::Torch),
+                (&other, Backend::Torch),
+                (&pixels, Backend::Pillow),
+                (&other, Backend::Pillow),
+            ] {
+                let exact = Values::<f32>::at_level(Level::Scalar, pixels, backend).table;
+                assert_eq!(Values::<f32>::of(pixels, backend).unwrap().table, exact);
+                let bits = Values::<bf16>::at_level(Level::Scalar, pixels, backend).table;
+                assert_eq!(Values::<bf16>::of(pixels, backend).unwrap().table, bits);
+            }
+        }
+        let one = Values::<f32>::of(&pixels, Backend::Torch).unwrap();
+        assert!(Arc::ptr_eq(&one, &Values::of(&pixels, Backend::Torch).unwrap()) || KEPT.try_lock().is_err());
+        assert!(KEPT.lock().unwrap().len() <= MOST_KEPT);
+    }
 
     #[test]
     fn every_builtin_recipe_that_normalises_in_f32_has_a_vector_form() {

@@ -9,6 +9,9 @@ use crate::error::Result;
 use crate::memory::try_resize;
 use crate::threads::check_stopped;
 
+/// Somebody is asked once in so many rows whether the rest is still wanted.
+const CHECKED: u32 = 4 * BLOCK as u32;
+
 /// A ring of rows, as tall as the filter's widest window and a block more.
 pub(in crate::resample) struct Ring<'s> {
     memory: &'s mut Vec<u8>,
@@ -44,7 +47,9 @@ impl<'s> Ring<'s> {
         let start = window.start / self.unit as u32 * self.unit as u32;
         let mut from = self.end.map_or(start, |end| end.max(start));
         while from < window.end {
-            check_stopped()?;
+            if from / CHECKED != (from + BLOCK as u32) / CHECKED {
+                check_stopped()?;
+            }
             let first = from as usize % self.capacity;
             let count = BLOCK.min(self.capacity - first).min((last - from) as usize);
             let memory = &mut self.memory[first / self.unit * self.stride..][..count.div_ceil(self.unit) * self.stride];

@@ -102,9 +102,11 @@ impl<I: Floats> Operands<I> {
     /// The machine must have the features.
     #[inline(always)]
     unsafe fn new(form: Form, first: usize, channel: &impl Fn(usize) -> usize) -> Self {
-        let [mean, std] = [form.mean, form.std].map(|of| -> [f32; MOST] {
-            std::array::from_fn(|lane| if lane < I::LANES { of[channel(first + lane)] } else { 0.0 })
-        });
+        let (mut mean, mut std) = ([0.0; MOST], [1.0; MOST]);
+        for lane in 0..I::LANES {
+            let channel = channel(first + lane);
+            (mean[lane], std[lane]) = (form.mean[channel], form.std[channel]);
+        }
         // SAFETY: as the caller promises; the arrays are no shorter than a vector.
         unsafe {
             // Division by one changes nothing.

@@ -6,6 +6,8 @@
 
 #![allow(clippy::inline_always)] // they would be slow elsewhere
 
+use std::cell::Cell;
+
 use super::{PatchRow, TileRows};
 use crate::write::Sink;
 use crate::write::values::Form;
@@ -16,6 +18,8 @@ pub(super) const PARTED: usize = 16;
 const GROUP: usize = 4;
 /// Bytes that a line's load may reach beyond a run of bytes on both sides.
 pub(super) const REACH: usize = 64;
+/// Most bytes of buffers that stay with a thread.
+const MOST_KEPT: usize = 1 << 20;
 
 /// An instruction set that fills lines.
 ///
@@ -91,6 +95,42 @@ pub(super) trait Values<T>: Lines {
 /// Values in a line.
 const fn step<I: Lines, T>() -> usize {
     I::BYTES / size_of::<T>()
+}
+
+/// Two buffers of a thread, used in turn, so that what is read was not written just before. They hold what an earlier user left.
+struct Pair {
+    bytes: Vec<u8>,
+    /// Bytes of each.
+    len: usize,
+}
+
+thread_local! {
+    static PAIR: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl Pair {
+    /// Buffers of so many bytes each.
+    fn take(len: usize) -> Self {
+        let (mut bytes, len) = (PAIR.take(), len.next_multiple_of(REACH));
+        if bytes.len() < 2 * len {
+            bytes.resize(2 * len, 0);
+        }
+        Self { bytes, len }
+    }
+
+    /// Where they begin.
+    fn starts(&mut self) -> [*mut u8; 2] {
+        let (first, second) = self.bytes.split_at_mut(self.len);
+        [first.as_mut_ptr(), second.as_mut_ptr()]
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        if self.bytes.len() <= MOST_KEPT {
+            PAIR.set(std::mem::take(&mut self.bytes));
+        }
+    }
 }
 
 /// A run of bytes of one channel, with [`REACH`] bytes that are readable before and after it.
@@ -246,9 +286,8 @@ unsafe fn merged_of<I: Values<T>, T: Copy, const SIZE: usize>(
     // SAFETY: the caller has the features; every plane has REACH on both sides, and a line of pixels SLACK after it.
     unsafe {
         let operands = [0, 1, 2].map(|channel| I::operands(form, |_| channel));
-        // Two, so that what is read was not written just before.
-        let mut parted = [0, 1].map(|_| vec![0u8; stride * 3 * GROUP]);
-        let starts = parted.each_mut().map(Vec::as_mut_ptr);
+        let mut parted = Pair::take(stride * 3 * GROUP);
+        let starts = parted.starts();
         let segments = starts.map(|start| {
             let of = |plane_index: usize| Segment {
                 bytes: start.add(plane_index * stride + REACH).cast_const(),
@@ -305,9 +344,8 @@ pub(super) unsafe fn flat<I: Values<T>, T: Copy>(row: &PatchRow<'_>, form: Form,
         unsafe { joined::<I, T>(row, sink) };
         return true;
     }
-    // Two, so that what is read was not written just before.
-    let mut joined = [0, 1].map(|_| vec![0u8; total * GROUP + REACH]);
-    let starts = joined.each_mut().map(Vec::as_mut_ptr);
+    let mut joined = Pair::take(total * GROUP + REACH);
+    let starts = joined.starts();
     // SAFETY: the caller has the features; joined lines have REACH after them, and a line of pixels SLACK, which is as much.
     unsafe {
         let phases = [0, 1, 2].map(|phase| I::operands(form, |lane| (lane + phase) % 3));
@@ -407,9 +445,8 @@ pub(super) unsafe fn planar<I: Values<T>, T: Copy>(rows: &TileRows<'_>, form: Fo
     // SAFETY: the caller has the features; every channel has REACH after it, and a row of pixels SLACK.
     unsafe {
         let operands = [0, 1, 2].map(|channel| I::operands(form, |_| channel));
-        // Two, so that what is read was not written just before.
-        let mut parted = [0, 1].map(|_| vec![0u8; stride * 3]);
-        let starts = parted.each_mut().map(Vec::as_mut_ptr);
+        let mut parted = Pair::take(stride * 3);
+        let starts = parted.starts();
         let past = sink.is_past_caches();
         let mut waiting: Option<usize> = None;
         for (index, tile) in rows.tiles.iter().copied().map(Some).chain([None]).enumerate() {
