@@ -32,10 +32,10 @@ const errors = [];
 frame.addEventListener("load", async () => {
   const page = frame.contentDocument, view = frame.contentWindow;
   view.addEventListener("error", (event) => errors.push(String(event.message)));
-  await Promise.all([...page.images].map((image) => image.decode().catch((error) => errors.push(String(error)))));
   const box = (query) => page.querySelector(query).getBoundingClientRect().toJSON();
   page.getElementById("copy").click();
-  await new Promise((done) => setTimeout(done, 200));
+  for (let turn = 0; turn < 100 && page.getElementById("copy").textContent === "Copy the table"; turn++)
+    await new Promise((done) => setTimeout(done, 100));
   document.getElementById("found").textContent = JSON.stringify({
     errors, width: page.documentElement.scrollWidth, paper: view.getComputedStyle(page.body).backgroundColor,
     ink: view.getComputedStyle(page.body).color, title: box("h1"), limits: box(".limits"), chart: box(".chart"),

@@ -12,11 +12,12 @@ on, legibility and capacity.
 
 from vlmres.lab.candidates import Candidate, with_budgets
 from vlmres.lab.grid import grid_pages
+from vlmres.lab.measure import ReaderError
 from vlmres.lab.pages import Content, Line, Page
 from vlmres.lab.readers import FunctionReader, Reader, load_reader
 from vlmres.lab.report import write_report
 from vlmres.lab.results import Results, Summary
-from vlmres.lab.run import ReaderError, run
+from vlmres.lab.run import run
 from vlmres.lab.sources import open_pages
 
 __all__ = [

@@ -83,6 +83,10 @@ class UnmeasurableError(Exception):
     """A page on which nothing can be measured, and why."""
 
 
+class ReaderError(RuntimeError):
+    """A reader raised an error."""
+
+
 def measure(page: Page, candidates: Sequence[Candidate], reader: Reader, lines: int | None, seed: int) -> Measured:
     """A page's outcomes.
 
@@ -92,6 +96,9 @@ def measure(page: Page, candidates: Sequence[Candidate], reader: Reader, lines: 
         reader: Who reads.
         lines: The most lines; None for all.
         seed: Of the sample.
+
+    Raises:
+        ReaderError: The reader raised an error.
     """
     try:
         content = page.open()
@@ -107,6 +114,20 @@ def measure(page: Page, candidates: Sequence[Candidate], reader: Reader, lines: 
     return Measured(page.name, page.layout, (width, height), truth, chosen, views, estimate, unread)
 
 
+def _read(reader: Reader, lines: list[Pixels]) -> list[str]:
+    try:
+        return reader.read(lines)
+    except Exception as error:
+        raise ReaderError(f"the reader {reader.name} failed: {error!r}") from error
+
+
+def _find(reader: Finder, page: Pixels) -> list[Box]:
+    try:
+        return reader.find(page)
+    except Exception as error:
+        raise ReaderError(f"the reader failed to find lines: {error!r}") from error
+
+
 def _failed(page: Page, size: tuple[int, int], why: str) -> Measured:
     return Measured(page.name, page.layout, size, "known", [], {}, 0.0, 0, why)
 
@@ -118,7 +139,7 @@ def _truths(
     known = [line for line in content.lines if _is_enough(line.text) and line.x_height > 0]
     if known:
         sample = _sample(known, most, rng)
-        readings = reader.read([_at_full_size(content.pixels, line.box) for line in sample])
+        readings = _read(reader, [_at_full_size(content.pixels, line.box) for line in sample])
         scores = [score.accuracy(reading, line.text) for reading, line in zip(readings, sample, strict=True)]
         letters = [len(score.normalised(line.text)) for line in sample]
         wrong = sum((1 - one) * count for one, count in zip(scores, letters, strict=True)) / sum(letters)
@@ -137,7 +158,7 @@ def _by_reader(
     if not isinstance(reader, Finder):
         raise UnmeasurableError(f"no usable text layer, and the reader {reader.name} does not find lines")
     height, width = pixels.shape[:2]
-    found = sorted(reader.find(pixels), key=lambda box: (box[3] - box[1], box))
+    found = sorted(_find(reader, pixels), key=lambda box: (box[3] - box[1], box))
     if not found:
         raise UnmeasurableError("no text was found")
     pieces: list[Box] = []
@@ -146,8 +167,8 @@ def _by_reader(
         cut = ink.cut(crop(pixels, whole), whole)
         # All of a line, or one piece of each of the sample.
         pieces += cut if most is None else [rng.choice(_longer(cut))] if cut else []
-    narrow = reader.read([_at_full_size(pixels, box) for box in pieces])
-    wide = reader.read([crop(pixels, grown(box, (width, height), 0.3)) for box in pieces])
+    narrow = _read(reader, [_at_full_size(pixels, box) for box in pieces])
+    wide = _read(reader, [crop(pixels, grown(box, (width, height), 0.3)) for box in pieces])
     lines, unread, widths, letters = [], 0, 0.0, 0.0
     for box, text, again in zip(pieces, narrow, wide, strict=True):
         if not _is_enough(text):
@@ -256,7 +277,7 @@ def _read_rounds(
         ]
         names = [digest(str(pixels.shape), pixels.tobytes()) for _, _, pixels in asked]
         fresh = {name: pixels for name, (_, _, pixels) in zip(names, asked, strict=True) if name not in known}
-        known |= dict(zip(fresh, reader.read(list(fresh.values())), strict=True))
+        known |= dict(zip(fresh, _read(reader, list(fresh.values())), strict=True))
         for name, (label, at, _) in zip(names, asked, strict=True):
             accuracy = score.accuracy(known[name], lines[at].text)
             view = views[label]

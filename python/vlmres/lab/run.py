@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmres._core import build_info, default_threads
-from vlmres.lab.measure import Measured, measure
+from vlmres.lab.measure import Measured, ReaderError, measure
 from vlmres.lab.pages import digest
 from vlmres.lab.results import Results, Settings
 
@@ -26,10 +26,6 @@ STORED = 1
 
 LINES = 6
 PAGES = 50
-
-
-class ReaderError(RuntimeError):
-    """A reader raised an error; the message names the page. What was measured before is stored."""
 
 
 def run(
@@ -63,7 +59,7 @@ def run(
 
     Raises:
         ValueError: There are no pages or no candidates, or two candidates have one label.
-        ReaderError: The reader raised an error.
+        ReaderError: The reader raised an error. What was measured before is stored.
     """
     labels = [candidate.label for candidate in candidates]
     if not pages or not candidates:
@@ -83,8 +79,8 @@ def run(
             return stored
         try:
             measured = measure(page, candidates, reader, lines, seed)
-        except Exception as error:
-            raise ReaderError(f"{page.name}: the reader {reader.name} failed: {error!r}") from error
+        except ReaderError as error:
+            raise ReaderError(f"{page.name}: {error}") from error.__cause__
         if file is not None:
             _write(file, {"stored": STORED, "page": measured.to_json()})
         return measured
