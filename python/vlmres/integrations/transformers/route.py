@@ -13,6 +13,7 @@ from transformers.image_utils import SizeDict
 
 from vlmres.integrations.operations.compare import is_tensor
 from vlmres.integrations.operations.decline import DeclinedError
+from vlmres.integrations.operations.lazy import unread
 from vlmres.integrations.transformers.kinds import Kind, Source, plain
 from vlmres.integrations.transformers.memo import has_one_thread, remembered
 from vlmres.integrations.transformers.reading import Readings, alpha_rule, reader
@@ -130,7 +131,8 @@ def run(processor: Processor, call: Call, data_format: Any) -> tuple[Mapping[str
         DeclinedError: It does not read one of them.
     """
     try:
-        batch = processor(call.samples, input_data_format=getattr(data_format, "value", data_format))
+        samples = unread(call.images) if call.counts is None else [unread(sample) for sample in call.samples]
+        batch = processor(samples, input_data_format=getattr(data_format, "value", data_format))
     except (ValueError, TypeError, OSError) as error:
         raise DeclinedError(f"input {type(error).__name__}", str(error)) from error
     tiles = [plan.num_tiles for plan in batch.plans if plan is not None]

@@ -1,7 +1,7 @@
 """vLLM's plugin: with `VLMRES_VLLM=1` in the environment, what vLLM preprocesses runs on vlmres.
 
-`plugin` switches it on; `gates` is where vLLM loads processors; `hooks` replaces methods of vLLM's own classes, each in
-a file of its own, with the table of them in `classes`; `media` decodes.
+`plugin` switches it on; `gates` is where vLLM loads processors, `constructed` where it makes them; `hooks` replaces
+methods of vLLM's own classes, with the table of them in `classes`; `media` decodes.
 """
 
 from vlmres.integrations.operations.switches import asked

@@ -8,6 +8,7 @@ from vlmres.integrations.operations.imports import when_imported
 from vlmres.integrations.transformers import install
 from vlmres.integrations.vllm import gates
 from vlmres.integrations.vllm.classes import HOOKS
+from vlmres.integrations.vllm.constructed import PLACES, install_places
 from vlmres.integrations.vllm.hooks import install_hooks
 
 LOGGER = "vllm.vlmres"
@@ -28,3 +29,4 @@ def enable() -> None:
     install()
     when_imported(gates.MODULE, gates.install_gates)
     install_hooks(HOOKS)
+    install_places(PLACES)
