@@ -25,6 +25,9 @@ INTERPRETER := $(if $(filter 3.%,$(PYTHON)),python$(PYTHON),$(PYTHON))
 ENCODER := $(VENV)/encoder/torch-$(TORCH)-transformers-$(TRANSFORMERS)-$(notdir $(INTERPRETER))
 RAY := $(VENV)/ray
 LAB := $(VENV)/lab
+# What `make lab-grid` compares.
+GRID := llava-1.5 llava-1.5-pad llava-next deepseek-ocr-tiny deepseek-ocr-base deepseek-ocr-gundam internvl2 \
+	nativeres-llava qwen2-vl@256 qwen2-vl@1280 qwen2-vl@4096 qwen3-vl@1024
 ARM := aarch64-unknown-linux-gnu
 # A process a core, and no more than four: each holds torch and transformers. PARALLEL= runs the tests in one process.
 PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -35,7 +38,7 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-lab test-browser test-aarch64 build build-demo fuzz bench compare compare-loading prove-loading fmt clean prerequisites
+.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-lab test-browser lab-grid test-aarch64 build build-demo fuzz bench compare compare-loading prove-loading fmt clean prerequisites
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -88,6 +91,13 @@ test-lab: $(LAB)/.installed ## Tests of the resolution lab with a real reader, i
 
 test-browser: build ## The lab's report in Chromium (Debian: apt install chromium)
 	VLMRES_TEST_BROWSER=1 $(BIN)/python -m pytest tests/lab/test_browser.py
+
+lab-grid: $(LAB)/.installed ## The grid's tables in docs/lab/, by two readers: about 5 minutes of processor time each
+	$(LAB)/bin/python -m pip install --no-deps rapidocr-onnxruntime==1.4.4
+	@for reader in pp-ocrv6 pp-ocrv4; do \
+		$(LAB)/bin/vlmres lab --grid --seed 0 --lines 2 $(addprefix -r ,$(GRID)) --reader $$reader -o out/lab/$$reader || exit 1; \
+		cp out/lab/$$reader/table.csv docs/lab/$$reader.csv; done
+	$(BIN)/python docs/tables.py
 
 test-aarch64: prerequisites ## Rust tests for AArch64, emulated: what an x86-64 machine cannot run of `make test`
 	@[ -d "$$($${RUSTC:-rustc} --print target-libdir --target $(ARM))" ] || \

@@ -18,6 +18,7 @@ from vlmres.verify.report import COLUMNS
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent))
+import lab_grid  # noqa: E402
 import language  # noqa: E402
 
 # Written by `vlmres verify --cases 200 --out docs/parity.md`.
@@ -155,6 +156,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "costs": costs,
     "effects": effects,
     "common": common,
+    "lab_grid": lab_grid.table,
     "recipe_words": partial(language.words, "Recipe"),
     "strategy_values": partial(language.values, "Strategy"),
     "pixels_words": partial(language.words, "Pixels"),

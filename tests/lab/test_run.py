@@ -1,6 +1,7 @@
 """Runs of the lab with a reader of bars: what is measured, sampled, stored and said."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import vlmres
 from tests.lab.bars import Bars, bars_page, read_bars
-from vlmres.lab import Candidate, FunctionReader, Page, Results, run
+from vlmres.lab import Candidate, Content, FunctionReader, Page, Results, run
 from vlmres.lab.answer import answer, caution
 from vlmres.lab.candidates import with_budgets
 from vlmres.lab.readers import Pixels
@@ -207,3 +208,51 @@ def test_the_reader_reads_what_is_drawn() -> None:
     ]
     assert read_bars(crops) == [line.text for line in content.lines]
     assert read_bars([np.full((4, 4, 3), 255, np.uint8)]) == [""]
+
+
+def _with_layer(page: Page, wrong: int) -> Page:
+    """A page of a document whose text layer says something else of so many lines."""
+
+    def opened() -> Content:
+        content = page.open()
+        lines = [
+            replace(line, text=line.text.translate({97: "b", 98: "a"}) if at < wrong else line.text)
+            for at, line in enumerate(content.lines)
+        ]
+        return replace(content, lines=lines)
+
+    return replace(page, open=opened, layout="document", identity=f"{page.identity} {wrong}")
+
+
+def test_a_text_layer_that_is_not_what_the_page_shows_is_not_the_truth() -> None:
+    page = bars_page("document", (500, 900), (5, 5, 5, 6, 6, 6, 7, 7, 7, 8, 8, 8))
+    found = [run([_with_layer(page, wrong)], candidates(512), Bars(), lines=None).pages[0] for wrong in (0, 1, 6)]
+    assert [one.truth for one in found] == ["layer", "layer", "reader"]
+    # A single wrong line is less than a tenth of the page: it alone is left out.
+    assert [(len(one.lines), one.unread) for one in found] == [(12, 0), (11, 1), (12, 0)]
+    assert all(one.views["qwen2-vl@512"].accuracies == [1] * len(one.lines) for one in found)
+
+
+def test_a_page_that_cannot_be_opened_is_named() -> None:
+    def broken() -> Content:
+        raise vlmres.DecodeError("cut off")
+
+    results = run([replace(bars_page("bad", (9, 9), ()), open=broken), *pages(1)], candidates(64), Bars())
+    assert results.failed == {"bad": "cut off"}
+    assert results.num_lines == 4
+
+
+def test_dense_pages_are_crowded() -> None:
+    def dense(name: str, letters: int) -> Page:
+        page = bars_page(name, (400, 300), (8, 8))
+        return replace(page, open=lambda: replace(page.open(), text="x" * letters))
+
+    results = run([dense("sparse", 200), dense("dense", 9000)], candidates(64), Bars())
+    (summary,) = results.summaries()
+    visual = [page.views["qwen2-vl@64"].visual_tokens for page in results.pages]
+    assert [results.ratio(page, "qwen2-vl@64") for page in results.pages] == pytest.approx(
+        [0.22 * 200 / visual[0], 0.22 * 9000 / visual[1]]
+    )
+    assert (summary.crowded, summary.legible.mean, summary.readable.mean) == (1, 1.0, 0.5)
+    assert "qwen2-vl@64 1, of 2" in caution(results, [summary])
+    assert answer(results, [summary]).startswith("No candidate")

@@ -29,15 +29,16 @@ def _percent(share: float) -> str:
 def answer(results: Results, summaries: Sequence[Summary], target: float = TARGET) -> str:
     """Which candidate keeps this share of the lines legible with the fewest tokens, and what others need for it."""
     reader = results.settings.reader
+    lines = "the grid's lines" if all(page.name.startswith("grid/") for page in results.pages) else "your lines"
     enough = [one for one in summaries if one.legible.mean >= target and one.readable.mean >= target]
     if not enough:
         nearest = max(summaries, key=lambda one: (one.readable.mean, -one.tokens))
         return (
-            f"No candidate keeps {100 * target:.0f} % of your lines legible to {reader}; {_named(nearest)} comes "
+            f"No candidate keeps {100 * target:.0f} % of {lines} legible to {reader}; {_named(nearest)} comes "
             f"nearest with {percent(nearest.legible)}."
         )
     best = min(enough, key=lambda one: one.tokens)
-    said = f"{_named(best)} keeps {percent(best.legible)} of your lines legible to {reader}"
+    said = f"{_named(best)} keeps {percent(best.legible)} of {lines} legible to {reader}"
     others = [_need(family, found, target) for family, found in by_family(summaries) if family != best.subject.family]
     need = [f"{family} {tokens:,.0f}" for tokens, family in sorted(one[:2] for one in others if one[0] is not None)]
     less = [text for tokens, _, text in others if tokens is None][:_NAMED]

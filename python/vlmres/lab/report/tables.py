@@ -162,8 +162,9 @@ def against_table(results: Results, other: Results, summaries: Sequence[Summary]
                 change,
             ]
         )
+    said = f"Before: {other.num_lines:,} lines, reader {escape(other.settings.reader)}, vlmres {escape(other.version)}."
     head = ["candidate", "tokens before", "tokens now", "legible before, %", "legible now, %", "same lines, points"]
-    return _table(head, rows)
+    return f"<p>{said}</p>{_table(head, rows)}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, kind: str = "", name: str = "") -> str:
