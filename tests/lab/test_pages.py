@@ -192,3 +192,25 @@ def test_a_function_has_to_read_every_line() -> None:
     reader: Reader = FunctionReader(lambda _: [""], "half")
     with pytest.raises(ValueError, match="the reader half was given 2 lines and gave 1 texts"):
         reader.read([np.zeros((2, 2, 3), np.uint8)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "how"),
+    [
+        ("pp-ocrv6", "rapidocr", r"pip install 'vlmres\[lab\]'"),
+        ("pp-ocrv6", "onnxruntime", r"pip install 'vlmres\[lab\]'"),
+        ("pp-ocrv4", "rapidocr_onnxruntime", "pip install --no-deps rapidocr-onnxruntime"),
+    ],
+)
+def test_a_reader_that_is_not_installed_says_how(
+    monkeypatch: pytest.MonkeyPatch, name: str, missing: str, how: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda package: None if package == missing else object())
+    with pytest.raises(ModuleNotFoundError, match=f"the reader {name} needs {missing}: {how}"):
+        load_reader(name)
+
+
+def test_tesseract_is_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(ModuleNotFoundError, match="apt install tesseract-ocr"):
+        load_reader("tesseract:deu")

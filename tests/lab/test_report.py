@@ -76,6 +76,7 @@ def test_the_first_screen_answers_and_says_what_is_not_measured(report: Path, re
     assert answer(results, results.summaries()) in first
     assert NOT_MEASURED in first
     assert "8 pages" in first
+    assert re.search(r"Effective x-height that bars needs, latin: \d\.\d\d px, right for \d+ % of 160 readings", text)
     assert "32 lines" in first
     assert text.index(NOT_MEASURED) < text.index("Tokens against legible lines")
 

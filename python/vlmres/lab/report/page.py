@@ -130,6 +130,18 @@ def _with_words(content: str, words: str) -> str:
     return f"<p>{words}</p>{content}" if content and "<tbody></tbody>" not in content else ""
 
 
+def _thresholds(results: Results) -> list[str]:
+    """What a reader needs, by script."""
+    scripts = sorted({line.script for page in results.measured for line in page.lines})
+    found = [(script, results.legibility(script)) for script in scripts]
+    return [
+        f"Effective x-height that {one.reader} needs, {script}: {one.x_height:.2f} px, right for {100 * one.right:.0f} "
+        f"% of {one.lines:,} readings."
+        for script, one in found
+        if one is not None
+    ]
+
+
 def _method(results: Results) -> str:
     settings = results.settings
     truths = {page.truth for page in results.measured}
@@ -138,6 +150,7 @@ def _method(results: Results) -> str:
         f"Reader: {settings.reader}. A reader needs fewer or more pixels than a model; the order of candidates depends "
         "on it far less than the shares do.",
         f"Truth: {'; '.join(_TRUTHS[truth] for truth in sorted(truths))}." if truths else "",
+        *_thresholds(results),
         f"Lines that the reader does not read at full size are left out: {unread:,}.",
         f"Sample: {'all' if settings.lines is None else settings.lines} lines a page, seed {settings.seed}.",
         "Each line is cut out of the pixels that the engine makes for the encoder; of several views the best counts. "
