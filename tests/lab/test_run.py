@@ -9,7 +9,7 @@ import pytest
 
 import vlmres
 from tests.lab.bars import Bars, bars_page, read_bars
-from vlmres.lab import Candidate, Content, FunctionReader, Page, Results, run
+from vlmres.lab import Candidate, Content, FunctionReader, Page, Results, run, write_report
 from vlmres.lab.answer import answer, caution
 from vlmres.lab.candidates import with_budgets
 from vlmres.lab.readers import Pixels
@@ -182,8 +182,6 @@ def test_the_answer_names_the_fewest_tokens() -> None:
 
 
 def test_results_come_back_as_they_were(tmp_path: Path) -> None:
-    from vlmres.lab import write_report
-
     results = run(pages(2), candidates(16, 64), Bars())
     write_report(results, tmp_path)
     again = Results.load(tmp_path)
@@ -242,7 +240,7 @@ def test_a_page_that_cannot_be_opened_is_named() -> None:
     assert results.num_lines == 4
 
 
-def test_dense_pages_are_crowded() -> None:
+def test_dense_pages_are_crowded(tmp_path: Path) -> None:
     def dense(name: str, letters: int) -> Page:
         page = bars_page(name, (400, 300), (8, 8))
         return replace(page, open=lambda: replace(page.open(), text="x" * letters))
@@ -256,3 +254,5 @@ def test_dense_pages_are_crowded() -> None:
     assert (summary.crowded, summary.legible.mean, summary.readable.mean) == (1, 1.0, 0.5)
     assert "qwen2-vl@64 1, of 2" in caution(results, [summary])
     assert answer(results, [summary]).startswith("No candidate")
+    pictured = write_report(results, tmp_path).read_text(encoding="utf-8")
+    assert pictured.count("<small>crowded</small>") == 1

@@ -188,6 +188,10 @@ class Results:
         """Text tokens per visual token."""
         return page.text_tokens / max(1, page.views[label].visual_tokens)
 
+    def is_crowded(self, page: Measured, label: str) -> bool:
+        """Whether the page has more text than its tokens hold by the capacity rule."""
+        return Capacity().precision(self.ratio(page, label)) < CAPACITY
+
     def summaries(self) -> list[Summary]:
         """Of every candidate, in their order; none where no line was measured."""
         threshold = self.legibility()
@@ -199,7 +203,7 @@ class Results:
         number = np.array([outcome.page for outcome in outcomes])
         accuracy = np.array([outcome.accuracy for outcome in outcomes])
         legible = accuracy >= LEGIBLE
-        holds = np.array([Capacity().precision(self.ratio(page, subject.label)) >= CAPACITY for page in pages])
+        holds = np.array([not self.is_crowded(page, subject.label) for page in pages])
         sizes = [pages[outcome.page].size for outcome in outcomes]
         reasons: dict[str, int] = defaultdict(int)
         for outcome in outcomes:

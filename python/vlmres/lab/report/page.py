@@ -121,7 +121,8 @@ _COLUMNS = (
 )
 _WHY = (
     "Lost lines of how many. pixels: the x-height that the encoder gets is below what the reader needs. cropped: no "
-    "view shows the line. other: it is large enough (contrast, noise, or the reader)."
+    "view shows the line. other: it is large enough (contrast, noise, or the reader). crowded: by the capacity rule "
+    "the page has more text than the tokens hold (for models other than DeepSeek-OCR an inference)."
 )
 _MAPS = "Columns: area in units of 384 x 384 pixels. Rows: width to height."
 

@@ -116,31 +116,38 @@ def heat_maps(summaries: Sequence[Summary]) -> str:
 
 
 def worst_pages(results: Results, columns: Sequence[Summary]) -> str:
-    """Pages on which lines are lost, how many of how many, and why."""
+    """Pages on which lines are lost, how many of how many, and why; and pages that are crowded."""
     threshold = results.legibility()
-    lost: dict[int, dict[str, Counter[str]]] = {}
+    lost: dict[tuple[int, str], Counter[str]] = {}
     for summary in columns:
         for outcome in results.outcomes(summary.subject.label):
             if not outcome.is_legible:
-                of_page = lost.setdefault(outcome.page, {})
-                of_page.setdefault(summary.subject.label, Counter())[results.reason(outcome, threshold)] += 1
-    order = sorted(lost, key=lambda page: (-sum(sum(one.values()) for one in lost[page].values()), page))
+                place = (outcome.page, summary.subject.label)
+                lost.setdefault(place, Counter())[results.reason(outcome, threshold)] += 1
+    labels = [summary.subject.label for summary in columns]
     rows = []
-    for number in order[:_WORST_PAGES]:
-        page = results.measured[number]
-        row = [
-            f"<span title={_quoted(page.name)}>{escape(page.name[-48:])}</span>",
-            f"{page.size[0]}&times;{page.size[1]}",
+    for number, page in enumerate(results.measured):
+        reasons = [lost.get((number, label), Counter()) for label in labels]
+        crowded = [results.is_crowded(page, label) for label in labels]
+        if not any(reasons) and not any(crowded):
+            continue
+        cells = [
+            _lost(found, len(page.lines), is_crowded, results.ratio(page, label))
+            for found, is_crowded, label in zip(reasons, crowded, labels, strict=True)
         ]
-        for summary in columns:
-            label = summary.subject.label
-            reasons = lost[number].get(label, Counter())
-            count = f"{sum(reasons.values())} of {len(page.lines)}" if reasons else "&ndash;"
-            crowded = f"{results.ratio(page, label):.1f} text tokens a token"
-            row.append(f"<span title={_quoted(crowded)}>{count}{_why(reasons)}</span>")
-        rows.append(row)
-    more = f"<p>{len(order) - _WORST_PAGES:,} more are in lines.csv.</p>" if len(order) > _WORST_PAGES else ""
-    return _table(["page", "size", *(escape(one.subject.label) for one in columns)], rows) + more
+        name = f"<span title={_quoted(page.name)}>{escape(page.name[-48:])}</span>"
+        worst = sum(found.total() for found in reasons), sum(crowded)
+        rows.append((worst, [name, f"{page.size[0]}&times;{page.size[1]}", *cells]))
+    rows.sort(key=lambda row: row[0], reverse=True)
+    more = f"<p>{len(rows) - _WORST_PAGES:,} more are in lines.csv.</p>" if len(rows) > _WORST_PAGES else ""
+    return _table(["page", "size", *map(escape, labels)], [cells for _, cells in rows[:_WORST_PAGES]]) + more
+
+
+def _lost(reasons: Counter[str], lines: int, is_crowded: bool, ratio: float) -> str:
+    why = [*sorted(reasons), *["crowded"] * is_crowded]
+    count = f"{reasons.total()} of {lines}" if reasons else "&ndash;"
+    said = f" <small>{', '.join(why)}</small>" if why else ""
+    return f'<span title="{ratio:.1f} text tokens per visual token">{count}{said}</span>'
 
 
 def against_table(results: Results, other: Results, summaries: Sequence[Summary]) -> str:
@@ -201,10 +208,6 @@ def _heat_cell(share: float | None) -> str:
     if share is None:
         return "<td></td>"
     return f'<td style="--share:{100 * share:.0f}%">{100 * share:.0f}</td>'
-
-
-def _why(reasons: Counter[str]) -> str:
-    return f" <small>{', '.join(sorted(reasons))}</small>" if reasons else ""
 
 
 def _quoted(text: str) -> str:
