@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pypdfium2
@@ -45,7 +46,7 @@ def test_pages_are_chosen() -> None:
     assert [page.number for page in document] == [3, 4, 0]
     assert [page.number for page in document[1:]] == [4, 0]
     np.testing.assert_array_equal(document[0].draw(), Document(pdf(5))[3].draw())
-    with pytest.raises(IndexError, match="has 5 pages, from 0 to 4; got page 5"):
+    with pytest.raises(IndexError, match="has 5 pages, by index 0 to 4; got index 5"):
         Document(pdf(5), pages=[5])
     with pytest.raises(TypeError, match="a page is an integer, got True"):
         Document(pdf(5), pages=[True])
@@ -87,7 +88,7 @@ def test_damaged_files(source: bytes, message: str) -> None:
 
 def test_limits(tmp_path: Path) -> None:
     huge = pdf(1, size=(14_400, 14_400))
-    with pytest.raises(vlmres.DecodeError, match="page 0: 28800x28800 pixels at 144 dpi are over the limit"):
+    with pytest.raises(vlmres.DecodeError, match=r"bytes#page=1: 28800x28800 pixels at 144 dpi are over the limit"):
         Document(huge)[0]
     assert Document(huge, dpi=36)[0].size == (7200, 7200)
     with pytest.raises(vlmres.DecodeError, match="has 12 pages, over max_pages=10"):
@@ -281,3 +282,49 @@ def test_the_limit_of_files_holds_for_documents(tmp_path: Path) -> None:
         with pytest.raises(vlmres.DecodeError, match="max_file_bytes"):
             Document(source, max_file_bytes=size - 1)
     assert vlmres.Processor("clip", max_file_bytes=size)(path).indices == [0]
+
+
+class _Endless(io.RawIOBase):
+    """An open file without an end."""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, _size: int = -1) -> bytes:
+        return b"%PDF-1.7" + bytes(1 << 20)
+
+
+def test_documents_of_whatever_holds_a_file(tmp_path: Path) -> None:
+    file = pdf(2)
+    path = tmp_path / "a.pdf"
+    path.write_bytes(file)
+    expected = Document(path)[1].draw()
+    text = base64.b64encode(file).decode()
+    handles: tuple[Any, ...] = (
+        io.BytesIO(file),
+        bytearray(file),
+        memoryview(file),
+        np.frombuffer(file, np.uint8),
+        f"data:application/pdf;base64,{text}",
+        path.as_uri(),
+        {"bytes": file, "path": None},
+        {"bytes": None, "path": str(path)},
+    )
+    for handle in handles:
+        document = Document(handle)
+        assert len(document) == 2
+        np.testing.assert_array_equal(document[1].draw(), expected)
+        assert vlmres.plan(handle, "qwen3-vl", page=1).size == (1191, 1684)
+    for row in handles[-2:]:
+        np.testing.assert_array_equal(GUNDAM([row])["pixel_values"], GUNDAM(path)["pixel_values"])
+    with path.open("rb") as opened:
+        opened.seek(7)
+        assert len(Document(opened)) == 2
+        assert opened.tell() == 7
+    for huge in (io.BytesIO(file), _Endless(), bytearray(file), f"data:application/pdf;base64,{text}"):
+        with pytest.raises(vlmres.DecodeError, match="over the limit of 1,000"):
+            Document(huge, max_file_bytes=1000)
+    with pytest.raises(vlmres.VlmresError, match="addresses are fetched by Processor"):
+        Document("https://example.com/a.pdf")
+    with pytest.raises(TypeError, match="the file of a document is a path, bytes or an open file, got 7"):
+        Document(7)

@@ -92,7 +92,9 @@ def test_help_of_a_recipe_is_its_own() -> None:
 
 
 # Recipes that end in a class of transformers, beside those that are nothing but one.
-DEFAULT_ARITHMETIC = dict.fromkeys([*hf.REFERENCES, "nativeres-llava", "ovis2.5"], "torch")
+DEFAULT_ARITHMETIC = dict.fromkeys(
+    [*hf.REFERENCES, "nativeres-llava", "ovis2.5", "qwen2.5-vl-utils", "qwen3-vl-utils"], "torch"
+)
 
 
 @pytest.mark.parametrize("name", vlmres.recipes())

@@ -3,6 +3,7 @@
 import base64
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -270,6 +271,162 @@ def test_every_handle_on_a_file_is_its_path(tmp_path: Path) -> None:
                     np.testing.assert_array_equal(batch[key], expected[key])
     with pytest.raises(vlmres.VlmresError, match=r"video 0: addresses are fetched by"):
         processor(videos="https://example.com/clip.mp4")
-    limited = vlmres.Processor("qwen3-vl", max_file_bytes=100)
-    with pytest.raises(vlmres.VlmresError, match="over the limit of 100"):
-        limited(videos=io.BytesIO(FILMS["h264"]))
+    for row in ({"bytes": FILMS["h264"], "path": None}, {"bytes": None, "path": str(path)}):
+        batch = processor(videos=[row])
+        for key in expected:
+            np.testing.assert_array_equal(batch[key], expected[key])
+
+
+def test_the_limit_of_files_holds_for_videos(tmp_path: Path) -> None:
+    file = FILMS["h264"]
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(file)
+    text = f"data:video/mp4;base64,{base64.b64encode(file).decode()}"
+    limited, enough = (
+        vlmres.Processor("qwen3-vl", dtype="uint8", max_file_bytes=limit) for limit in (len(file) - 1, len(file))
+    )
+    for source in (path, file, bytearray(file), io.BytesIO(file), text, {"bytes": file}):
+        with pytest.raises(vlmres.VlmresError, match=r"video 0: .*over the limit of [\d,]+ \(max_file_bytes\)"):
+            limited(videos=[source])
+        with pytest.raises(vlmres.DecodeError, match="max_file_bytes"):
+            Video(source, max_file_bytes=len(file) - 1)
+        with pytest.raises(vlmres.VlmresError, match="max_file_bytes"):
+            limited.plan(source)
+        assert enough(videos=[source]).indices == [0]
+        assert Video(source, max_file_bytes=len(file)).total_frames == 100
+    batch = limited(videos=[path, np.zeros((4, 64, 96, 3), np.uint8)], errors="return")
+    assert list(batch.errors) == [0]
+
+
+@pytest.mark.parametrize("recipe", ["qwen2.5-vl", "qwen3-vl"])
+def test_plans_and_shapes_of_files_and_settings(recipe: str, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(FILMS["h264"])
+    processor = vlmres.Processor(recipe)
+    frames = np.zeros((5, 64, 96, 3), np.uint8)
+    settings: tuple[dict[str, Any], ...] = (
+        {"fps": 6},
+        {"nframes": 8},
+        {"fps": 3, "max_pixels": 140_000, "min_pixels": 50_000},
+        {},
+    )
+    for said in settings:
+        for video in ((path, said), (FILMS["h264"], said)):
+            batch = processor(videos=[video])
+            plan = processor.plan(video)
+            assert batch.plans[0] is not None
+            assert plan.views[0].resized == batch.plans[0].views[0].resized
+            assert plan.frames == batch.plans[0].frames
+            assert vlmres.plan(video, recipe).grid_thw == plan.grid_thw
+            shapes = {key: (array.shape, str(array.dtype)) for key, array in batch.items()}
+            assert processor.shapes([video]) == shapes
+    batch = processor(videos=[path, frames], fps=[3, 8])
+    shapes = {key: (array.shape, str(array.dtype)) for key, array in batch.items()}
+    assert processor.shapes([path, (5, 96, 64)], fps=[3, 8]) == shapes
+    sized = processor(videos=[(frames, {"resized_width": 300, "resized_height": 200})])
+    planned = processor.plan(((5, 96, 64), {"resized_width": 300, "resized_height": 200}))
+    assert sized.plans[0] is not None
+    assert sized.plans[0].views[0].resized == planned.views[0].resized
+    assert sized.plans[0].size == planned.size == (96, 64)
+    with pytest.raises(TypeError, match="fps is of videos"):
+        processor.shapes([(96, 64)], fps=2)
+
+
+def test_frames_that_are_resized_already_stay() -> None:
+    rng = np.random.default_rng(3)
+    frames = rng.integers(0, 256, (4, 64, 96, 3), dtype=np.uint8)
+    for recipe in ("qwen3-vl", "qwen3-vl-utils"):
+        batch = vlmres.Processor(recipe, dtype="uint8")(videos=[(frames, {"do_resize": False})])
+        assert batch["video_grid_thw"].tolist() == [[2, 4, 6]]
+        assert batch["pixel_values_videos"].sum() == frames.sum()
+    with pytest.raises(vlmres.VlmresError, match="multiples of 32, got 96x60"):
+        vlmres.Processor("qwen3-vl")(videos=[(frames[:, :60], {"do_resize": False})])
+
+
+def test_whole_numbers_in_floats_are_bytes() -> None:
+    import torch
+
+    rng = np.random.default_rng(3)
+    frames = rng.integers(0, 256, (4, 3, 64, 96), dtype=np.uint8)
+    processor = vlmres.Processor("qwen2.5-vl", dtype="uint8")
+    expected = processor(videos=[frames])["pixel_values_videos"]
+    floats = frames.astype(np.float32)
+    for given in (floats, torch.from_numpy(floats), list(floats), list(torch.from_numpy(floats)), floats.astype("f8")):
+        np.testing.assert_array_equal(processor(videos=[given])["pixel_values_videos"], expected)
+    for value in (0.5, 256.0, -1.0, np.nan, np.inf):
+        floats[1, 2, 3, 4] = value
+        with pytest.raises(vlmres.VlmresError, match=r"video 0: .*whole numbers from 0 to 255"):
+            processor(videos=[floats])
+
+
+def test_settings_that_cannot_be_followed() -> None:
+    processor = vlmres.Processor("qwen3-vl", dtype="uint8")
+    frames = np.zeros((4, 64, 96, 3), np.uint8)
+    file = FILMS["h264"]
+    cases: list[tuple[object, dict[str, object], str]] = [
+        (file, {"speed": 2}, "has no setting 'speed'"),
+        (file, {"fps": 0}, "fps of a video must be a positive number, got '0'"),
+        (file, {"fps": 1, "nframes": 4}, "exclude each other"),
+        (file, {"sample_fps": 1}, "sample_fps is of frames"),
+        (frames, {"nframes": 4}, "nframes is of files"),
+        (frames, {"video_start": 1}, "video_start is of files"),
+        (Video(file), {"fps": 1}, "a Video has its fps itself"),
+        (file, {"video_start": 1.0}, "a part of a video is for sampling"),
+        (file, {"total_pixels": 1000}, "the recipe qwen3-vl has no such budget"),
+        (frames, {"max_pixels": 1}, "max_pixels"),
+        (frames, {"do_resize": False, "resized_width": 64}, "leaves no other size"),
+    ]
+    for video, said, message in cases:
+        with pytest.raises(vlmres.VlmresError, match=message):
+            processor(videos=[(video, said)])
+    utils = vlmres.Processor("qwen3-vl-utils", dtype="uint8")
+    with pytest.raises(vlmres.VlmresError, match=r"no frames from 2 to 1 seconds of 3\.3"):
+        utils(videos=[(file, {"video_start": 2.0, "video_end": 1.0})])
+
+
+def test_images_and_videos_of_one_call() -> None:
+    rng = np.random.default_rng(5)
+    images = [rng.integers(0, 256, (70, 90, 3), dtype=np.uint8), rng.integers(0, 256, (200, 60, 3), dtype=np.uint8)]
+    videos = [rng.integers(0, 256, (5, 64, 96, 3), dtype=np.uint8), FILMS["h264"]]
+    processor = vlmres.Processor("qwen3-vl", dtype="uint8")
+    first, second = processor(images), processor(videos=videos)
+    both = processor(images, videos=videos)
+    assert [plan and plan.frames for plan in both.plans] == [None, None, 5, 6]
+    assert both.num_tokens == first.num_tokens + second.num_tokens
+    assert [info is not None for info in both.video_infos] == [False, False, False, True]
+    assert "2 images and 2 videos" in repr(both)
+    assert list(both) == [*first, *second]
+    for part in (first, second):
+        for key in part:
+            np.testing.assert_array_equal(both[key], part[key])
+    both.verify([7, *[9] * both.num_tokens[0], 7, *[9] * both.num_tokens[1]], 9)
+    out = {key: np.empty_like(both[key]) for key in ("pixel_values", "pixel_values_videos")}
+    written = processor(images, videos=videos, out=out)
+    for key, array in out.items():
+        assert written[key] is array
+        np.testing.assert_array_equal(array, both[key])
+    bad = processor([images[0], b"no image"], videos=[b"no video", videos[0]], errors="return")
+    assert (sorted(bad.errors), bad.indices) == ([1, 2], [0, 3])
+    expected = processor([images[0]], videos=[videos[0]])
+    for key in expected:
+        np.testing.assert_array_equal(bad[key], expected[key])
+    none = processor([b"no image"], videos=[videos[0]], errors="return")
+    assert (sorted(none.errors), none.indices) == ([0], [1])
+    with pytest.raises(vlmres.DecodeError, match="video 0: "):
+        processor(images, videos=[b"no video"])
+    with pytest.raises(TypeError, match="calls of their own"):
+        vlmres.Processor("qwen3-vl", layout="packed")(images, videos=videos)
+
+
+def test_every_recipe_with_videos_takes_both() -> None:
+    image, video = np.zeros((90, 120, 3), np.uint8), np.zeros((4, 90, 120, 3), np.uint8)
+    for name in vlmres.recipes():
+        if not vlmres.Recipe.load(name).video_reference:
+            continue
+        processor = vlmres.Processor(name, dtype="uint8")
+        first, second = processor(image), processor(videos=[video])
+        if set(first) & set(second):
+            with pytest.raises(ValueError, match="are calls of their own"):
+                processor(image, videos=[video])
+            continue
+        assert list(processor(image, videos=[video])) == [*first, *second]

@@ -155,6 +155,7 @@ class Recipe:
         duration: float | None = None,
         fps: float | None = None,
         num_frames: int | None = None,
+        first: int = 0,
     ) -> NDArray[np.int64]:
         """Indices of the frames that the reference's processor picks of a video, so that others need not be decoded.
 
@@ -164,6 +165,8 @@ class Recipe:
             duration: Its seconds; by default those of its frames.
             fps: Frames a second to pick; by default the recipe's.
             num_frames: Number of frames to pick, in place of a rate.
+            first: The frame with which the part of the video begins that has `total_frames`; qwen-vl-utils alone, of
+                `sampling="qwen-vl-utils"`, takes a part.
 
         Raises:
             RecipeError: The recipe takes no videos.
@@ -405,7 +408,9 @@ class Call:
     def __new__(
         cls,
         recipe: Recipe,
-        items: Sequence[_Image | Sequence[_Image] | tuple[_Image, Plan] | tuple[_Image, Recipe] | None],
+        items: Sequence[
+            _Image | Sequence[_Image] | tuple[_Image | Sequence[_Image], Plan] | tuple[_Image, Recipe] | None
+        ],
         samples: list[int] | None,
         layout: Literal["hf", "packed"],
         dtype: str,
@@ -487,8 +492,8 @@ def pack_samples(
 def plan(size: tuple[int, int] | tuple[int, int, int], recipe: Recipe | str, images: int = 1) -> Plan:
     """The plan of an image of (width, height), or of a video of (frames, width, height). Private: use `vlmres.plan`."""
 
-def plan_like(size: tuple[int, int], like: tuple[int, int], recipe: Recipe) -> Plan:
-    """The plan of an image of `size`, resized as one of the size `like` is. Private."""
+def plan_like(size: tuple[int, int], like: tuple[int, int], recipe: Recipe, frames: int | None = None) -> Plan:
+    """The plan of an image of `size`, or a video of so many frames, resized as one of the size `like` is. Private."""
 
 def plan_columns(
     sizes: NDArray[np.int64], recipe: Recipe | str

@@ -51,7 +51,7 @@ class Batch(Mapping[str, Any]):
         self._arrays = arrays
         self._values = values
         self.plans = plans
-        """The plan of every image or video of the call, None where `errors` says why."""
+        """The plan of every image of the call, then of every video, None where `errors` says why."""
         self.errors = errors
         """What was wrong with images left out, by index in the call (only with `errors="return"`)."""
         self.dtype = dtype
@@ -90,8 +90,10 @@ class Batch(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         arrays = ", ".join(f"{key}: {tuple(array.shape)}" for key, array in self._arrays.items())
-        what = "videos" if any(plan is not None and plan.frames is not None for plan in self.plans) else "images"
-        return f"Batch({len(self.indices)} {what}, {self.dtype}, {arrays})"
+        videos = sum(plan is not None and plan.frames is not None for plan in self.plans)
+        images = len(self.indices) - videos
+        counts = [f"{count} {what}" for count, what in ((images, "images"), (videos, "videos")) if count]
+        return f"Batch({' and '.join(counts) or '0 images'}, {self.dtype}, {arrays})"
 
     @property
     def indices(self) -> list[int]:
@@ -115,7 +117,7 @@ class Batch(Mapping[str, Any]):
         return int((ends[1:] - ends[:-1]).max())
 
     def verify(self, input_ids: Any, image_token_ids: int | Collection[int]) -> None:
-        """Checks that token ids have room for the images, as many tokens as the plans say.
+        """Checks that token ids have room for the images, as many as the plans say; not for videos beside images.
 
         Args:
             input_ids: Ids of one sequence or of a batch of them: an array, a tensor, or (nested) lists. Sequences in
@@ -127,7 +129,10 @@ class Batch(Mapping[str, Any]):
         Raises:
             ValueError: The counts differ; the message names the first image where the ids show which it is.
         """
-        wanted = {index: plan.num_tokens for index, plan in enumerate(self.plans) if plan is not None}
+        plans = {index: plan for index, plan in enumerate(self.plans) if plan is not None}
+        if any(plan.frames is None for plan in plans.values()):
+            plans = {index: plan for index, plan in plans.items() if plan.frames is None}
+        wanted = {index: plan.num_tokens for index, plan in plans.items()}
         runs = _runs(input_ids, image_token_ids)
         if len(runs) == len(wanted):
             for (index, tokens), found in zip(wanted.items(), runs, strict=True):
@@ -187,6 +192,25 @@ class Batch(Mapping[str, Any]):
         return Batch(
             tensors, self.plans, self.errors, values=self._values, dtype=self.dtype, video_infos=self.video_infos
         )
+
+
+def beside(images: Batch, videos: Batch) -> Batch:
+    """The images and videos of one call, whose arrays have keys of their own.
+
+    Raises:
+        ValueError: They have not: the reference takes one or the other.
+    """
+    if shared := [key for key in images if key in videos]:
+        raise ValueError(f"images and videos of this recipe are calls of their own: both have the key {shared[0]!r}")
+    first = len(images.plans)
+    return Batch(
+        {**images, **videos},
+        images.plans + videos.plans,
+        images.errors | {first + index: error for index, error in videos.errors.items()},
+        values=images._values | videos._values,
+        dtype=images.dtype,
+        video_infos=images.video_infos + videos.video_infos,
+    )
 
 
 def _runs(input_ids: Any, image_token_ids: int | Collection[int]) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import stat
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from vlmres._core import DecodeError, plan
+from vlmres.inputs.drawn import Drawn
+from vlmres.inputs.handles import check_file, content_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,12 +56,13 @@ class Document(Sequence["Page"]):
     """A PDF file, or some of its pages. What takes images takes it for a list of its pages.
 
     Args:
-        source: A path, or the bytes of the file.
+        source: A path, or what else holds the file (docs/files.md): bytes, an open file, a data URI, a row of a set.
         dpi: Dots an inch to draw at. By default 144, as DeepSeek-OCR's and PaddleOCR-VL's own programs do. With "fit" a
             page keeps the plan that it has at 144, and is drawn in the size that the plan's largest view is resized to,
             so that this view is drawn and not resized. Where the plan would become another (an image that is
             padded beside tiles that are not), the page is drawn with its ratio, no smaller than any view.
-        pages: Numbers of pages, from 0, negative ones from the end; all by default.
+        pages: Indices of pages, from 0, negative ones from the end; all by default. Names and messages count from 1, as
+            addresses of PDF files do: `report.pdf#page=1`.
         password: Of an encrypted file.
         max_page_pixels: Pages of more pixels are refused before they are drawn. By default Pillow's limit of an image.
         max_file_bytes: Files of more bytes are refused before they are read. By default 2 GiB.
@@ -78,7 +80,7 @@ class Document(Sequence["Page"]):
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | bytes,
+        source: Any,
         dpi: float | Literal["fit"] = AUTHORS_DPI,
         *,
         pages: Sequence[int] | None = None,
@@ -88,7 +90,8 @@ class Document(Sequence["Page"]):
         max_pages: int = MAX_PAGES,
     ) -> None:
         self.dpi: float | Literal["fit"] = _checked_dpi(dpi)
-        self._file = _File(source, password, max_file_bytes or MAX_FILE_BYTES)
+        most = max_file_bytes or MAX_FILE_BYTES
+        self._file = _File(content_of(source, most, "a document"), password, most)
         self._max_page_pixels = max_page_pixels or MAX_PAGE_PIXELS
         count = self._file.count
         if count > max_pages:
@@ -131,23 +134,22 @@ class Document(Sequence["Page"]):
         size = (_pixels(width * dpi / _POINTS), _pixels(height * dpi / _POINTS))
         if size[0] * size[1] > self._max_page_pixels:
             raise DecodeError(
-                f"{self._file.name}, page {number}: {size[0]}x{size[1]} pixels at {dpi:g} dpi are over the limit of "
-                f"{self._max_page_pixels:,} (max_page_pixels); draw it at fewer dpi"
+                f"{page_name(self._file.name, number)}: {size[0]}x{size[1]} pixels at {dpi:g} dpi are over the limit "
+                f"of {self._max_page_pixels:,} (max_page_pixels); draw it at fewer dpi"
             )
         return Page(self._file, number, size)
 
 
-class Page:
+class Page(Drawn):
     """A page of a PDF, drawn when its pixels are needed."""
 
-    __slots__ = ("_file", "number", "size")
+    __slots__ = ("_file", "number")
 
     def __init__(self, file: _File, number: int, size: tuple[int, int]) -> None:
+        super().__init__(size)
         self._file = file
         self.number = number
         """Its number in the file, from 0."""
-        self.size = size
-        """(width, height) in pixels."""
 
     def __repr__(self) -> str:
         return f"Page({self._file.name}, {self.number}, {self.size[0]}x{self.size[1]})"
@@ -220,14 +222,12 @@ def beginning(source: bytes | str | os.PathLike[str]) -> bytes:
 class _File:
     """An open PDF; pickled by where it comes from, and opened again in another process."""
 
-    def __init__(self, source: str | os.PathLike[str] | bytes, password: str | None, most: int) -> None:
-        self._source: str | bytes = source if isinstance(source, bytes) else os.fspath(source)
+    def __init__(self, source: str | bytes, password: str | None, most: int) -> None:
+        self._source = source
         self._password = password
-        self.name = f"a document of {len(source):,} bytes" if isinstance(source, bytes) else str(self._source)
-        if not isinstance(self._source, bytes):
-            check_file(self._source, most)
-        elif len(self._source) > most:
-            raise DecodeError(f"{self.name}: over the limit of {most:,} bytes (max_file_bytes)")
+        self.name = f"a document of {len(source):,} bytes" if isinstance(source, bytes) else source
+        if isinstance(source, str):
+            check_file(source, most)
         self._most = most
         self._process = 0
         self._document: Any = None
@@ -246,9 +246,9 @@ class _File:
             try:
                 width, height = self._opened().get_page_size(number)
             except _pdfium().PdfiumError as error:
-                raise DecodeError(f"{self.name}, page {number}: {error}") from None
+                raise DecodeError(f"{page_name(self.name, number)}: {error}") from None
         if not (0 < width < math.inf and 0 < height < math.inf):
-            raise DecodeError(f"{self.name}, page {number}: a page of {width:g} x {height:g} points")
+            raise DecodeError(f"{page_name(self.name, number)}: a page of {width:g} x {height:g} points")
         return width, height
 
     def draw(self, number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -262,10 +262,10 @@ class _File:
             try:
                 page = document[number]
             except pdfium.PdfiumError as error:
-                raise DecodeError(f"{self.name}, page {number}: {error}") from None
+                raise DecodeError(f"{page_name(self.name, number)}: {error}") from None
             bitmap = raw.FPDFBitmap_CreateEx(width, height, raw.FPDFBitmap_BGR, pixels.ctypes.data, width * 3)
             if not bitmap:
-                raise DecodeError(f"{self.name}, page {number}: pdfium cannot draw {width}x{height} pixels")
+                raise DecodeError(f"{page_name(self.name, number)}: pdfium cannot draw {width}x{height} pixels")
             try:
                 raw.FPDFBitmap_FillRect(bitmap, 0, 0, width, height, 0xFFFFFFFF)
                 flags = raw.FPDF_ANNOT | raw.FPDF_REVERSE_BYTE_ORDER
@@ -335,22 +335,8 @@ def _checked_number(number: int, count: int, name: str) -> int:
     if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
         raise TypeError(f"a page is an integer, got {number!r}")
     if not -count <= number < count:
-        raise IndexError(f"{name} has {count} pages, from 0 to {count - 1}; got page {number}")
+        raise IndexError(f"{name} has {count} pages, by index 0 to {count - 1}; got index {number}")
     return int(number) % count
-
-
-def check_file(path: str, most: int) -> None:
-    """Refuses what is no regular file, or has more bytes, before another library opens it.
-
-    Raises:
-        DecodeError: It is no such file.
-        OSError: There is none.
-    """
-    status = Path(path).stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise DecodeError(f"{path}: not a regular file")
-    if status.st_size > most:
-        raise DecodeError(f"{path}: {status.st_size:,} bytes are over the limit of {most:,} (max_file_bytes)")
 
 
 def _pdfium() -> ModuleType:

@@ -50,8 +50,8 @@ class Media(NamedTuple):
     sample of all images and pages.
     """
     videos: list[Any]
-    """Files of videos, or lists of frames, with settings in a pair where a video has some. A `Processor` follows `fps`
-    and `nframes`, and refuses the others by name.
+    """Files of videos, or lists of frames, with settings in a pair where a video has some, which a `Processor` follows,
+    or refuses by name where its recipe does not know such a thing.
     """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,9 @@ from vlmres.documents import Document, beginning, is_document
 from vlmres.inputs import Loader, handles
 from vlmres.inputs.arrays import on_cpu
 from vlmres.inputs.errors import kind
-from vlmres.video_files import Video
+from vlmres.inputs.settings import plan_with, settled
+from vlmres.video_files import Video, is_video
+from vlmres.videos import opened, with_settings
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -48,7 +49,8 @@ def plan(
     Args:
         size: (width, height) of an image, or (frames, width, height) of a video, as any sequence of integers; or an
             image: a PIL image, or what holds a file (a path, bytes, a data URI, an open file, ...), of which the header
-            is read and the EXIF orientation applied as in `image_size`; or a `Document`, a PDF file or a `Video`.
+            is read and the EXIF orientation applied as in `image_size`; or a `Document`, a PDF file, a `Video` or the
+            file of one; or a pair of one of these and settings of its own, such as `("clip.mp4", {"fps": 1})`.
         recipe: A recipe or the name of one.
         images: How many images the image's sample has: LLaVA-OneVision alone gives one of several another plan.
         page: Which page of a PDF file or a `Document`, from 0; one of several must be named.
@@ -62,19 +64,70 @@ def plan(
         TypeError: `size` is none of these.
     """
     loaded = Recipe.load(recipe) if isinstance(recipe, str) else recipe
-    if isinstance(size, Video):
-        frames = size.picked(loaded)
-        return plan_size((len(frames), *frames.size), loaded, images)
+    return planned(size, loaded, Loader(decoder=decoder), images, page=page)
+
+
+def planned(
+    size: Sizable,
+    recipe: Recipe,
+    loader: Loader,
+    images: int = 1,
+    *,
+    of_videos: Recipe | None = None,
+    fps: float | None = None,
+    page: int | None = None,
+) -> Plan:
+    """As `plan`; videos have the recipe `of_videos`, and are picked at `fps` where they do not say another rate."""
+    films = of_videos or recipe
     if page is not None and not isinstance(size, Document):
-        size = Document(size)
+        size = Document(size, max_file_bytes=loader.limits[1])
     if isinstance(size, Document):
-        return plan_size(_page(size, page).fitted(loaded)[0].size, loaded, images)
+        return plan_size(_page(size, page).fitted(recipe)[0].size, recipe, images)
+    pair = settled(size)
+    held = size if pair is None else pair.image
+    if _is_video(held, loader):
+        one = with_settings(size, films)
+        if _may_be_sides(held):
+            frames, *sides = map(int, _sides(held))
+            return one.plan(frames, (sides[0], sides[1]))
+        file = opened(one, loader, fps).picked(one.recipe)
+        return one.plan(len(file), file.size)
+    if pair is not None:
+        width, height = size_of(held, loader)[-2:]
+        return plan_with((width, height), recipe, pair.settings)
     try:
-        return plan_size(size_of(size, Loader(decoder=decoder)), loaded, images)
+        return plan_size(size_of(size, loader), recipe, images)
     except DecodeError:
-        if isinstance(size, (str, bytes, os.PathLike)) and is_document(beginning(size)):
-            return plan(Document(size), loaded, images)
+        content = None if _may_be_sides(size) else _content(size, loader)
+        if content is not None and is_document(beginning(content)):
+            return planned(Document(content, max_file_bytes=loader.limits[1]), recipe, loader, images)
         raise
+
+
+def tells_rate(size: Sizable) -> bool:
+    """Whether a call with this video knows its rate: a file's, or one that is said."""
+    pair = settled(size)
+    held = size if pair is None else pair.image
+    return not _may_be_sides(held) or (pair is not None and ("fps" in pair.settings or "sample_fps" in pair.settings))
+
+
+def _is_video(size: Sizable, loader: Loader) -> bool:
+    """Whether it is a video: its sides, a `Video`, or a file of one by its content."""
+    if isinstance(size, Video):
+        return True
+    if _may_be_sides(size):
+        return len(size) == 3
+    content = _content(size, loader)
+    return content is not None and is_video(beginning(content))
+
+
+def _content(size: Sizable, loader: Loader) -> bytes | str | None:
+    """The bytes of a file, or its path; None of anything else."""
+    pil = sys.modules.get("PIL.Image")
+    if pil is not None and isinstance(size, pil.Image):
+        return None
+    content = handles.encoded(on_cpu(size), loader.limits[1])
+    return loader.content(content) if isinstance(content, handles.Address) else content
 
 
 def _page(document: Document, page: int | None) -> Document:
@@ -133,6 +186,10 @@ def size_of(size: Sizable, loader: Loader) -> tuple[int, int] | tuple[int, int, 
             "a size is (width, height), (frames, width, height), a PIL image, a path or bytes, "
             f"got {size if isinstance(size, Sequence) else type(size).__qualname__}"
         )
+    return _sides(size)
+
+
+def _sides(size: Sequence[int] | NDArray[Any]) -> tuple[int, int] | tuple[int, int, int]:
     sides = tuple(size)
     if len(sides) == 3 and sides[2] in _CHANNELS:
         raise PlanError(_taken_for_shape(sides))

@@ -22,19 +22,18 @@ from vlmres._core import (
     Recipe,
     RecipeError,
     VlmresError,
-    plan,
     resize_source,
     shapes,
     trim_process,
 )
-from vlmres.batch import Batch
+from vlmres.batch import Batch, beside
 from vlmres.inputs import Alpha, DataFormat, Decoder, Fetch, Gray16, Hidden, Loaded, Loader, as_list
 from vlmres.inputs.arrays import data_format_of
 from vlmres.inputs.handles import Address
 from vlmres.inputs.settings import Settled, plan_with, settled
 from vlmres.outputs import AMBIENT, STORAGE, Allocate, Out, allocated, as_array, first_rows, given
 from vlmres.outputs import DType as DType
-from vlmres.planning import Sizable, size_of
+from vlmres.planning import Sizable, planned, tells_rate
 from vlmres.threads import usual_threads
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ Arithmetic = Literal["torch", "pillow", "pillow-installed", "pillow-13", "pillow
 # Counts are of 64 bits.
 MOST = 2**64 - 1
 Namer: TypeAlias = "Callable[[int], str]"
-Item: TypeAlias = "Loaded | Sequence[Loaded] | tuple[Loaded, Plan] | tuple[Loaded, Recipe] | None"
+Item: TypeAlias = "Loaded | list[Loaded] | tuple[Loaded | list[Loaded], Plan] | tuple[Loaded, Recipe] | None"
 
 # From so many bytes on, fresh memory costs page faults.
 _POOLED_BYTES = 1 << 20
@@ -209,8 +208,7 @@ class Processor:
 
     def plan(self, size: Sizable) -> Plan:
         """The plan of an image, or of a video: what `vlmres.plan` gives of it with this processor's recipe."""
-        sides = size_of(size, self.loader)
-        return plan(sides, self.recipe if len(sides) == 2 else self._video_recipe)
+        return planned(size, self.recipe, self.loader, of_videos=self._video_recipe)
 
     def shapes(
         self,
@@ -222,7 +220,8 @@ class Processor:
         """(shape, dtype) of every array of a batch by key, from sizes alone.
 
         Args:
-            sizes: (width, height) of every image, or (frames, width, height) of every video, or what `plan` takes.
+            sizes: (width, height) of every image, or (frames, width, height) of every video, or what `plan` takes:
+                files, pairs of what is passed to a call and its settings.
             samples: The number of images of each sample, where images are passed in a list for each.
             fps: As of a call, of videos.
 
@@ -233,14 +232,21 @@ class Processor:
         counts = [1] * len(sizes) if samples is None else [count for count in samples for _ in range(count)]
         if len(counts) != len(sizes):
             raise VlmresError(f"samples of {list(samples or ())} images for {len(sizes)} images")
-        sides = [size_of(size, self.loader) for size in sizes]
-        recipes = [self.recipe if len(size) == 2 else self._video_recipe for size in sides]
-        plans = [plan(*planned) for planned in zip(sides, recipes, counts, strict=True)]
-        found = shapes(plans[0].recipe if plans else self.recipe, plans, self.layout, samples)
+        rates = _rates(fps, len(sizes))
+        plans = [
+            planned(
+                size, self.recipe, self.loader, count, of_videos=self._video_recipe, fps=rates[at] if rates else None
+            )
+            for at, (size, count) in enumerate(zip(sizes, counts, strict=True))
+        ]
+        are_videos = bool(plans) and all(plan.frames is not None for plan in plans)
+        if rates is not None and not are_videos:
+            raise TypeError("fps is of videos")
+        found = shapes(self._video_recipe if are_videos else self.recipe, plans, self.layout, samples)
         arrays = {key: (tuple(shape), dtype or self.dtype) for key, (shape, dtype) in found.items()}
-        rates = _rates(fps, len(sides), "video" if all(len(size) == 3 for size in sides) else "image")
-        if rates is not None and self.recipe.seconds_key is not None:
-            arrays[self.recipe.seconds_key] = (len(rates),), "float32"
+        key = self.recipe.seconds_key
+        if key is not None and are_videos and (rates is not None or all(tells_rate(size) for size in sizes)):
+            arrays[key] = (len(plans),), "float32"
         return arrays
 
     def __call__(
@@ -253,7 +259,10 @@ class Processor:
         errors: Literal["raise", "return"] = "raise",
         input_data_format: DataFormat | None = None,
     ) -> Batch:
-        """Processes one image or a list of them, or one video or a list of them.
+        """Processes one image or a list of them, one video or a list of them, or, with `layout="hf"`, both.
+
+        Of both the batch has the arrays of the images, then those of the videos, as processors of transformers give
+        them; plans, errors and `video_infos` are those of the images, then those of the videos.
 
         Args:
             images: PIL images, uint8 numpy arrays or CPU torch tensors (HWC, CHW or HW, any strides), or what holds an
@@ -263,18 +272,20 @@ class Processor:
                 with settings of its own: budgets of the recipe, `resized_width` and `resized_height`, `longest_side`,
                 or `do_resize=False` (docs/files.md).
                 A PDF file, or a `vlmres.Document`, is the sample of its pages (`pip install 'vlmres[pdf]'`).
-            videos: In place of images: uint8 arrays or CPU tensors of frames (THWC or TCHW, stacked where they are
-                alike), or lists of frames, which are images as above, all RGB or gray and of one size; or files: paths,
-                bytes, data URIs, open files or `vlmres.Video`, of which the frames are decoded that the reference picks
-                (`pip install 'vlmres[video]'`). A pair `(video, {"fps": 2.0})` is a video with a rate of its own, or
-                with `nframes`. A video's last frame is repeated where a patch lacks frames.
+            videos: Arrays or CPU tensors of frames (THWC or TCHW, stacked where they are alike), uint8 or floats that
+                are whole numbers from 0 to 255; or lists of frames, which are images as above, all RGB or gray and of
+                one size; or files: paths, bytes, data URIs, open files, rows of data sets or `vlmres.Video`, of which
+                the frames are decoded that the reference picks (`pip install 'vlmres[video]'`). A pair
+                `(video, {"fps": 2.0})` is a video with settings of its own (docs/documents.md). A video's last frame is
+                repeated where a patch lacks frames.
             fps: Frames a second of the videos as they are passed, one number or one for each; of files the rate at
                 which frames are picked. Where the family's processor gives the seconds between patches along time
                 (Qwen2.5-VL), they are in the batch then; with files always.
             out: Memory to write the pixel values to: C-contiguous numpy arrays or CPU tensors (pinned and shared ones
                 too) of the exact shape and type by key, or one where there is one key; `shapes` tells them. bfloat16
-                goes to uint16 or int16 arrays or to such tensors. Where one does not fit, nothing is written. Where an
-                image turns out bad when its pixels are decoded, the result is the beginning of this memory.
+                goes to uint16 or int16 arrays or to such tensors. Where one does not fit, nothing is written, of images
+                beside videos the images may be. Where an image turns out bad when its pixels are decoded, the result is
+                the beginning of this memory.
             errors: "raise" on the first bad image, or "return" what is wrong in `Batch.errors` and process the others.
             input_data_format: "channels_first" or "channels_last" for arrays whose shape fits both.
 
@@ -284,20 +295,50 @@ class Processor:
             OSError: A file cannot be read.
             TypeError: Images and lists of them are mixed.
         """
-        if (images is None) == (videos is None):
-            raise TypeError("pass images or videos")
+        if images is None and videos is None:
+            raise TypeError("pass images or videos, or both")
         if errors not in ("raise", "return"):
             raise ValueError(f'errors must be "raise" or "return", got {errors!r}')
-        samples: list[int] | None = None
-        what: Literal["image", "video"]
+        settings: dict[str, Any] = {"out": out, "errors": errors, "data_format": input_data_format}
         if videos is None:
-            (items, samples), what = as_list(documents.with_pages(images, self.recipe)), "image"
-        else:
-            items, what = video_items.as_videos(videos), "video"
+            if fps is not None:
+                raise TypeError("fps is of videos")
+            return self._process(*self._images(images), **settings)
+        films = video_items.as_videos(videos)
+        if not films:
+            raise ValueError("videos is empty")
+        rates = _rates(fps, len(films))
+        if images is None:
+            return self._process(films, None, "video", rates, **settings)
+        return self._both(self._images(images), films, rates, **settings)
+
+    def _images(self, images: Any) -> tuple[list[Any], list[int] | None]:
+        """Images as a list, and the number of those of each sample."""
+        items, samples = as_list(documents.with_pages(images, self.recipe))
         if not items:
-            raise ValueError(f"{what}s is empty")
-        rates = _rates(fps, len(items), what)
-        return self._process(items, samples, what, rates, out=out, errors=errors, data_format=input_data_format)
+            raise ValueError("images is empty")
+        return items, samples
+
+    def _both(
+        self,
+        images: tuple[list[Any], list[int] | None],
+        films: list[Any],
+        rates: Sequence[float] | None,
+        *,
+        out: Out | None,
+        errors: Literal["raise", "return"],
+        data_format: DataFormat | None,
+    ) -> Batch:
+        """Images and videos of one call."""
+        if self.layout == "packed":
+            raise TypeError(
+                'images and videos are calls of their own with layout="packed": their patches differ in length'
+            )
+        if out is not None and not isinstance(out, dict):
+            raise TypeError("out of images and videos is a dict by key")
+        settings: dict[str, Any] = {"out": out, "errors": errors, "data_format": data_format, "is_part": True}
+        first = self._process(*images, **settings)
+        return beside(first, self._process(films, None, "video", rates, **settings))
 
     def _process(
         self,
@@ -312,15 +353,23 @@ class Processor:
         allocate: Allocate | None = None,
         crew: Crew | None = None,
         recipes: Sequence[Recipe] | None = None,
+        is_part: bool = False,
     ) -> Batch:
         """A call of images in one list, with the number of images of each sample, or of videos.
 
         `allocate` comes before the processor's own, and the threads are those of `crew` where there is one. `recipes`
-        are images' own, which may differ in their views alone.
+        are images' own, which may differ in their views alone. `out` of a part of a call has keys of other parts too.
         """
         is_image = what == "image"
         loader = self.loader if is_image else self._loader(None)
-        loaded, failures, picked, speeds = self._load(items, what, data_format, rates, loader, recipes)
+        picked: dict[int, VideoInfo] = {}
+        speeds: dict[int, float] = {}
+        if is_image:
+            loaded, failures = self._load_images(items, data_format, loader, recipes)
+        else:
+            loaded, failures, picked, speeds = self._load_videos(items, data_format, rates, loader)
+        if loader.fetch is not None:
+            _fetch(loaded, failures, loader.fetch)
         call = Call(
             self.recipe if is_image else self._video_recipe,
             loaded,
@@ -341,16 +390,9 @@ class Processor:
                 for item, one in zip(items, loaded, strict=True)
             ]
             pages, counts, owners = _with_documents(known, samples, files)
-            batch = self._process(
-                pages,
-                counts,
-                out=out,
-                errors=errors,
-                data_format=data_format,
-                allocate=allocate,
-                crew=crew,
-                recipes=None if recipes is None else [recipes[owner] for owner in owners],
-            )
+            settings: dict[str, Any] = {"out": out, "errors": errors, "data_format": data_format}
+            own = None if recipes is None else [recipes[owner] for owner in owners]
+            batch = self._process(pages, counts, **settings, allocate=allocate, crew=crew, recipes=own, is_part=is_part)
             batch._items = owners
             return batch
         name = _namer(what, samples)
@@ -358,6 +400,8 @@ class Processor:
         tensors = call.lay_out()
         self._note(call, failures, errors, name)
         allocate = allocate or self.allocate
+        if is_part and isinstance(out, dict):
+            out = {key: out[key] for key, _ in tensors if key in out}
         values = self._outputs(tensors, out, allocate)
         while not call.run(list(values.values()), errors == "return", crew):
             # Some turned out bad: the others are laid out anew.
@@ -386,48 +430,57 @@ class Processor:
             raise TypeError("an opened file has its plan")
         return image, plan_with(loader.size(image), recipe, pair.settings)
 
-    def _load(
+    def _load_images(
         self,
         items: Sequence[Any],
-        what: Literal["image", "video"],
         data_format: DataFormat | None,
-        rates: Sequence[float] | None,
         loader: Loader,
         recipes: Sequence[Recipe] | None,
+    ) -> tuple[list[Item], dict[int, Exception]]:
+        """Images as the compiled part takes them, and why it does not get others."""
+        loaded: list[Item] = []
+        failures: dict[int, Exception] = {}
+        if len(items) > 1:
+            data_format = data_format or data_format_of(items)
+        for index, item in enumerate(items):
+            try:
+                if (pair := settled(item)) is not None:
+                    own = self.recipe if recipes is None else recipes[index]
+                    loaded.append(self._settled(pair, loader, data_format, own))
+                else:
+                    image = loader.load(item, data_format)
+                    loaded.append(image if recipes is None else (image, recipes[index]))
+            except Exception as error:
+                failures[index] = error
+                loaded.append(None)
+        return loaded, failures
+
+    def _load_videos(
+        self, items: Sequence[Any], data_format: DataFormat | None, rates: Sequence[float] | None, loader: Loader
     ) -> tuple[list[Item], dict[int, Exception], dict[int, VideoInfo], dict[int, float]]:
-        """Items as the compiled part takes them, why it does not get others, videos of files, and known rates."""
+        """Videos as the compiled part takes them, why it does not get others, those of files, and known rates."""
         loaded: list[Item] = []
         failures: dict[int, Exception] = {}
         picked: dict[int, VideoInfo] = {}
         known: dict[int, float] = {}
-        if what == "image" and len(items) > 1:
-            data_format = data_format or data_format_of(items)
         for index, item in enumerate(items):
             try:
-                if (pair := settled(item)) is not None and what == "image":
-                    own = self.recipe if recipes is None else recipes[index]
-                    loaded.append(self._settled(pair, loader, data_format, own))
-                    continue
-                if what == "image":
-                    image = loader.load(item, data_format)
-                    loaded.append(image if recipes is None else (image, recipes[index]))
-                    continue
-                video, fps, count = video_items.with_settings(item)
-                fps = fps or (rates[index] if rates else None)
-                if video_items.holds_file(video):
-                    frames = video_items.opened(video, loader, fps, count).picked(self.recipe)
-                    loaded.append(frames.deferred())
-                    picked[index] = frames.info
-                    fps = frames.info.sampled_fps
+                one = video_items.with_settings(item, self._video_recipe)
+                fps = one.fps or (rates[index] if rates else None)
+                frames: list[Loaded]
+                if video_items.holds_file(one.video):
+                    file = video_items.opened(one, loader, fps).picked(one.recipe)
+                    frames, picked[index] = list(file.deferred()), file.info
+                    fps, size = file.info.sampled_fps, file.size
                 else:
-                    loaded.append(video_items.load(video, loader, data_format))
+                    frames = video_items.load(one.video, loader, data_format)
+                    size = None
+                loaded.append(video_items.settle(one, frames, size, loader))
                 if fps is not None:
                     known[index] = fps
             except Exception as error:
                 failures[index] = error
                 loaded.append(None)
-        if loader.fetch is not None:
-            _fetch(loaded, failures, loader.fetch)
         return loaded, failures, picked, known
 
     @staticmethod
@@ -638,12 +691,10 @@ def _with_documents(
     return [page for item in pages for page in item], counts, owners
 
 
-def _rates(fps: float | Sequence[float] | None, count: int, what: str) -> list[float] | None:
+def _rates(fps: float | Sequence[float] | None, count: int) -> list[float] | None:
     """Frames a second of every video."""
     if fps is None:
         return None
-    if what != "video":
-        raise TypeError("fps is of videos")
     given = np.asarray(fps, dtype=np.float64)
     rates: list[float] = np.full(count, given).tolist() if given.ndim == 0 else given.tolist()
     if len(rates) != count:

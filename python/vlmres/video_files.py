@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import functools
 import io
-import os
+import math
 import stat
 import threading
 import warnings
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmres._core import DecodeError, Deferred, Source
-from vlmres.documents import check_file
+from vlmres._core import DecodeError, Deferred, Source, VlmresError
+from vlmres.inputs.handles import check_file, content_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,10 +39,6 @@ _SEEKABLE_CODECS = frozenset({"av1", "h264", "hevc", "mjpeg", "mpeg4", "prores",
 _SEEKABLE_FORMATS = frozenset({"mov", "matroska"})
 
 
-FILES = (str, bytes, bytearray, memoryview, os.PathLike)
-"""What holds the file of a video."""
-
-
 @dataclass(frozen=True)
 class VideoInfo:
     """What a video's header says, and which of its frames are used: transformers' `VideoMetadata`."""
@@ -55,6 +51,8 @@ class VideoInfo:
     height: int
     frames: NDArray[np.int64]
     """Indices of the used frames."""
+    part_frames: int | None = None
+    """Frames of the part from `start` to `end`, where a part was asked for."""
 
     @property
     def duration(self) -> float:
@@ -68,8 +66,8 @@ class VideoInfo:
 
     @property
     def sampled_fps(self) -> float:
-        """Used frames a second of the video."""
-        return len(self.frames) / self.total_frames * self.fps
+        """Used frames a second of the video, or of its part."""
+        return len(self.frames) / (self.part_frames or self.total_frames) * self.fps
 
     def times(self, temporal_patch_size: int) -> NDArray[np.float64]:
         """Seconds of each patch along time: between its first and its last frame, as Qwen3-VL writes before it."""
@@ -83,10 +81,13 @@ class Video:
     """A file of a video: `Processor(recipe)(videos=Video("clip.mp4"))` decodes the frames that the reference picks.
 
     Args:
-        source: A path, or the bytes of the file.
+        source: A path, or what else holds the file (docs/files.md): bytes, an open file, a data URI, a row of a set.
         fps: Frames a second to pick; by default the recipe's.
         num_frames: How many frames to pick, in place of a rate.
-        frames: Indices of the frames to take, increasing; the recipe picks none then.
+        frames: Indices of the frames to take; the recipe picks none then.
+        start: Seconds with which the part begins that frames are picked of, as qwen-vl-utils' `video_start`: for
+            recipes with `sampling="qwen-vl-utils"`.
+        end: Seconds with which it ends.
         rotate: Whether frames are turned as the file says, as a telephone's held upright. transformers does not turn
             them; where this is not given, a file that is to be turned is warned of once and left as it lies.
         max_file_bytes: Files of more bytes are refused before they are opened; by default none is, as videos are read
@@ -105,22 +106,26 @@ class Video:
 
     def __init__(
         self,
-        source: str | os.PathLike[str] | bytes | bytearray | memoryview,
+        source: Any,
         *,
         fps: float | None = None,
         num_frames: int | None = None,
         frames: Sequence[int] | NDArray[np.integer[Any]] | None = None,
+        start: float | None = None,
+        end: float | None = None,
         rotate: bool | None = None,
         max_file_bytes: int | None = None,
     ) -> None:
         if sum(option is not None for option in (fps, num_frames, frames)) > 1:
             raise TypeError("give one of fps, num_frames and frames")
-        if isinstance(source, (bytearray, memoryview)):
-            source = bytes(source)
-        self._source: str | bytes = source if isinstance(source, bytes) else os.fspath(source)
+        if frames is not None and (start is not None or end is not None):
+            raise TypeError("frames say themselves where they begin and end")
+        self._source = content_of(source, max_file_bytes, "a video")
         self._fps, self._num_frames, self._frames = fps, num_frames, frames
+        self._start, self._end = _checked_time("start", start), _checked_time("end", end)
         self._rotate = rotate
-        self.name = f"a video of {len(source):,} bytes" if isinstance(source, bytes) else str(self._source)
+        is_bytes = isinstance(self._source, bytes)
+        self.name = f"a video of {len(self._source):,} bytes" if is_bytes else str(self._source)
         if max_file_bytes is not None and isinstance(self._source, str):
             check_file(self._source, max_file_bytes)
         with _opened(self._source, self.name) as container:
@@ -145,18 +150,39 @@ class Video:
             VlmresError: Its reference picks none of so many frames.
             IndexError: There is no such frame.
         """
+        part = None
         if self._frames is not None:
             indices = _checked_frames(self._frames, self.total_frames, self.name)
         else:
+            first, count = self._part()
+            part = count if count != self.total_frames else None
             indices = recipe.sample_frames(
-                self.total_frames,
+                count,
                 video_fps=self.fps or None,
-                duration=self.total_frames / self.fps if self.fps else None,
+                duration=count / self.fps if self.fps else None,
                 fps=self._fps,
                 num_frames=self._num_frames,
+                first=first,
             )
-        info = VideoInfo(self.total_frames, self.fps, self.width, self.height, indices)
+        info = VideoInfo(self.total_frames, self.fps, self.width, self.height, indices, part)
         return Frames(_Decoder(self._source, self.name, indices.tolist()), info, self._rotate, self.name)
+
+    def _part(self) -> tuple[int, int]:
+        """The first frame of the part that is asked for, and how many it has: `calculate_video_frame_range`."""
+        total = self.total_frames
+        if self._start is None and self._end is None:
+            return 0, total
+        if not self.fps:
+            raise VlmresError(f"{self.name}: start and end need a rate, which the file does not tell")
+        duration = total / self.fps
+        first = 0 if self._start is None else math.ceil(min(self._start, duration) * self.fps)
+        last = total - 1
+        if self._end is not None:
+            last = min(math.floor(min(self._end, duration) * self.fps), last)
+        if first >= last:
+            end = duration if self._end is None else self._end
+            raise VlmresError(f"{self.name}: no frames from {self._start or 0:g} to {end:g} seconds of {duration:g}")
+        return first, last - first + 1
 
 
 class Frames:
@@ -371,6 +397,16 @@ def _stream(container: Any, name: str) -> Any:
 
 def _said(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
+
+
+def _checked_time(name: str, seconds: float | None) -> float | None:
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number of seconds, got {seconds!r}")
+    if not math.isfinite(seconds):
+        raise ValueError(f"{name} must be finite, got {seconds}")
+    return max(0.0, float(seconds))
 
 
 def _checked_frames(frames: Sequence[int] | NDArray[np.integer[Any]], total: int, name: str) -> NDArray[np.int64]:

@@ -1,30 +1,77 @@
-"""What users pass as videos: files, or the frames of each."""
+"""What users pass as videos: files, or the frames of each, and settings of their own."""
 
 from __future__ import annotations
 
 import math
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmres._core import VlmresError
+from vlmres._core import VlmresError, plan_like
+from vlmres._core import plan as plan_size
 from vlmres.inputs import handles
 from vlmres.inputs.arrays import on_cpu
 from vlmres.inputs.errors import kind, shown
-from vlmres.inputs.settings import settled
-from vlmres.video_files import FILES, Video
+from vlmres.inputs.settings import settled, sides_of
+from vlmres.video_files import Video
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from vlmres._core import Plan, Recipe
     from vlmres.inputs import DataFormat, Loaded, Loader
 
 # transformers' video processors take no fourth channel for one.
 _CHANNELS = (1, 3)
-# What a video may say of its own, in the words of qwen-vl-utils.
-_SETTINGS = ("fps", "nframes")
+
+# What a video may say of its own, in the words of qwen-vl-utils: which frames are picked, ...
+_PICKING = ("fps", "nframes", "video_start", "video_end")
+# ... parameters of the recipe, by their names there, ...
+_PARAMETERS = {
+    "min_frames": "min_frames",
+    "max_frames": "max_frames",
+    "min_pixels": "video_min_pixels",
+    "max_pixels": "video_max_pixels",
+    "total_pixels": "total_pixels",
+}
+# ... and sizes.
+_SIDES = ("resized_width", "resized_height", "do_resize")
+# The rate of frames that are picked already is `fps` and, in messages, `sample_fps`.
+_SETTINGS = (*_PICKING, "sample_fps", *_PARAMETERS, *_SIDES)
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """A video, and what is said of it alone."""
+
+    video: Any
+    recipe: Recipe
+    """The call's, with the video's own parameters."""
+    fps: float | None = None
+    """Frames a second to pick, or of frames those at which they were picked."""
+    count: int | None = None
+    """Frames to pick."""
+    start: float | None = None
+    """Seconds."""
+    end: float | None = None
+    sides: Mapping[str, Any] = field(default_factory=dict)
+    is_settled: bool = False
+    """Whether its plan may be another than the recipe's."""
+
+    def plan(self, frames: int, size: tuple[int, int]) -> Plan:
+        """The plan of so many frames of (width, height)."""
+        if self.sides.get("do_resize") is False:
+            if len(self.sides) > 1:
+                raise VlmresError("do_resize=False leaves no other size")
+            return _unresized(self.recipe, frames, size)
+        like = sides_of(size, self.sides)
+        if like is None:
+            return plan_size((frames, *size), self.recipe)
+        return plan_like(size, like, _roomy(self.recipe), frames)
 
 
 def as_videos(videos: Any) -> list[Any]:
@@ -49,57 +96,134 @@ def as_videos(videos: Any) -> list[Any]:
 
 
 def holds_file(video: Any) -> bool:
-    """Whether it is the file of a video, and no frames: a path, its bytes, a data URI, an open file or a `Video`."""
-    return isinstance(video, (*FILES, Video)) or callable(getattr(video, "read", None))
+    """Whether it is the file of a video, and no frames: a path, bytes, a data URI, an open file, a row or a `Video`."""
+    if isinstance(video, (str, bytes, bytearray, memoryview, os.PathLike, Video)):
+        return True
+    is_row = isinstance(video, Mapping) and ("bytes" in video or "path" in video)
+    return is_row or callable(getattr(video, "read", None))
 
 
-def with_settings(item: Any) -> tuple[Any, float | None, int | None]:
-    """A video, and what a pair `(video, {"fps": 2.0})` says beside it: frames a second, and how many frames to pick.
+def with_settings(item: Any, recipe: Recipe) -> VideoSettings:
+    """A video with what a pair `(video, {"fps": 2.0})` says beside it, in the words of qwen-vl-utils.
 
     Raises:
-        VlmresError: It says something else, or what frames or a `Video` cannot follow.
+        VlmresError: It says something else, or what this video or the recipe cannot follow.
+        RecipeError: A budget that the recipe does not allow.
     """
     pair = settled(item)
     if pair is None:
-        return item, None, None
-    video, settings = pair
-    unknown = [key for key in settings if key not in _SETTINGS]
-    if unknown:
+        return VideoSettings(item, recipe)
+    video, said = pair
+    said = {key: value for key, value in said.items() if value is not None}
+    if unknown := [key for key in said if key not in _SETTINGS]:
         raise VlmresError(
             f"a video has no setting {shown(unknown[0])} of its own; it may have {', '.join(_SETTINGS)}. "
-            "Budgets of pixels are the recipe's, Processor(recipe, max_pixels=...); "
-            "Video(file, frames=[...]) takes a part of a file"
+            "Video(file, frames=[...]) takes frames by their numbers"
         )
-    fps, count = settings.get("fps"), settings.get("nframes")
-    if isinstance(video, Video):
-        raise VlmresError("a Video has its settings itself: Video(file, fps=..., num_frames=...)")
-    if fps is not None and count is not None:
+    is_file = holds_file(video)
+    if isinstance(video, Video) and (picking := [key for key in said if key in _PICKING]):
+        raise VlmresError(
+            f"a Video has its {picking[0]} itself: Video(file, fps=..., num_frames=..., start=..., end=...)"
+        )
+    if "fps" in said and "nframes" in said:
         raise VlmresError("fps and nframes of a video exclude each other")
-    if fps is not None and not (isinstance(fps, (int, float)) and not isinstance(fps, bool) and 0 < fps < math.inf):
-        raise VlmresError(f"fps of a video must be a positive number, got {shown(fps)}")
-    if count is not None:
-        if not holds_file(video):
-            raise VlmresError("nframes is of files of videos: these frames are picked already")
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise VlmresError(f"nframes must be a positive integer, got {shown(count)}")
-    return video, fps, count
+    rate = "fps" if "fps" in said else "sample_fps"
+    if is_file and "sample_fps" in said:
+        raise VlmresError("sample_fps is of frames that are picked already; fps is that of a file's")
+    fps = _number(said, rate, above=0)
+    if not is_file and (key := next((key for key in ("nframes", "video_start", "video_end") if key in said), None)):
+        raise VlmresError(f"{key} is of files of videos: these frames are picked already")
+    count = said.get("nframes")
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise VlmresError(f"nframes must be a positive integer, got {shown(count)}")
+    own = _with_parameters(recipe, said)
+    sides = {key: said[key] for key in _SIDES if key in said}
+    start, end = _number(said, "video_start"), _number(said, "video_end")
+    return VideoSettings(video, own, fps, count, start, end, sides, bool(sides) or own != recipe)
 
 
-def opened(video: Any, loader: Loader, fps: float | None, count: int | None) -> Video:
-    """The file of a video, `count` frames of which are to be picked, or `fps` a second.
+def _number(said: Mapping[str, Any], key: str, above: float = -math.inf) -> float | None:
+    value = said.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not above < value < math.inf:
+        raise VlmresError(f"{key} of a video must be a {'positive ' if above == 0 else ''}number, got {shown(value)}")
+    return float(value)
+
+
+def _with_parameters(recipe: Recipe, said: Mapping[str, Any]) -> Recipe:
+    changes = {}
+    for key, name in _PARAMETERS.items():
+        if key not in said:
+            continue
+        if name not in recipe.params:
+            raise VlmresError(f"{key} of a video: the recipe {recipe.name} has no such budget")
+        value = said[key]
+        # Budgets are often products with a fraction.
+        changes[name] = int(value) if isinstance(value, float) and value.is_integer() else value
+    return recipe.replace(**changes) if changes else recipe
+
+
+def _roomy(recipe: Recipe) -> Recipe:
+    """The recipe with the budgets that qwen-vl-utils has for sizes that are said: those of an image."""
+    if "total_pixels" not in recipe.params:
+        return recipe
+    merged = (recipe.patch_size * recipe.merge_size) ** 2
+    budgets = {"video_min_pixels": 4 * merged, "video_max_pixels": 16384 * merged}
+    return recipe.replace(max_frame_tokens=16384, total_pixels=1 << 50, **budgets)
+
+
+def _unresized(recipe: Recipe, frames: int, size: tuple[int, int]) -> Plan:
+    """The plan of frames that stay as they are."""
+    side = recipe.patch_size * recipe.merge_size
+    pixels = size[0] * size[1]
+    least = {"video_min_pixels": pixels}
+    most = {
+        "video_max_pixels": pixels * (frames + 1),
+        "max_frame_tokens": -(-pixels // side**2),
+        "total_pixels": 1 << 50,
+    }
+    known = recipe.params
+    changes: dict[str, Any] = {key: min(known[key], value) for key, value in least.items() if key in known}
+    changes |= {key: max(known[key], value) for key, value in most.items() if key in known}
+    if "cap_pixels_per_frame" in known:
+        changes["cap_pixels_per_frame"] = False
+    plan = plan_size((frames, *size), recipe.replace(**changes))
+    if plan.views[0].resized != size:
+        raise VlmresError(
+            f"do_resize=False is for sides of whole merged patches, multiples of {side}, got {size[0]}x{size[1]}"
+        )
+    return plan
+
+
+def opened(one: VideoSettings, loader: Loader, fps: float | None = None) -> Video:
+    """The file of a video, of which frames are to be picked as its settings say, or `fps` a second.
 
     Raises:
         VlmresError: It cannot be read.
         OSError: The file cannot be read.
     """
-    if isinstance(video, Video):
-        return video
-    content = handles.encoded(video, loader.limits[1])
+    if isinstance(one.video, Video):
+        return one.video
+    content = handles.encoded(one.video, loader.limits[1], "a video")
     if isinstance(content, handles.Address):
         content = loader.content(content)
     if content is None:
-        raise TypeError(f"the file of a video is a path, bytes or an open file, got {kind(video)}")
-    return Video(content, fps=None if count else fps, num_frames=count, max_file_bytes=loader.limits[1])
+        raise TypeError(f"the file of a video is a path, bytes or an open file, got {kind(one.video)}")
+    rate = None if one.count else one.fps or fps
+    return Video(content, fps=rate, num_frames=one.count, start=one.start, end=one.end, max_file_bytes=loader.limits[1])
+
+
+def settle(
+    one: VideoSettings, frames: list[Loaded], size: tuple[int, int] | None, loader: Loader
+) -> list[Loaded] | tuple[list[Loaded], Plan]:
+    """Frames as a call takes them, with a plan where the video's settings make it another than the recipe's."""
+    if not one.is_settled:
+        return frames
+    first = frames[0]
+    if isinstance(first, handles.Address):
+        first = loader.content(first)
+    return frames, one.plan(len(frames), size or loader.size(first))
 
 
 def load(video: Any, loader: Loader, data_format: DataFormat | None) -> list[Loaded]:
@@ -127,14 +251,27 @@ def load(video: Any, loader: Loader, data_format: DataFormat | None) -> list[Loa
 
 def _frames(video: Any) -> Sequence[Any]:
     if isinstance(video, (list, tuple)):
-        return [on_cpu(frame, "a video") for frame in video]
-    video = on_cpu(video, "a video")
+        return [_whole(on_cpu(frame, "a video", floats=True)) for frame in video]
+    video = on_cpu(video, "a video", floats=True)
     if getattr(video, "ndim", None) != 4:
         got = type(video).__qualname__
         raise TypeError(f"a video is an array of four dimensions or a list of frames, got {got}")
+    if video.dtype.kind == "f":
+        return [_whole(frame) for frame in video]
     if video.dtype != np.uint8:
         raise VlmresError(f"a video must be uint8, got {video.dtype}")
     return list(video)
+
+
+def _whole(frame: Any) -> Any:
+    """The bytes of a frame of floats that are whole numbers, as qwen-vl-utils gives them; anything else as it is."""
+    if not isinstance(frame, np.ndarray) or frame.dtype.kind != "f":
+        return frame
+    with np.errstate(invalid="ignore"):
+        whole = frame.astype(np.uint8)
+    if not np.array_equal(whole, frame):
+        raise VlmresError(f"frames of {frame.dtype} must be whole numbers from 0 to 255, as qwen-vl-utils gives them")
+    return whole
 
 
 def _data_format(frame: NDArray[Any]) -> DataFormat:

@@ -271,7 +271,7 @@ impl<'a> Chain<'a> {
                 let (min, max) = budget.unwrap_or((0, u64::MAX));
                 let max = match (cap, self.clip) {
                     (Some(cap), Some(clip)) if cap.enabled => clip.capped(cap, align, min, max),
-                    _ => max,
+                    _ => native::Most::whole(max),
                 };
                 let frames = match (frames, self.clip) {
                     (FrameCount::Count(count), _) => (count, count),

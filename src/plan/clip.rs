@@ -1,5 +1,6 @@
 //! The frames of a video as patches along time.
 
+use super::native::Most;
 use crate::error::{Error, Result};
 use crate::geometry::py_round;
 use crate::recipe::{Cap, CapPer, Video};
@@ -86,16 +87,23 @@ impl Clip {
         Ok(self.rounded_frames())
     }
 
-    /// A cap's most pixels, of `min..=max` pixels that a budget has.
-    pub(super) fn capped(self, cap: Cap, align: u64, min: u64, max: u64) -> u64 {
+    /// A cap's most pixels, of `min..=max` pixels that a budget has; whole ones but of a share.
+    pub(super) fn capped(self, cap: Cap, align: u64, min: u64, max: u64) -> Most {
         let merged = (align * align) as f64;
         let (frames, least) = (u64::from(self.frames), (min as f64 * 1.05) as u64);
         match cap.per {
             CapPer::Video => {
                 let total = (cap.tokens as f64 * merged * 0.9) as u64;
-                (total.saturating_mul(self.temporal.into()) / frames).min(max).max(least)
+                Most::whole((total.saturating_mul(self.temporal.into()) / frames).min(max).max(least))
             }
-            CapPer::Frame => cap.tokens.saturating_mul(align * align).min(max / frames).max(least) * frames,
+            CapPer::Frame => {
+                Most::whole(cap.tokens.saturating_mul(align * align).min(max / frames).max(least) * frames)
+            }
+            CapPer::Share => {
+                let share = cap.total_pixels.unwrap_or(max) as f64 / frames as f64 * f64::from(self.temporal);
+                let exact = (cap.tokens as f64 * merged).min(share).max(least as f64).min(max as f64);
+                Most { pixels: exact as u64, exact }
+            }
         }
     }
 }

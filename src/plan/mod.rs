@@ -145,6 +145,16 @@ impl Plan {
         Ok(Self { size, ..plan })
     }
 
+    /// The plan of a video of so many frames of this size, each resized as one of the size `like` is.
+    pub fn of_video_like(recipe: &Recipe, size: Size, frames: i64, like: Size) -> Result<Self> {
+        let plan = Self::of_video(recipe, like, frames)?;
+        if recipe.strategy != Strategy::Native {
+            let message = "a size of one's own is for recipes whose canvas goes by the video's own size".to_owned();
+            return Err(Error::Recipe { recipe: recipe.name().to_owned(), message });
+        }
+        Ok(Self { size, ..plan })
+    }
+
     /// The plan of a video of so many frames of this size.
     pub fn of_video(recipe: &Recipe, size: Size, frames: i64) -> Result<Self> {
         let video = recipe.video()?;

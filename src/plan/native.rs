@@ -13,14 +13,28 @@ pub(super) struct Smart {
     pub(super) align: u64,
     /// Fewest pixels.
     pub(super) min: u64,
-    /// Most pixels.
-    pub(super) max: u64,
+    pub(super) max: Most,
     pub(super) clamp: Clamp,
     pub(super) enlarge: Enlarge,
     /// Frames that the budget counts: in the scale, and in the area.
     pub(super) frames: (u32, u32),
     /// Most of longer over shorter side.
     pub(super) max_ratio: f64,
+}
+
+/// Most pixels.
+#[derive(Clone, Copy)]
+pub(super) struct Most {
+    /// Whole ones.
+    pub(super) pixels: u64,
+    /// As the reference divides by them.
+    pub(super) exact: f64,
+}
+
+impl Most {
+    pub(super) fn whole(pixels: u64) -> Self {
+        Self { pixels, exact: pixels as f64 }
+    }
 }
 
 /// Qwen's `smart_resize` and its relatives: sides that are multiples of `align`, with an area between `min` and `max` pixels.
@@ -42,8 +56,8 @@ pub(super) fn smart_resize(size: Size, rules: Smart) -> Result<(i64, i64)> {
     let area = f64::from(frames) * w * h;
     let (width, height) = (nearest(w), nearest(h));
     let planned = i128::from(width) * i128::from(height) * i128::from(counted);
-    if planned > i128::from(max) {
-        let beta = (area / max as f64).sqrt();
+    if planned > i128::from(max.pixels) {
+        let beta = (area / max.exact).sqrt();
         let shrunk = |x: f64| {
             let side = whole((x / beta / factor).floor());
             if clamp == Clamp::AfterRounding { side } else { side.max(align) }

@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::geometry::py_round;
 use crate::memory::probe;
-use crate::recipe::{FrameSampling, Recipe};
+use crate::recipe::{FrameSampling, Recipe, Sampling};
 
 /// Most frames of a video of which some are picked, and most that are picked.
 const MAX_TOTAL: i64 = 1 << 24;
@@ -22,11 +22,13 @@ pub struct Footage {
     pub fps: Option<f64>,
     /// Frames asked for, in place of a rate.
     pub num_frames: Option<i64>,
+    /// The frame that the part of the video begins with of which `total` frames are; qwen-vl-utils alone takes a part.
+    pub first: i64,
 }
 
 /// Indices of the frames that the recipe's reference picks.
 pub fn sample_frames(recipe: &Recipe, footage: Footage) -> Result<Vec<i64>> {
-    let Footage { total, video_fps, duration, fps, num_frames } = footage;
+    let Footage { total, video_fps, duration, fps, num_frames, first } = footage;
     let video = recipe.video()?;
     if !(1..=MAX_TOTAL).contains(&total) {
         return Err(Error::Argument(format!("total_frames must be between 1 and {MAX_TOTAL}, got {total}")));
@@ -43,6 +45,12 @@ pub fn sample_frames(recipe: &Recipe, footage: Footage) -> Result<Vec<i64>> {
         if count < 1 {
             return Err(Error::Argument(format!("num_frames must be at least 1, got {count}")));
         }
+    }
+    if video.sampling == Sampling::QwenVlUtils {
+        return by_qwen_vl_utils(footage, &video.frame_sampling);
+    }
+    if first != 0 {
+        return Err(Error::Argument("a part of a video is for sampling = \"qwen-vl-utils\"".into()));
     }
     let temporal = i64::from(video.temporal);
     let picked = match &video.frame_sampling {
@@ -141,6 +149,40 @@ fn arange(end: f64, step: f64) -> impl Iterator<Item = f32> {
         let lane = if index < in_vectors { index % LANES } else { 0 };
         let base = ((index - lane) as f64 * step) as f32;
         (f64::from(base) + lane as f64 * step) as f32
+    })
+}
+
+/// qwen-vl-utils' `smart_nframes`, and the indices of its readers: an even number, spread from the first frame to the last.
+fn by_qwen_vl_utils(footage: Footage, own: &FrameSampling) -> Result<Vec<i64>> {
+    const FACTOR: i64 = 2;
+    let Footage { total, video_fps, fps, num_frames, first, .. } = footage;
+    let (rate, min, max) = match *own {
+        FrameSampling::Arange { fps } if fps > 0.0 => (fps, 4, 768),
+        FrameSampling::ArangePatches { min_frames, max_frames } => (2.0, min_frames, max_frames),
+        FrameSampling::Linspace { fps, min_frames, max_frames } => (fps, min_frames, max_frames),
+        _ => (2.0, 4, 768),
+    };
+    let count = if let Some(count) = num_frames {
+        py_round(count as f64 / FACTOR as f64) as i64 * FACTOR
+    } else {
+        let min = (i64::from(min) + 1) / FACTOR * FACTOR;
+        let max = i64::from(max) / FACTOR * FACTOR;
+        let count = total as f64 / known(video_fps)? * fps.unwrap_or(rate);
+        let count = count.max(min as f64).min(max as f64).min(total as f64);
+        (count / FACTOR as f64).floor() as i64 * FACTOR
+    };
+    if !(FACTOR..=total).contains(&count) {
+        return Err(Error::Argument(format!("{count} frames cannot be picked out of {total}, {FACTOR} at least")));
+    }
+    Ok(torch_linspace(first as f32, (first + total - 1) as f32, count).map(|at| at.round_ties_even() as i64).collect())
+}
+
+/// `torch.linspace` in f32: from both ends to the middle, a vector at a time.
+fn torch_linspace(start: f32, end: f32, count: i64) -> impl Iterator<Item = f32> {
+    let step = (end - start) / (count - 1) as f32;
+    let half = count / 2;
+    (0..count).map(move |index| {
+        if index < half { step.mul_add(index as f32, start) } else { (-step).mul_add((count - 1 - index) as f32, end) }
     })
 }
 

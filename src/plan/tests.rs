@@ -21,8 +21,15 @@ fn smart_resize_differs_by_variant_on_thin_images() {
     let budget = (3136, 12_845_056);
     let resized = |clamp| {
         let (min, max) = budget;
-        let rules =
-            native::Smart { align: 28, min, max, clamp, enlarge: Enlarge::None, frames: (1, 1), max_ratio: 200.0 };
+        let rules = native::Smart {
+            align: 28,
+            min,
+            max: native::Most::whole(max),
+            clamp,
+            enlarge: Enlarge::None,
+            frames: (1, 1),
+            max_ratio: 200.0,
+        };
         native::smart_resize(size, rules).unwrap()
     };
     assert_eq!(resized(Clamp::AfterShrinking), (476, 28));

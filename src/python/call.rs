@@ -38,7 +38,8 @@ pub(super) struct Call {
 #[pymethods]
 impl Call {
     /// Reads headers and plans. An item is an image, that is a `Source`, `bytes`, a path, an `ImageFile` or a `Deferred`, or a list of
-    /// them, the frames of a video, or None for one that was refused already; an image beside its plan, or a recipe of its own, in a pair. `samples` are the numbers of items of each sample, `arithmetic` is a
+    /// them, the frames of a video, or None for one that was refused already; in a pair, an image or a list beside its plan, or an image
+    /// beside a recipe of its own. `samples` are the numbers of items of each sample, `arithmetic` is a
     /// backend and the major version of the Pillow whose order of passes it has. With `scaled` a JPEG that its plan makes smaller by
     /// half or more is decoded to a half, a quarter or an eighth. `decoder` decodes what is not read here, or everything.
     #[new]
@@ -76,17 +77,23 @@ impl Call {
             } else if let Ok(file) = item.cast::<ImageFile>() {
                 file.get().item(&recipe)
             } else if let Ok(pair) = item.cast::<PyTuple>() {
-                let (image, like): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
-                let image = input(&image, backend, &mut read)?;
-                if let Ok(plan) = like.cast::<Plan>() {
-                    Item::Settled(image, std::sync::Arc::clone(&plan.get().plan))
-                } else {
-                    let recipe: Recipe = like.extract()?;
-                    Item::Drawn(image, std::sync::Arc::clone(&own.insert(recipe).0))
+                let (one, like): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+                match (one.cast::<PyList>(), like.cast::<Plan>()) {
+                    (Ok(frames), Ok(plan)) => {
+                        let frames = inputs_of(frames, backend, &mut read)?;
+                        Item::SettledVideo(frames, std::sync::Arc::clone(&plan.get().plan))
+                    }
+                    (Err(_), Ok(plan)) => {
+                        Item::Settled(input(&one, backend, &mut read)?, std::sync::Arc::clone(&plan.get().plan))
+                    }
+                    (_, Err(_)) => {
+                        let recipe: Recipe = like.extract()?;
+                        let image = input(&one, backend, &mut read)?;
+                        Item::Drawn(image, std::sync::Arc::clone(&own.insert(recipe).0))
+                    }
                 }
             } else if let Ok(frames) = item.cast::<PyList>() {
-                let frames = frames.iter().map(|frame| input(&frame, backend, &mut read));
-                Item::Video(frames.collect::<PyResult<_>>()?)
+                Item::Video(inputs_of(frames, backend, &mut read)?)
             } else {
                 Item::Image(input(&item, backend, &mut read)?)
             });
@@ -182,6 +189,15 @@ impl Call {
         self.failures.extend(failures);
         self.failures.sort_by_key(|failure| failure.item);
     }
+}
+
+/// The frames of a video; `read` gets the memory that is borrowed.
+fn inputs_of(
+    frames: &Bound<'_, PyList>,
+    backend: Backend,
+    read: &mut Vec<(usize, usize)>,
+) -> PyResult<Vec<Input<'static>>> {
+    frames.iter().map(|frame| input(&frame, backend, read)).collect()
 }
 
 /// A source or encoded image; `read` gets the memory that is borrowed.

@@ -136,11 +136,16 @@ pub(super) fn plan(size: Bound<'_, PyTuple>, recipe: &Bound<'_, PyAny>, images: 
     Ok(Plan { plan: Arc::new(plan), recipe })
 }
 
-/// The plan of an image of `size`, resized as one of the size `like` is; both are (width, height).
+/// The plan of an image of `size`, or of a video of so many frames, resized as one of the size `like` is; both are (width,
+/// height).
 #[pyfunction]
-pub(super) fn plan_like(size: (i64, i64), like: (i64, i64), recipe: Recipe) -> PyResult<Plan> {
+#[pyo3(signature = (size, like, recipe, frames=None))]
+pub(super) fn plan_like(size: (i64, i64), like: (i64, i64), recipe: Recipe, frames: Option<i64>) -> PyResult<Plan> {
     let [size, like] = [size, like].map(|(width, height)| Size::of_image(width, height));
-    let plan = core::Plan::like(&recipe.0, size?, like?)?;
+    let plan = match frames {
+        None => core::Plan::like(&recipe.0, size?, like?)?,
+        Some(frames) => core::Plan::of_video_like(&recipe.0, size?, frames, like?)?,
+    };
     Ok(Plan { plan: Arc::new(plan), recipe })
 }
 

@@ -161,8 +161,10 @@ impl Recipe {
     /// Indices (int64) of the frames that the reference's processor picks of a video of `total_frames`, so that others need
     /// not be decoded.
     ///
-    /// `video_fps` and `duration` (seconds) are the video's own; `fps` or `num_frames` are asked for.
-    #[pyo3(signature = (total_frames, *, video_fps = None, duration = None, fps = None, num_frames = None))]
+    /// `video_fps` and `duration` (seconds) are the video's own; `fps` or `num_frames` are asked for. Of a part of a video, which
+    /// qwen-vl-utils alone takes, `total_frames` are those of the part, from the frame `first` on.
+    #[pyo3(signature = (total_frames, *, video_fps = None, duration = None, fps = None, num_frames = None, first = 0))]
+    #[allow(clippy::too_many_arguments)] // what is known of a video, by keyword
     fn sample_frames<'py>(
         &self,
         py: Python<'py>,
@@ -171,8 +173,9 @@ impl Recipe {
         duration: Option<f64>,
         fps: Option<f64>,
         num_frames: Option<i64>,
+        first: i64,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let footage = Footage { total: total_frames, video_fps, duration, fps, num_frames };
+        let footage = Footage { total: total_frames, video_fps, duration, fps, num_frames, first };
         Ok(PyArray1::from_vec(py, sample_frames(&self.0, footage)?))
     }
 

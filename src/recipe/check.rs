@@ -216,8 +216,10 @@ fn whole_patches(view: &ViewSpec, place: &Place<'_>, rule: PatchRule) -> Check {
 fn video(video: &Video, place: &Place<'_>, rule: PatchRule, align: u64) -> Check {
     let spec = &video.view;
     let at = &place.key("view");
-    if spec.tiles.is_some() || spec.crops.is_some() || spec.float_resize.is_some() || spec.steps.is_empty() {
-        return Err(at.problem("a frame's view has steps, and neither tiles, crops nor float_resize"));
+    let leaves_floats = spec.float_resize.is_some_and(|resize| resize.of != Sampled::Bytes);
+    if spec.tiles.is_some() || spec.crops.is_some() || leaves_floats || spec.steps.is_empty() {
+        let message = "a frame's view has steps, and neither tiles, crops nor a float_resize but of \"bytes\"";
+        return Err(at.problem(message));
     }
     for (index, step) in spec.steps.iter().enumerate() {
         step.check(&at.key("steps").item(index), false, rule.size, align)?;

@@ -149,8 +149,8 @@ def test_videos_follow_their_settings() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_pixels": 50_000}, r"no setting 'max_pixels' of its own; it may have fps, nframes\. Budgets"),
-        ({"video_start": 2.0}, r"no setting 'video_start' .*Video\(file, frames="),
+        ({"total_pixels": 50_000}, "total_pixels of a video: the recipe qwen2-vl has no such budget"),
+        ({"raw_fps": 30.0}, r"no setting 'raw_fps' of its own; it may have fps, .*Video\(file, frames="),
         ({"fps": 2, "nframes": 4}, "exclude each other"),
         ({"fps": 0}, "fps of a video must be a positive number, got '0'"),
         ({"nframes": 2.5}, "nframes must be a positive integer, got '2.5'"),

@@ -214,6 +214,16 @@ FAMILIES: dict[str, Family] = {
         lambda arithmetic: lambda images: authors.nativeres_llava(images, arithmetic, most=128),
         ratio=200,
     ),
+    "qwen2.5-vl-utils": Family(
+        {"max_pixels": 128 * 784},
+        lambda arithmetic: lambda images: authors.qwen2_5_vl_utils(images, arithmetic, most=128),
+        ratio=200,
+    ),
+    "qwen3-vl-utils": Family(
+        {"max_pixels": 128 * 1024},
+        lambda arithmetic: lambda images: authors.qwen3_vl_utils(images, arithmetic, most=128),
+        ratio=200,
+    ),
 }
 
 

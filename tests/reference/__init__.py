@@ -13,6 +13,8 @@ RESTATEMENTS = {
     "open-clip": "tests.reference.authors.open_clip",
     "ovis2.5": "tests.reference.authors_vl.ovis2_5",
     "phi-3.5-vision": "tests.reference.authors_vl.phi3_v",
+    "qwen2.5-vl-utils": "tests.reference.authors.qwen2_5_vl_utils",
+    "qwen3-vl-utils": "tests.reference.authors.qwen3_vl_utils",
 }
 # Of these only another size of another's.
 ALIKE = {"deepseek-ocr-small", "deepseek-ocr-large"}

@@ -163,6 +163,36 @@ def nativeres_llava(
     return dict(processor(resized, return_tensors="pt"))
 
 
+def qwen2_5_vl_utils(images: list[Image.Image], arithmetic: Arithmetic, most: int = 16384) -> dict[str, torch.Tensor]:
+    """Pillow's resize to qwen-vl-utils' size, then Qwen2.5-VL's processor with the checkpoints' budgets.
+
+    tests/parity/test_qwen_vl_utils.py has the live package.
+    """
+    return _qwen_vl_utils(images, _qwen_processor(arithmetic, 14), 28, most)
+
+
+def qwen3_vl_utils(images: list[Image.Image], arithmetic: Arithmetic, most: int = 16384) -> dict[str, torch.Tensor]:
+    """Pillow's resize to qwen-vl-utils' size, then Qwen3-VL's processor, which resizes nothing."""
+    return _qwen_vl_utils(images, _qwen_processor(arithmetic, 16), 32, most, do_resize=False)
+
+
+def _qwen_processor(arithmetic: Arithmetic, patch_size: int) -> Any:
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+    from transformers.models.qwen2_vl.image_processing_qwen2_vl import Qwen2VLImageProcessor
+
+    cls: Any = Qwen2VLImageProcessorPil if arithmetic == "pillow" else Qwen2VLImageProcessor
+    half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3} if patch_size == 16 else {}
+    return cls(size={"shortest_edge": 3136, "longest_edge": 12845056}, patch_size=patch_size, **half)
+
+
+def _qwen_vl_utils(
+    images: list[Image.Image], processor: Any, factor: int, most: int, **call: Any
+) -> dict[str, torch.Tensor]:
+    sizes = [qwen_vl_utils_size(*image.size, factor, 4, most) for image in images]
+    resized = [image.convert("RGB").resize(size) for image, size in zip(images, sizes, strict=True)]
+    return dict(processor(resized, return_tensors="pt", **call))
+
+
 def open_clip(images: list[Image.Image], arithmetic: Arithmetic, side: int = 224) -> dict[str, torch.Tensor]:
     """open_clip's and timm's transforms for evaluation: torchvision's on Pillow images."""
     mean, std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)

@@ -39,7 +39,7 @@ class Item(NamedTuple):
     def reason(self, error: BaseException | str) -> str:
         """What is wrong with it, in one line that does not name it."""
         text = error if isinstance(error, str) else output.reason(error)
-        return text.removeprefix(f"{self.path}, page {self.page}: ").removeprefix(f"{self.path}: ")
+        return text.removeprefix(f"{self.name}: ").removeprefix(f"{self.path}: ")
 
 
 class Opener:

@@ -1,10 +1,10 @@
 """What users pass as images, as the compiled part takes it.
 
-`lists` (one or many), `loader` (one image), `handles` (what holds the bytes of a file), `addresses` (the web), `arrays`
-and `pil` (pixels), `decoders` (Pillow, for what the compiled part does not read), `kinds` (files by their first bytes),
-`alpha` (transparency), `errors` (what is said of inputs). The rules are transformers' own: files are turned by their
-EXIF orientation and lose their transparency; PIL images are not turned, and are composited on white where the recipe
-says so.
+`lists` (one or many), `loader` (one image), `handles` (what holds the bytes of a file), `addresses` (the web),
+`arrays`, `pil` and `drawn` (pixels), `decoders` (Pillow, for what the compiled part does not read), `kinds` (files by
+their first bytes), `settings` (of one image), `alpha` (transparency), `errors` (what is said of inputs). The rules are
+transformers' own: files are turned by their EXIF orientation and lose their transparency; PIL images are not turned,
+and are composited on white where the recipe says so.
 """
 
 from vlmres.inputs.addresses import Fetch

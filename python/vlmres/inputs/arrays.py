@@ -20,18 +20,18 @@ DataFormat = Literal["channels_first", "channels_last"]
 CHANNELS = (1, 3, 4)
 
 
-def on_cpu(value: Any, what: str = "an image") -> Any:
+def on_cpu(value: Any, what: str = "an image", *, floats: bool = False) -> Any:
     """A tensor's memory as an array; anything else as it is. `what` it is, for messages.
 
     Raises:
-        VlmresError: It is a tensor of another device, or of another type than uint8.
+        VlmresError: It is a tensor of another device, or of another type than uint8 (with `floats`, or floats).
     """
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(value, torch.Tensor):
         return value
     if value.device.type != "cpu":
         raise VlmresError(f"a tensor must be on the CPU, got device {value.device}")
-    if value.dtype != torch.uint8:
+    if value.dtype != torch.uint8 and not (floats and value.dtype in (torch.float16, torch.float32, torch.float64)):
         raise VlmresError(f"{what} must be uint8, got {value.dtype}")
     return value.detach().numpy()
 

@@ -6,14 +6,16 @@ import base64
 import binascii
 import os
 import re
+import stat
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmres._core import VlmresError
+from vlmres._core import DecodeError, VlmresError
 from vlmres.inputs.errors import kind, shown
 
 if TYPE_CHECKING:
@@ -60,8 +62,8 @@ class Address(str):
     __slots__ = ()
 
 
-def encoded(image: Any, max_bytes: int | None) -> Encoded | None:
-    """The bytes of an image file or its path, of whatever holds them; None of anything else.
+def encoded(image: Any, max_bytes: int | None, what: str = "an image") -> Encoded | None:
+    """The bytes of a file or its path, of whatever holds them; None of anything else. Messages say `what` it is.
 
     Raises:
         VlmresError: It holds no such bytes, or too many.
@@ -69,7 +71,7 @@ def encoded(image: Any, max_bytes: int | None) -> Encoded | None:
     """
     limit = _MAX_FILE_BYTES if max_bytes is None else max_bytes
     if isinstance(image, bytes):
-        _check_size(len(image), limit, "an image")
+        _check_size(len(image), limit, what)
         return image
     if isinstance(image, str):
         return _of_text(image, limit)
@@ -85,6 +87,39 @@ def encoded(image: Any, max_bytes: int | None) -> Encoded | None:
         return _of_file(image, limit)
     view = buffer_of(image)
     return None if view is None else _of_buffer(view, limit)
+
+
+def content_of(source: Any, max_bytes: int | None, what: str) -> Encoded:
+    """The bytes of a document's or a video's file, or its path, of whatever holds them.
+
+    Raises:
+        DecodeError: It has too many bytes, or holds none.
+        VlmresError: It is an address, which only a `Processor` fetches.
+        TypeError: It holds no file.
+    """
+    try:
+        content = encoded(source, max_bytes, what)
+    except VlmresError as error:
+        raise DecodeError(str(error)) from None
+    if isinstance(content, Address):
+        raise VlmresError(f"addresses are fetched by Processor(..., fetch=True) alone, got {shown(content)}")
+    if content is None:
+        raise TypeError(f"the file of {what} is a path, bytes or an open file, got {kind(source)}")
+    return content
+
+
+def check_file(path: str, most: int) -> None:
+    """Refuses what is no regular file, or has more bytes, before another library opens it.
+
+    Raises:
+        DecodeError: It is no such file.
+        OSError: There is none.
+    """
+    status = Path(path).stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DecodeError(f"{path}: not a regular file")
+    if status.st_size > most:
+        raise DecodeError(f"{path}: {status.st_size:,} bytes are over the limit of {most:,} (max_file_bytes)")
 
 
 def buffer_of(value: Any) -> memoryview | None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from vlmres._core import Deferred, ImageFile, Source, VlmresError, image_size
-from vlmres.documents import Page
 from vlmres.inputs import handles
 from vlmres.inputs.addresses import Fetch, named
 from vlmres.inputs.alpha import Alpha, Gray16, Hidden, Rules, refuse_transparent, rules
 from vlmres.inputs.arrays import DataFormat, check_pixels, on_cpu, refuse_foreign
 from vlmres.inputs.decoders import Decoder, PillowDecoder
+from vlmres.inputs.drawn import Drawn
 from vlmres.inputs.errors import kind
 from vlmres.inputs.pil import READ_IN_PLACE, opaque, pil_source, scaled_gray
 
@@ -92,7 +92,7 @@ class Loader:
             return self._from_array(image, data_format)
         if isinstance(image, (ImageFile, Deferred, Source)):
             return image
-        if isinstance(image, Page):
+        if isinstance(image, Drawn):
             return Deferred(image.size, lambda: Source.from_array(image.draw(), False, False))
         pil = sys.modules.get("PIL.Image")
         if pil is not None and isinstance(image, pil.Image):

@@ -56,11 +56,12 @@ def plan_with(size: tuple[int, int], recipe: Recipe, settings: Mapping[str, Any]
             raise VlmresError("do_resize=False leaves no other setting")
         return _unresized(size, recipe)
     changed = recipe.replace(**budgets) if budgets else recipe
-    like = _like(size, settings)
+    like = sides_of(size, settings)
     return plan_size(size, changed) if like is None else plan_like(size, like, changed)
 
 
-def _like(size: tuple[int, int], settings: Mapping[str, Any]) -> tuple[int, int] | None:
+def sides_of(size: tuple[int, int], settings: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The size that settings say, of an image or a frame of `size`; None where they say none."""
     width, height, longest = (settings.get(key) for key in ("resized_width", "resized_height", "longest_side"))
     for name, side in (("resized_width", width), ("resized_height", height), ("longest_side", longest)):
         if side is not None and (isinstance(side, bool) or not isinstance(side, int) or side < 1):

@@ -54,6 +54,8 @@ pub enum Item<'a> {
     Settled(Input<'a>, Arc<Plan>),
     /// The frames of a video.
     Video(Vec<Input<'a>>),
+    /// Those of one whose plan is settled.
+    SettledVideo(Vec<Input<'a>>, Arc<Plan>),
     /// Something that the caller has refused already: it has an index, and that is all.
     Refused,
 }
@@ -118,8 +120,8 @@ impl<'a> Call<'a> {
         let mut shapes = Vec::with_capacity(items.len());
         for item in items {
             let before = inputs.len();
-            let is_video = matches!(item, Item::Video(_));
-            let settled = matches!(item, Item::Settled(..));
+            let is_video = matches!(item, Item::Video(_) | Item::SettledVideo(..));
+            let settled = matches!(item, Item::Settled(..) | Item::SettledVideo(..));
             let (mut known, mut drawn) = (None, None);
             match item {
                 Item::Image(input) => inputs.push(input),
@@ -133,6 +135,10 @@ impl<'a> Call<'a> {
                     known = Some(plan);
                 }
                 Item::Video(frames) => inputs.extend(frames),
+                Item::SettledVideo(frames, plan) => {
+                    inputs.extend(frames);
+                    known = Some(plan);
+                }
                 Item::Refused => {}
             }
             shapes.push((inputs.len() - before, is_video, drawn, known, settled));
@@ -155,7 +161,8 @@ impl<'a> Call<'a> {
                 failures.push(Failure { item, frame, error });
                 (Vec::new(), Size::new(1, 1))
             });
-            let plan = known.filter(|plan| !sources.is_empty() && plan.size == size);
+            let fits = |plan: &Arc<Plan>| plan.size == size && plan.num_frames() as usize == sources.len();
+            let plan = known.filter(|plan| !sources.is_empty() && fits(plan));
             if settled && plan.is_none() && !sources.is_empty() {
                 let error = Error::Argument("its size is not that of its plan".into());
                 failures.push(Failure { item, frame: None, error });

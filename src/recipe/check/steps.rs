@@ -1,7 +1,7 @@
 //! What the arguments of a step must hold.
 
 use super::{MAX_PATCHES, MAX_TILES};
-use crate::recipe::language::{FrameCount, NamedTarget, Step, Target};
+use crate::recipe::language::{CapPer, FrameCount, NamedTarget, Step, Target};
 use crate::recipe::place::{Check, MAX_SIDE, PatchRule, Place};
 
 impl Step {
@@ -59,7 +59,14 @@ impl Step {
             place.range("frames", frames.into(), 1, 64)?;
         }
         if let Some(cap) = cap {
-            place.key("cap").range("tokens", cap.tokens, 1, 1 << 40)?;
+            let place = place.key("cap");
+            place.range("tokens", cap.tokens, 1, 1 << 40)?;
+            match (cap.per, cap.total_pixels) {
+                (CapPer::Share, Some(total)) => place.range("total_pixels", total, 1, 1 << 50)?,
+                (CapPer::Share, None) => return Err(place.problem("per = \"share\" needs total_pixels")),
+                (_, Some(_)) => return Err(place.problem("total_pixels is for per = \"share\"")),
+                (_, None) => {}
+            }
         }
         if max_ratio.is_nan() || max_ratio < 1.0 {
             let message = format!("{} must be at least 1, got {max_ratio}", place.name("max_ratio"));

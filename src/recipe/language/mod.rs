@@ -19,7 +19,7 @@ pub use steps::{
     Align, Cap, CapPer, Clamp, ContainRounding, Enlarge, Fill, FrameCount, LongestRounding, NamedFill, NamedFrameCount,
     NamedTarget, Precision, Step, Target,
 };
-pub use video::{FrameSampling, Video};
+pub use video::{FrameSampling, Sampling, Video};
 pub use views::{Crops, Role, Search, Separators, TileSize, Tiles, Unpad, ViewOrder, ViewSpec, When};
 
 /// How a family handles image size.

@@ -168,8 +168,8 @@ pub enum NamedFrameCount {
     All,
 }
 
-/// A limit of pixels that grows tighter with the number of frames (transformers' `cap_pixels_per_frame`). A frame keeps
-/// 1.05 times the fewest pixels.
+/// A limit of pixels that grows tighter with the number of frames (transformers' `cap_pixels_per_frame`, qwen-vl-utils'
+/// `total_pixels`). A frame keeps 1.05 times the fewest pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -180,6 +180,9 @@ pub struct Cap {
     pub tokens: u64,
     /// What they count.
     pub per: CapPer,
+    /// Pixels of the whole video, where `per` is "share".
+    #[serde(default)]
+    pub total_pixels: Option<u64>,
 }
 
 /// What a cap's tokens count.
@@ -191,6 +194,9 @@ pub enum CapPer {
     Video,
     /// Tokens of one frame, which gets at most an even share of the whole budget (Qwen3-VL).
     Frame,
+    /// Tokens of one frame, each patch along time of which gets an even share of `total_pixels`, in fractions of a pixel; then the
+    /// budget holds (qwen-vl-utils).
+    Share,
 }
 
 /// One step from an image to a view's canvas.

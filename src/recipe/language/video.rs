@@ -31,6 +31,22 @@ pub struct Video {
     pub seconds_key: Option<String>,
     /// How the reference picks frames of a longer video.
     pub frame_sampling: FrameSampling,
+    /// Who picks frames of a longer video.
+    #[serde(default)]
+    pub sampling: Sampling,
+}
+
+/// Who picks frames of a longer video.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampling {
+    /// The reference, by `frame_sampling`.
+    #[default]
+    Reference,
+    /// qwen-vl-utils: from the first frame to the last in f32, rounded, an even number of them. Its rate and limits are those of
+    /// `frame_sampling`, or 2 frames a second, 4 and 768 frames.
+    QwenVlUtils,
 }
 
 /// How a reference picks frames of a longer video.
