@@ -95,6 +95,16 @@ def test_no_lines_say_nothing() -> None:
     assert (found.low, found.high) == (0, 1)
 
 
+def test_what_is_safe_is_so_from_there_on() -> None:
+    sizes = np.linspace(0, 10, 400)
+    good = (sizes > 4) & ((sizes > 6) | (np.arange(400) % 4 > 0))
+    assert statistics.safe_from(sizes, good) == pytest.approx(6, abs=0.4)
+    assert statistics.safe_from(sizes[::-1], good[::-1]) == statistics.safe_from(sizes, good)
+    assert statistics.safe_from(sizes, sizes >= 0) == 0
+    with pytest.raises(ValueError, match="no values"):
+        statistics.safe_from([], [])
+
+
 def test_edit_distances_are_those_of_the_table() -> None:
     def table(first: str, second: str) -> int:
         row = list(range(len(second) + 1))

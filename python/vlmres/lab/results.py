@@ -15,7 +15,7 @@ from vlmres._core import build_info
 from vlmres.lab.measure import Measured
 from vlmres.lab.rules import Capacity, Legibility, fit_legibility
 from vlmres.lab.score import LEGIBLE
-from vlmres.lab.statistics import Interval, Spread, heat_map, interval, spread
+from vlmres.lab.statistics import Interval, Spread, heat_map, interval, safe_from, spread
 
 if TYPE_CHECKING:
     import os
@@ -167,22 +167,35 @@ class Results:
 
     def legibility(self, script: str | None = None) -> Legibility | None:
         """The reader's threshold, fitted to all outcomes, or to those of a script; None of too few lines."""
+        sizes, legible = self._readings(script)
+        if len(sizes) < _LEAST_FITTED or len(set(legible)) < 2:
+            return None
+        return fit_legibility(self.settings.reader, sizes, legible)
+
+    def safe_x_height(self) -> float | None:
+        """From which effective x-height on 95 % of lines are legible; None of too few lines."""
+        sizes, legible = self._readings(None)
+        return safe_from(sizes, legible) if len(sizes) >= _LEAST_FITTED else None
+
+    def _readings(self, script: str | None) -> tuple[list[float], list[bool]]:
         found = [
-            (outcome.x_height, outcome.is_legible)
+            outcome
             for subject in self.subjects
             for outcome in self.outcomes(subject.label)
             if script is None or self.line(outcome).script == script
         ]
-        if len(found) < _LEAST_FITTED or len({legible for _, legible in found}) < 2:
-            return None
-        sizes, legible = zip(*found, strict=True)
-        return fit_legibility(self.settings.reader, sizes, legible)
+        return [outcome.x_height for outcome in found], [outcome.is_legible for outcome in found]
 
-    def reason(self, outcome: Outcome, threshold: Legibility | None) -> Reason:
-        """Why a line is not legible: no view shows it, too few pixels, or another (contrast, noise, the reader)."""
+    def reason(self, outcome: Outcome, safe: float | None) -> Reason:
+        """Why a line is not legible: no view shows it, too few pixels, or another (contrast, noise, the reader).
+
+        Args:
+            outcome: Of the line.
+            safe: Of `safe_x_height`.
+        """
         if outcome.x_height == 0:
             return "cropped"
-        return "pixels" if threshold is None or outcome.x_height < threshold.x_height else "other"
+        return "pixels" if safe is None or outcome.x_height < safe else "other"
 
     def ratio(self, page: Measured, label: str) -> float:
         """Text tokens per visual token."""
@@ -194,10 +207,10 @@ class Results:
 
     def summaries(self) -> list[Summary]:
         """Of every candidate, in their order; none where no line was measured."""
-        threshold = self.legibility()
-        return [self._summary(subject, threshold) for subject in self.subjects] if self.num_lines else []
+        safe = self.safe_x_height()
+        return [self._summary(subject, safe) for subject in self.subjects] if self.num_lines else []
 
-    def _summary(self, subject: Subject, threshold: Legibility | None) -> Summary:
+    def _summary(self, subject: Subject, safe: float | None) -> Summary:
         outcomes = self.outcomes(subject.label)
         pages = self.measured
         number = np.array([outcome.page for outcome in outcomes])
@@ -208,7 +221,7 @@ class Results:
         reasons: dict[str, int] = defaultdict(int)
         for outcome in outcomes:
             if not outcome.is_legible:
-                reasons[self.reason(outcome, threshold)] += 1
+                reasons[self.reason(outcome, safe)] += 1
         views = [page.views[subject.label] for page in pages]
         flops = [view.flops for view in views if view.flops is not None]
         unique = [view.unique for view in views if view.unique is not None]
@@ -253,6 +266,7 @@ class Results:
             "subjects": [asdict(subject) for subject in self.subjects],
             "notes": self.notes,
             "legibility": None if (fitted := self.legibility()) is None else asdict(fitted),
+            "safe_x_height": self.safe_x_height(),
             "table": [_plain(summary) for summary in self.summaries()],
             "pages": [page.to_json() for page in self.pages],
         }

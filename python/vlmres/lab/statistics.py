@@ -133,3 +133,25 @@ def difference(gaps: ArrayLike, groups: ArrayLike) -> Interval:
     # One line that differs is added to either side, so that lines that are all alike do not seem certain.
     half = _Z95 * math.sqrt((float(found.var()) + 1 / len(found)) / worth)
     return Interval(mean, max(-1.0, mean - half), min(1.0, mean + half))
+
+
+def safe_from(values: ArrayLike, good: ArrayLike, share: float = 0.95) -> float:
+    """The least value from which on every run of neighbours is good in this share; a run is a twentieth, at least 30.
+
+    Args:
+        values: Of shape (n,).
+        good: bool of shape (n,).
+        share: Of the values of each run.
+
+    Raises:
+        ValueError: There are none.
+    """
+    sizes = np.asarray(values, dtype=np.float64)
+    if not len(sizes):
+        raise ValueError("no values")
+    order = np.argsort(sizes, kind="stable")
+    sizes, counted = sizes[order], np.cumsum([0, *np.asarray(good, dtype=np.int64)[order]])
+    run = min(len(sizes), max(30, len(sizes) // 20))
+    shares = (counted[run:] - counted[:-run]) / run
+    bad = np.flatnonzero(shares < share)
+    return float(sizes[0] if not len(bad) else sizes[bad[-1] + run // 2])

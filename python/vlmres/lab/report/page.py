@@ -120,8 +120,8 @@ _COLUMNS = (
     "accuracy varies over areas and over ratios (less is better). Crowded pages: there tokens may be the limit."
 )
 _WHY = (
-    "Lost lines of how many. pixels: the x-height that the encoder gets is below what the reader needs. cropped: no "
-    "view shows the line. other: it is large enough (contrast, noise, or the reader). crowded: by the capacity rule "
+    "Lost lines of how many. pixels: the x-height that the encoder gets is below what is safe for the reader. cropped: "
+    "no view shows the line. other: it is large enough (contrast, noise, or the reader). crowded: by the capacity rule "
     "the page has more text than the tokens hold (for models other than DeepSeek-OCR an inference)."
 )
 _MAPS = "Columns: area in units of 384 x 384 pixels. Rows: width to height."
@@ -152,6 +152,9 @@ def _method(results: Results) -> str:
         "on it far less than the shares do.",
         f"Truth: {'; '.join(_TRUTHS[truth] for truth in sorted(truths))}." if truths else "",
         *_thresholds(results),
+        ""
+        if (safe := results.safe_x_height()) is None
+        else f"95 % of lines are legible from {safe:.1f} px on: what is lost below that is said to be lost to pixels.",
         f"Lines that the reader does not read at full size are left out: {unread:,}.",
         f"Sample: {'all' if settings.lines is None else settings.lines} lines a page, seed {settings.seed}.",
         "Each line is cut out of the pixels that the engine makes for the encoder; of several views the best counts. "

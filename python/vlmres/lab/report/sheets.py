@@ -41,7 +41,7 @@ def lines_csv(results: Results) -> str:
     """A row for each line and candidate."""
     names = ["page", "x0", "y0", "x1", "y1", "layout", "script", "truth_from", "truth", "x_height", "candidate"]
     names += ["effective_x_height", "reading", "accuracy", "legible", "why_not"]
-    threshold = results.legibility()
+    safe = results.safe_x_height()
     rows = []
     for subject in results.subjects:
         for outcome in results.outcomes(subject.label):
@@ -60,7 +60,7 @@ def lines_csv(results: Results) -> str:
                     outcome.reading,
                     round(outcome.accuracy, 4),
                     int(outcome.is_legible),
-                    "" if outcome.is_legible else results.reason(outcome, threshold),
+                    "" if outcome.is_legible else results.reason(outcome, safe),
                 ]
             )
     return _csv(names, rows)

@@ -117,13 +117,13 @@ def heat_maps(summaries: Sequence[Summary]) -> str:
 
 def worst_pages(results: Results, columns: Sequence[Summary]) -> str:
     """Pages on which lines are lost, how many of how many, and why; and pages that are crowded."""
-    threshold = results.legibility()
+    safe = results.safe_x_height()
     lost: dict[tuple[int, str], Counter[str]] = {}
     for summary in columns:
         for outcome in results.outcomes(summary.subject.label):
             if not outcome.is_legible:
                 place = (outcome.page, summary.subject.label)
-                lost.setdefault(place, Counter())[results.reason(outcome, threshold)] += 1
+                lost.setdefault(place, Counter())[results.reason(outcome, safe)] += 1
     labels = [summary.subject.label for summary in columns]
     rows = []
     for number, page in enumerate(results.measured):
