@@ -1,7 +1,7 @@
 //! The bits of a scan, with libjpeg's rhythm: how far ahead it reads decides which truncated files it still accepts.
 
-use super::frame::{NATURAL, Stop};
-use super::huffman::{AHEAD, Decoder, extend};
+use super::frame::Stop;
+use super::huffman::Decoder;
 
 /// The bits of a scan.
 #[derive(Clone, Copy)]
@@ -86,18 +86,6 @@ impl<'a> Bits<'a> {
         }
         self.left -= bits;
         Ok((self.buffer >> self.left) as i32 & ((1 << bits) - 1))
-    }
-
-    /// How many bits have been read ahead.
-    pub(super) fn at_hand(&self) -> u32 {
-        self.left
-    }
-
-    /// So many bits, the last of them lowest, where they have been read ahead.
-    #[inline]
-    pub(super) fn ready(&mut self, bits: u32) -> Option<u64> {
-        self.left = self.left.checked_sub(bits)?;
-        Some(self.buffer >> self.left)
     }
 
     /// The next symbol.
@@ -205,42 +193,6 @@ impl<'a> Quick<'a> {
         if length <= 8 { u32::from(found & 0xff) } else { self.long_symbol(table) }
     }
 
-    /// A sequential block's coefficients from the second on. The last of a whole block may leave the buffer fuller than the next
-    /// read would find it: libjpeg looks for bits before each value.
-    #[inline]
-    pub(super) fn coefficients(&mut self, table: &Decoder, block: &mut [i16; 64]) {
-        let Some(joint) = table.joint.first_chunk::<{ 1 << AHEAD }>() else { return };
-        let mut at = 1;
-        while at < 64 {
-            self.fill();
-            let entry = joint[(self.buffer >> (self.left - AHEAD)) as usize & ((1 << AHEAD) - 1)];
-            let value = if entry == 0 {
-                let symbol = self.symbol(table);
-                let (run, size) = (symbol >> 4, symbol & 15);
-                at += run as usize;
-                if size == 0 {
-                    if run == 15 {
-                        at += 1;
-                        continue;
-                    }
-                    return;
-                }
-                extend(self.get(size), size) as i16
-            } else {
-                self.left -= entry & 0xff;
-                at += (entry >> 8 & 0xff) as usize;
-                (entry >> 16) as i16
-            };
-            if value != 0 {
-                block[usize::from(NATURAL[at & 127]) & 63] = value;
-                if at >= 63 && entry != 0 && self.left + size_of_value(value) <= 16 {
-                    self.fill();
-                }
-            }
-            at += 1;
-        }
-    }
-
     #[inline(never)]
     fn long_symbol(&mut self, table: &Decoder) -> u32 {
         let mut length = 9;
@@ -260,9 +212,4 @@ fn has_ff(word: u64) -> bool {
     // A byte is 0xff where its complement is zero.
     let zero = !word;
     zero.wrapping_sub(0x0101_0101_0101_0101) & word & 0x8080_8080_8080_8080 != 0
-}
-
-/// The bits in which a coefficient is sent.
-fn size_of_value(value: i16) -> u32 {
-    16 - value.unsigned_abs().leading_zeros()
 }

@@ -9,6 +9,8 @@ pub(super) enum Stop {
     Broken(&'static str),
     /// This decoder does not know how.
     Unsupported(&'static str),
+    /// Careful reading is wanted, which follows libjpeg's steps one by one.
+    Again,
     /// Nobody wants the image any longer.
     Interrupted,
     /// There is no memory for so many bytes.

@@ -9,16 +9,17 @@ pub(super) struct Code {
     pub(super) values: [u8; 256],
 }
 
-/// Bits that the joint table looks at.
-pub(super) const AHEAD: u32 = 10;
+/// Bits that a table of codes and values together looks at.
+pub(super) const AHEAD: u32 = 11;
+const ENTRIES: usize = 1 << AHEAD;
+
+/// A run that ends a block.
+const END: u32 = 64;
 
 /// A table as used.
 pub(super) struct Decoder {
     /// Of the next eight bits: the code's length times 256, plus its value; a length of nine where the code is longer.
     pub(super) lookup: [u16; 256],
-    /// Of the next [`AHEAD`] bits, where a coefficient's code and value fit them: its value times 65536, plus the zeros before it
-    /// times 256, plus the bits of both. A run of 64 ends the block. 0 where they do not fit.
-    pub(super) joint: Vec<u32>,
     /// The largest code of each length, -1 for none; one past the longest catches all.
     pub(super) max: [i32; 18],
     /// From a code to its value's place.
@@ -29,8 +30,7 @@ pub(super) struct Decoder {
 impl Decoder {
     pub(super) fn new(code: &Code, is_dc: bool) -> Result<Self, Stop> {
         const BAD: Stop = Stop::Broken("a bad Huffman table");
-        let mut made =
-            Self { lookup: [9 << 8; 256], max: [-1; 18], offset: [0; 18], values: code.values, joint: Vec::new() };
+        let mut made = Self { lookup: [9 << 8; 256], max: [-1; 18], offset: [0; 18], values: code.values };
         made.max[17] = 0xf_ffff;
         let mut next = 0i32;
         let mut index = 0usize;
@@ -65,31 +65,146 @@ impl Decoder {
         Ok(made)
     }
 
-    /// The same, with a joint table of codes and values: for the AC coefficients of sequential scans.
-    pub(super) fn joint(code: &Code) -> Result<Self, Stop> {
-        let mut made = Self::new(code, false)?;
-        let mut joint = vec![0; 1 << AHEAD];
-        for (bits, entry) in joint.iter_mut().enumerate() {
-            let found = u32::from(made.lookup[bits >> (AHEAD - 8)]);
-            let (length, run, size) = (found >> 8, found >> 4 & 15, found & 15);
-            let total = length + size;
-            if length > 8 || total > AHEAD {
-                continue;
-            }
-            if size == 0 {
-                *entry = (if run == 15 { 15 } else { 64 }) << 8 | length;
-            } else {
-                let value = (bits >> (AHEAD - total)) as i32 & ((1 << size) - 1);
-                *entry = (extend(value, size) as u32) << 16 | run << 8 | total;
-            }
-        }
-        made.joint = joint;
-        Ok(made)
-    }
-
     /// What a code of so many bits means; 0 where there is none.
     pub(super) fn value(&self, code: i32, length: usize) -> u32 {
         if length > 16 { 0 } else { self.values[(code + self.offset[length]) as usize & 0xff].into() }
+    }
+
+    /// The symbol with which these bits begin, and the length of its code.
+    #[inline]
+    pub(super) fn symbol(&self, bits: u64) -> (u32, u32) {
+        let found = self.lookup[(bits >> 56) as usize];
+        let length = u32::from(found >> 8);
+        if length <= 8 { (u32::from(found & 0xff), length) } else { self.long_symbol(bits) }
+    }
+
+    #[inline(never)]
+    fn long_symbol(&self, bits: u64) -> (u32, u32) {
+        let mut length = 9;
+        let mut code = (bits >> 55) as i32;
+        while code > self.max[length] {
+            length += 1;
+            code = (bits >> (64 - length)) as i32;
+        }
+        (self.value(code, length), length as u32)
+    }
+}
+
+/// What a table's symbols are followed by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// The bits of a difference.
+    Dc,
+    /// Those of a coefficient, after a run of zeros; symbols of no bits end the block, but for a run of 16.
+    Sequential,
+    /// The same, but that a symbol of no bits may be followed by the length of a run of blocks.
+    Progressive,
+}
+
+/// Codes with the values that follow them.
+pub(super) struct Joint {
+    pub(super) codes: Decoder,
+    /// Of the next [`AHEAD`] bits, where a code and its value fit them: the value times 65536, plus the zeros before it times 256,
+    /// plus the bits of both. A run of 64 ends the block. 0 where they do not fit.
+    pub(super) singles: Box<[u32; ENTRIES]>,
+    /// Of the same bits, where they begin with one coefficient or more; see [`Pair`].
+    pub(super) pairs: Option<Box<[Pair; ENTRIES]>>,
+}
+
+impl Joint {
+    /// A table for about so many bytes of data, without pairs where making them takes longer than they save.
+    pub(super) fn new(code: &Code, purpose: Use, bytes: usize) -> Result<Self, Stop> {
+        const WORTH_PAIRS: usize = 6000;
+        let codes = Decoder::new(code, purpose == Use::Dc)?;
+        let mut singles = Box::new([0; ENTRIES]);
+        let mut next = 0;
+        let mut index = 0;
+        for length in 1..=16u32 {
+            for _ in 0..code.counts[length as usize - 1] {
+                let symbol = u32::from(code.values[index]);
+                if length <= AHEAD {
+                    let start = next << (AHEAD - length);
+                    single(purpose, symbol, length, &mut singles[start..start + (1 << (AHEAD - length))]);
+                }
+                next += 1;
+                index += 1;
+            }
+            next <<= 1;
+        }
+        let pairs = (purpose == Use::Sequential && bytes > WORTH_PAIRS).then(|| Pair::all(&singles));
+        Ok(Self { codes, singles, pairs })
+    }
+}
+
+/// Fills the entries of bits that begin with a symbol's code.
+fn single(purpose: Use, symbol: u32, length: u32, entries: &mut [u32]) {
+    let (run, size) = if purpose == Use::Dc { (0, symbol) } else { (symbol >> 4, symbol & 15) };
+    let total = length + size;
+    if total > AHEAD {
+        return;
+    }
+    if size == 0 {
+        let ends = run < 15 && purpose != Use::Dc;
+        if run == 0 || !ends || purpose == Use::Sequential {
+            entries.fill((if ends { END } else { run }) << 8 | length);
+        }
+        return;
+    }
+    let alike = entries.len() >> size;
+    for (bits, entries) in entries.chunks_exact_mut(alike).enumerate() {
+        entries.fill((extend(bits as i32, size) as u32) << 16 | run << 8 | total);
+    }
+}
+
+/// Up to two coefficients, and the block's end after them. Each number has the bits named: their own length 0 to 7 (0 where none
+/// fits), from the place at hand to the first coefficient's 8 to 15, to the second's 16 to 23, to the next place 24 to 31, the
+/// values 32 to 47 and 48 to 63. A coefficient alone is there twice; where there is none, a zero stands for it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Pair(pub(super) u64);
+
+impl Pair {
+    /// A pair may be read up to this place: whatever its runs, the first coefficient is not the block's last, after which no
+    /// end of block follows.
+    pub(super) const LAST: usize = 47;
+
+    fn all(singles: &[u32; ENTRIES]) -> Box<[Self; ENTRIES]> {
+        let mut made = Box::new([Self(0); ENTRIES]);
+        for (bits, pair) in made.iter_mut().enumerate() {
+            *pair = Self::new(singles, bits);
+        }
+        made
+    }
+
+    fn new(singles: &[u32; ENTRIES], bits: usize) -> Self {
+        let parts = |entry: u32| (entry & 0xff, entry >> 8 & 0xff, u64::from(entry >> 16));
+        let (mut length, run, first) = parts(singles[bits]);
+        if length == 0 {
+            return Self(0);
+        }
+        if first == 0 {
+            let step = if run == END { END } else { run + 1 };
+            return Self(u64::from(length | step << 24));
+        }
+        let (mut step, mut last, mut second) = (run + 1, run, first);
+        let after = |length: u32| {
+            let entry = parts(singles[bits << length & (ENTRIES - 1)]);
+            if entry.0 > 0 && length + entry.0 <= AHEAD { Some(entry) } else { None }
+        };
+        if let Some((more, run, value)) = after(length)
+            && value != 0
+        {
+            (last, second) = (step + run, value);
+            step += run + 1;
+            length += more;
+        }
+        // Not where the last coefficient may be the block's last.
+        if let Some((more, END, _)) = after(length)
+            && last <= 62 - Self::LAST as u32
+        {
+            step += END;
+            length += more;
+        }
+        Self(u64::from(length | run << 8 | last << 16 | step << 24) | first << 32 | second << 48)
     }
 }
 

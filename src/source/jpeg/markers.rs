@@ -159,6 +159,12 @@ impl<'a> Markers<'a> {
         Ok(())
     }
 
+    /// Whether a marker follows that ends a scan's data: no restart, and none that a restart would pass over.
+    pub(super) fn is_ended(&self) -> bool {
+        let data = self.bytes.get(self.at..).unwrap_or_default();
+        data.windows(2).rev().any(|pair| pair[0] == 0xff && matches!(pair[1], 0xc0..0xd0 | 0xd8..=0xfe))
+    }
+
     fn byte(&mut self, end: usize) -> Result<u8, Stop> {
         let byte = self.bytes[..end].get(self.at).ok_or(Stop::Truncated)?;
         self.at += 1;

@@ -2,6 +2,7 @@
 
 use super::frame::{Colours, Component, Frame};
 use super::kernels::{Blend, Kernels};
+use super::quad::{LANES, Quad};
 use crate::simd::Level;
 
 /// How a component's rows become rows of the image's width.
@@ -19,13 +20,13 @@ enum Upsampling {
 }
 
 /// The samples of a component: its rows, or the last two rows of units that were decoded.
-pub(super) struct Plane {
+struct Plane {
     samples: Vec<u8>,
     stride: usize,
     /// Rows that are kept.
     kept: usize,
     /// The side of a decoded block.
-    pub(super) side: usize,
+    side: usize,
     width: usize,
     height: usize,
     /// Output rows to a row of samples.
@@ -55,7 +56,8 @@ impl Plane {
         } else {
             return None;
         };
-        let stride = part.blocks_x as usize * side;
+        // Four units side by side are transformed at once.
+        let stride = frame.columns().next_multiple_of(LANES) as usize * part.h as usize * side;
         let kept = 2 * part.v as usize * side;
         let mut samples = Vec::new();
         samples.try_reserve_exact(kept * stride).ok()?;
@@ -63,10 +65,10 @@ impl Plane {
         Some(Self { samples, stride, kept, side, width, height, tall: max_v / v, upsampling })
     }
 
-    /// Where the block at these blocks from the plane's corner goes, and the distance of its rows.
-    pub(super) fn block(&mut self, x: u32, y: u32) -> (&mut [u8], usize) {
-        let row = y as usize * self.side % self.kept;
-        (&mut self.samples[row * self.stride + x as usize * self.side..], self.stride)
+    /// Where the four blocks at these places go, and the distance of their rows.
+    fn quad(&mut self, x: usize, y: usize) -> (&mut [u8], usize) {
+        let row = y * self.side % self.kept;
+        (&mut self.samples[row * self.stride + x * LANES as usize * self.side..], self.stride)
     }
 
     fn row(&self, y: usize) -> &[u8] {
@@ -117,7 +119,7 @@ impl Plane {
 
 /// The planes of an image and the rows made of them so far.
 pub(super) struct Output {
-    pub(super) planes: Vec<Plane>,
+    planes: Vec<Plane>,
     kernels: Kernels,
     colours: Colours,
     /// Pixels, of the image that comes out.
@@ -174,11 +176,11 @@ impl Output {
         })
     }
 
-    /// Puts a block's samples into its plane.
-    pub(super) fn transform(&mut self, part: usize, x: u32, y: u32, coefs: &[i16; 64], quant: &[u16; 64]) {
+    /// Puts the samples of four blocks into their plane: the `x`th four of row `y`.
+    pub(super) fn transform(&mut self, part: usize, x: usize, y: usize, coefs: &Quad, quant: &[u16; 64]) {
         let plane = &mut self.planes[part];
         let side = plane.side;
-        let (out, stride) = plane.block(x, y);
+        let (out, stride) = plane.quad(x, y);
         if side < 8 {
             super::reduced::idct(coefs, quant, out, stride, side);
         } else {

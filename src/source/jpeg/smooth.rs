@@ -2,7 +2,7 @@
 //! a block's neighbours.
 
 use super::frame::{Frame, Scan};
-use super::scan::Block;
+use super::quad::{LANES, ORDER, Plane, Quad};
 
 /// Places in a block of the first ten coefficients as they are sent.
 const PLACES: [usize; 10] = [0, 1, 8, 16, 9, 2, 3, 10, 17, 24];
@@ -77,8 +77,8 @@ impl Progress {
         index: usize,
         unit_row: u32,
         y: u32,
-        (across, blocks): (u32, &[Block]),
-        mut emit: impl FnMut(u32, &Block),
+        plane: &Plane,
+        mut emit: impl FnMut(usize, &Quad),
     ) {
         let part = &frame.components[index];
         let quant = part.quant.unwrap_or([0; 64]);
@@ -95,22 +95,25 @@ impl Progress {
         let in_unit = ((unit_row + 1) * part.v).min(part.blocks_y) - unit_row * part.v;
         let counted = unit_row * in_unit + y - unit_row * part.v;
         let all = in_unit * frame.rows();
-        let row = |y: u32| &blocks[(y * across) as usize..][..part.blocks_x as usize];
         let above = if counted > 0 { y - 1 } else { y };
         let below = if counted + 1 < all { y + 1 } else { y };
         let rows = [
-            row(if counted > 1 { y - 2 } else { above }),
-            row(above),
-            row(y),
-            row(below),
-            row(if counted + 2 < all { y + 2 } else { below }),
+            plane.row(if counted > 1 { y - 2 } else { above }),
+            plane.row(above),
+            plane.row(y),
+            plane.row(below),
+            plane.row(if counted + 2 < all { y + 2 } else { below }),
         ];
         let last = part.blocks_x as usize - 1;
+        let mut quad = Quad::ZERO;
         for x in 0..=last {
-            let mut block = rows[2][x];
+            if x.is_multiple_of(LANES as usize) {
+                quad = rows[2][x / LANES as usize];
+            }
+            let lane = Quad::lane(x as u32);
             let averages: [i32; 25] = std::array::from_fn(|at| {
                 let column = (x + at % 5).saturating_sub(2).min(last);
-                rows[at / 5][column][0].into()
+                rows[at / 5][column / LANES as usize].0[Quad::lane(column as u32)].into()
             });
             let estimate = |at: usize, weights: &[i32; 25]| {
                 let sum: i32 = averages.iter().zip(weights).map(|(average, weight)| average * weight).sum();
@@ -124,15 +127,17 @@ impl Progress {
             };
             let weights = if only_averages { &FROM_AVERAGES[..] } else { &BESIDE_OTHERS[..] };
             for (at, weights) in weights.iter().enumerate().skip(1) {
-                let value = &mut block[PLACES[at]];
+                let value = &mut quad.0[usize::from(ORDER[at]) + lane];
                 if bits[at] != 0 && *value == 0 {
                     *value = estimate(at, weights);
                 }
             }
             if only_averages {
-                block[0] = estimate(0, &FROM_AVERAGES[0]);
+                quad.0[lane] = estimate(0, &FROM_AVERAGES[0]);
             }
-            emit(x as u32, &block);
+            if x == last || (x + 1).is_multiple_of(LANES as usize) {
+                emit(x / LANES as usize, &quad);
+            }
         }
     }
 }

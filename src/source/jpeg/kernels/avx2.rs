@@ -1,21 +1,22 @@
 //! AVX2.
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm_or_si128, _mm_setr_epi8, _mm_shuffle_epi8, _mm_slli_epi16, _mm_storeu_si128,
-    _mm_unpackhi_epi16, _mm_unpacklo_epi16, _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32,
-    _mm256_castsi128_si256, _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_inserti128_si256, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_mulhi_epi16, _mm256_mullo_epi16, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32,
-    _mm256_packus_epi16, _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_set1_epi8, _mm256_set1_epi16,
-    _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi32, _mm256_sign_epi16,
-    _mm256_srai_epi16, _mm256_srai_epi32, _mm256_storeu_si256, _mm256_sub_epi16, _mm256_sub_epi32, _mm256_testz_si256,
-    _mm256_unpackhi_epi16, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16, _mm256_unpacklo_epi64,
+    __m128i, __m256i, _mm_loadu_si128, _mm_or_si128, _mm_setr_epi8, _mm_shuffle_epi8, _mm_storeu_si128,
+    _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_adds_epi16, _mm256_and_si256, _mm256_blendv_epi8,
+    _mm256_broadcastsi128_si256, _mm256_castsi256_si128, _mm256_cmpeq_epi64, _mm256_cvtepu8_epi16,
+    _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mulhi_epi16, _mm256_mullo_epi16,
+    _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_packus_epi16, _mm256_permute4x64_epi64,
+    _mm256_set_epi64x, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_shuffle_epi32, _mm256_slli_epi16, _mm256_srai_epi16, _mm256_srai_epi32,
+    _mm256_sub_epi16, _mm256_sub_epi32, _mm256_testz_si256, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16,
+    _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16, _mm256_unpacklo_epi32,
+    _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
-use super::scalar::{
-    F_0_298, F_0_390, F_0_541, F_0_765, F_0_899, F_1_175, F_1_501, F_1_847, F_1_961, F_2_053, F_2_562, F_3_072,
-    blend_rows, widen, ycc,
-};
+use super::quads::{EVEN, EVEN_OF_FOUR, IN_53, IN_71, ODD_OF_FOUR, Z, quads};
+use super::scalar::{blend_rows, widen, ycc};
 use super::{Blend, Kernels};
+use crate::source::jpeg::quad::Quad;
 
 /// Only where the machine has AVX2.
 pub(super) fn kernels() -> Kernels {
@@ -46,135 +47,91 @@ fn widen_here(sums: &[u16], blend: Blend, out: &mut [u8]) {
     }
 }
 
-#[target_feature(enable = "avx2")]
-fn load(words: &[i16; 16]) -> __m256i {
-    // SAFETY: 32 bytes are there.
-    unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
+quads! {
+    "avx2", __m256i, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_add_epi8, _mm256_add_epi16,
+    _mm256_sub_epi16, _mm256_add_epi32, _mm256_sub_epi32, madd_add, _mm256_madd_epi16, _mm256_srai_epi32,
+    _mm256_packs_epi32, _mm256_packs_epi16, _mm256_unpacklo_epi8, _mm256_unpackhi_epi8, _mm256_unpacklo_epi16,
+    _mm256_unpackhi_epi16, _mm256_unpacklo_epi32, _mm256_unpackhi_epi32, _mm256_unpacklo_epi64, _mm256_unpackhi_epi64
 }
 
-/// (even lane pair, odd lane pair), the first in the low lane.
+/// Products of pairs, added to `sum`.
+#[inline]
 #[target_feature(enable = "avx2")]
-fn pairs(low: [i32; 2], high: [i32; 2]) -> __m256i {
-    let pair = |[a, b]: [i32; 2]| b << 16 | (a & 0xffff);
-    let (low, high) = (pair(low), pair(high));
-    _mm256_setr_epi32(low, low, low, low, high, high, high, high)
+fn madd_add(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+    _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
 }
 
-/// In-place transform of rows (0 4), (3 1), (2 6), (7 5), a row to a lane; results are (0 1), (3 2), (4 5), (7 6).
 #[target_feature(enable = "avx2")]
-fn transform<const SHIFT: i32>(in04: __m256i, in31: __m256i, in26: __m256i, in75: __m256i) -> [__m256i; 4] {
-    let swap = |value| _mm256_permute2x128_si256::<1>(value, value);
-    let both = |a, b| (_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b));
-    let times = |(low, high), by| (_mm256_madd_epi16(low, by), _mm256_madd_epi16(high, by));
-    let add = |a: (__m256i, __m256i), b: (__m256i, __m256i)| (_mm256_add_epi32(a.0, b.0), _mm256_add_epi32(a.1, b.1));
-    let sub = |a: (__m256i, __m256i), b: (__m256i, __m256i)| (_mm256_sub_epi32(a.0, b.0), _mm256_sub_epi32(a.1, b.1));
-    let round = _mm256_set1_epi32(1 << (SHIFT - 1));
-    let narrow = |(low, high): (__m256i, __m256i)| {
-        let low = _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(low, round));
-        let high = _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(high, round));
-        _mm256_packs_epi32(low, high)
+fn idct(quad: &Quad, quant: &[u16; 64], out: &mut [u8], stride: usize) {
+    idct_of_two::<0>(quad, quant, out, stride);
+    idct_of_two::<1>(quad, quant, &mut out[16..], stride);
+}
+
+/// The first two blocks of four, or the others.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn idct_of_two<const HALF: usize>(quad: &Quad, quant: &[u16; 64], out: &mut [u8], stride: usize) {
+    let raw = |row: usize| {
+        let words: &[i16; 16] = &quad.0.as_chunks::<16>().0[row * 2 + HALF];
+        // SAFETY: 32 bytes are there.
+        unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
     };
-
-    let tmp32 = times(both(in26, swap(in26)), pairs([F_0_541 + F_0_765, F_0_541], [F_0_541 - F_1_847, F_0_541]));
-    let signs = _mm256_setr_epi32(0x1_0001, 0x1_0001, 0x1_0001, 0x1_0001, -1, -1, -1, -1);
-    let sums = _mm256_add_epi16(swap(in04), _mm256_sign_epi16(in04, signs));
-    let (low, high) = both(_mm256_setzero_si256(), sums);
-    let tmp01 = (_mm256_srai_epi32::<3>(low), _mm256_srai_epi32::<3>(high));
-    let tmp1312 = sub(tmp01, tmp32);
-    let tmp1011 = add(tmp01, tmp32);
-
-    let z34 = _mm256_add_epi16(in75, in31);
-    let z34 = times(both(z34, swap(z34)), pairs([F_1_175 - F_1_961, F_1_175], [F_1_175 - F_0_390, F_1_175]));
-    let in7153 = both(in75, swap(in31));
-    let tmp0_1 = add(times(in7153, pairs([F_0_298 - F_0_899, -F_0_899], [F_2_053 - F_2_562, -F_2_562])), z34);
-    let z43 = (swap(z34.0), swap(z34.1));
-    let tmp3_2 = add(times(in7153, pairs([-F_0_899, F_1_501 - F_0_899], [-F_2_562, F_3_072 - F_2_562])), z43);
-
-    [
-        narrow(add(tmp1011, tmp3_2)),
-        narrow(add(tmp1312, tmp0_1)),
-        narrow(sub(tmp1312, tmp0_1)),
-        narrow(sub(tmp1011, tmp3_2)),
-    ]
-}
-
-/// From rows (0 1), (3 2), (4 5), (7 6) to columns (0 4), (1 5), (2 6), (3 7).
-#[target_feature(enable = "avx2")]
-fn transpose([d01, d32, d45, d76]: [__m256i; 4]) -> [__m256i; 4] {
-    let a = _mm256_permute4x64_epi64::<0xd8>(d01);
-    let b = _mm256_permute4x64_epi64::<0x72>(d32);
-    let c = _mm256_permute4x64_epi64::<0xd8>(d45);
-    let d = _mm256_permute4x64_epi64::<0x72>(d76);
-    let (e, f) = (_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b));
-    let (g, h) = (_mm256_unpacklo_epi16(c, d), _mm256_unpackhi_epi16(c, d));
-    let (a, c) = (_mm256_unpacklo_epi16(e, f), _mm256_unpackhi_epi16(e, f));
-    let (b, d) = (_mm256_unpacklo_epi16(g, h), _mm256_unpackhi_epi16(g, h));
-    [_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b), _mm256_unpacklo_epi64(c, d), _mm256_unpackhi_epi64(c, d)]
-}
-
-#[target_feature(enable = "avx2")]
-fn idct(coefs: &[i16; 64], quant: &[u16; 64], out: &mut [u8], stride: usize) {
-    let [c01, c23, c45, c67] = {
-        let chunks = coefs.as_chunks::<16>().0;
-        [load(&chunks[0]), load(&chunks[1]), load(&chunks[2]), load(&chunks[3])]
+    let by = |row: usize| {
+        let words: &[u16; 8] = &quant.as_chunks::<8>().0[row];
+        // SAFETY: 16 bytes are there.
+        _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(words.as_ptr().cast()) })
     };
-    let by = |coefs, at: usize| {
-        // SAFETY: a table has 64 words.
-        let quant = unsafe { _mm256_loadu_si256(quant.as_ptr().add(at * 16).cast()) };
-        _mm256_mullo_epi16(coefs, quant)
+    let row = |at| _mm256_mullo_epi16(raw(at), by(at));
+    let or = |a, b| _mm256_or_si256(a, b);
+    let lower = or(or(raw(4), raw(5)), or(raw(6), raw(7)));
+    let upper = or(raw(1), or(raw(2), raw(3)));
+    let first = row(0);
+    // Where a block's first row alone is not zero, the transform is a shift that wraps.
+    let wraps = {
+        let shifted = _mm256_slli_epi16::<2>(first);
+        let differs = _mm256_xor_si256(_mm256_srai_epi16::<2>(shifted), first);
+        _mm256_testz_si256(differs, differs) == 0
     };
-    let lower = _mm256_permute2x128_si256::<0x81>(c01, c01);
-    let rest = _mm256_or_si256(_mm256_or_si256(lower, c23), _mm256_or_si256(c45, c67));
-    let columns = if _mm256_testz_si256(rest, rest) == 1 {
-        if coefs[1..8] == [0; 7] {
-            let value = i32::from(coefs[0].wrapping_mul(quant[0] as i16) << 2);
-            let value = (value * 8192 + (1 << 17)) >> 18;
-            let row = [(value.clamp(-128, 127) + 128) as u8; 8];
-            for at in 0..8 {
-                out[at * stride..at * stride + 8].copy_from_slice(&row);
+    let right = _mm256_set_epi64x(-1, 0, -1, 0);
+    let columns =
+        if _mm256_testz_si256(lower, lower) == 1 && _mm256_testz_si256(or(upper, raw(0)), right) == 1 && !wraps {
+            let but_first = _mm256_set_epi64x(0, !0xffff, 0, !0xffff);
+            if _mm256_testz_si256(upper, upper) == 1 && _mm256_testz_si256(raw(0), but_first) == 1 {
+                return fill(first, out, stride);
             }
-            return;
+            let (in02, in13) = (_mm256_unpacklo_epi16(first, row(2)), _mm256_unpacklo_epi16(row(1), row(3)));
+            of_four::<18>(transpose_half(half_of_four::<11>(in02, in13)))
+        } else {
+            let mut rows = one_dimension::<11>([first, row(1), row(2), row(3), row(4), row(5), row(6), row(7)]);
+            if wraps {
+                let zero = _mm256_cmpeq_epi64(or(upper, lower), _mm256_setzero_si256());
+                let alone = _mm256_and_si256(zero, _mm256_shuffle_epi32::<0x4e>(zero));
+                for row in &mut rows {
+                    *row = _mm256_blendv_epi8(*row, _mm256_slli_epi16::<2>(first), alone);
+                }
+            }
+            one_dimension::<18>(transpose(rows))
+        };
+    for (rows, out) in to_bytes(columns).into_iter().zip(out.chunks_mut(stride * 2)) {
+        let rows = _mm256_permute4x64_epi64::<0xd8>(rows);
+        // SAFETY: both slices hold 16 bytes.
+        unsafe {
+            _mm_storeu_si128(out[..16].as_mut_ptr().cast(), _mm256_castsi256_si128(rows));
+            _mm_storeu_si128(out[stride..stride + 16].as_mut_ptr().cast(), _mm256_extracti128_si256::<1>(rows));
         }
-        let first = _mm_slli_epi16::<2>(_mm256_castsi256_si128(by(c01, 0)));
-        let (low, high) = (_mm_unpacklo_epi16(first, first), _mm_unpackhi_epi16(first, first));
-        let both = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high);
-        [
-            _mm256_shuffle_epi32::<0x00>(both),
-            _mm256_shuffle_epi32::<0x55>(both),
-            _mm256_shuffle_epi32::<0xaa>(both),
-            _mm256_shuffle_epi32::<0xff>(both),
-        ]
-    } else {
-        let (in01, in23, in45, in67) = (by(c01, 0), by(c23, 1), by(c45, 2), by(c67, 3));
-        transpose(transform::<11>(
-            _mm256_permute2x128_si256::<0x20>(in01, in45),
-            _mm256_permute2x128_si256::<0x31>(in23, in01),
-            _mm256_permute2x128_si256::<0x20>(in23, in67),
-            _mm256_permute2x128_si256::<0x31>(in67, in45),
-        ))
-    };
-    let [d04, d15, d26, d37] = columns;
-    let rows = transpose(transform::<18>(
-        d04,
-        _mm256_permute2x128_si256::<0x20>(d37, d15),
-        d26,
-        _mm256_permute2x128_si256::<0x31>(d37, d15),
-    ));
-    let centre = _mm256_set1_epi8(-128);
-    let made = [
-        _mm256_add_epi8(_mm256_packs_epi16(rows[0], rows[1]), centre),
-        _mm256_add_epi8(_mm256_packs_epi16(rows[2], rows[3]), centre),
-    ];
-    let mut bytes = [0u8; 64];
-    // SAFETY: 64 bytes are there.
-    unsafe {
-        _mm256_storeu_si256(bytes.as_mut_ptr().cast(), made[0]);
-        _mm256_storeu_si256(bytes.as_mut_ptr().add(32).cast(), made[1]);
     }
-    // Rows lie 0 1 4 5 2 3 6 7.
-    let rows = bytes.as_chunks::<8>().0;
-    for (row, at) in [0, 1, 4, 5, 2, 3, 6, 7].into_iter().enumerate() {
-        out[row * stride..row * stride + 8].copy_from_slice(&rows[at]);
+}
+
+/// The samples of blocks of one coefficient.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn fill(first: __m256i, out: &mut [u8], stride: usize) {
+    let rounded = _mm256_srai_epi16::<5>(_mm256_adds_epi16(_mm256_slli_epi16::<2>(first), _mm256_set1_epi16(16)));
+    let bytes = _mm256_add_epi8(_mm256_packs_epi16(rounded, rounded), _mm256_set1_epi8(-128));
+    let alike = _mm256_permute4x64_epi64::<0x08>(_mm256_shuffle_epi8(bytes, _mm256_setzero_si256()));
+    for out in out.chunks_mut(stride).take(8) {
+        // SAFETY: the slice holds 16 bytes.
+        unsafe { _mm_storeu_si128(out[..16].as_mut_ptr().cast(), _mm256_castsi256_si128(alike)) };
     }
 }
 

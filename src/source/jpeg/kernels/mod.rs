@@ -2,10 +2,15 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "x86_64")]
+mod quads;
 mod scalar;
 
+use super::quad::Quad;
 use crate::simd::Level;
 
 /// A row's neighbour in the other direction and how the sums round: how chroma of half the width is made whole.
@@ -19,9 +24,9 @@ pub(super) struct Blend {
 /// The inner loops of one instruction set.
 #[derive(Clone, Copy)]
 pub(super) struct Kernels {
-    /// Coefficients times their quantizers to 8 rows of 8 samples, `stride` apart: libjpeg-turbo's accurate integer transform,
-    /// overflows of damaged data included.
-    pub(super) idct: fn(&[i16; 64], &[u16; 64], &mut [u8], usize),
+    /// Coefficients of four blocks times their quantizers to 8 rows of 32 samples, `stride` apart: libjpeg-turbo's accurate integer
+    /// transform, overflows of damaged data included.
+    pub(super) idct: fn(&Quad, &[u16; 64], &mut [u8], usize),
     /// Sums of a row three times and its neighbour once, to columns 1.. of `out`; its ends are repeated.
     pub(super) blend_rows: fn(&[u8], &[u8], &mut [u16]),
     /// Two samples from each sum and its neighbours; the row of sums has one more at each end.
@@ -31,11 +36,13 @@ pub(super) struct Kernels {
 }
 
 impl Kernels {
-    /// Those of a level of this machine; AVX-512 has none of its own.
+    /// Those of a level of this machine.
     pub(super) fn of(level: Level) -> Self {
         match level {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 | Level::Avx512 => avx2::kernels(),
+            Level::Avx2 => avx2::kernels(),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => avx512::kernels(),
             #[cfg(target_arch = "aarch64")]
             Level::Neon => neon::kernels(),
             _ => scalar::KERNELS,
@@ -62,20 +69,30 @@ mod tests {
             (seed >> 33) as u32
         };
         for round in 0..20_000 {
-            // Sparse, dense, and out of all range.
-            let coefs: [i16; 64] = std::array::from_fn(|at| match round % 4 {
-                0 => (random() % 200) as i16 - 100,
-                1 => random() as i16,
-                2 if at < 8 => random() as i16,
-                3 if random() % 8 == 0 => (random() % 2048) as i16 - 1024,
-                _ => 0,
-            });
+            // Sparse, dense, and out of all range; alike in all four blocks or not.
+            let kinds: [u32; 4] = if round % 2 == 0 { [round % 8; 4] } else { std::array::from_fn(|_| random() % 8) };
+            let mut quad = Quad::ZERO;
+            for (block, kind) in kinds.into_iter().enumerate() {
+                for (y, row) in quad.rows_mut(block * 8).enumerate() {
+                    *row = std::array::from_fn(|x| match kind {
+                        0 => (random() % 200) as i16 - 100,
+                        1 => random() as i16,
+                        2 if y == 0 => random() as i16,
+                        3 if random() % 8 == 0 => (random() % 2048) as i16 - 1024,
+                        4 if x + y == 0 => random() as i16,
+                        5 if x + y == 0 => (random() % 2048) as i16 - 1024,
+                        6 if x < 4 && y < 4 => (random() % 200) as i16 - 100,
+                        7 if x < 4 && y < 4 => random() as i16,
+                        _ => 0,
+                    });
+                }
+            }
             let quant: [u16; 64] =
                 std::array::from_fn(|_| if round % 3 == 0 { random() as u16 } else { 1 + (random() % 64) as u16 });
-            let mut made = [[0u8; 80]; 2];
-            (fast.idct)(&coefs, &quant, &mut made[0], 10);
-            (slow.idct)(&coefs, &quant, &mut made[1], 10);
-            assert_eq!(made[0], made[1], "{round} {coefs:?} {quant:?}");
+            let mut made = [[0u8; 34 * 8]; 2];
+            (fast.idct)(&quad, &quant, &mut made[0], 34);
+            (slow.idct)(&quad, &quant, &mut made[1], 34);
+            assert_eq!(made[0], made[1], "{round} {kinds:?} {:?} {quant:?}", quad.0);
         }
         for width in 1..100 {
             let mut row = || (0..width).map(|_| random() as u8).collect::<Vec<u8>>();

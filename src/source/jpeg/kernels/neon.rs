@@ -15,6 +15,7 @@ use super::scalar::{
     F_0_298, F_0_390, F_0_541, F_0_765, F_0_899, F_1_175, F_1_501, F_1_847, F_1_961, F_2_053, F_2_562, F_3_072,
     KERNELS, ycc,
 };
+use crate::source::jpeg::quad::{LANES, Quad};
 
 /// Only where the machine has NEON.
 pub(super) fn kernels() -> Kernels {
@@ -117,15 +118,25 @@ fn transpose(rows: [int16x8_t; 8]) -> [int16x8_t; 8] {
 }
 
 #[target_feature(enable = "neon")]
-fn idct(coefs: &[i16; 64], quant: &[u16; 64], out: &mut [u8], stride: usize) {
+fn idct(quad: &Quad, quant: &[u16; 64], out: &mut [u8], stride: usize) {
+    for block in 0..LANES as usize {
+        idct_of_block(quad, block, quant, &mut out[block * 8..], stride);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn idct_of_block(quad: &Quad, block: usize, quant: &[u16; 64], out: &mut [u8], stride: usize) {
+    let coefs = |at: usize| &quad.0.as_chunks::<8>().0[at * LANES as usize + block];
     let row = |at: usize| {
-        let (coefs, quant) = (&coefs.as_chunks::<8>().0[at], &quant.as_chunks::<8>().0[at]);
+        let (coefs, quant) = (coefs(at), &quant.as_chunks::<8>().0[at]);
         // SAFETY: both arrays hold eight numbers.
         unsafe { vmulq_s16(vld1q_s16(coefs.as_ptr()), vreinterpretq_s16_u16(vld1q_u16(quant.as_ptr()))) }
     };
-    let columns = if coefs[8..] == [0; 56] {
-        if coefs[1..8] == [0; 7] {
-            let value = i32::from(coefs[0].wrapping_mul(quant[0] as i16) << 2);
+    let columns = if (1..8).all(|at| *coefs(at) == [0; 8]) {
+        let first = coefs(0);
+        if first[1..] == [0; 7] {
+            let value = i32::from(first[0].wrapping_mul(quant[0] as i16) << 2);
             let value = (value * 8192 + (1 << 17)) >> 18;
             let row = [(value.clamp(-128, 127) + 128) as u8; 8];
             for at in 0..8 {

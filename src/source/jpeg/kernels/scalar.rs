@@ -1,6 +1,7 @@
 //! The definition of every kernel, in portable code.
 
 use super::{Blend, Kernels};
+use crate::source::jpeg::quad::{LANES, Quad};
 
 pub(super) const KERNELS: Kernels = Kernels { idct, blend_rows, widen, ycc };
 
@@ -17,7 +18,17 @@ pub(super) const F_2_053: i32 = 16819;
 pub(super) const F_2_562: i32 = 20995;
 pub(super) const F_3_072: i32 = 25172;
 
-fn idct(coefs: &[i16; 64], quant: &[u16; 64], out: &mut [u8], stride: usize) {
+fn idct(quad: &Quad, quant: &[u16; 64], out: &mut [u8], stride: usize) {
+    for block in 0..LANES as usize {
+        idct_of_block(quad, block * 8, quant, &mut out[block * 8..], stride);
+    }
+}
+
+fn idct_of_block(quad: &Quad, lane: usize, quant: &[u16; 64], out: &mut [u8], stride: usize) {
+    let mut coefs = [0; 64];
+    for (to, row) in coefs.as_chunks_mut::<8>().0.iter_mut().zip(quad.rows(lane)) {
+        *to = *row;
+    }
     let mut work: [i16; 64] = std::array::from_fn(|at| coefs[at].wrapping_mul(quant[at] as i16));
     if coefs[8..].iter().all(|&coef| coef == 0) {
         for col in 0..8 {
