@@ -3,6 +3,7 @@
 use super::careful::CarefulReader;
 use super::check;
 use super::frame::{Frame, Stop};
+use super::kernels::Nonzero;
 use super::markers::{Event, Markers};
 use super::output::Output;
 use super::quad::{LANES, Plane, Quad};
@@ -29,12 +30,13 @@ pub(super) struct Coefficients {
     visits: u64,
     /// The most of them.
     most_visits: u64,
+    nonzero: Nonzero,
     /// Sequential scans are read as if no marker ended them.
     careful: bool,
 }
 
 impl Coefficients {
-    pub(super) fn new(frame: &Frame, careful: bool) -> Result<Self, Stop> {
+    pub(super) fn new(frame: &Frame, nonzero: Nonzero, careful: bool) -> Result<Self, Stop> {
         let mut planes = Vec::new();
         let mut blocks_of_all = 0;
         for part in &frame.components {
@@ -43,7 +45,8 @@ impl Coefficients {
             planes.push(Plane::new(across, down)?);
         }
         let most_visits = MOST_VISITS.max(blocks_of_all * VISITS_OF_A_BLOCK);
-        Ok(Self { planes, progress: Progress::new(frame.components.len()), visits: 0, most_visits, careful })
+        let progress = Progress::new(frame.components.len());
+        Ok(Self { planes, progress, visits: 0, most_visits, nonzero, careful })
     }
 
     /// Reads all scans, to the end marker.
@@ -95,7 +98,7 @@ impl Coefficients {
             self.visit(visits)?;
             let mut good = false;
             if let [(index, ..)] = parts[..] {
-                good = scan.line(markers, self.planes[index].row_mut(row), units.columns)?;
+                good = scan.line(markers, self.planes[index].row_mut(row), units.columns, self.nonzero)?;
             } else {
                 for column in 0..units.columns {
                     good |= !scan.stream.starved();

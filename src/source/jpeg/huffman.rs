@@ -14,7 +14,7 @@ pub(super) const AHEAD: u32 = 11;
 const ENTRIES: usize = 1 << AHEAD;
 
 /// A run that ends a block.
-const END: u32 = 64;
+pub(super) const END: u32 = 64;
 
 /// A table as used.
 pub(super) struct Decoder {
@@ -99,48 +99,60 @@ pub(super) enum Use {
     Sequential,
     /// The same, but that a symbol of no bits may be followed by the length of a run of blocks.
     Progressive,
+    /// The same, where all coefficients have one bit, whatever the symbol says.
+    Refining,
 }
 
 /// Codes with the values that follow them.
 pub(super) struct Joint {
     pub(super) codes: Decoder,
-    /// Of the next [`AHEAD`] bits, where a code and its value fit them: the value times 65536, plus the zeros before it times 256,
-    /// plus the bits of both. A run of 64 ends the block. 0 where they do not fit.
-    pub(super) singles: Box<[u32; ENTRIES]>,
-    /// Of the same bits, where they begin with one coefficient or more; see [`Pair`].
+    /// Of the next bits, as many as [`Self::shift`] leaves of 64, where a code and its value fit them: the value times 65536, plus
+    /// the zeros before it times 256, plus the bits of both. A run of 64 ends the block. 0 where they do not fit.
+    singles: Box<[u32]>,
+    shift: u32,
+    /// Of the next [`AHEAD`] bits, where they begin with one coefficient or more; see [`Pair`].
     pub(super) pairs: Option<Box<[Pair; ENTRIES]>>,
 }
 
 impl Joint {
-    /// A table for about so many bytes of data, without pairs where making them takes longer than they save.
+    /// A table for about so many bytes of data: a small one, without pairs, where making a large one takes longer than it saves.
     pub(super) fn new(code: &Code, purpose: Use, bytes: usize) -> Result<Self, Stop> {
-        const WORTH_PAIRS: usize = 6000;
+        const MUCH: usize = 6000;
         let codes = Decoder::new(code, purpose == Use::Dc)?;
-        let mut singles = Box::new([0; ENTRIES]);
+        let ahead = if bytes > MUCH { AHEAD } else { 8 };
+        let mut singles = vec![0; 1 << ahead].into_boxed_slice();
         let mut next = 0;
         let mut index = 0;
-        for length in 1..=16u32 {
+        for length in 1..=ahead {
             for _ in 0..code.counts[length as usize - 1] {
-                let symbol = u32::from(code.values[index]);
-                if length <= AHEAD {
-                    let start = next << (AHEAD - length);
-                    single(purpose, symbol, length, &mut singles[start..start + (1 << (AHEAD - length))]);
-                }
+                let start = next << (ahead - length);
+                let entries = &mut singles[start..start + (1 << (ahead - length))];
+                single(purpose, u32::from(code.values[index]), length, entries);
                 next += 1;
                 index += 1;
             }
             next <<= 1;
         }
-        let pairs = (purpose == Use::Sequential && bytes > WORTH_PAIRS).then(|| Pair::all(&singles));
-        Ok(Self { codes, singles, pairs })
+        let pairs = (purpose == Use::Sequential && bytes > MUCH).then(|| Pair::all(&singles));
+        Ok(Self { codes, singles, shift: 64 - ahead, pairs })
+    }
+
+    /// The entry of the code and the value with which these bits begin.
+    #[inline]
+    pub(super) fn single(&self, bits: u64) -> u32 {
+        self.singles[(bits >> self.shift) as usize]
     }
 }
 
 /// Fills the entries of bits that begin with a symbol's code.
 fn single(purpose: Use, symbol: u32, length: u32, entries: &mut [u32]) {
-    let (run, size) = if purpose == Use::Dc { (0, symbol) } else { (symbol >> 4, symbol & 15) };
+    let (run, size) = match purpose {
+        Use::Dc => (0, symbol),
+        Use::Refining => (symbol >> 4, (symbol & 15).min(1)),
+        Use::Sequential | Use::Progressive => (symbol >> 4, symbol & 15),
+    };
     let total = length + size;
-    if total > AHEAD {
+    if entries.len() >> size == 0 {
         return;
     }
     if size == 0 {
@@ -167,7 +179,7 @@ impl Pair {
     /// end of block follows.
     pub(super) const LAST: usize = 47;
 
-    fn all(singles: &[u32; ENTRIES]) -> Box<[Self; ENTRIES]> {
+    fn all(singles: &[u32]) -> Box<[Self; ENTRIES]> {
         let mut made = Box::new([Self(0); ENTRIES]);
         for (bits, pair) in made.iter_mut().enumerate() {
             *pair = Self::new(singles, bits);
@@ -175,7 +187,7 @@ impl Pair {
         made
     }
 
-    fn new(singles: &[u32; ENTRIES], bits: usize) -> Self {
+    fn new(singles: &[u32], bits: usize) -> Self {
         let parts = |entry: u32| (entry & 0xff, entry >> 8 & 0xff, u64::from(entry >> 16));
         let (mut length, run, first) = parts(singles[bits]);
         if length == 0 {

@@ -367,6 +367,9 @@ impl<'a> Markers<'a> {
 
     /// Motion JPEG leaves out the usual tables.
     pub(super) fn default_codes(&mut self) {
+        if self.dc[..2].iter().chain(&self.ac[..2]).all(Option::is_some) {
+            return;
+        }
         let [dc, ac] = [standard::dc(), standard::ac()];
         for (slot, code) in self.dc.iter_mut().zip(dc).chain(self.ac.iter_mut().zip(ac)) {
             slot.get_or_insert(code);

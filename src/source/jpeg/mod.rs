@@ -102,7 +102,7 @@ impl Jpeg {
         let output = Output::new(&frame, markers.colours(), eighths, pixels, level);
         let mut output = output.ok_or(Stop::Broken("sampling factors that do not divide, or too little memory"))?;
         if frame.progressive || markers.scan.parts.len() < frame.components.len() {
-            let mut image = Coefficients::new(&frame, careful)?;
+            let mut image = Coefficients::new(&frame, output.kernels.nonzero, careful)?;
             image.read(&mut markers)?;
             image.output(&markers, &mut output)?;
         } else {

@@ -120,7 +120,7 @@ impl Plane {
 /// The planes of an image and the rows made of them so far.
 pub(super) struct Output {
     planes: Vec<Plane>,
-    kernels: Kernels,
+    pub(super) kernels: Kernels,
     colours: Colours,
     /// Pixels, of the image that comes out.
     pub(super) width: usize,
@@ -132,6 +132,7 @@ pub(super) struct Output {
     pixels: Vec<u8>,
     lines: [Vec<u8>; 4],
     sums: Vec<u16>,
+    whites: Vec<u8>,
 }
 
 impl Output {
@@ -173,6 +174,7 @@ impl Output {
             pixels,
             lines: Default::default(),
             sums: Vec::new(),
+            whites: Vec::new(),
         })
     }
 
@@ -198,7 +200,7 @@ impl Output {
     }
 
     fn emit_row(&mut self, y: usize) {
-        let Self { planes, kernels, lines, sums, pixels, width, .. } = self;
+        let Self { planes, kernels, lines, sums, whites, pixels, width, .. } = self;
         let bytes = *width * 3;
         // A row at a time, so that zeros are written into cache, and none where the memory was used before.
         if pixels.len() < (y + 1) * bytes {
@@ -211,29 +213,17 @@ impl Output {
             *row = &plane.upsampled(y, kernels, sums, line)[..*width];
         }
         let [first, second, third, fourth] = rows;
-        let pixels = packed.as_chunks_mut::<3>().0;
         match self.colours {
-            Colours::Gray => {
-                for (pixel, &value) in pixels.iter_mut().zip(first) {
-                    *pixel = [value; 3];
-                }
-            }
+            Colours::Gray => (kernels.interleave)(first, first, first, packed),
             Colours::Ycc | Colours::Ycck => (kernels.ycc)(first, second, third, packed),
-            Colours::Rgb | Colours::Cmyk => {
-                for (((pixel, &red), &green), &blue) in pixels.iter_mut().zip(first).zip(second).zip(third) {
-                    *pixel = [red, green, blue];
-                }
-            }
+            Colours::Rgb | Colours::Cmyk => (kernels.interleave)(first, second, third, packed),
         }
         if matches!(self.colours, Colours::Cmyk | Colours::Ycck) {
             // Pillow takes all inks as inverted, and makes RGB of them by products. YCCK's first three are inverted RGB.
             let invert = if self.colours == Colours::Cmyk { 255 } else { 0 };
-            for (pixel, &white) in packed.as_chunks_mut::<3>().0.iter_mut().zip(fourth) {
-                *pixel = pixel.map(|ink| {
-                    let product = u32::from(ink ^ invert) * u32::from(white) + 128;
-                    white - ((product + (product >> 8)) >> 8) as u8
-                });
-            }
+            whites.resize(bytes, 0);
+            (kernels.interleave)(fourth, fourth, fourth, whites);
+            (kernels.inks)(packed, whites, invert);
         }
     }
 

@@ -1,10 +1,12 @@
 //! Scans of progressive data, which add to what the blocks hold.
 
-use super::frame::Stop;
-use super::huffman::{AHEAD, extend};
+use super::frame::{NATURAL, Stop};
+use super::huffman::{END, extend};
+use super::kernels::Nonzero;
 use super::markers::Markers;
 use super::quad::{LANES, ORDER, Quad};
 use super::scan::{Kind, ScanReader, Tables};
+use super::stream::Stream;
 
 /// Look-ups for which a word of bits is enough.
 const LOOKUPS: usize = 5;
@@ -21,7 +23,13 @@ impl<'a> ScanReader<'a> {
     }
 
     /// Reads the units of a row, which are `count` blocks of one part; says whether there was data for one of them.
-    pub(super) fn line(&mut self, markers: &mut Markers<'a>, line: &mut [Quad], count: u32) -> Result<bool, Stop> {
+    pub(super) fn line(
+        &mut self,
+        markers: &mut Markers<'a>,
+        line: &mut [Quad],
+        count: u32,
+        nonzero: Nonzero,
+    ) -> Result<bool, Stop> {
         let mut good = false;
         let mut x = 0;
         while x < count {
@@ -40,7 +48,7 @@ impl<'a> ScanReader<'a> {
             x += 1;
             match self.kind {
                 Kind::AcFirst if has_data => self.ac_first(quad, lane),
-                Kind::AcRefine if has_data => self.ac_refine(quad, lane),
+                Kind::AcRefine if has_data => self.ac_refine(quad, lane, nonzero(quad, lane)),
                 Kind::DcFirst | Kind::DcRefine => self.first_coefficient(0, &mut quad.0[lane], has_data)?,
                 _ => {}
             }
@@ -98,7 +106,7 @@ impl<'a> ScanReader<'a> {
         while at <= self.last {
             let mut word = self.stream.peek(position);
             for _ in 0..LOOKUPS {
-                let entry = table.singles[(word >> (64 - AHEAD)) as usize];
+                let entry = table.single(word);
                 if entry == 0 {
                     self.stream.set_position(position);
                     let symbol = self.stream.symbol(&table.codes);
@@ -133,60 +141,102 @@ impl<'a> ScanReader<'a> {
         self.stream.set_position(position);
     }
 
-    fn ac_refine(&mut self, quad: &mut Quad, lane: usize) {
-        let Some(Tables { ac: Some(table), .. }) = self.tables.first() else { return };
-        let stream = &mut self.stream;
-        let plus = 1i16 << self.low;
-        let minus = -1i16 << self.low;
-        let place = |at: usize| (usize::from(ORDER[at & 127]) + lane) & 255;
-        let correct = |bit: u32, value: &mut i16| {
-            if bit == 1 && *value & plus == 0 {
-                *value = value.wrapping_add(if *value >= 0 { plus } else { minus });
-            }
-        };
+    /// Refines a block of whose coefficients, row by row, those of `some` are not zero.
+    fn ac_refine(&mut self, quad: &mut Quad, lane: usize, some: u64) {
+        let Self { stream, tables, end_of_band_run, last, low, .. } = self;
+        let Some(Tables { ac: Some(table), .. }) = tables.first() else { return };
+        let (last, low) = (*last, *low);
+        let band = !0 >> (63 - last);
+        let some = sent_order(some) & band;
         let mut at = self.first;
-        if self.end_of_band_run == 0 {
-            while at <= self.last {
+        while *end_of_band_run == 0 && at <= last {
+            let word = stream.peek(stream.position());
+            let entry = table.single(word);
+            let (run, value) = if entry == 0 {
                 let symbol = stream.symbol(&table.codes);
-                let (mut run, size) = (symbol >> 4, symbol & 15);
-                let mut fresh = 0;
+                let (run, size) = (symbol >> 4, symbol & 15);
                 if size != 0 {
-                    fresh = if stream.get(1) == 1 { plus } else { minus };
-                } else if run != 15 {
-                    self.end_of_band_run = 1 << run;
+                    (run, stream.get(1) as i16 * 2 - 1)
+                } else if run == 15 {
+                    (run, 0)
+                } else {
+                    *end_of_band_run = 1 << run;
                     if run != 0 {
-                        self.end_of_band_run += stream.get(run);
+                        *end_of_band_run += stream.get(run);
                     }
                     break;
                 }
-                loop {
-                    let value = &mut quad.0[place(at)];
-                    if *value != 0 {
-                        correct(stream.get(1), value);
-                    } else if run == 0 {
-                        break;
-                    } else {
-                        run -= 1;
-                    }
-                    at += 1;
-                    if at > self.last {
-                        break;
-                    }
+            } else {
+                stream.set_position(stream.position() + (entry & 0xff) as usize);
+                let run = entry >> 8 & 0xff;
+                if run == END {
+                    *end_of_band_run = 1;
+                    break;
                 }
-                if fresh != 0 {
-                    quad.0[place(at)] = fresh;
-                }
-                at += 1;
+                (run, (entry >> 16) as i16)
+            };
+            // On over `run` zeros to the next, past those that are none.
+            let mut zeros = !some & band & (!0 << at);
+            for _ in 0..run {
+                zeros &= zeros.wrapping_sub(1);
             }
+            let next = if zeros == 0 { last + 1 } else { zeros.trailing_zeros() as usize };
+            let between = (1u64.checked_shl(next as u32).unwrap_or(0)).wrapping_sub(1) & (!0 << at);
+            correct(stream, low, quad, lane, some & between);
+            if value != 0 {
+                quad.set(lane, next, value << low);
+            }
+            at = next + 1;
         }
-        if self.end_of_band_run > 0 {
-            for at in at..=self.last {
-                let value = &mut quad.0[place(at)];
-                if *value != 0 {
-                    correct(stream.get(1), value);
-                }
+        if *end_of_band_run > 0 {
+            if at <= last {
+                correct(stream, low, quad, lane, some & (!0 << at));
             }
-            self.end_of_band_run -= 1;
+            *end_of_band_run -= 1;
         }
     }
 }
+
+/// Reads a bit for each coefficient of `some`, in the order they are sent.
+#[inline]
+fn correct(stream: &mut Stream<'_>, low: u32, quad: &mut Quad, lane: usize, some: u64) {
+    const AT_HAND: u32 = 56;
+    let plus = 1i16 << low;
+    let mut left = some;
+    while left != 0 {
+        let position = stream.position();
+        let mut word = stream.peek(position);
+        let count = left.count_ones().min(AT_HAND);
+        for _ in 0..count {
+            let value = &mut quad.0[(usize::from(ORDER[left.trailing_zeros() as usize & 63]) + lane) & 255];
+            left &= left - 1;
+            let sign = *value >> 15;
+            let more = (word >> 63) as i16 & i16::from(*value & plus == 0);
+            *value = value.wrapping_add(((plus ^ sign) - sign) & -more);
+            word <<= 1;
+        }
+        stream.set_position(position + count as usize);
+    }
+}
+
+/// From bits of coefficients row by row to bits in the order they are sent.
+#[inline]
+fn sent_order(rows: u64) -> u64 {
+    rows.to_le_bytes().iter().zip(&SENT).fold(0, |made, (&row, sent)| made | sent[usize::from(row)])
+}
+
+/// For each row, where the coefficients of a byte's bits are sent.
+static SENT: [[u64; 256]; 8] = {
+    let mut made = [[0; 256]; 8];
+    let mut at = 0;
+    while at < 64 {
+        let (row, column) = (NATURAL[at] as usize / 8, NATURAL[at] as usize % 8);
+        let mut byte = 0;
+        while byte < 256 {
+            made[row][byte] |= ((byte >> column & 1) as u64) << at;
+            byte += 1;
+        }
+        at += 1;
+    }
+    made
+};

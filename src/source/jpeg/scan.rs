@@ -88,7 +88,8 @@ impl<'a> ScanReader<'a> {
             let dc = if wants_dc { Some(Joint::new(markers.dc_code(dc)?, Use::Dc, bytes)?) } else { None };
             let ac = match kind {
                 Kind::Sequential => Some(Joint::new(markers.ac_code(ac)?, Use::Sequential, bytes)?),
-                Kind::AcFirst | Kind::AcRefine => Some(Joint::new(markers.ac_code(ac)?, Use::Progressive, bytes)?),
+                Kind::AcFirst => Some(Joint::new(markers.ac_code(ac)?, Use::Progressive, bytes)?),
+                Kind::AcRefine => Some(Joint::new(markers.ac_code(ac)?, Use::Refining, bytes)?),
                 Kind::DcFirst | Kind::DcRefine => None,
             };
             Ok(Tables { dc, ac })

@@ -53,7 +53,7 @@ const LOOKUPS: usize = 4;
 pub(super) fn block(stream: &mut Stream<'_>, dc: &Joint, ac: &Joint, quad: &mut Quad, lane: usize) -> i32 {
     let mut bits = Bits { word: 0, position: stream.position(), stream };
     bits.fill();
-    let entry = dc.singles[bits.next()];
+    let entry = dc.single(bits.word);
     let difference = if entry == 0 {
         bits.long(dc).2
     } else {
@@ -93,7 +93,7 @@ pub(super) fn block(stream: &mut Stream<'_>, dc: &Joint, ac: &Joint, quad: &mut 
     while at < 64 {
         bits.fill();
         for _ in 0..LOOKUPS {
-            let entry = ac.singles[bits.next()];
+            let entry = ac.single(bits.word);
             if entry == 0 {
                 let (run, size, value) = bits.long(ac);
                 at += run as usize + 1;

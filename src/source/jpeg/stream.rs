@@ -4,19 +4,18 @@ use super::frame::Stop;
 use super::huffman::{Decoder, Joint, extend};
 use super::markers::Markers;
 
-/// Bytes read ahead at most, and zeros after them.
+/// Bytes read ahead at most.
 const WINDOW: usize = 16 << 10;
 /// More than the bytes of any unit.
 const UNIT: usize = 2700;
-const SIZE: usize = WINDOW + UNIT;
 
 /// The bits of a scan, or of an interval between restarts.
 pub(super) struct Stream<'a> {
     bytes: &'a [u8],
     /// Where the bytes begin that are still to be taken into the window.
     at: usize,
-    /// Entropy-coded bytes without what is stuffed between them; zeros where their end is reached.
-    window: Box<[u8; SIZE]>,
+    /// Entropy-coded bytes without what is stuffed between them, then room for a unit; zeros where their end is reached.
+    window: Box<[u8]>,
     filled: usize,
     /// The next bit.
     position: usize,
@@ -30,7 +29,8 @@ pub(super) struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at, window: Box::new([0; SIZE]), filled: 0, position: 0, marker: 0, cut: false, is_odd: false }
+        let window = vec![0; (bytes.len().saturating_sub(at) + 1).min(WINDOW) + UNIT].into_boxed_slice();
+        Self { bytes, at, window, filled: 0, position: 0, marker: 0, cut: false, is_odd: false }
     }
 
     /// Goes on at the place of `markers`. Where that is at a marker still, no bits follow, and it stays starved if it was.
@@ -82,9 +82,10 @@ impl<'a> Stream<'a> {
         self.window.copy_within(start..self.filled, 0);
         self.position %= 8;
         self.filled -= start;
-        while self.filled < WINDOW {
+        let most = self.window.len() - UNIT;
+        while self.filled < most {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let ahead = &rest[..rest.len().min(WINDOW - self.filled)];
+            let ahead = &rest[..rest.len().min(most - self.filled)];
             let taken = copy_to_ff(ahead, &mut self.window[self.filled..]);
             self.filled += taken;
             self.at += taken;
@@ -149,7 +150,7 @@ impl<'a> Stream<'a> {
     /// The difference of a first coefficient to the one before.
     #[inline]
     pub(super) fn difference(&mut self, table: &Joint) -> i32 {
-        let entry = table.singles[(self.peek(self.position) >> (64 - super::huffman::AHEAD)) as usize];
+        let entry = table.single(self.peek(self.position));
         if entry != 0 {
             self.position += (entry & 0xff) as usize;
             return entry as i32 >> 16;

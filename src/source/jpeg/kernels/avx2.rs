@@ -1,22 +1,22 @@
 //! AVX2.
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm_or_si128, _mm_setr_epi8, _mm_shuffle_epi8, _mm_storeu_si128,
-    _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_adds_epi16, _mm256_and_si256, _mm256_blendv_epi8,
-    _mm256_broadcastsi128_si256, _mm256_castsi256_si128, _mm256_cmpeq_epi64, _mm256_cvtepu8_epi16,
-    _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mulhi_epi16, _mm256_mullo_epi16,
-    _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_packus_epi16, _mm256_permute4x64_epi64,
-    _mm256_set_epi64x, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_shuffle_epi32, _mm256_slli_epi16, _mm256_srai_epi16, _mm256_srai_epi32,
-    _mm256_sub_epi16, _mm256_sub_epi32, _mm256_testz_si256, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16,
-    _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16, _mm256_unpacklo_epi32,
-    _mm256_unpacklo_epi64, _mm256_xor_si256,
+    __m128i, __m256i, _mm_cmpeq_epi16, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128, _mm_packs_epi16,
+    _mm_setr_epi8, _mm_setzero_si128, _mm_shuffle_epi8, _mm_storeu_si128, _mm256_add_epi8, _mm256_add_epi16,
+    _mm256_add_epi32, _mm256_adds_epi16, _mm256_and_si256, _mm256_blendv_epi8, _mm256_broadcastsi128_si256,
+    _mm256_castsi256_si128, _mm256_cmpeq_epi64, _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_mulhi_epi16, _mm256_mullo_epi16, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32,
+    _mm256_packus_epi16, _mm256_permute4x64_epi64, _mm256_set_epi64x, _mm256_set1_epi8, _mm256_set1_epi16,
+    _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_shuffle_epi32, _mm256_slli_epi16,
+    _mm256_srai_epi16, _mm256_srai_epi32, _mm256_sub_epi16, _mm256_sub_epi32, _mm256_testz_si256, _mm256_unpackhi_epi8,
+    _mm256_unpackhi_epi16, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16,
+    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
 use super::quads::{EVEN, EVEN_OF_FOUR, IN_53, IN_71, ODD_OF_FOUR, Z, quads};
-use super::scalar::{blend_rows, widen, ycc};
+use super::scalar::{blend_rows, inks, interleave, widen, ycc};
 use super::{Blend, Kernels};
-use crate::source::jpeg::quad::Quad;
+use crate::source::jpeg::quad::{LANES, Quad};
 
 /// Only where the machine has AVX2.
 pub(super) fn kernels() -> Kernels {
@@ -25,11 +25,17 @@ pub(super) fn kernels() -> Kernels {
         // SAFETY: AVX2 was found just now.
         idct: |coefs, quant, out, stride| unsafe { idct(coefs, quant, out, stride) },
         // SAFETY: AVX2 was found just now.
+        nonzero: |coefs, lane| unsafe { nonzero(coefs, lane) },
+        // SAFETY: AVX2 was found just now.
         blend_rows: |near, far, out| unsafe { blend_rows_here(near, far, out) },
         // SAFETY: AVX2 was found just now.
         widen: |sums, blend, out| unsafe { widen_here(sums, blend, out) },
         // SAFETY: AVX2 was found just now.
         ycc: |y, cb, cr, out| unsafe { ycc_here(y, cb, cr, out) },
+        // SAFETY: AVX2 was found just now.
+        interleave: |first, second, third, out| unsafe { interleave_here(first, second, third, out) },
+        // SAFETY: AVX2 was found just now.
+        inks: |packed, whites, invert| unsafe { inks_here(packed, whites, invert) },
     }
 }
 
@@ -122,6 +128,18 @@ fn idct_of_two<const HALF: usize>(quad: &Quad, quant: &[u16; 64], out: &mut [u8]
     }
 }
 
+#[target_feature(enable = "avx2")]
+fn nonzero(quad: &Quad, lane: usize) -> u64 {
+    let rows = quad.0.as_chunks::<8>().0;
+    let zero = |row: usize| {
+        let words: &[i16; 8] = &rows[row * LANES as usize + lane / 8];
+        // SAFETY: 16 bytes are there.
+        _mm_cmpeq_epi16(unsafe { _mm_loadu_si128(words.as_ptr().cast()) }, _mm_setzero_si128())
+    };
+    let pair = |row| u64::from(_mm_movemask_epi8(_mm_packs_epi16(zero(row), zero(row + 1))) as u16) << (row * 8);
+    !(pair(0) | pair(2) | pair(4) | pair(6))
+}
+
 /// The samples of blocks of one coefficient.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -170,6 +188,24 @@ fn ycc_here(y: &[u8], cb: &[u8], cr: &[u8], out: &mut [u8]) {
     }
     let done = chunks * 16;
     ycc(&y[done..], &cb[done..], &cr[done..], &mut out[done * 3..]);
+}
+
+#[target_feature(enable = "avx2")]
+fn interleave_here(first: &[u8], second: &[u8], third: &[u8], out: &mut [u8]) {
+    let chunks = first.len().min(second.len()).min(third.len()).min(out.len() / 3) / 16;
+    // SAFETY: 16 bytes are there.
+    let load = |bytes: &[u8; 16]| unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
+    let lines = first.as_chunks::<16>().0.iter().zip(second.as_chunks::<16>().0).zip(third.as_chunks::<16>().0);
+    for (((first, second), third), out) in lines.zip(out.as_chunks_mut::<48>().0) {
+        store_interleaved(load(first), load(second), load(third), out);
+    }
+    let done = chunks * 16;
+    interleave(&first[done..], &second[done..], &third[done..], &mut out[done * 3..]);
+}
+
+#[target_feature(enable = "avx2")]
+fn inks_here(packed: &mut [u8], whites: &[u8], invert: u8) {
+    inks(packed, whites, invert);
 }
 
 #[target_feature(enable = "avx2")]

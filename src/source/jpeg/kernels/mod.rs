@@ -21,18 +21,27 @@ pub(super) struct Blend {
     pub(super) shift: u32,
 }
 
+/// Which coefficients of a block are not zero, a bit for each, row by row; the block is told by how far its coefficients are from
+/// those of the first of four.
+pub(super) type Nonzero = fn(&Quad, usize) -> u64;
+
 /// The inner loops of one instruction set.
 #[derive(Clone, Copy)]
 pub(super) struct Kernels {
     /// Coefficients of four blocks times their quantizers to 8 rows of 32 samples, `stride` apart: libjpeg-turbo's accurate integer
     /// transform, overflows of damaged data included.
     pub(super) idct: fn(&Quad, &[u16; 64], &mut [u8], usize),
+    pub(super) nonzero: Nonzero,
     /// Sums of a row three times and its neighbour once, to columns 1.. of `out`; its ends are repeated.
     pub(super) blend_rows: fn(&[u8], &[u8], &mut [u16]),
     /// Two samples from each sum and its neighbours; the row of sums has one more at each end.
     pub(super) widen: fn(&[u16], Blend, &mut [u8]),
     /// Y, Cb and Cr to packed RGB.
     pub(super) ycc: fn(&[u8], &[u8], &[u8], &mut [u8]),
+    /// Three lines to one, packed.
+    pub(super) interleave: fn(&[u8], &[u8], &[u8], &mut [u8]),
+    /// Products of inks, each of which is xored with a number before, and whites, taken from the whites: Pillow's RGB of CMYK.
+    pub(super) inks: fn(&mut [u8], &[u8], u8),
 }
 
 impl Kernels {
@@ -93,6 +102,9 @@ mod tests {
             (fast.idct)(&quad, &quant, &mut made[0], 34);
             (slow.idct)(&quad, &quant, &mut made[1], 34);
             assert_eq!(made[0], made[1], "{round} {kinds:?} {:?} {quant:?}", quad.0);
+            for lane in [0, 8, 16, 24] {
+                assert_eq!((fast.nonzero)(&quad, lane), (slow.nonzero)(&quad, lane));
+            }
         }
         for width in 1..100 {
             let mut row = || (0..width).map(|_| random() as u8).collect::<Vec<u8>>();
@@ -109,6 +121,12 @@ mod tests {
             let mut rgb = [vec![0u8; width * 3], vec![0u8; width * 3]];
             (fast.ycc)(&a, &b, &c, &mut rgb[0]);
             (slow.ycc)(&a, &b, &c, &mut rgb[1]);
+            assert_eq!(rgb[0], rgb[1]);
+            (fast.interleave)(&a, &b, &c, &mut rgb[0]);
+            (slow.interleave)(&a, &b, &c, &mut rgb[1]);
+            assert_eq!(rgb[0], rgb[1]);
+            (fast.inks)(&mut rgb[0], &wide[0], 255);
+            (slow.inks)(&mut rgb[1], &wide[0], 255);
             assert_eq!(rgb[0], rgb[1]);
         }
         for cb in 0..=255u8 {

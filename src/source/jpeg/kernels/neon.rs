@@ -13,7 +13,7 @@ use std::arch::aarch64::{
 use super::Kernels;
 use super::scalar::{
     F_0_298, F_0_390, F_0_541, F_0_765, F_0_899, F_1_175, F_1_501, F_1_847, F_1_961, F_2_053, F_2_562, F_3_072,
-    KERNELS, ycc,
+    KERNELS, interleave, ycc,
 };
 use crate::source::jpeg::quad::{LANES, Quad};
 
@@ -25,6 +25,8 @@ pub(super) fn kernels() -> Kernels {
         idct: |coefs, quant, out, stride| unsafe { idct(coefs, quant, out, stride) },
         // SAFETY: NEON was found just now.
         ycc: |y, cb, cr, out| unsafe { ycc_here(y, cb, cr, out) },
+        // SAFETY: NEON was found just now.
+        interleave: |first, second, third, out| unsafe { interleave_here(first, second, third, out) },
         ..KERNELS
     }
 }
@@ -194,4 +196,18 @@ fn ycc_here(y: &[u8], cb: &[u8], cr: &[u8], out: &mut [u8]) {
     }
     let done = chunks * 16;
     ycc(&y[done..], &cb[done..], &cr[done..], &mut out[done * 3..]);
+}
+
+#[target_feature(enable = "neon")]
+fn interleave_here(first: &[u8], second: &[u8], third: &[u8], out: &mut [u8]) {
+    let chunks = first.len().min(second.len()).min(third.len()).min(out.len() / 3) / 16;
+    let lines = first.as_chunks::<16>().0.iter().zip(second.as_chunks::<16>().0).zip(third.as_chunks::<16>().0);
+    for (((first, second), third), out) in lines.zip(out.as_chunks_mut::<48>().0) {
+        // SAFETY: 16 bytes are there.
+        let [first, second, third] = [first, second, third].map(|bytes| unsafe { vld1q_u8(bytes.as_ptr()) });
+        // SAFETY: 48 bytes are there.
+        unsafe { vst3q_u8(out.as_mut_ptr(), uint8x16x3_t(first, second, third)) };
+    }
+    let done = chunks * 16;
+    interleave(&first[done..], &second[done..], &third[done..], &mut out[done * 3..]);
 }

@@ -3,7 +3,7 @@
 use super::{Blend, Kernels};
 use crate::source::jpeg::quad::{LANES, Quad};
 
-pub(super) const KERNELS: Kernels = Kernels { idct, blend_rows, widen, ycc };
+pub(super) const KERNELS: Kernels = Kernels { idct, nonzero, blend_rows, widen, ycc, interleave, inks };
 
 pub(super) const F_0_298: i32 = 2446;
 pub(super) const F_0_390: i32 = 3196;
@@ -22,6 +22,11 @@ fn idct(quad: &Quad, quant: &[u16; 64], out: &mut [u8], stride: usize) {
     for block in 0..LANES as usize {
         idct_of_block(quad, block * 8, quant, &mut out[block * 8..], stride);
     }
+}
+
+fn nonzero(quad: &Quad, lane: usize) -> u64 {
+    let byte = |row: &[i16; 8]| row.iter().rev().fold(0, |byte, &value| byte << 1 | u8::from(value != 0));
+    quad.rows(lane).enumerate().fold(0, |bits, (y, row)| bits | u64::from(byte(row)) << (y * 8))
 }
 
 fn idct_of_block(quad: &Quad, lane: usize, quant: &[u16; 64], out: &mut [u8], stride: usize) {
@@ -110,5 +115,21 @@ pub(super) fn ycc(y: &[u8], cb: &[u8], cr: &[u8], out: &mut [u8]) {
         let green = y + ((-22554 * cb - 46802 * cr + 32768) >> 16);
         let blue = y + ((116_130 * cb + 32768) >> 16);
         *out = [red, green, blue].map(|value| value.clamp(0, 255) as u8);
+    }
+}
+
+pub(super) fn interleave(first: &[u8], second: &[u8], third: &[u8], out: &mut [u8]) {
+    for (((&first, &second), &third), out) in first.iter().zip(second).zip(third).zip(out.as_chunks_mut::<3>().0) {
+        *out = [first, second, third];
+    }
+}
+
+#[allow(clippy::inline_always)] // The AVX2 level compiles it for itself.
+#[inline(always)]
+pub(super) fn inks(packed: &mut [u8], whites: &[u8], invert: u8) {
+    for (ink, &white) in packed.iter_mut().zip(whites) {
+        // Of 16 bits: the largest is 65407.
+        let product = u16::from(*ink ^ invert) * u16::from(white) + 128;
+        *ink = white - ((product + (product >> 8)) >> 8) as u8;
     }
 }
