@@ -20,7 +20,7 @@ pub(super) fn read(markers: &mut Markers<'_>, output: &mut Output, careful: bool
         let end = scan.finish(markers)?;
         return rest(markers, end);
     }
-    let mut scan = ScanReader::new(markers)?;
+    let mut scan = ScanReader::new(markers, Vec::new())?;
     rows(&frame, markers, &mut scan, output)?;
     // How far Pillow looks at what follows, which may be damaged, only careful reading tells.
     let end = scan.finish(markers)?;

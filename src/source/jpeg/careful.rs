@@ -17,7 +17,7 @@ pub(super) struct CarefulReader<'a> {
     predictions: [i32; 4],
     to_restart: u32,
     /// For each of the scan's parts, the codes of first coefficients and of others.
-    tables: Vec<[Decoder; 2]>,
+    tables: Vec<[Box<Decoder>; 2]>,
 }
 
 impl<'a> CarefulReader<'a> {

@@ -1,5 +1,7 @@
 //! An image that comes in several scans: all its coefficients are kept.
 
+use std::mem::take;
+
 use super::careful::CarefulReader;
 use super::check;
 use super::frame::{Frame, Stop};
@@ -31,6 +33,8 @@ pub(super) struct Coefficients {
     /// The most of them.
     most_visits: u64,
     nonzero: Nonzero,
+    /// Of scans' bits.
+    memory: Vec<u8>,
     /// Sequential scans are read as if no marker ended them.
     careful: bool,
 }
@@ -46,7 +50,7 @@ impl Coefficients {
         }
         let most_visits = MOST_VISITS.max(blocks_of_all * VISITS_OF_A_BLOCK);
         let progress = Progress::new(frame.components.len());
-        Ok(Self { planes, progress, visits: 0, most_visits, nonzero, careful })
+        Ok(Self { planes, progress, visits: 0, most_visits, nonzero, memory: Vec::new(), careful })
     }
 
     /// Reads all scans, to the end marker.
@@ -64,7 +68,7 @@ impl Coefficients {
                 let scan = CarefulReader::new(markers)?;
                 self.sequential(&units, markers, scan)?;
             } else {
-                let scan = ScanReader::new(markers)?;
+                let scan = ScanReader::new(markers, Vec::new())?;
                 self.sequential(&units, markers, scan)?;
             }
             match markers.read(markers.bytes.len())? {
@@ -86,7 +90,7 @@ impl Coefficients {
     }
 
     fn progressive(&mut self, units: &Units, markers: &mut Markers<'_>) -> Result<(), Stop> {
-        let mut scan = ScanReader::new(markers)?;
+        let mut scan = ScanReader::new(markers, take(&mut self.memory))?;
         self.progress.start_scan(&markers.scan, markers.scans);
         let visits = u64::from(units.columns) * units.size() as u64;
         let visits = if scan.refines_bands() { visits * VISITS_OF_REFINED } else { visits };
@@ -115,6 +119,7 @@ impl Coefficients {
             }
         }
         scan.stream.finish(markers);
+        self.memory = scan.stream.into_memory();
         Ok(())
     }
 

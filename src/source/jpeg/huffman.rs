@@ -10,7 +10,7 @@ pub(super) struct Code {
 }
 
 /// Bits that a table of codes and values together looks at.
-pub(super) const AHEAD: u32 = 11;
+pub(super) const AHEAD: u32 = 10;
 const ENTRIES: usize = 1 << AHEAD;
 
 /// A run that ends a block.
@@ -28,9 +28,9 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(code: &Code, is_dc: bool) -> Result<Self, Stop> {
+    pub(super) fn new(code: &Code, is_dc: bool) -> Result<Box<Self>, Stop> {
         const BAD: Stop = Stop::Broken("a bad Huffman table");
-        let mut made = Self { lookup: [9 << 8; 256], max: [-1; 18], offset: [0; 18], values: code.values };
+        let mut made = Box::new(Self { lookup: [9 << 8; 256], max: [-1; 18], offset: [0; 18], values: code.values });
         made.max[17] = 0xf_ffff;
         let mut next = 0i32;
         let mut index = 0usize;
@@ -105,7 +105,7 @@ pub(super) enum Use {
 
 /// Codes with the values that follow them.
 pub(super) struct Joint {
-    pub(super) codes: Decoder,
+    pub(super) codes: Box<Decoder>,
     /// Of the next bits, as many as [`Self::shift`] leaves of 64, where a code and its value fit them: the value times 65536, plus
     /// the zeros before it times 256, plus the bits of both. A run of 64 ends the block. 0 where they do not fit.
     singles: Box<[u32]>,

@@ -184,7 +184,7 @@ impl Output {
         let side = plane.side;
         let (out, stride) = plane.quad(x, y);
         if side < 8 {
-            super::reduced::idct(coefs, quant, out, stride, side);
+            (self.kernels.reduced)(coefs, quant, out, stride, side);
         } else {
             (self.kernels.idct)(coefs, quant, out, stride);
         }

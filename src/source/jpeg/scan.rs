@@ -60,8 +60,8 @@ pub(super) struct ScanReader<'a> {
 }
 
 impl<'a> ScanReader<'a> {
-    /// Sets up the scan whose header was read.
-    pub(super) fn new(markers: &Markers<'a>) -> Result<Self, Stop> {
+    /// Sets up the scan whose header was read, with the memory of an earlier one.
+    pub(super) fn new(markers: &Markers<'a>, memory: Vec<u8>) -> Result<Self, Stop> {
         let scan = &markers.scan;
         let progressive = markers.frame.as_ref().is_some_and(|frame| frame.progressive);
         let kind = match (progressive, scan.first == 0, scan.high == 0) {
@@ -95,7 +95,7 @@ impl<'a> ScanReader<'a> {
             Ok(Tables { dc, ac })
         });
         Ok(Self {
-            stream: Stream::new(markers.bytes, markers.at),
+            stream: Stream::new(markers.bytes, markers.at, memory),
             kind,
             first: scan.first as usize,
             last: scan.last as usize,

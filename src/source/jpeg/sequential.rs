@@ -4,44 +4,35 @@ use super::huffman::{AHEAD, Joint, Pair, extend};
 use super::quad::Quad;
 use super::stream::Stream;
 
-/// The next bits of a stream, and where they are.
-struct Bits<'s, 'a> {
-    stream: &'s Stream<'a>,
-    word: u64,
-    position: usize,
+/// A code that no table has together with its value.
+struct Long {
+    run: usize,
+    size: u32,
+    value: i32,
+    /// Of both.
+    length: usize,
 }
 
-impl Bits<'_, '_> {
-    #[inline]
-    fn fill(&mut self) {
-        self.word = self.stream.peek(self.position);
-    }
-
-    #[inline]
-    fn pass(&mut self, length: u32) {
-        self.word <<= length & 63;
-        self.position += length as usize;
-    }
-
-    #[inline]
-    fn next(&self) -> usize {
-        (self.word >> (64 - AHEAD)) as usize
-    }
-
-    /// A code that no table has together with its value: its run and its size, and the value.
+impl Long {
+    #[cold]
     #[inline(never)]
-    fn long(&mut self, table: &Joint) -> (u32, u32, i32) {
-        self.fill();
-        let (symbol, length) = table.codes.symbol(self.word);
-        self.pass(length);
-        let (run, size) = (symbol >> 4, symbol & 15);
-        if size == 0 {
-            return (run, 0, 0);
+    fn read(stream: &Stream<'_>, table: &Joint, position: usize) -> Self {
+        let mut word = stream.peek(position);
+        let (symbol, code) = table.codes.symbol(word);
+        let (run, size) = (symbol as usize >> 4, symbol & 15);
+        word <<= code;
+        let value = if size == 0 { 0 } else { extend((word >> (64 - size)) as i32, size) };
+        Self { run, size, value, length: (code + size) as usize }
+    }
+
+    /// The place after it in a block, and its own where it is a coefficient.
+    #[inline]
+    fn step(&self, at: usize) -> (usize, Option<usize>) {
+        match (self.size, self.run) {
+            (0, 15) => (at + 16, None),
+            (0, _) => (64, None),
+            (_, run) => (at + run + 1, Some(at + run)),
         }
-        let value = extend((self.word >> (64 - size)) as i32, size);
-        self.pass(size);
-        self.fill();
-        (run, size, value)
     }
 }
 
@@ -51,70 +42,74 @@ const LOOKUPS: usize = 4;
 /// Reads the coefficients of one of four blocks, which are zero before; returns the first's difference to the one before.
 #[inline]
 pub(super) fn block(stream: &mut Stream<'_>, dc: &Joint, ac: &Joint, quad: &mut Quad, lane: usize) -> i32 {
-    let mut bits = Bits { word: 0, position: stream.position(), stream };
-    bits.fill();
-    let entry = dc.single(bits.word);
+    let mut position = stream.position();
+    let mut word = stream.peek(position);
+    let entry = dc.single(word);
     let difference = if entry == 0 {
-        bits.long(dc).2
+        let long = Long::read(stream, dc, position);
+        position += long.length;
+        word = stream.peek(position);
+        long.value
     } else {
-        bits.pass(entry & 0xff);
+        position += (entry & 0xff) as usize;
+        word <<= entry & 63;
         entry as i32 >> 16
     };
-    let mut set = |at, value| quad.set(lane, at, value);
     let mut at = 1;
     if let Some(pairs) = &ac.pairs {
         'pairs: loop {
             for _ in 0..LOOKUPS {
-                let Pair(entry) = pairs[bits.next()];
+                let Pair(entry) = pairs[(word >> (64 - AHEAD)) as usize];
                 if entry as u8 == 0 {
-                    let (run, size, value) = bits.long(ac);
-                    at += run as usize + 1;
-                    if size > 0 {
-                        set(at - 1, value as i16);
-                    } else if run < 15 {
-                        at = 64;
+                    let long = Long::read(stream, ac, position);
+                    position += long.length;
+                    let (next, place) = long.step(at);
+                    if let Some(place) = place {
+                        quad.set(lane, place, long.value as i16);
                     }
+                    at = next;
                     if at > Pair::LAST {
                         break 'pairs;
                     }
                     break;
                 }
-                bits.pass(entry as u32 & 0xff);
-                set(at + (entry >> 8) as u8 as usize, (entry >> 32) as i16);
-                set(at + (entry >> 16) as u8 as usize, (entry >> 48) as i16);
-                at += (entry >> 24) as u8 as usize;
+                position += usize::from(entry as u8);
+                word <<= entry & 63;
+                quad.set(lane, at + usize::from((entry >> 8) as u8), (entry >> 32) as i16);
+                quad.set(lane, at + usize::from((entry >> 16) as u8), (entry >> 48) as i16);
+                at += usize::from((entry >> 24) as u8);
                 if at > Pair::LAST {
                     break 'pairs;
                 }
             }
-            bits.fill();
+            word = stream.peek(position);
         }
     }
     while at < 64 {
-        bits.fill();
+        word = stream.peek(position);
         for _ in 0..LOOKUPS {
-            let entry = ac.single(bits.word);
+            let entry = ac.single(word);
             if entry == 0 {
-                let (run, size, value) = bits.long(ac);
-                at += run as usize + 1;
-                if size > 0 {
-                    set(at - 1, value as i16);
-                } else if run < 15 {
-                    at = 64;
+                let long = Long::read(stream, ac, position);
+                position += long.length;
+                let (next, place) = long.step(at);
+                if let Some(place) = place {
+                    quad.set(lane, place, long.value as i16);
                 }
+                at = next;
                 break;
             }
-            bits.pass(entry & 0xff);
+            position += (entry & 0xff) as usize;
+            word <<= entry & 63;
             at += (entry >> 8 & 0xff) as usize + 1;
             if entry >> 16 != 0 {
-                set(at - 1, (entry >> 16) as i16);
+                quad.set(lane, at - 1, (entry >> 16) as i16);
             }
             if at >= 64 {
                 break;
             }
         }
     }
-    let position = bits.position;
     stream.set_position(position);
     difference
 }

@@ -15,7 +15,7 @@ pub(super) struct Stream<'a> {
     /// Where the bytes begin that are still to be taken into the window.
     at: usize,
     /// Entropy-coded bytes without what is stuffed between them, then room for a unit; zeros where their end is reached.
-    window: Box<[u8]>,
+    window: Vec<u8>,
     filled: usize,
     /// The next bit.
     position: usize,
@@ -28,9 +28,15 @@ pub(super) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
-        let window = vec![0; (bytes.len().saturating_sub(at) + 1).min(WINDOW) + UNIT].into_boxed_slice();
+    /// The bits from some byte on, with the memory of an earlier scan.
+    pub(super) fn new(bytes: &'a [u8], at: usize, mut window: Vec<u8>) -> Self {
+        window.resize((bytes.len().saturating_sub(at) + 1).min(WINDOW) + UNIT, 0);
         Self { bytes, at, window, filled: 0, position: 0, marker: 0, cut: false, is_odd: false }
+    }
+
+    /// Memory for the next scan.
+    pub(super) fn into_memory(self) -> Vec<u8> {
+        self.window
     }
 
     /// Goes on at the place of `markers`. Where that is at a marker still, no bits follow, and it stays starved if it was.

@@ -2,21 +2,23 @@
 
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_cmpeq_epi16, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128, _mm_packs_epi16,
-    _mm_setr_epi8, _mm_setzero_si128, _mm_shuffle_epi8, _mm_storeu_si128, _mm256_add_epi8, _mm256_add_epi16,
-    _mm256_add_epi32, _mm256_adds_epi16, _mm256_and_si256, _mm256_blendv_epi8, _mm256_broadcastsi128_si256,
-    _mm256_castsi256_si128, _mm256_cmpeq_epi64, _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_mulhi_epi16, _mm256_mullo_epi16, _mm256_or_si256, _mm256_packs_epi16, _mm256_packs_epi32,
-    _mm256_packus_epi16, _mm256_permute4x64_epi64, _mm256_set_epi64x, _mm256_set1_epi8, _mm256_set1_epi16,
-    _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_shuffle_epi32, _mm256_slli_epi16,
-    _mm256_srai_epi16, _mm256_srai_epi32, _mm256_sub_epi16, _mm256_sub_epi32, _mm256_testz_si256, _mm256_unpackhi_epi8,
-    _mm256_unpackhi_epi16, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16,
-    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    _mm_setr_epi8, _mm_setzero_si128, _mm_shuffle_epi8, _mm_storel_epi64, _mm_storeu_si128, _mm_unpackhi_epi32,
+    _mm_unpackhi_epi64, _mm_unpacklo_epi32, _mm256_add_epi8, _mm256_add_epi16, _mm256_add_epi32, _mm256_adds_epi16,
+    _mm256_and_si256, _mm256_blendv_epi8, _mm256_broadcastsi128_si256, _mm256_castsi256_si128, _mm256_cmpeq_epi64,
+    _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_max_epi16,
+    _mm256_min_epi16, _mm256_mulhi_epi16, _mm256_mullo_epi16, _mm256_mullo_epi32, _mm256_or_si256, _mm256_packs_epi16,
+    _mm256_packs_epi32, _mm256_packus_epi16, _mm256_permute4x64_epi64, _mm256_set_epi64x, _mm256_set1_epi8,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_shuffle_epi32,
+    _mm256_slli_epi16, _mm256_srai_epi16, _mm256_srai_epi32, _mm256_sub_epi16, _mm256_sub_epi32, _mm256_testz_si256,
+    _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi8,
+    _mm256_unpacklo_epi16, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
-use super::quads::{EVEN, EVEN_OF_FOUR, IN_53, IN_71, ODD_OF_FOUR, Z, quads};
+use super::quads::{EVEN, EVEN_OF_FOUR, IN_53, IN_71, ODD_OF_FOUR, Z, pair, quads};
 use super::scalar::{blend_rows, inks, interleave, widen, ycc};
 use super::{Blend, Kernels};
 use crate::source::jpeg::quad::{LANES, Quad};
+use crate::source::jpeg::reduced::{self, FOUR};
 
 /// Only where the machine has AVX2.
 pub(super) fn kernels() -> Kernels {
@@ -24,6 +26,8 @@ pub(super) fn kernels() -> Kernels {
     Kernels {
         // SAFETY: AVX2 was found just now.
         idct: |coefs, quant, out, stride| unsafe { idct(coefs, quant, out, stride) },
+        // SAFETY: AVX2 was found just now.
+        reduced: |coefs, quant, out, stride, side| unsafe { reduced_here(coefs, quant, out, stride, side) },
         // SAFETY: AVX2 was found just now.
         nonzero: |coefs, lane| unsafe { nonzero(coefs, lane) },
         // SAFETY: AVX2 was found just now.
@@ -124,6 +128,80 @@ fn idct_of_two<const HALF: usize>(quad: &Quad, quant: &[u16; 64], out: &mut [u8]
         unsafe {
             _mm_storeu_si128(out[..16].as_mut_ptr().cast(), _mm256_castsi256_si128(rows));
             _mm_storeu_si128(out[stride..stride + 16].as_mut_ptr().cast(), _mm256_extracti128_si256::<1>(rows));
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn reduced_here(quad: &Quad, quant: &[u16; 64], out: &mut [u8], stride: usize, side: usize) {
+    // Products are of signed numbers.
+    if side == 4 && quant.iter().all(|&by| by < 1 << 15) {
+        half_of_two::<0>(quad, quant, out, stride);
+        half_of_two::<1>(quad, quant, &mut out[8..], stride);
+    } else {
+        reduced::idct(quad, quant, out, stride, side);
+    }
+}
+
+/// As `reduced::idct` to four samples, of the first two blocks of four or of the others.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn half_of_two<const HALF: usize>(quad: &Quad, quant: &[u16; 64], out: &mut [u8], stride: usize) {
+    // The first four products of a row, of 32 bits.
+    let row = |at: usize| {
+        let words: &[i16; 16] = &quad.0.as_chunks::<16>().0[at * 2 + HALF];
+        let quant: &[u16; 8] = &quant.as_chunks::<8>().0[at];
+        // SAFETY: 32 bytes are there, and 16.
+        let (words, quant) =
+            unsafe { (_mm256_loadu_si256(words.as_ptr().cast()), _mm_loadu_si128(quant.as_ptr().cast())) };
+        let quant = _mm256_broadcastsi128_si256(quant);
+        _mm256_unpacklo_epi16(_mm256_mullo_epi16(words, quant), _mm256_mulhi_epi16(words, quant))
+    };
+    let clamp = |words| _mm256_max_epi16(_mm256_min_epi16(words, _mm256_set1_epi16(16383)), _mm256_set1_epi16(-16384));
+    let (even, odd) = (clamp(_mm256_packs_epi32(row(0), row(2))), clamp(_mm256_packs_epi32(row(1), row(3))));
+    let (in01, in23) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
+    let column = |y: usize| {
+        let by = |u: usize| _mm256_set1_epi32(pair(FOUR[u][y], FOUR[u + 1][y]));
+        let sum = _mm256_add_epi32(_mm256_madd_epi16(in01, by(0)), _mm256_madd_epi16(in23, by(2)));
+        _mm256_srai_epi32::<10>(_mm256_add_epi32(sum, _mm256_set1_epi32(1 << 9)))
+    };
+    let [a, b, c, d] = [column(0), column(1), column(2), column(3)];
+    let (e, f, g, h) = (
+        _mm256_unpacklo_epi32(a, b),
+        _mm256_unpackhi_epi32(a, b),
+        _mm256_unpacklo_epi32(c, d),
+        _mm256_unpackhi_epi32(c, d),
+    );
+    let inputs = [
+        _mm256_unpacklo_epi64(e, g),
+        _mm256_unpackhi_epi64(e, g),
+        _mm256_unpacklo_epi64(f, h),
+        _mm256_unpackhi_epi64(f, h),
+    ];
+    let times = |value, by| _mm256_mullo_epi32(value, _mm256_set1_epi32(by));
+    let round = _mm256_set1_epi32(1 << 13);
+    let sum = _mm256_add_epi32(times(_mm256_add_epi32(inputs[0], inputs[2]), FOUR[0][0]), round);
+    let difference = _mm256_add_epi32(times(_mm256_sub_epi32(inputs[0], inputs[2]), FOUR[0][0]), round);
+    let outer = _mm256_add_epi32(times(inputs[1], FOUR[1][0]), times(inputs[3], FOUR[3][0]));
+    let inner = _mm256_add_epi32(times(inputs[1], FOUR[1][1]), times(inputs[3], FOUR[3][1]));
+    let narrow = |a, b| {
+        let words = _mm256_packs_epi32(_mm256_srai_epi32::<14>(a), _mm256_srai_epi32::<14>(b));
+        _mm256_adds_epi16(words, _mm256_set1_epi16(128))
+    };
+    let bytes = _mm256_packus_epi16(
+        narrow(_mm256_add_epi32(sum, outer), _mm256_add_epi32(difference, inner)),
+        narrow(_mm256_sub_epi32(difference, inner), _mm256_sub_epi32(sum, outer)),
+    );
+    // Of each block, four columns to four rows; then rows of both blocks.
+    let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    let rows = _mm256_shuffle_epi8(bytes, order);
+    let (first, second) = (_mm256_castsi256_si128(rows), _mm256_extracti128_si256::<1>(rows));
+    let pairs = [_mm_unpacklo_epi32(first, second), _mm_unpackhi_epi32(first, second)];
+    for (pair, out) in pairs.into_iter().zip(out.chunks_mut(stride * 2)) {
+        // SAFETY: both slices hold 8 bytes.
+        unsafe {
+            _mm_storel_epi64(out[..8].as_mut_ptr().cast(), pair);
+            _mm_storel_epi64(out[stride..stride + 8].as_mut_ptr().cast(), _mm_unpackhi_epi64(pair, pair));
         }
     }
 }

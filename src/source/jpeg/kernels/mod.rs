@@ -31,6 +31,8 @@ pub(super) struct Kernels {
     /// Coefficients of four blocks times their quantizers to 8 rows of 32 samples, `stride` apart: libjpeg-turbo's accurate integer
     /// transform, overflows of damaged data included.
     pub(super) idct: fn(&Quad, &[u16; 64], &mut [u8], usize),
+    /// The same to so many samples, 1, 2 or 4, at the side of each block.
+    pub(super) reduced: fn(&Quad, &[u16; 64], &mut [u8], usize, usize),
     pub(super) nonzero: Nonzero,
     /// Sums of a row three times and its neighbour once, to columns 1.. of `out`; its ends are repeated.
     pub(super) blend_rows: fn(&[u8], &[u8], &mut [u16]),
@@ -102,6 +104,11 @@ mod tests {
             (fast.idct)(&quad, &quant, &mut made[0], 34);
             (slow.idct)(&quad, &quant, &mut made[1], 34);
             assert_eq!(made[0], made[1], "{round} {kinds:?} {:?} {quant:?}", quad.0);
+            for side in [1, 2, 4] {
+                (fast.reduced)(&quad, &quant, &mut made[0], 34, side);
+                (slow.reduced)(&quad, &quant, &mut made[1], 34, side);
+                assert_eq!(made[0], made[1], "{side} {round} {kinds:?} {:?} {quant:?}", quad.0);
+            }
             for lane in [0, 8, 16, 24] {
                 assert_eq!((fast.nonzero)(&quad, lane), (slow.nonzero)(&quad, lane));
             }

@@ -2,8 +2,10 @@
 
 use super::{Blend, Kernels};
 use crate::source::jpeg::quad::{LANES, Quad};
+use crate::source::jpeg::reduced;
 
-pub(super) const KERNELS: Kernels = Kernels { idct, nonzero, blend_rows, widen, ycc, interleave, inks };
+pub(super) const KERNELS: Kernels =
+    Kernels { idct, reduced: reduced::idct, nonzero, blend_rows, widen, ycc, interleave, inks };
 
 pub(super) const F_0_298: i32 = 2446;
 pub(super) const F_0_390: i32 = 3196;
