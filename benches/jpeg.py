@@ -1,7 +1,7 @@
 """JPEG decoding beside libjpeg-turbo, and where its time goes: `python -m benches.jpeg --help`.
 
-Needs simplejpeg, which carries libjpeg-turbo. Every file is decoded in turns, libjpeg-turbo into memory kept; the pixels are its
-own, or the file is not timed. The parts of a decode are what `perf` (Linux) samples in it.
+Needs simplejpeg, which carries libjpeg-turbo. Every file is decoded in turns, libjpeg-turbo into memory kept; the
+pixels are its own, or the file is not timed. The parts of a decode are what `perf` (Linux) samples in it.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def cut(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def encode(picture: Image.Image, mode: str, options: Mapping[str, Any]) -> bytes:
+    """A JPEG of a picture in a mode of Pillow's."""
     file = io.BytesIO()
     picture.convert(mode).save(file, "JPEG", **options)
     return file.getvalue()
