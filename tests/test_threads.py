@@ -21,7 +21,8 @@ import vlmres
 from tests import files
 from tests.images import EXAMPLES, REAL, image
 from vlmres._core import default_threads
-from vlmres.processor import Arithmetic, Layout
+from vlmres.arithmetic import Arithmetic
+from vlmres.processor import Layout
 
 RECIPES = ("internvl2", "nativeres-llava", "llava-next", "qwen2-vl", "siglip2-naflex", "deepseek-ocr-gundam")
 

@@ -10,7 +10,8 @@ import pytest
 
 import vlmres
 from tests.images import EXAMPLES, pixels
-from vlmres.processor import Arithmetic, DType, Layout
+from vlmres.arithmetic import Arithmetic
+from vlmres.processor import DType, Layout
 
 PICTURE = pixels(40, 30)
 HUGE = 2**63

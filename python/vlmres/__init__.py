@@ -31,7 +31,8 @@ from vlmres.documents import Document
 from vlmres.inputs import Fetch
 from vlmres.messages import Media, from_messages
 from vlmres.planning import PlanTable, image_size, plan, plan_many
-from vlmres.processor import Processor, resize
+from vlmres.processor import Processor
+from vlmres.resizing import resize
 from vlmres.shards import open_shards
 from vlmres.video_files import Video, VideoInfo
 

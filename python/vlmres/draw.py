@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vlmres._core import Plan, Recipe, View
-from vlmres.processor import Processor, resolve_backend
+from vlmres.arithmetic import resolve_backend
+from vlmres.processor import Processor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

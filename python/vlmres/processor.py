@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import sys
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -18,19 +17,20 @@ from vlmres._core import (
     ImageFile,
     Memory,
     Plan,
-    PlanError,
     Recipe,
     RecipeError,
     VlmresError,
-    resize_source,
     shapes,
     trim_process,
 )
+from vlmres.arithmetic import Arithmetic, resolve_backend
 from vlmres.batch import Batch, beside
+from vlmres.checks import check_choice, check_count
 from vlmres.inputs import Alpha, DataFormat, Decoder, Fetch, Gray16, Hidden, Loaded, Loader, as_list
 from vlmres.inputs.arrays import data_format_of
 from vlmres.inputs.handles import Address
 from vlmres.inputs.settings import Settled, plan_with, settled
+from vlmres.item_errors import namer, with_index, with_name
 from vlmres.outputs import AMBIENT, STORAGE, Allocate, Out, allocated, as_array, first_rows, given
 from vlmres.outputs import DType as DType
 from vlmres.planning import Sizable, planned, tells_rate
@@ -45,13 +45,8 @@ if TYPE_CHECKING:
     from vlmres.video_files import VideoInfo
 
 Layout = Literal["hf", "packed"]
-Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Decode = Literal["exact", "scaled"]
-Arithmetic = Literal["torch", "pillow", "pillow-installed", "pillow-13", "pillow-12", "pillow-11"]
 
-# Counts are of 64 bits.
-MOST = 2**64 - 1
-Namer: TypeAlias = "Callable[[int], str]"
 Item: TypeAlias = "Loaded | list[Loaded] | tuple[Loaded | list[Loaded], Plan] | tuple[Loaded, Recipe] | None"
 
 # From so many bytes on, fresh memory costs page faults.
@@ -136,16 +131,16 @@ class Processor:
         allocate: Allocate | None = None,
         **overrides: Any,
     ) -> None:
-        _check_choice("layout", layout, Layout)
-        _check_choice("dtype", dtype, DType)
-        _check_choice("decode", decode, Decode)
-        _check_count("num_threads", num_threads)
-        _check_count("max_image_pixels", max_image_pixels)
-        _check_count("max_file_bytes", max_file_bytes)
-        _check_count("max_decoded_bytes", max_decoded_bytes)
-        _check_count("max_output_bytes", max_output_bytes)
+        check_choice("layout", layout, Layout)
+        check_choice("dtype", dtype, DType)
+        check_choice("decode", decode, Decode)
+        check_count("num_threads", num_threads)
+        check_count("max_image_pixels", max_image_pixels)
+        check_count("max_file_bytes", max_file_bytes)
+        check_count("max_decoded_bytes", max_decoded_bytes)
+        check_count("max_output_bytes", max_output_bytes)
         if arithmetic is not None:
-            _check_choice("arithmetic", arithmetic, Arithmetic)
+            check_choice("arithmetic", arithmetic, Arithmetic)
         if alpha in ("white", "drop"):
             overrides = {"convert": alpha, **overrides}
         self.recipe = _recipe(recipe, overrides, arithmetic)
@@ -395,7 +390,7 @@ class Processor:
             batch = self._process(pages, counts, **settings, allocate=allocate, crew=crew, recipes=own, is_part=is_part)
             batch._items = owners
             return batch
-        name = _namer(what, samples)
+        name = namer(what, samples)
         self._note(call, failures, errors, name, reasons)
         tensors = call.lay_out()
         self._note(call, failures, errors, name)
@@ -488,7 +483,7 @@ class Processor:
         call: Call,
         failures: dict[int, Exception],
         errors: Literal["raise", "return"],
-        name: Namer,
+        name: Callable[[int], str],
         reasons: Mapping[int, Exception] = MappingProxyType({}),
     ) -> None:
         """Adds what is wrong with items of a call, by better `reasons` where there are; or raises the first."""
@@ -498,7 +493,7 @@ class Processor:
         for index in sorted(failures):
             error = failures.pop(index)
             if errors == "raise":
-                raise _named(error, name(index)) from error
+                raise with_name(error, name(index)) from error
             failures[index] = error  # in order
 
     def _outputs(
@@ -536,91 +531,6 @@ class Processor:
         return np.ndarray(shape, dtype, buffer=self._memory.take(nbytes))
 
 
-def resize(
-    image: Any,
-    size: tuple[int, int],
-    filter: Filter = "bicubic",
-    arithmetic: Arithmetic = "pillow",
-    *,
-    num_threads: int | None = None,
-    input_data_format: DataFormat | None = None,
-    decoder: Decoder = "auto",
-) -> NDArray[np.uint8]:
-    """Resizes one image exactly as Pillow or torchvision does.
-
-    Args:
-        image: Anything that a `Processor` takes.
-        size: (width, height).
-        filter: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos"; torch has neither "box" nor "hamming".
-        arithmetic: As of `Processor`.
-        num_threads: As of `Processor`.
-        input_data_format: As of `Processor.__call__`.
-        decoder: As of `Processor`.
-
-    Returns:
-        uint8 of shape (height, width, 3).
-
-    Raises:
-        VlmresError: The image cannot be used, nothing can have such a size, or there is no such filter or arithmetic.
-    """
-    _check_count("num_threads", num_threads)
-    threads = num_threads or usual_threads()
-    source = Loader("white", decoder).source(image, input_data_format)
-    try:
-        return resize_source(source, size, filter, resolve_backend(arithmetic), threads)
-    except PlanError as error:
-        # The image has been loaded, so that the size at fault is the one asked for.
-        raise VlmresError(f"target {error}") from None
-
-
-def resolve_arithmetic(name: str) -> str:
-    """The arithmetic with the version of Pillow that it means: "pillow" is 13, whatever is installed."""
-    if name == "pillow-installed":
-        return installed_pillow()
-    return "pillow-13" if name == "pillow" else name
-
-
-def resolve_backend(name: str) -> tuple[str, int]:
-    """The backend of an arithmetic, and the major version of the Pillow whose order of passes it has.
-
-    Raises:
-        VlmresError: There is no such arithmetic.
-    """
-    names = get_args(Arithmetic)
-    if name not in names:
-        raise VlmresError(f"arithmetic must be one of {', '.join(names)}, got {name!r}")
-    if name == "torch":
-        return name, 13  # for those steps that are always Pillow's
-    return "pillow", int(resolve_arithmetic(name).rpartition("-")[2])
-
-
-def installed_pillow() -> str:
-    """Which of the Pillow arithmetics the installed Pillow has.
-
-    Raises:
-        ModuleNotFoundError: Pillow is not installed.
-    """
-    module = sys.modules.get("PIL")
-    return _pillow_of(module.__version__ if module is not None else _pillow_version())
-
-
-@functools.cache
-def _pillow_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("pillow")
-    except PackageNotFoundError:
-        raise ModuleNotFoundError('arithmetic="pillow-installed" needs Pillow, which is not installed') from None
-
-
-def _pillow_of(version: str) -> str:
-    major, minor = (*(int(part) for part in version.split(".")[:2] if part.isdigit()), 0)[:2]
-    if major >= 13:
-        return "pillow-13"
-    return "pillow-12" if (major, minor) >= (12, 2) else "pillow-11"
-
-
 def _fetch(loaded: list[Item], failures: dict[int, Exception], fetch: Fetch) -> None:
     """Puts the bytes of images and frames on the web in their places, all of them fetched beside each other."""
     places: list[tuple[int, list[Any], int]] = []
@@ -655,26 +565,6 @@ def _recipe(recipe: Recipe | str, overrides: dict[str, Any], arithmetic: Arithme
         raise RecipeError(f"{error}; Processor's own arguments are {own}") from None
 
 
-def _check_choice(name: str, value: object, kind: Any) -> None:
-    """Refuses what is none of the names of a `Literal`."""
-    names = get_args(kind)
-    if value not in names:
-        raise ValueError(f"{name} must be one of {', '.join(names)}, got {value!r}")
-
-
-def _check_count(name: str, value: object) -> None:
-    """Refuses what is neither None nor a positive integer."""
-    if value is None:
-        return
-    # numpy's integers are not int, and its bool is not an integer.
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer or None, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    if value > MOST:
-        raise ValueError(f"{name} must be at most {MOST}, got {value}")
-
-
 def _with_documents(
     items: Sequence[Any], samples: Sequence[int] | None, files: dict[int, documents.Document]
 ) -> tuple[list[Any], list[int], list[int]]:
@@ -703,30 +593,3 @@ def _rates(fps: float | Sequence[float] | None, count: int) -> list[float] | Non
         if not 0 < rate < math.inf:
             raise ValueError(f"fps must be positive, got {rate}")
     return rates
-
-
-def with_index(error: Exception, index: int | str, what: str = "image") -> Exception:
-    """The same kind of error, saying which image or video it is about."""
-    return _named(error, f"{what} {index}")
-
-
-def _named(error: Exception, name: str) -> Exception:
-    if isinstance(error, OSError) and error.errno is not None:
-        return type(error)(error.errno, f"{name}: {error.strerror}", error.filename)
-    try:
-        return type(error)(f"{name}: {error}")
-    except Exception:
-        return ValueError(f"{name}: {type(error).__qualname__}: {error}")
-
-
-def _namer(what: str, samples: Sequence[int] | None) -> Namer:
-    """How errors call items of a call: by their index, or by sample and index in it."""
-    if samples is None:
-        return lambda index: f"{what} {index}"
-    starts = np.cumsum([0, *samples])
-
-    def name(index: int) -> str:
-        sample = int(np.searchsorted(starts, index, side="right")) - 1
-        return f"sample {sample}, {what} {index - int(starts[sample])}"
-
-    return name

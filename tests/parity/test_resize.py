@@ -16,7 +16,8 @@ from torchvision.transforms.v2 import functional
 
 import vlmres
 from tests.images import KINDS, pixels, random_sizes
-from vlmres.processor import Arithmetic, Filter
+from vlmres.arithmetic import Arithmetic
+from vlmres.resizing import Filter
 
 PILLOW: dict[Filter, Image.Resampling] = {
     "nearest": Image.Resampling.NEAREST,
@@ -191,7 +192,7 @@ for key, (width, height), resampling in json.load(open(folder + "/cases.json")):
     results[f"{key}-{width}-{height}-{resampling}"] = np.asarray(source.resize((width, height), resampling))
 np.savez(folder + "/results.npz", **results)
 import vlmres
-from vlmres.processor import resolve_arithmetic
+from vlmres.arithmetic import resolve_arithmetic
 assert resolve_arithmetic("pillow") == "pillow-13"
 assert resolve_arithmetic("pillow-installed") == "pillow-12"
 array = given["1"]
@@ -256,7 +257,7 @@ def test_pillow_12(pillow12: Path, tmp_path: Path) -> None:
 def test_pillow_decides_without_being_imported(pillow12: Path) -> None:
     script = """
 import sys
-from vlmres.processor import resolve_arithmetic
+from vlmres.arithmetic import resolve_arithmetic
 print(resolve_arithmetic("pillow-installed"), "PIL" in sys.modules)
 """
     assert run_with_pillow_12(pillow12, script).split() == ["pillow-12", "False"]

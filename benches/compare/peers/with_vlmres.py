@@ -12,7 +12,7 @@ import vlmres
 
 
 def process(
-    work: Work, images: list[Any], arithmetic: vlmres.processor.Arithmetic, out: bool = False
+    work: Work, images: list[Any], arithmetic: vlmres.arithmetic.Arithmetic, out: bool = False
 ) -> Callable[[], Any]:
     """A processor: the reference's layout, or packed patches where the output is uint8. `out` writes to memory kept."""
     recipe = vlmres.Recipe.load(work.recipe, **work.overrides)
@@ -26,7 +26,7 @@ def process(
     return lambda: processor(images, out=memory)
 
 
-def resize(work: Work, images: list[Any], arithmetic: vlmres.processor.Arithmetic) -> Callable[[], Any]:
+def resize(work: Work, images: list[Any], arithmetic: vlmres.arithmetic.Arithmetic) -> Callable[[], Any]:
     """The resize alone, to the canvas of the first view where the job is a recipe's."""
     to = target(work)
     return lambda: vlmres.resize(images[0], to, arithmetic=arithmetic, num_threads=work.threads)

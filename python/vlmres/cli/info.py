@@ -11,9 +11,9 @@ import typer
 
 import vlmres
 from vlmres._core import default_threads
+from vlmres.arithmetic import installed_pillow
 from vlmres.cli import output
 from vlmres.cli.options import AsJson
-from vlmres.processor import installed_pillow
 
 
 def info(as_json: AsJson = False) -> None:

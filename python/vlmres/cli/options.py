@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import vlmres
+from vlmres.arithmetic import Arithmetic
+from vlmres.checks import MOST
 from vlmres.cli.items import Dpi
 from vlmres.inputs import Alpha, Decoder
-from vlmres.processor import MOST, Arithmetic, Decode, LimitSettings
+from vlmres.processor import Decode, LimitSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

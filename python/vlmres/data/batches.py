@@ -13,7 +13,7 @@ from vlmres.batch import Batch
 from vlmres.data.buffers import PinnedBuffers
 from vlmres.data.samples import Sample, as_sample, key_of
 from vlmres.documents import Document
-from vlmres.processor import with_index
+from vlmres.item_errors import with_index
 from vlmres.videos import as_videos
 
 if TYPE_CHECKING:

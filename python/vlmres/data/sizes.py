@@ -14,8 +14,8 @@ from vlmres.data import index
 from vlmres.data.samples import as_sample, key_of
 from vlmres.documents import Document, beginning, is_document
 from vlmres.inputs import CHANNELS
+from vlmres.item_errors import with_index
 from vlmres.planning import plan_many, size_of
-from vlmres.processor import with_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

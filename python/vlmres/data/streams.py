@@ -11,7 +11,7 @@ from vlmres.data.packing import pack
 from vlmres.data.samples import as_sample, key_of
 from vlmres.data.sizes import tokens_of
 from vlmres.data.sources import Source, Work, check_keys
-from vlmres.processor import with_index
+from vlmres.item_errors import with_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -18,7 +18,8 @@ from vlmres.encoder.runtime.output import EncoderOutput
 from vlmres.encoder.runtime.settings import Preprocessing
 from vlmres.encoder.runtime.stream import encode_groups
 from vlmres.inputs import as_list
-from vlmres.processor import Processor, with_index
+from vlmres.item_errors import with_index
+from vlmres.processor import Processor
 from vlmres.videos import as_videos
 
 if TYPE_CHECKING:

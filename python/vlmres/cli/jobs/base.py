@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import vlmres
+from vlmres.arithmetic import resolve_arithmetic
 from vlmres.cli.cost import value_bytes
 from vlmres.cli.items import FAILURES, Opener
 from vlmres.cli.jobs import shards
 from vlmres.cli.jobs.folder import MANIFEST, Folder
 from vlmres.cli.jobs.trial import fatal
 from vlmres.documents import AUTHORS_DPI
-from vlmres.processor import resolve_arithmetic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from vlmres.processor import LimitSettings
 
 if TYPE_CHECKING:
+    from vlmres.arithmetic import Arithmetic
     from vlmres.inputs import Alpha, Decoder
-    from vlmres.processor import Arithmetic, Decode
+    from vlmres.processor import Decode
 
 Kind: TypeAlias = Literal["images", "videos"]
 """What a call's items are."""
