@@ -23,3 +23,11 @@ def pillow12() -> Path:
     if not (path / "PIL").is_dir():
         pytest.fail(f"VLMRES_TEST_PILLOW12={folder} has no PIL: run the tests by `make test`")
     return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of pictures for the commands."""
+    from tests.commands import save_photos  # needs safetensors, which `make quick` does not
+
+    return save_photos(tmp_path / "photos")

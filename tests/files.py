@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tests.images import image, pixels
 
@@ -19,6 +19,17 @@ def encode(picture: Image.Image, form: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, form, **options)
     return buffer.getvalue()
+
+
+def png_of(array: NDArray[np.uint8]) -> bytes:
+    """A PNG file of pixels."""
+    return encode(Image.fromarray(array), "PNG")
+
+
+def by_pillow(data: bytes) -> NDArray[np.uint8]:
+    """Pixels as transformers reads them: turned by EXIF, as RGB."""
+    with Image.open(io.BytesIO(data)) as opened:
+        return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:

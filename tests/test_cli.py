@@ -22,16 +22,11 @@ from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_torch
 
 import vlmres
-from tests.commands import ARGUMENTS, ENVIRONMENT, assert_whole, manifest, run, save, save_photos, shards, states
+from tests.commands import ARGUMENTS, ENVIRONMENT, assert_whole, manifest, run, save, shards, states
 from tests.images import EXAMPLES, REAL, pixels
 from vlmres.cli.options import parse_bytes
 
 COMMANDS = ("plan", "process", "compare", "recipes", "verify", "info")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return save_photos(tmp_path / "photos")
 
 
 # plan

@@ -4,18 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
 import vlmres
-from tests.commands import run, save_photos, shards
+from tests.commands import run, shards
 from tests.images import image, pixels
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return save_photos(tmp_path / "photos")
 
 
 def test_folders_are_searched_by_content(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ print(json.dumps([arrays, batch.indices, errors, memory("VmHWM") - before]))
 """
 
 
-def chunk(name: bytes, data: bytes) -> bytes:
+def riff_chunk(name: bytes, data: bytes) -> bytes:
     return name + struct.pack("<I", len(data)) + data
 
 
@@ -83,10 +83,12 @@ def hostile() -> list[bytes]:
     """Damaged files, and files over a limit that the child sets."""
     whole = {**files.exact_files(), **files.lossy_files()}
     halves = [data[: len(data) // 2] for data in whole.values()][:35]
-    lossy = chunk(b"VP8 ", struct.pack("<3sBBBHH", b"\x10\x02\0", 0x9D, 1, 0x2A, 16383, 16383) + bytes(40))
-    extended = chunk(b"VP8X", bytes(10))
-    animated = chunk(b"VP8X", b"\x02" + bytes(9)) + chunk(b"ANIM", bytes(6)) + chunk(b"ANMF", bytes(16) + lossy)
-    lossless = chunk(b"VP8L", b"\x2f" + struct.pack("<I", 16382 | 10899 << 14) + bytes(17))
+    lossy = riff_chunk(b"VP8 ", struct.pack("<3sBBBHH", b"\x10\x02\0", 0x9D, 1, 0x2A, 16383, 16383) + bytes(40))
+    extended = riff_chunk(b"VP8X", bytes(10))
+    animated = (
+        riff_chunk(b"VP8X", b"\x02" + bytes(9)) + riff_chunk(b"ANIM", bytes(6)) + riff_chunk(b"ANMF", bytes(16) + lossy)
+    )
+    lossless = riff_chunk(b"VP8L", b"\x2f" + struct.pack("<I", 16382 | 10899 << 14) + bytes(17))
     return [
         *halves,
         b"",

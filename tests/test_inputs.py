@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 import vlmres
 from tests import files, images
@@ -38,11 +38,6 @@ def identity_reference(side: int, arithmetic: str) -> Any:
 def decoded(data: Any) -> NDArray[np.uint8]:
     """A file's pixels: a resize to its own size is a copy."""
     return vlmres.resize(data, vlmres.image_size(data))
-
-
-def by_pillow(data: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(data)) as opened:
-        return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
 
 
 def pil_modes() -> dict[str, Image.Image]:
@@ -292,7 +287,7 @@ def test_nothing_is_not_a_batch() -> None:
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
 def test_exact_files(name: str) -> None:
     data = EXACT[name]
-    expected = by_pillow(data)
+    expected = files.by_pillow(data)
     np.testing.assert_array_equal(decoded(data), expected, strict=True)
     assert vlmres.image_size(data) == (expected.shape[1], expected.shape[0])
 
@@ -300,7 +295,7 @@ def test_exact_files(name: str) -> None:
 @pytest.mark.parametrize("name", LOSSY)
 def test_lossy_files(name: str) -> None:
     data = LOSSY[name]
-    expected = by_pillow(data)
+    expected = files.by_pillow(data)
     got = decoded(data)
     assert got.shape == expected.shape
     difference = np.abs(got.astype(np.int16) - expected)
@@ -324,7 +319,7 @@ def oriented(form: str, orientation: int) -> bytes:
 @pytest.mark.parametrize("form", ORIENTABLE)
 def test_files_are_turned_by_exif(form: str, orientation: int) -> None:
     data = oriented(form, orientation)
-    expected = by_pillow(data)
+    expected = files.by_pillow(data)
     turned = orientation >= 5
     assert expected.shape[:2] == ((37, 22) if turned else (22, 37))
     assert vlmres.image_size(data, exif=False) == (37, 22)
@@ -359,7 +354,7 @@ def test_files_lose_their_transparency() -> None:
 def test_a_file_is_known_by_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "wrong.jpg"
     path.write_bytes(EXACT["png-rgb"])
-    np.testing.assert_array_equal(decoded(path), by_pillow(EXACT["png-rgb"]))
+    np.testing.assert_array_equal(decoded(path), files.by_pillow(EXACT["png-rgb"]))
 
 
 def test_the_input_is_not_changed() -> None:

@@ -1,7 +1,6 @@
 """`vlmres.data.Loader`: the bits of direct calls, in order, from any kind of items, and loops that can be resumed."""
 
 import gc
-import io
 import json
 import logging
 import os
@@ -17,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import vlmres
 from tests.commands import ENVIRONMENT
+from tests.files import png_of
 from tests.images import EXAMPLES
 from vlmres.data import Loader, LoaderBatch
 from vlmres.data import buffers as loader_buffers
@@ -34,12 +33,6 @@ def _image(width: int, height: int) -> np.ndarray:
 
 
 IMAGES = [_image(40 + 9 * at, 60 + 7 * (at % 4)) for at in range(13)]
-
-
-def _encoded(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _processor(**settings: Any) -> vlmres.Processor:
@@ -216,8 +209,8 @@ def test_samples_keep_what_is_no_image() -> None:
         {"image": IMAGES[0], "text": "a"},
         {"images": [IMAGES[1], IMAGES[2]], "text": "b"},
         {"images": None, "text": "c"},
-        {"__key__": "k", "left.png": _encoded(IMAGES[3]), "json": {"d": 1}},
-        {"image": {"bytes": _encoded(IMAGES[4]), "path": None}, "label": 3},
+        {"__key__": "k", "left.png": png_of(IMAGES[3]), "json": {"d": 1}},
+        {"image": {"bytes": png_of(IMAGES[4]), "path": None}, "label": 3},
         {"image": {"bytes": None, "path": str(EXAMPLES / "line.png")}},
     ]
     seen = []
@@ -254,7 +247,7 @@ def test_videos_come_beside_images() -> None:
 
 def test_arrow_columns_and_tables() -> None:
     pa = pytest.importorskip("pyarrow")
-    table = pa.table({"jpg": [_encoded(image) for image in IMAGES[:4]], "text": list("abcd")})
+    table = pa.table({"jpg": [png_of(image) for image in IMAGES[:4]], "text": list("abcd")})
     for items in (table["jpg"], table):
         (batch,) = Loader(items, _processor(), batch_size=4)
         _same(batch, _processor()(IMAGES[:4]))
@@ -267,7 +260,7 @@ def test_sizes_from_a_file_and_a_wrong_one(tmp_path: Path) -> None:
     sizes = np.array([(image.shape[1], image.shape[0]) for image in IMAGES])
     path = tmp_path / "index.parquet"
     pq.write_table(pa.table({"path": list("abcdefghijklm"), "width": sizes[:, 0], "height": sizes[:, 1]}), path)
-    encoded = [_encoded(image) for image in IMAGES]
+    encoded = [png_of(image) for image in IMAGES]
     for known in (path, sizes, sizes.tolist(), [[size] for size in sizes.tolist()]):
         assert len(_order(Loader(encoded, _processor(), batch_size=5, sizes=known))) == 3
     sizes[4] += 1
@@ -295,7 +288,7 @@ def test_errors_name_their_item(tmp_path: Path) -> None:
 
 
 def test_bad_samples_are_skipped_whole_and_counted() -> None:
-    half = _encoded(IMAGES[5])[:300]
+    half = png_of(IMAGES[5])[:300]
     items = [IMAGES[0], half, {"images": [IMAGES[1], half]}, IMAGES[2], half, b"no", IMAGES[3]]
     loader = Loader(items, _processor(), batch_size=2, errors="skip")
     batches = list(loader)
@@ -414,7 +407,7 @@ def test_page_locked_batches_are_tensors(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("vlmres.data.loader.has_cuda", lambda: True)
     monkeypatch.setattr(loader_buffers, "page_locked", stand_in)
-    half = _encoded(IMAGES[5])[:300]
+    half = png_of(IMAGES[5])[:300]
     for dtype in ("uint8", "bfloat16"):
         processor = vlmres.Processor("qwen2-vl", "packed", dtype)
         batches = list(Loader([*IMAGES[:4], half], processor, batch_size=5, errors="skip"))

@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import vlmres
 from tests.encoder.tiny import CASES, Draw, randomize
+from vlmres.encoder import VisionEncoder
 
 Checkpoint = Callable[..., tuple[Any, Path]]
 """By a case's name, and how its parameters are drawn, a model and its folder."""
@@ -44,3 +46,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
         return made[name, draw]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def recipe() -> vlmres.Recipe:
+    """Of small images."""
+    return vlmres.Recipe.load("qwen3-vl", min_pixels=1024, max_pixels=16384)
+
+
+@pytest.fixture
+def encoder(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> VisionEncoder:
+    """Of `recipe`'s family, in float32 on the CPU."""
+    return VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cpu", torch.float32, recipe=recipe)

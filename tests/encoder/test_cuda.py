@@ -59,11 +59,6 @@ SIZES = [(100, 60), (64, 200), (90, 90), (33, 160), (128, 128), (70, 40)]
 NAMES = [name for name in CASES if not name.endswith("-raw")]
 
 
-@pytest.fixture
-def recipe() -> vlmres.Recipe:
-    return vlmres.Recipe.load("qwen3-vl", min_pixels=1024, max_pixels=16384)
-
-
 def run(encoder: VisionEncoder, name: str, backend: str | None = None) -> Tokens:
     """Tokens of a case's batch, after a first run that fills caches."""
     packed = pack(canvases(CASES[name].sizes), encoder.config.patch.size, encoder.config.merge)

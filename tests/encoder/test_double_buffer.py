@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import vlmres
-from tests.encoder.conftest import Checkpoint
 from tests.images import image
 from vlmres.encoder import EncoderOutput, VisionEncoder
 from vlmres.encoder.runtime import double_buffer
@@ -135,12 +134,6 @@ class LateExecutor:
 
 
 IMAGES = [image(64 + 16 * (index % 5), 96, seed=index) for index in range(12)]
-
-
-@pytest.fixture
-def encoder(checkpoint: Checkpoint) -> VisionEncoder:
-    recipe = vlmres.Recipe.load("qwen3-vl", min_pixels=1024, max_pixels=16384)
-    return VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cpu", torch.float32, recipe=recipe)
 
 
 @pytest.fixture

@@ -28,16 +28,6 @@ from vlmres.encoder.runtime.stream import estimate_patches, group_budget
 SIZES = [(100, 60), (64, 200), (90, 90), (33, 160), (128, 128), (70, 40)]
 
 
-@pytest.fixture(scope="module")
-def recipe() -> vlmres.Recipe:
-    return vlmres.Recipe.load("qwen3-vl", min_pixels=1024, max_pixels=16384)
-
-
-@pytest.fixture
-def encoder(checkpoint: Checkpoint, recipe: vlmres.Recipe) -> VisionEncoder:
-    return VisionEncoder.from_pretrained(checkpoint("qwen3-vl")[1], "cpu", torch.float32, recipe=recipe)
-
-
 def _batch(recipe: vlmres.Recipe, dtype: Any = "uint8") -> vlmres.Batch:
     images = [image(*size, seed=index) for index, size in enumerate(SIZES)]
     return vlmres.Processor(recipe, layout="packed", dtype=dtype)(images)

@@ -1,6 +1,5 @@
 """Files that Pillow reads where the compiled part does not."""
 
-import io
 import os
 import struct
 import subprocess
@@ -11,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 import vlmres
@@ -50,15 +48,10 @@ def kinds() -> dict[str, bytes]:
 KINDS = kinds()
 
 
-def by_pillow(data: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(data)) as opened:
-        return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
-
-
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_not_native_is_pillows(name: str, tmp_path: Path) -> None:
     data = KINDS[name]
-    expected = by_pillow(data)
+    expected = files.by_pillow(data)
     size = (expected.shape[1], expected.shape[0])
     path = tmp_path / "no suffix says what it is"
     path.write_bytes(data)
@@ -74,7 +67,7 @@ def test_what_is_not_native_is_pillows(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("decoder", ["auto", "pillow"])
 def test_one_call_of_both_equals_that_of_decoded_images(decoder: Any) -> None:
     data = [*KINDS.values(), files.encode(image(45, 31), "PNG"), files.encode(image(60, 31), "JPEG")]
-    decoded = [by_pillow(one) for one in data]
+    decoded = [files.by_pillow(one) for one in data]
     proc = vlmres.Processor("qwen2-vl", decoder=decoder, num_threads=3)
     assert_equal_batches(proc(data).torch(), proc(decoded).torch())
 
@@ -84,7 +77,7 @@ def test_pillow_alone_reads_what_is_native_too(name: str) -> None:
     data = files.exact_files()[name]
     size = vlmres.image_size(data, decoder="pillow")
     assert size == vlmres.image_size(data, decoder="native")
-    np.testing.assert_array_equal(vlmres.resize(data, size, decoder="pillow"), by_pillow(data), strict=True)
+    np.testing.assert_array_equal(vlmres.resize(data, size, decoder="pillow"), files.by_pillow(data), strict=True)
 
 
 def test_native_alone_refuses(tmp_path: Path) -> None:
@@ -253,7 +246,7 @@ def test_heif_is_read_where_its_opener_is_registered(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Image, "ID", list(Image.ID))
     pillow_heif.register_heif_opener()
     data = files.encode(image(64, 48, "smooth"), "HEIF", quality=90)
-    np.testing.assert_array_equal(vlmres.resize(data, (64, 48), "nearest"), by_pillow(data), strict=True)
+    np.testing.assert_array_equal(vlmres.resize(data, (64, 48), "nearest"), files.by_pillow(data), strict=True)
 
 
 def test_a_processor_with_a_decoder_can_be_pickled() -> None:

@@ -7,20 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import vlmres
+from tests.files import png_of
 from tests.images import pixels
 from vlmres.data import Loader
 
 PROCESSOR = vlmres.Processor("qwen2-vl", layout="packed", dtype="uint8", num_threads=2)
 IMAGES = [pixels(60 + 9 * at, 70, seed=at) for at in range(12)]
-
-
-def encoded(image: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def check(batch: Any, numbers: list[int]) -> None:
@@ -33,7 +27,7 @@ def check(batch: Any, numbers: list[int]) -> None:
 def dataset() -> Any:
     datasets = pytest.importorskip("datasets")
     features = datasets.Features({"image": datasets.Image(), "text": datasets.Value("string")})
-    images = [{"bytes": encoded(image), "path": None} for image in IMAGES]
+    images = [{"bytes": png_of(image), "path": None} for image in IMAGES]
     rows = {"image": images, "text": [f"text {number}" for number in range(12)]}
     return datasets.Dataset.from_dict(rows, features=features)
 
@@ -75,7 +69,7 @@ def test_webdataset(tmp_path: Path) -> None:
     path = tmp_path / "shard-0.tar"
     with tarfile.open(path, "w") as tar:
         for number, image in enumerate(IMAGES):
-            for name, content in (("png", encoded(image)), ("text", f"text {number}".encode())):
+            for name, content in (("png", png_of(image)), ("text", f"text {number}".encode())):
                 info = tarfile.TarInfo(f"{number:03}.{name}")
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
