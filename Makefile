@@ -44,7 +44,7 @@ help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 demo: build-demo ## Run the main job on the sample images and draw what each strategy sees
-	$(BIN)/python examples/demo.py
+	$(BIN)/python -m vlmres demo
 
 test: lint test-rust test-python ## Everything that must hold
 
@@ -131,6 +131,9 @@ compare-loading: build $(VENV)/.bench ## Core-ms an image in a training loop, be
 prove-loading: build ## The long proof of shared_collate and Loader: start methods, workers, 10,000 batches
 	$(BIN)/python -m benches.loading_proof
 
+docs: build-demo $(VENV)/.docs ## The documentation site, in out/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
 audit: $(VENV)/.audit ## Advisories, licences and sources of dependencies (needs cargo-deny and the network)
 	@cargo deny --version >/dev/null 2>&1 || \
 		{ echo "make: cargo-deny is missing; install it: cargo install --locked cargo-deny" >&2; exit 1; }
@@ -156,6 +159,10 @@ $(VENV)/.demo: pyproject.toml Makefile | prerequisites
 
 $(VENV)/.test: $(VENV)/.demo requirements/test.txt
 	$(BIN)/python -m pip install --requirement requirements/test.txt
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.demo requirements/docs.txt
+	$(BIN)/python -m pip install --requirement requirements/docs.txt
 	@touch $@
 
 $(VENV)/.audit: $(VENV)/.demo requirements/audit.txt

@@ -16,7 +16,7 @@ use vlmres::threads::Threads;
 use vlmres::write::{Element, LayoutKind, Sink};
 
 fn photo() -> OwnedImage {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images/photo.jpg");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/vlmres/samples/photo.jpg");
     Encoded::Path(&path).decode(&Limits::default()).expect("the sample photo decodes")
 }
 

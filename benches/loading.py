@@ -156,7 +156,7 @@ def make_files(folder: Path, count: int) -> list[str]:
     """1920x1080 JPEG files of quality 90: crops of an example."""
     from PIL import Image
 
-    source = Path(__file__).resolve().parents[1] / "examples" / "images" / "photo.jpg"
+    source = Path(__file__).resolve().parents[1] / "python" / "vlmres" / "samples" / "photo.jpg"
     with Image.open(source) as opened:
         photo = opened.convert("RGB").resize((2100, 1260), Image.Resampling.LANCZOS)
     paths = []

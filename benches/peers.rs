@@ -41,7 +41,7 @@ fn furthest(pixels: &[u8], exact: &[u8]) -> u8 {
 }
 
 fn resize(criterion: &mut Criterion) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images/photo.jpg");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/vlmres/samples/photo.jpg");
     let photo = Encoded::Path(&path).decode(&Limits::default()).expect("the sample photo decodes");
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
     for (from, to) in CASES {

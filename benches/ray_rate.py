@@ -27,7 +27,7 @@ def images(count: int) -> list[bytes]:
     """JPEG files of 1280x720."""
     from PIL import Image
 
-    path = Path(__file__).parent.parent / "examples" / "images" / "photo.jpg"
+    path = Path(__file__).parent.parent / "python" / "vlmres" / "samples" / "photo.jpg"
     with Image.open(path) as photo:
         scaled = photo.resize((1280, 720))
     file = io.BytesIO()

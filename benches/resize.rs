@@ -12,7 +12,7 @@ use vlmres::source::{Encoded, OwnedImage};
 use vlmres::threads::Threads;
 
 fn photo() -> OwnedImage {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images/photo.jpg");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/vlmres/samples/photo.jpg");
     Encoded::Path(&path).decode(&Limits::default()).expect("the sample photo decodes")
 }
 

@@ -21,7 +21,7 @@ import vlmres
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-EXAMPLES = Path(__file__).parent.parent / "examples" / "images"
+EXAMPLES = Path(__file__).parent.parent / "python" / "vlmres" / "samples"
 # Assumed list prices of a cloud, in dollars: an hour of one processor, a month of a GB of object storage.
 CORE_HOUR, GB_MONTH = 0.04, 0.02
 DAY = 24 * 3600

@@ -26,7 +26,7 @@ REPORT = ROOT / "docs" / "parity.md"
 # Its names of recipes are printed from the code too.
 TYPES = ROOT / "python" / "vlmres" / "_types.py"
 NAMES = re.compile(r"(RecipeName: TypeAlias = Literal\[\n).*?(\]\n)", re.DOTALL)
-FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COSTS = ["llava-1.5", "llava-next", "internvl2", "qwen2-vl", "qwen3-vl", "nativeres-llava", "deepseek-ocr-gundam"]
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

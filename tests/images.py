@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "images"
+EXAMPLES = Path(__file__).resolve().parents[1] / "python" / "vlmres" / "samples"
 REAL = ("line.png", "screenshot.webp", "page.png", "photo.jpg", "photo-portrait.jpg")
 KINDS = ("noise", "smooth", "checker", "stripes", "binary")
 

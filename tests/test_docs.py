@@ -16,9 +16,10 @@ from vlmres.cli.app import app
 from vlmres.verify.references import REFERENCES
 
 ROOT = Path(__file__).parent.parent
+SAMPLES = ROOT / "python" / "vlmres" / "samples"
 # What stands between these is run step by step, in a folder of its own.
 TUTORIAL = re.compile(r"<!-- tutorial -->.*?<!-- end of tutorial -->", re.DOTALL)
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -32,7 +33,7 @@ def test_tables_are_what_the_code_prints(page: Path) -> None:
 def test_python_examples_run(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for image in (ROOT / "examples" / "images").iterdir():
+    for image in SAMPLES.iterdir():
         if image.is_file():
             (tmp_path / image.name).symlink_to(image)
     (tmp_path / "report.pdf").write_bytes(pdf(4, size=(300, 400)))
@@ -49,7 +50,7 @@ def test_python_examples_run(
 def test_the_first_example_of_the_readme_is_what_transformers_makes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(ROOT / "examples" / "images")
+    monkeypatch.chdir(ROOT / "python" / "vlmres" / "samples")
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     example = next(
         block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "vlmres.Processor" in block
@@ -62,6 +63,22 @@ def test_the_first_example_of_the_readme_is_what_transformers_makes(
     reference: Any = transformers.GotOcr2ImageProcessor
     expected = reference(**REFERENCES["internvl2"].settings)(images, return_tensors="pt")
     assert_equal_batches(namespace["batch"].torch(), expected)
+
+
+def test_the_readme_shows_what_its_examples_print(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(SAMPLES)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    namespace: dict[str, Any] = {}
+    shown = 0
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "README.md", "exec"), namespace)
+        printed = capsys.readouterr().out
+        expected = re.findall(r"^print.*\n((?:# .*\n)+)", block, re.MULTILINE)
+        assert printed == "".join(lines.replace("# ", "") for lines in expected)
+        shown += len(expected)
+    assert shown >= 3
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

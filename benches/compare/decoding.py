@@ -16,7 +16,7 @@ from PIL import Image
 
 from vlmres._core import Source
 
-PHOTO = ROOT / "examples" / "images" / "photo.jpg"
+PHOTO = ROOT / "python" / "vlmres" / "samples" / "photo.jpg"
 SIZES = ((1920, 1080), (4000, 3000))
 ROUNDS = 7
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLES = Path(__file__).parents[2] / "examples" / "images"
+SAMPLES = Path(__file__).parents[2] / "python" / "vlmres" / "samples"
 
 Size = tuple[int, int]
 Source = Literal["array", "pil", "jpeg"]

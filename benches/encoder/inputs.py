@@ -13,7 +13,7 @@ from PIL import Image
 if TYPE_CHECKING:
     import vlmres
 
-IMAGES = Path(__file__).parents[2] / "examples" / "images"
+IMAGES = Path(__file__).parents[2] / "python" / "vlmres" / "samples"
 # (width, height), taken in turn.
 SIZES = {
     # Pages, screenshots, photographs, thumbnails and lines of text.

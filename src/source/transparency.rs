@@ -103,7 +103,7 @@ mod tests {
             assert!(may_be_transparent(&encoded(&DynamicImage::new_rgba8(9, 9), format)));
             assert!(!may_be_transparent(&encoded(&DynamicImage::new_rgb8(9, 9), format)));
         }
-        assert!(!may_be_transparent(include_bytes!("../../examples/images/photo.jpg")));
+        assert!(!may_be_transparent(include_bytes!("../../python/vlmres/samples/photo.jpg")));
         assert!(may_be_transparent(&encoded(&DynamicImage::new_luma16(9, 9), ImageFormat::Png)));
     }
 

@@ -234,7 +234,7 @@ except vlmres.DecodeError as error:
 else:
     raise SystemExit("it was read")
 """
-    example = Path(__file__).resolve().parents[2] / "examples" / "images" / "line.png"
+    example = Path(__file__).resolve().parents[2] / "python" / "vlmres" / "samples" / "line.png"
     subprocess.run([sys.executable, "-c", code, str(example)], check=True, timeout=120)
 
 

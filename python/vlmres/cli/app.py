@@ -8,7 +8,9 @@ import typer
 
 import vlmres
 from vlmres.cli.compare import compare
+from vlmres.cli.demo import demo
 from vlmres.cli.encode import encode
+from vlmres.cli.explain import explain
 from vlmres.cli.info import info
 from vlmres.cli.lab import lab
 from vlmres.cli.plan import plan
@@ -25,11 +27,13 @@ app = typer.Typer(
     epilog="Example: vlmres compare page.png --picture views.png",
 )
 
+app.command(epilog="Examples: vlmres demo\n\nvlmres demo page.png photo.jpg -o pictures")(demo)
 app.command(
     no_args_is_help=True,
     epilog="Examples: vlmres plan scans/ -r deepseek-ocr-gundam\n\n"
     "vlmres plan 1500x4500 16x640x360 -r qwen3-vl\n\n"
-    "vlmres plan scans/ -r qwen3-vl --set max_pixels=1000000 --json",
+    "vlmres plan scans/ -r qwen3-vl --summary\n\n"
+    "vlmres plan scans/ -r qwen3-vl --set max_pixels=1000000 --sort tokens --limit 20",
 )(plan)
 app.command(
     no_args_is_help=True,
@@ -53,6 +57,7 @@ app.command(
     "vlmres lab --grid -r qwen2-vl@256 -r deepseek-ocr-gundam -o grid",
 )(lab)
 app.command(epilog="Examples: vlmres recipes\n\nvlmres recipes qwen3-vl --json")(recipes)
+app.command(no_args_is_help=True, epilog="Example: vlmres explain max_pixels")(explain)
 app.command(
     epilog="Examples: vlmres verify\n\n"
     "vlmres verify -r qwen3-vl --cases 1000 --out parity.md\n\n"

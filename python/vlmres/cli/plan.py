@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +28,8 @@ from vlmres.cli.options import (
     RecipeName,
     load_recipe,
 )
+from vlmres.cli.summary import Summary
+from vlmres.cli.summary import sort as arrange
 from vlmres.data import index
 from vlmres.inputs import Loader
 from vlmres.processor import DType, Layout
@@ -65,6 +67,16 @@ def plan(
     follow_links: FollowLinks = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    sort: Annotated[
+        Literal["name", "tokens", "patches", "tiles", "bytes"] | None,
+        typer.Option(help="Order of the images: by name, or those with most first.", show_default=False),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Show so many images at most.", min=1, metavar="N", show_default=False)
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Show percentiles of tokens, patches, tiles and bytes in place of images.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -87,6 +99,8 @@ def plan(
     bad one. With --json every line is one image's JSON object. A bad file, or one over a
     limit, is reported on the standard error and skipped; the exit code is then 1.
     """
+    if summary and (sort or limit or out):
+        raise typer.BadParameter("it shows no images to sort, limit or write", param_hint="--summary")
     if out is not None:
         _check_index(out)
     chosen = load_recipe(recipe, overrides)
@@ -94,7 +108,7 @@ def plan(
     opener = Opener(chosen, Loader(decoder=decoder, limits=limits), dpi)
     rows: list[dict[str, Any]] = []
     indexed: list[dict[str, Any]] = []
-    failed = 0
+    failed, counts, shown = 0, Summary(), 0
     for item, known in _inputs(paths, opener, follow_links=follow_links, quiet=quiet):
         try:
             planned = vlmres.plan(known, chosen) if known else opener.open(item)[1]
@@ -106,14 +120,26 @@ def plan(
             continue
         if out is not None:
             indexed.append(_index_row(item, planned))
-        elif as_json:
-            typer.echo(json.dumps(row))
+        elif summary:
+            counts.add(row)
+        elif as_json and sort is None:
+            if limit is None or shown < limit:
+                typer.echo(json.dumps(row))
+            shown += 1
         else:
             rows.append(row)
     if out is not None:
         _write_index(out, indexed, quiet=quiet)
-    if rows:
-        _print_table(rows, f"{chosen.title}: {chosen.strategy}, {layout} layout, {dtype}; {output.ORDER}")
+    title = f"{chosen.title}: {chosen.strategy}, {layout} layout, {dtype}"
+    if summary and as_json:
+        typer.echo(json.dumps(counts.as_dict()))
+    elif summary:
+        counts.print(title)
+    elif as_json:
+        for row in arrange(rows, sort, limit):
+            typer.echo(json.dumps(row))
+    elif rows:
+        _print_table(rows, arrange(rows, sort, limit), f"{title}; {output.ORDER}")
     if failed:
         raise typer.Exit(1)
 
@@ -208,10 +234,11 @@ def view_roles(planned: vlmres.Plan) -> str:
     return " + ".join(parts)
 
 
-def _print_table(rows: list[dict[str, Any]], title: str) -> None:
+def _print_table(rows: list[dict[str, Any]], shown: list[dict[str, Any]], title: str) -> None:
+    """Prints those that are shown, and the sums of all."""
     table = output.table("file", "size", "views", "grid", "tiles", "patches", "tokens", "bytes", right=_NUMBERS)
     table.title = title
-    for row in rows:
+    for row in shown:
         table.add_row(
             output.show(row["path"]),
             output.by(row["size"] if row["frames"] is None else [row["frames"], *row["size"]]),
@@ -225,5 +252,6 @@ def _print_table(rows: list[dict[str, Any]], title: str) -> None:
         sums = (f"{sum(row[key] for row in rows):,}" for key in ("num_tiles", "num_patches", "num_tokens"))
         total = output.size(sum(row["nbytes"] for row in rows))
         what = "images" if all(row["frames"] is None for row in rows) else "items"
-        table.add_row(f"{len(rows):,} {what}", "", "", "", *sums, total)
+        hidden = f", {len(shown):,} shown" if len(shown) < len(rows) else ""
+        table.add_row(f"{len(rows):,} {what}{hidden}", "", "", "", *sums, total)
     output.console().print(table)

@@ -119,7 +119,7 @@ fn padding_is_not_written_once_a_call_is_stopped() {
 
 #[test]
 fn a_file_is_decoded_for_the_plan_of_its_sample() {
-    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/images/photo.jpg");
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/vlmres/samples/photo.jpg");
     for name in ["llava-onevision", "llava-1.5"] {
         let items = vec![Item::Image(Input::Path(path.clone())), Item::Image(Input::Path(path.clone()))];
         let (call, _) =

@@ -1,24 +1,22 @@
-"""The main job on real images: four ways to look at a picture, as tensors and as drawings.
-
-Run `make demo`, or `python examples/demo.py [IMAGE ...] [--out DIR]`.
-"""
+"""`vlmres demo`: four ways to look at a picture, as tensors and as drawings."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+import typer
 
 import vlmres
+from vlmres.cli import output
 from vlmres.cli.compare import median_ms
 from vlmres.draw import contact_sheet, draw
 
-IMAGES = Path(__file__).parent / "images"
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SAMPLE_FOLDER = Path(vlmres.__file__).parent / "samples"
 SAMPLES = ("line.png", "page.png", "screenshot.webp", "photo.jpg", "photo-portrait.jpg")
 RUNS = 3
 
@@ -87,7 +85,7 @@ def describe(plan: vlmres.Plan) -> str:
 
 def overview(paths: list[Path]) -> Table:
     """Tokens by recipe and image, from the headers of the files alone."""
-    table = Table("strategy", "recipe", box=box.SIMPLE_HEAD, title="TOKENS PER IMAGE", title_justify="left")
+    table = output.table("strategy", "recipe", title="TOKENS PER IMAGE")
     sizes = [vlmres.image_size(path) for path in paths]
     for path, (width, height) in zip(paths, sizes, strict=True):
         table.add_column(f"{path.name}\n{width}x{height}", justify="right", overflow="fold")
@@ -101,9 +99,8 @@ def overview(paths: list[Path]) -> Table:
 
 def details(strategy: Strategy, paths: list[Path]) -> Table:
     """Views, tokens, bytes and time of one strategy."""
-    table = Table("recipe", "image", "views", box=box.SIMPLE_HEAD, title=strategy.name.upper(), title_justify="left")
-    for column in ("tokens", "MB", "ms"):
-        table.add_column(column, justify="right", no_wrap=True)
+    numbers = ("tokens", "MB", "ms")
+    table = output.table("recipe", "image", "views", *numbers, right=numbers, title=strategy.name.upper())
     for recipe in strategy.recipes:
         for index, path in enumerate(paths):
             result = measure(path, recipe)
@@ -127,25 +124,26 @@ def picture(strategy: Strategy, paths: list[Path], folder: Path) -> Path:
     return target
 
 
-def main() -> None:
-    """Runs the demo."""
-    parser = argparse.ArgumentParser(description="Four ways to look at a picture, as tensors and as drawings.")
-    parser.add_argument(
-        "images", nargs="*", type=Path, metavar="IMAGE", help="by default the samples in examples/images"
-    )
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for pictures (default: %(default)s)")
-    arguments = parser.parse_args()
-    paths: list[Path] = arguments.images or [IMAGES / name for name in SAMPLES]
-    # Nothing is cut where the output is a file or a pipe.
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-
+def demo(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Images; by default the samples that come with vlmres.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures.", metavar="DIR")] = Path("out/demo"),
+) -> None:
+    """Show what four strategies make of images: tokens, views, time, and pictures of what the encoder sees."""
+    paths = images or [SAMPLE_FOLDER / name for name in SAMPLES]
+    for path in paths:
+        if not path.is_file():
+            raise typer.BadParameter(f"{path} is no file", param_hint="IMAGES")
+    console = output.console()
     build = vlmres.build_info()
     console.print(
         f"vlmres {build['version']}: at what resolution does a vision-language model look at an image? There are four\n"
         "answers, and every model has its own numbers. One engine makes the exact tensors of all of them.\n"
     )
     for strategy in STRATEGIES:
-        console.print(f"  [bold]{strategy.name:8}[/bold]{strategy.meaning}")
+        console.print(f"  {strategy.name:8}{strategy.meaning}")
     console.print()
     console.print(overview(paths))
     for strategy in STRATEGIES:
@@ -154,12 +152,8 @@ def main() -> None:
         f"MB: float32 tensors in the reference processor's layout. ms: file to tensors, decoding included, median of "
         f"{RUNS} after a warm-up ({build['simd']} kernels).\n"
     )
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     console.print("What the encoder sees, drawn from the same pixels:")
     for strategy in STRATEGIES:
-        target = picture(strategy, paths, arguments.out)
-        console.print(f"  {target}  {strategy.name}, as {strategy.recipes[0]} does", soft_wrap=True, markup=False)
-
-
-if __name__ == "__main__":
-    main()
+        target = picture(strategy, paths, out)
+        console.print(f"  {target}  {strategy.name}, as {strategy.recipes[0]} does", soft_wrap=True)
