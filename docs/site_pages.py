@@ -24,12 +24,7 @@ ROOTED = {
     "CHANGELOG.md": "changelog.md",
 }
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)(#[^)]*)?\)")
-DRAWN = {
-    "line.png": ["llava-1.5", "internvl2", "qwen2-vl", "deepseek-ocr-gundam"],
-    "page.png": ["llava-1.5", "internvl2", "qwen2-vl", "deepseek-ocr-gundam"],
-    "screenshot.webp": ["llava-1.5", "internvl2", "qwen2-vl", "deepseek-ocr-gundam"],
-    "photo.jpg": ["llava-1.5", "internvl2", "qwen2-vl", "deepseek-ocr-gundam"],
-}
+RECIPES = ("llava-1.5", "internvl2", "qwen2-vl", "deepseek-ocr-gundam")
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -39,7 +34,7 @@ def on_files(files: Files, config: Any) -> Files:
         files.append(File.generated(config, page, content=text))
     files.append(File.generated(config, "cli.md", content=command_line()))
     for name, picture in drawings().items():
-        files.append(File.generated(config, f"gallery/{Path(name).stem}.png", content=picture))
+        files.append(File.generated(config, name, content=picture))
     return files
 
 
@@ -77,13 +72,15 @@ def command_line() -> str:
 
 
 def drawings() -> dict[str, bytes]:
-    """What four strategies see of each sample image, drawn by `vlmres compare`."""
+    """The pictures that gallery.md shows: what four strategies see of a sample image, drawn by `vlmres compare`."""
+    asked = re.findall(r"\(gallery/([\w-]+)\.png\)", (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8"))
+    options = [part for recipe in RECIPES for part in ("-r", recipe)]
     drawn = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, recipes in DRAWN.items():
+        for name in asked:
+            (sample,) = SAMPLES.glob(f"{name}.*")
             out = Path(folder) / f"{name}.png"
-            options = [part for recipe in recipes for part in ("-r", recipe)]
-            command = [sys.executable, "-m", "vlmres", "compare", str(SAMPLES / name), "--picture", str(out), *options]
+            command = [sys.executable, "-m", "vlmres", "compare", str(sample), "--picture", str(out), *options]
             subprocess.run(command, capture_output=True, check=True)
-            drawn[name] = out.read_bytes()
+            drawn[f"gallery/{name}.png"] = out.read_bytes()
     return drawn

@@ -1,8 +1,8 @@
 """Makes README.md and pyproject.toml ready for PyPI.
 
-Run `python release/prepare.py https://github.com/OWNER/NAME v0.1.0`. PyPI shows the README apart from the repository, so
-links and pictures need whole addresses. The release's workflow runs this in its checkout, where the repository's address
-is known; nothing of it is committed.
+Run `python release/prepare.py https://github.com/OWNER/NAME v0.1.0`. PyPI shows the README apart from the repository,
+so links and pictures need whole addresses. The release's workflow runs this in its checkout, where the repository's
+address is known; nothing of it is committed.
 """
 
 from __future__ import annotations
