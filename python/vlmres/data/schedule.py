@@ -69,8 +69,12 @@ class Schedule:
     anew: every sample is seen exactly once.
 
     Args:
-        lengths, budget, items, max_items, costs, max_cost: As of `vlmres.pack`. `costs` need no `max_cost` here: they
-            are what is balanced, and tokens are where there are none.
+        lengths: Tokens of each sample, as of `vlmres.pack`.
+        budget: Tokens of a pack.
+        items: Images of each sample.
+        max_items: Images of a pack.
+        costs: What is balanced, without a `max_cost` too; tokens where there are none.
+        max_cost: Cost of a pack.
         ranks: How many ranks there are.
         packs_per_rank: Packs of a rank in a step.
         balance: "steps" makes the packs of a step alike in cost: neighbours of a window sorted by cost, of which the
