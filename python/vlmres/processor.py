@@ -177,7 +177,7 @@ class Processor:
         self._memory = Memory()
 
     def trim(self) -> None:
-        """Gives memory of results that nobody uses any more back to the system.
+        """Releases cached result buffers.
 
         So does what the process keeps for all processors: memory of decoded images, and weights of resizes.
         """

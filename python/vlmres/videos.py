@@ -279,7 +279,7 @@ def _data_format(frame: NDArray[Any]) -> DataFormat:
 
 
 def _check_channels(frame: Any, data_format: DataFormat | None) -> None:
-    """Refuses transparency, which transformers composites in numbers that are no bytes."""
+    """Refuses transparency, which transformers composites in floating point."""
     pil = sys.modules.get("PIL.Image")
     if isinstance(frame, np.ndarray) and frame.ndim == 3:
         channels = frame.shape[0 if data_format == "channels_first" else 2]

@@ -25,8 +25,8 @@ const LINE: usize = 64;
 
 /// Buffers that nobody uses, for the next who wants one.
 ///
-/// No method waits for another thread: a fork may happen while that thread holds the lock. Who does not get it takes fresh
-/// memory, and gives memory back to the system.
+/// No method waits for another thread: a fork may happen while that thread holds the lock. A caller that cannot take it
+/// allocates a fresh buffer, and frees rather than returns one.
 #[derive(Debug)]
 pub struct Pool<B>(Mutex<Free<B>>);
 

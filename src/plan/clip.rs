@@ -24,9 +24,9 @@ pub struct Clip {
 pub struct Slots {
     /// Frames of a patch.
     pub temporal: u32,
-    /// The first place that is this frame's.
+    /// First slot of the patch that this frame fills.
     pub first: u32,
-    /// How many are.
+    /// Number of slots it fills.
     pub count: u32,
 }
 

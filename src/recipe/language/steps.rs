@@ -308,7 +308,7 @@ pub enum Step {
         /// Most merged patches.
         max_tokens: u32,
     },
-    /// Resize to whole merged patches, counted up from patches that are begun, within a budget of patches (Nemotron).
+    /// Resize to whole merged patches, rounded up to whole patches, within a budget of patches (Nemotron).
     PatchBudget {
         /// Fewest patches.
         min_patches: u32,

@@ -1,4 +1,4 @@
-"""Which rows of a learned table make each patch's, and with what weights: from grids alone, on the host."""
+"""Interpolation taps for learned position tables: rows and weights for each patch, from grids alone, on the host."""
 
 from __future__ import annotations
 
