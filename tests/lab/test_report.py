@@ -227,7 +227,7 @@ def test_the_command_writes_a_report_and_says_the_answer(folder: Path) -> None:
         (["-o", "there"], "name files or folders, or take --grid"),
         (["scans", "--grid"], "name files or folders, or take --grid"),
         (["scans", "--reader", "eyes"], "no reader is called 'eyes'"),
-        (["scans", "-r", "qwen9@64"], "no recipe is named"),
+        (["scans", "--reader", "reader.py:bars", "-r", "qwen9@64"], "no recipe is named"),
         (["scans", "--against", "nowhere"], "nowhere"),
         (["scans", "--reader", "reader.py:tired"], "the reader reader:tired failed: RuntimeError('no more')"),
         (["missing", "--reader", "reader.py:bars"], "missing"),
