@@ -173,7 +173,7 @@ class Results:
         return fit_legibility(self.settings.reader, sizes, legible)
 
     def safe_x_height(self) -> float | None:
-        """From which effective x-height on 95 % of lines are legible; None of too few lines."""
+        """From which effective x-height on nine lines in ten are legible; None of too few lines."""
         sizes, legible = self._readings(None)
         return safe_from(sizes, legible) if len(sizes) >= _LEAST_FITTED else None
 

@@ -135,7 +135,7 @@ def difference(gaps: ArrayLike, groups: ArrayLike) -> Interval:
     return Interval(mean, max(-1.0, mean - half), min(1.0, mean + half))
 
 
-def safe_from(values: ArrayLike, good: ArrayLike, share: float = 0.95) -> float:
+def safe_from(values: ArrayLike, good: ArrayLike, share: float = 0.9) -> float:
     """The least value from which on every run of neighbours is good in this share; a run is a twentieth, at least 30.
 
     Args:

@@ -154,7 +154,7 @@ def _method(results: Results) -> str:
         *_thresholds(results),
         ""
         if (safe := results.safe_x_height()) is None
-        else f"95 % of lines are legible from {safe:.1f} px on: what is lost below that is said to be lost to pixels.",
+        else f"Nine lines in ten are legible from {safe:.1f} px on; what is lost below is said to be lost to pixels.",
         f"Lines that the reader does not read at full size are left out: {unread:,}.",
         f"Sample: {'all' if settings.lines is None else settings.lines} lines a page, seed {settings.seed}.",
         "Each line is cut out of the pixels that the engine makes for the encoder; of several views the best counts. "
