@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 560, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 14, 30, 46
-COLOURS = 8
-"""Families have the style's colours --c0 to --c7 in turn."""
+COLOURS = 12
+"""Families have the style's colours --c0 to --c11 in turn."""
 
 
 def chart(summaries: Sequence[Summary]) -> str:
