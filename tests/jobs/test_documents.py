@@ -124,6 +124,42 @@ def test_without_pdfium_the_message_says_what_to_install(folder: Path, tmp_path:
     assert_whole(tmp_path / "out")
 
 
+_CRASHING = """
+import importlib.machinery, importlib.util, os, signal, sys
+
+paths = [path for path in sys.path if os.path.abspath(path) != os.path.dirname(os.path.abspath(__file__))]
+spec = importlib.machinery.PathFinder.find_spec("pypdfium2", paths)
+module = sys.modules["pypdfium2"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+
+
+class PdfDocument(module.PdfDocument):
+    def __init__(self, source, *args, **kwargs):
+        if "poison" in str(source):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        super().__init__(source, *args, **kwargs)
+
+
+module.PdfDocument = PdfDocument
+"""
+
+
+def test_a_document_that_crashes_pdfium_costs_itself(folder: Path, tmp_path: Path) -> None:
+    shadow = tmp_path / "shadow"
+    shadow.mkdir()
+    (shadow / "pypdfium2.py").write_text(_CRASHING)
+    path = f"{shadow}:{Path(vlmres.__file__).parents[1]}"
+    (folder / "b-poison.pdf").write_bytes(pdf(1))
+    out = tmp_path / "out"
+    result = run("process", folder, "-o", out, *OPTIONS, code=1, PYTHONPATH=path)
+    planned = run("plan", folder, "-r", "qwen2-vl", code=1, PYTHONPATH=path)
+    wanted = f"vlmres: {folder / 'b-poison.pdf'}: it ended the process that opened it (SIGSEGV)"
+    assert wanted in result.stderr
+    assert wanted in planned.stderr
+    assert "5 images, 1 failed" in result.stdout
+    assert_whole(out)
+
+
 @pytest.mark.parametrize(("dpi", "code"), [("fit", 0), ("0", 2), ("nan", 2), ("auto", 2)])
 def test_resolutions(folder: Path, dpi: str, code: int) -> None:
     result = run("plan", folder / "scan", "-r", "qwen2-vl", "--dpi", dpi, code=code)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from vlmres._core import DecodeError, ImageFile, VlmresError, plan
 from vlmres.cli import output
+from vlmres.cli.children import Child, EndedError
 from vlmres.documents import AUTHORS_DPI, Document, Page, beginning, is_document, page_name
 from vlmres.inputs.kinds import is_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from vlmres._core import Plan, Recipe
-    from vlmres.inputs import Loader
+    from vlmres.inputs import Limits, Loader
 
 Dpi: TypeAlias = float | Literal["fit"]
 
@@ -56,19 +58,23 @@ class Opener:
         self._last: tuple[Path, Document] | None = None
 
     def items(self, paths: Iterable[Path]) -> Iterator[Item]:
-        """Each image file, and each page of each PDF file. One that cannot be opened is an item with its error."""
-        for path in paths:
-            if not is_document_file(path):
-                yield Item(path)
-                continue
-            try:
-                count = len(self._document(path))
-            except FAILURES as error:
-                yield Item(path, error=Item(path).reason(error))
-            else:
-                yield from (Item(path, page) for page in range(count))
-                if not count:
-                    yield Item(path, error="the document has no pages")
+        """Each image file, and each page of each PDF file. One that cannot be opened is an item with its error.
+
+        PDF files are counted by another process, so that one that crashes pdfium costs itself.
+        """
+        with contextlib.closing(Child(_counting, self._limits)) as child:
+            for path in paths:
+                if not is_document_file(path):
+                    yield Item(path)
+                    continue
+                try:
+                    count = child.ask(path)
+                except EndedError as ended:
+                    count = f"it ended the process that opened it ({ended})"
+                if isinstance(count, str):
+                    yield Item(path, error=Item(path).reason(count))
+                else:
+                    yield from (Item(path, page) for page in range(count))
 
     def open(self, item: Item) -> tuple[ImageFile | Page, Plan]:
         """An item as a `Processor` takes it, and its plan, alone in its sample.
@@ -92,11 +98,21 @@ class Opener:
     def _document(self, path: Path) -> Document:
         if self._last is None or self._last[0] != path:
             pixels, most, *_ = self._limits
-            size = path.stat().st_size
-            if most is not None and size > most:
-                raise DecodeError(f"{size:,} bytes are over the limit of {most:,} (max_file_bytes)")
-            self._last = path, Document(path, self._dpi, max_page_pixels=pixels)
+            self._last = path, Document(path, self._dpi, max_page_pixels=pixels, max_file_bytes=most)
         return self._last[1]
+
+
+def _counting(limits: Limits) -> Callable[[Path], int | str]:
+    """Gives the pages of a PDF file, or why it has none."""
+
+    def count(path: Path) -> int | str:
+        try:
+            pages = len(Document(path, max_file_bytes=limits[1]))
+        except FAILURES as error:
+            return output.reason(error)
+        return pages or "the document has no pages"
+
+    return count
 
 
 def is_document_file(path: Path) -> bool:
