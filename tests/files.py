@@ -80,6 +80,20 @@ def rgba_bmp(array: NDArray[np.uint8]) -> bytes:
     return start + header + array.tobytes()
 
 
+def deep_tiff(array: NDArray[np.uint16]) -> bytes:
+    """RGBA of 16 bits, not compressed, in one strip: Pillow does not write such files."""
+    height, width, samples = array.shape
+    pixels: bytes = array.astype("<u2").tobytes()
+    tags = {256: width, 257: height, 259: 1, 262: 2, 273: 0, 277: samples, 278: height, 279: len(pixels), 338: 2}
+    entries = {tag: struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()}
+    after = 8 + 2 + 12 * (len(tags) + 1) + 4
+    entries[258] = struct.pack("<HHII", 258, 3, samples, after)
+    entries[273] = struct.pack("<HHII", 273, 4, 1, after + 2 * samples)
+    table = struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
+    depths = struct.pack("<H", 16) * int(samples)
+    return b"II*\0" + struct.pack("<I", 8) + table + depths + pixels
+
+
 def offset_gif() -> bytes:
     """A GIF file whose first frame covers the middle of its canvas alone."""
     data = bytearray(encode(Image.fromarray(pixels(10, 8)).quantize(30), "GIF"))

@@ -165,6 +165,7 @@ def pages(below: int, alpha: int) -> dict[str, bytes]:
         "WebP lossy": files.encode(rgba, "WEBP", exact=True),
         "TIFF": files.encode(rgba, "TIFF"),
         "TIFF LZW": files.encode(rgba, "TIFF", compression="tiff_lzw"),
+        "TIFF RGBA 16": files.deep_tiff((page.astype(np.uint16) << 8).astype(np.uint16)),
         "TIFF gray": files.encode(rgba.convert("LA"), "TIFF"),
         "BMP": files.rgba_bmp(page),
     }
