@@ -230,6 +230,51 @@ def test_damaged_files_are_decoded_or_refused_as_pillow_does(seed: int) -> None:
     assert min(outcomes.values()) > 10
 
 
+def ending_at(data: bytes, end: int) -> bytes:
+    """The file with comments before its frame that move the end of its scan there."""
+    more = end - (len(data) - 2)
+    sizes = [60_000] * ((more - 4) // 60_000)
+    sizes.append(more - sum(sizes))
+    comments = b"".join(b"\xff\xfe" + (size - 2).to_bytes(2, "big") + bytes(size - 4) for size in sizes)
+    return segment_before_frame(data, comments)
+
+
+@pytest.mark.parametrize("restart", [0, 3])
+def test_what_follows_a_scan_counts_as_far_as_pillow_has_read(restart: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pieces of 64 KiB: where a scan ends with a piece, the next may never be looked at."""
+    data = encode(photo(60, 40), "4:2:0", restart=restart)
+    monkeypatch.setattr(ImageFile, "MAXBLOCK", 1 << 16)  # Pillow's own, which says how much it reads at once
+    tails = [b"\xff\xd9", b"\xff\xc0", b"\xff\xff\xff\xd9", b"\xff\x02", bytes(30) + b"\xff\xc0", b""]
+    outcomes = set()
+    for before in range(-20, 21):
+        moved = ending_at(data, (2 << 16) + before)[:-2]
+        for tail in tails:
+            damaged = moved + tail + bytes(4)
+            expected, got = by_pillow(damaged), decoded(damaged)
+            assert (expected is None) == (got is None), (before, tail)
+            if expected is not None:
+                np.testing.assert_array_equal(got, expected, strict=True)
+            outcomes.add((tail, expected is None))
+    assert {(tails[4], True), (tails[4], False)} <= outcomes
+
+
+@pytest.mark.parametrize("scans", SCANS)
+def test_fill_bytes_within_data(scans: str) -> None:
+    """Several bytes of 0xff before a zero are one of the data; libjpeg's fast path leaves its traces of them."""
+    data = encode(photo(160, 120), "4:2:0", scans, quality=95)
+    start = data.find(b"\xff\xda")
+    stuffed = [at for at in range(start, len(data) - 1) if data[at : at + 2] == b"\xff\0"]
+    for at in stuffed[:: max(1, len(stuffed) // 12)]:
+        for more in (1, 2, 9):
+            filled = data[:at] + b"\xff" * more + data[at:]
+            np.testing.assert_array_equal(decoded(filled), by_pillow(filled), strict=True)
+            both = filled[: at + 500] + b"\xff\xd9"
+            expected, got = by_pillow(both), decoded(both)
+            assert (expected is None) == (got is None)
+            if expected is not None:
+                np.testing.assert_array_equal(got, expected, strict=True)
+
+
 @pytest.mark.parametrize("length", range(6))
 def test_segments_of_impossible_lengths_are_read_as_pillow_does(length: int) -> None:
     """Before the second scan, where libjpeg alone reads them."""
