@@ -146,7 +146,7 @@ def fill(size: tuple[int, int]) -> float:
 
 
 def sample(data: bytes, seconds: float) -> tuple[float, dict[str, float]]:
-    """Milliseconds of a decode, and the share of each part."""
+    """Milliseconds of a decode, and the share of each part in what is sampled of the decoder and of copies."""
     with tempfile.TemporaryDirectory() as folder:
         file, samples = Path(folder, "image.jpg"), Path(folder, "perf.data")
         file.write_bytes(data)
@@ -155,17 +155,18 @@ def sample(data: bytes, seconds: float) -> tuple[float, dict[str, float]]:
         done = subprocess.run(record, capture_output=True, text=True, check=True)
         report = ["perf", "report", "-i", str(samples), "--stdio", "--percent-limit", "0"]
         lines = subprocess.run(report, capture_output=True, text=True, check=True).stdout.splitlines()
+    found = list(_symbols(lines))
     shares = dict.fromkeys(PARTS, 0.0)
-    for share, name in _symbols(lines):
+    for share, name in found:
         part = next((part for part, pattern in PARTS.items() if re.search(pattern, name)), None)
         if part:
-            shares[part] += share
+            shares[part] += share / sum(share for share, _ in found)
     return float(done.stdout), shares
 
 
 def _symbols(lines: list[str]) -> Iterator[tuple[float, str]]:
     for line in lines:
-        found = re.match(r"\s*([\d.]+)%\s+\S+\s+_core\S*\s+\[\.\]\s+(.*)", line)
+        found = re.match(r"\s*([\d.]+)%\s+\S+\s+(?:_core|libc)\S*\s+\[\.\]\s+(.*)", line)
         if found:
             yield float(found[1]) / 100, found[2]
 
