@@ -15,6 +15,7 @@ pub mod recipe;
 pub mod resample;
 pub mod simd;
 pub mod source;
+pub mod text;
 pub mod threads;
 pub mod write;
 

@@ -19,6 +19,8 @@ mod packing;
 mod plan;
 mod recipe;
 mod source;
+mod text;
+mod unique;
 
 use pyo3::prelude::*;
 
@@ -47,6 +49,10 @@ mod _core {
     use super::recipe::{Recipe, recipes};
     #[pymodule_export]
     use super::source::{Source, image_size, resize_source};
+    #[pymodule_export]
+    use super::text::text_lines;
+    #[pymodule_export]
+    use super::unique::first_equal;
     #[pymodule_export]
     use super::{build_info, default_threads};
 }

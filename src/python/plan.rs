@@ -272,6 +272,17 @@ impl Plan {
         slf.py().import("vlmres.encoder.cost")?.call_method1("plan_cost", (slf, config, value_bytes))
     }
 
+    /// A picture of what the encoder sees of `image`, or without one of how the plan cuts: as `vlmres.draw.draw`.
+    #[pyo3(signature = (image = None))]
+    fn show<'py>(slf: &Bound<'py, Self>, image: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        // Late, because drawing stands above this module.
+        slf.py().import("vlmres.notebook")?.call_method1("show_plan", (slf, image))
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("vlmres.notebook")?.call_method1("plan_html", (slf,))
+    }
+
     fn __repr__(&self) -> String {
         let plan = &self.plan;
         let frames = plan.clip.map(|clip| format!("{} frames of ", clip.frames)).unwrap_or_default();

@@ -250,6 +250,16 @@ impl Recipe {
         convert::table_to_dict(py, &self.0.overrides())
     }
 
+    /// A picture of what the encoder sees of `image`, a path, a PIL image or an array: as `vlmres.draw.draw`.
+    fn show<'py>(slf: &Bound<'py, Self>, image: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        // Late, because drawing stands above this module.
+        slf.py().import("vlmres.draw")?.call_method1("draw", (image, slf))
+    }
+
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("vlmres.notebook")?.call_method1("recipe_html", (slf,))
+    }
+
     fn __repr__(&self) -> String {
         let name = format!("{:?}", self.0.name());
         let overrides = self.0.overrides().into_iter().map(|(key, value)| format!("{key}={value}"));
