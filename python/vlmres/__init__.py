@@ -26,6 +26,7 @@ from vlmres._help import RecipeDoc
 from vlmres._types import Coordinates, Grid, Parameter, RecipeName, Size
 from vlmres.batch import Batch
 from vlmres.budget import BudgetFit, fit_budget
+from vlmres.choosing import Choice, Chooser, choose
 from vlmres.data.packing import pack
 from vlmres.documents import Document
 from vlmres.inputs import Fetch
@@ -43,6 +44,8 @@ Recipe.__doc__ = RecipeDoc(Recipe.__doc__)  # type: ignore[assignment]
 __all__ = [
     "Batch",
     "BudgetFit",
+    "Choice",
+    "Chooser",
     "Coordinates",
     "DecodeError",
     "Document",
@@ -64,6 +67,7 @@ __all__ = [
     "VlmresError",
     "__version__",
     "build_info",
+    "choose",
     "fit_budget",
     "from_messages",
     "image_size",

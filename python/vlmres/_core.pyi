@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL.Image import Image
 
 from vlmres._types import Coordinates, Grid, Parameter, RecipeName, Size
 from vlmres.encoder import Cost, EncoderConfig
@@ -28,6 +29,7 @@ __all__ = [
     "VlmresError",
     "build_info",
     "default_threads",
+    "first_equal",
     "image_size",
     "pack_samples",
     "plan",
@@ -36,6 +38,7 @@ __all__ = [
     "recipes",
     "resize_source",
     "shapes",
+    "text_lines",
     "trim_process",
     "watch",
     "watched",
@@ -202,6 +205,9 @@ class Recipe:
     @property
     def overrides(self) -> dict[str, Any]:
         """The parameters whose values differ from the built-in recipe's."""
+    def show(self, image: Any) -> Image:
+        """A picture of what the encoder sees of `image`, a path, a PIL image or an array; needs Pillow."""
+    def _repr_html_(self) -> str: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -331,6 +337,9 @@ class Plan:
         `config` is of `vlmres.encoder.load_config` or of an encoder; `value_bytes` are those of a weight and of an
         activation, 2 for bfloat16. Raises ValueError where the plan's patches are not the encoder's.
         """
+    def show(self, image: Any = None) -> Image:
+        """A picture of what the encoder sees of `image`, or without one of how the plan cuts; needs Pillow."""
+    def _repr_html_(self) -> str: ...
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: Final = None  # type: ignore[assignment]
 
@@ -471,6 +480,15 @@ def build_info() -> dict[str, str]:
 def default_threads() -> int:
     """Threads that a call uses where it does not say."""
 
+def first_equal(
+    patches: NDArray[np.uint8], size: int, cells: NDArray[np.int64], len: int, groups: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """Of each cell the first one of its group that holds the same bytes: int64, itself where none does.
+
+    `patches` are of `size` bytes each; a cell is `len` of them by index, -1 for one that it lacks. Private: use
+    `Batch.unique`.
+    """
+
 def image_size(path_or_bytes: _Encoded, exif: bool, limits: _Limits, decoder: _Decoder) -> Size:
     """(width, height) of an encoded image from its header. Private: use `vlmres.image_size`."""
 
@@ -519,4 +537,9 @@ def shapes(
 
     Raises:
         VlmresError: They take more than `within`, the dtype of pixel values and limits, allows.
+    """
+
+def text_lines(source: Source) -> NDArray[np.float32]:
+    """Lines of text as the pixels tell them: float32 of shape (lines, 8): x0, y0, x1, y1, x-height, characters, 1 where
+    characters fill squares, and evidence. Private: use `vlmres.choosing.read_text`.
     """

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vlmres.unique import Unique, Within, unique
+
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
     from vlmres._core import Plan
     from vlmres.video_files import VideoInfo
@@ -115,6 +118,42 @@ class Batch(Mapping[str, Any]):
         """Patches of the longest segment of a packed batch."""
         ends = self.cu_seqlens
         return int((ends[1:] - ends[:-1]).max())
+
+    def unique(self, within: Within = "image") -> Unique:
+        """Which cells (the patches of one token) equal an earlier one, and how to restore them.
+
+        White paper, margins and flat panels repeat (PixelPrune, arXiv:2604.00886, drops such cells before the encoder).
+        Cells are compared byte by byte. What an encoder makes of the kept cells alone is not what it makes of all of
+        them, because attention sees other neighbours: a model has to have learned it.
+
+        Args:
+            within: What an earlier cell is looked for in: the cell's own "image", its "segment" (a tile or view), or
+                the whole "batch".
+
+        Raises:
+            ValueError: The batch is not packed, or its arrays are tensors.
+        """
+        return unique(self, within)
+
+    def show(self, image: int = 0) -> Image:
+        """A picture of what the encoder sees of an image: its views, put together from packed patches.
+
+        Args:
+            image: Index of the image in the call.
+
+        Raises:
+            ValueError: The batch is not packed, holds videos or tensors, or the image is not in it.
+            ImportError: Pillow is not installed.
+        """
+        # Late, because drawing stands above this module.
+        from vlmres.draw import draw_batch
+
+        return draw_batch(self, image)
+
+    def _repr_html_(self) -> str:
+        from vlmres.notebook import batch_html
+
+        return batch_html(self)
 
     def verify(self, input_ids: Any, image_token_ids: int | Collection[int]) -> None:
         """Checks that token ids have room for the images, as many as the plans say; not for videos beside images.

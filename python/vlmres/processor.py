@@ -26,6 +26,8 @@ from vlmres._core import (
 from vlmres.arithmetic import Arithmetic, resolve_backend
 from vlmres.batch import Batch, beside
 from vlmres.checks import check_choice, check_count
+from vlmres.choosing import Candidate, Chooser
+from vlmres.choosing.batches import check_alike, chosen
 from vlmres.inputs import Alpha, DataFormat, Decoder, Fetch, Gray16, Hidden, Loaded, Loader, as_list
 from vlmres.inputs.arrays import data_format_of
 from vlmres.inputs.handles import Address
@@ -66,8 +68,10 @@ class Processor:
     """Turns images, or the frames of videos, into the tensors that a family's encoder reads.
 
     Args:
-        recipe: A recipe or the name of one.
-        layout: "hf" for the reference processor's keys, shapes and order; "packed" for all patches in one buffer.
+        recipe: A recipe or the name of one; or "auto", with `candidates`, for the cheapest of these that keeps the text
+            of each sample legible (docs/choose.md). That decodes all images of a call before the first is written.
+        layout: "hf" for the reference processor's keys, shapes and order; "packed" for all patches in one buffer, and
+            for "auto" the only one.
         dtype: Type of the pixel values. "uint8" are pixels before normalisation.
         arithmetic: Whose resize and normalisation to equal bit for bit: "torch" (transformers' torchvision backend),
             "pillow" (transformers' PIL backend and most authors' code, on Pillow 13), "pillow-12" (12.2 and 12.3) or
@@ -97,6 +101,8 @@ class Processor:
         allocate: Called as `allocate(key, shape, dtype)` for memory to write pixel values to, dtype being this
             processor's: it returns a C-contiguous numpy array or CPU tensor of that shape and type. By default the
             processor has memory of its own.
+        candidates: Of "auto": recipes, names or (name, overrides), or a `vlmres.Chooser`. All are for one encoder: they
+            cut and normalise patches alike.
         **overrides: Parameters of the recipe, such as `max_pixels=1_000_000`. `Recipe.parameters`, `help(recipe)` and
             `vlmres recipes NAME` say which it has, and what each means.
 
@@ -129,6 +135,7 @@ class Processor:
         max_output_bytes: int | None = None,
         decode: Decode = "exact",
         allocate: Allocate | None = None,
+        candidates: Sequence[Candidate] | Chooser | None = None,
         **overrides: Any,
     ) -> None:
         check_choice("layout", layout, Layout)
@@ -143,7 +150,15 @@ class Processor:
             check_choice("arithmetic", arithmetic, Arithmetic)
         if alpha in ("white", "drop"):
             overrides = {"convert": alpha, **overrides}
+        self.chooser: Chooser | None = None
+        """Chooses the recipe of each sample, of "auto" alone."""
+        if candidates is not None or (isinstance(recipe, str) and recipe == "auto"):
+            self.chooser = _chooser(recipe, candidates, layout, decode)
+            self.chooser = self.chooser.map(lambda one: _recipe(one, overrides, arithmetic))
+            recipe, overrides = self.chooser.default, {}
         self.recipe = _recipe(recipe, overrides, arithmetic)
+        if self.chooser is not None:
+            check_alike(self.recipe, self.chooser.recipes)
         self.video_arithmetic: Arithmetic = arithmetic or "torch"
         self.arithmetic: Arithmetic = arithmetic or self.recipe.params["arithmetic"]
         self.layout: Layout = layout
@@ -183,6 +198,11 @@ class Processor:
         """
         self._memory.trim()
         trim_process()
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The recipe, or those of which one is chosen for each sample."""
+        return (self.recipe,) if self.chooser is None else (self.recipe, *self.chooser.recipes)
 
     @property
     def limits(self) -> tuple[int | None, int | None, int | None, int | None]:
@@ -365,9 +385,12 @@ class Processor:
             loaded, failures, picked, speeds = self._load_videos(items, data_format, rates, loader)
         if loader.fetch is not None:
             _fetch(loaded, failures, loader.fetch)
+        given: Sequence[Item] = loaded
+        if self.chooser is not None and is_image:
+            given = chosen(self.chooser, loader, items, loaded, samples, self.num_threads or usual_threads())
         call = Call(
             self.recipe if is_image else self._video_recipe,
-            loaded,
+            given,
             None if samples is None else list(samples),
             self.layout,
             self.dtype,
@@ -547,6 +570,23 @@ def _fetch(loaded: list[Item], failures: dict[int, Exception], fetch: Fetch) -> 
             held[at] = content
     for index in failures:
         loaded[index] = None
+
+
+def _chooser(
+    recipe: Recipe | str, candidates: Sequence[Candidate] | Chooser | None, layout: Layout, decode: Decode
+) -> Chooser:
+    """What chooses the recipes of "auto"."""
+    if recipe != "auto":
+        raise TypeError(f'candidates are of recipe="auto", got {recipe!r}')
+    if candidates is None:
+        raise TypeError(
+            'recipe="auto" needs candidates, such as candidates=["deepseek-ocr-small", "deepseek-ocr-base"]'
+        )
+    if layout != "packed":
+        raise ValueError(f'recipe="auto" needs layout="packed", in which images of several recipes lie, got {layout!r}')
+    if decode != "exact":
+        raise ValueError(f'recipe="auto" looks at all pixels, so decode must be "exact", got {decode!r}')
+    return candidates if isinstance(candidates, Chooser) else Chooser(candidates)
 
 
 def _recipe(recipe: Recipe | str, overrides: dict[str, Any], arithmetic: Arithmetic | None) -> Recipe:

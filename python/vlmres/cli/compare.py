@@ -1,4 +1,4 @@
-"""`vlmres compare`: one image through every strategy."""
+"""`vlmres compare`: images through every strategy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DEFAULT = (
 
 
 def compare(
-    image: Annotated[Path, typer.Argument(help="An image file.", metavar="IMAGE", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(help="Image files.", metavar="IMAGE...", show_default=False)],
     recipe: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,27 +47,64 @@ def compare(
     ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option(help="Draw what every encoder sees into this file, e.g. views.png.", show_default=False),
+        typer.Option(
+            help="Draw a line of each image as every encoder sees it, all at one scale, into this file: views.png.",
+            show_default=False,
+        ),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(
+            help="The part that the picture shows, in pixels of the image; by default a line of its smallest text.",
+            metavar="X0,Y0,X1,Y1",
+            show_default=False,
+        ),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs per recipe.")] = 5,
 ) -> None:
-    """Compare strategies on one image: views, grid, tokens, patches, bytes and time.
+    """Compare strategies on images: views, grid, tokens, patches, bytes and time.
 
     The time is that of the whole call to float32 in the hf layout, decoding included: the median of the timed runs,
     after a warm-up.
     """
     chosen = [load_recipe(name) for name in recipe or DEFAULT]
+    part = None if box is None else _box(box)
+    complete = True
+    drawn: dict[Path, list[vlmres.Recipe]] = {}
+    for image in images:
+        done = _table(image, chosen, runs)
+        complete = complete and len(done) == len(chosen)
+        if done:
+            drawn[image] = done
+    if picture is not None and drawn:
+        # A picture has the same strategies for all its images.
+        recipes = [one for one in chosen if all(one in done for done in drawn.values())]
+        _draw(list(drawn), recipes, part, picture)
+    if not complete:
+        raise typer.Exit(1)
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    try:
+        x0, y0, x1, y1 = map(float, text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not X0,Y0,X1,Y1", param_hint="--box") from None
+    return x0, y0, x1, y1
+
+
+def _table(image: Path, recipes: Sequence[vlmres.Recipe], runs: int) -> list[vlmres.Recipe]:
+    """Prints the table of an image. Returns the recipes that could process it."""
     try:
         size = vlmres.image_size(image)
     except (vlmres.VlmresError, OSError) as error:
         output.complain(image, error)
-        raise typer.Exit(1) from None
+        return []
     numbers = ("grid", "tokens", "patches", "f32 hf", "u8 packed", "ms")
     table = output.table("recipe", "strategy", "views", *numbers, right=numbers)
     times = f"ms: median of {runs} after a warm-up, decoding included"
     table.title = f"{output.show(image)}, {output.by(size)} ({times}; {output.ORDER})"
     done = []
-    for one in chosen:
+    for one in recipes:
         try:
             planned = vlmres.plan(size, one)
             milliseconds = median_ms(vlmres.Processor(one), image, runs)
@@ -88,10 +125,7 @@ def compare(
         )
     if done:
         output.console().print(table)
-    if picture is not None and done:
-        _draw(image, done, picture)
-    if len(done) < len(chosen):
-        raise typer.Exit(1)
+    return done
 
 
 def median_ms(processor: vlmres.Processor, image: Path, runs: int) -> float:
@@ -105,10 +139,18 @@ def median_ms(processor: vlmres.Processor, image: Path, runs: int) -> float:
     return statistics.median(times) * 1000
 
 
-def _draw(image: Path, recipes: Sequence[vlmres.Recipe], path: Path) -> None:
-    from vlmres.draw import contact_sheet, draw
+def _draw(
+    images: Sequence[Path],
+    recipes: Sequence[vlmres.Recipe],
+    box: tuple[float, float, float, float] | None,
+    path: Path,
+) -> None:
+    from vlmres.draw import compare as draw_comparison
 
-    sheet = contact_sheet([draw(image, recipe, max_size=(840, 640)) for recipe in recipes])
+    try:
+        sheet = draw_comparison(images, recipes, boxes=[box] * len(images), names=[image.name for image in images])
+    except ValueError as error:
+        raise typer.BadParameter(output.reason(error), param_hint="--box" if box else "--picture") from None
     try:
         sheet.save(path)
     except (OSError, ValueError) as error:

@@ -27,8 +27,11 @@ from vlmres.processor import DType, Layout, Processor
 if TYPE_CHECKING:
     import os
 
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike
 
+    from vlmres.choosing import Candidate, Chooser
     from vlmres.data.scheduled import Schedules
 
 Collate = Callable[[list[Any], LoaderBatch], Any]
@@ -51,10 +54,10 @@ class Loader:
             through. `datasets` datasets, torch datasets, WebDataset, and Arrow columns and tables are such.
         recipe: A recipe, its name, or a `Processor`, which then says `layout`, `dtype` and all else; or a `Mix`, which
             draws a recipe for each sample in each epoch: of recipes that differ in their views alone, so that pixels
-            become the same values and patches.
+            become the same values and patches; or "auto", as of `Processor`, with `candidates`.
         batch_size: The most samples of a batch.
         max_tokens: The most tokens of a batch's images: `vlmres.pack` packs them online. At least one of both is given,
-            or a schedule.
+            or a schedule. With "auto" a sample counts with the most that a candidate gives it.
         schedule: A `Schedule` of the samples, of which this rank's packs are the batches, in order; or what makes that
             of an epoch, a function of its number, as a `Mix` needs it. Ranks and seed are the schedule's own.
         sizes: (width, height) of every image of a sequence, so that no header is read before the first batch: integers
@@ -72,6 +75,7 @@ class Loader:
             `stats()` counts them, and 100 in a row are an error.
         layout: As of `Processor`.
         dtype: As of `Processor`.
+        candidates: Of "auto", as of `Processor`.
         collate: Called as `collate(samples, batch)` with what passes through, a list, and the `Batch`; what it returns
             is the loader's batch. It runs in a thread, one batch at a time.
         progress: Whether a bar shows how far an epoch is; needs tqdm or rich.
@@ -103,6 +107,7 @@ class Loader:
         errors: Literal["raise", "skip"] = "raise",
         layout: Layout = "packed",
         dtype: DType = "uint8",
+        candidates: Sequence[Candidate] | Chooser | None = None,
         collate: Collate | None = None,
         progress: bool = False,
     ) -> None:
@@ -112,10 +117,10 @@ class Loader:
         if num_threads is not None:
             check_integer("num_threads", num_threads, 1)
         mix = recipe if isinstance(recipe, Mix) else None
-        self.processor = _processor(recipe, layout, dtype)
+        self.processor = _processor(recipe, layout, dtype, candidates)
         self.num_threads = num_threads or self.processor.num_threads or default_threads()
         self.prefetch = prefetch
-        self._recipes = Recipes(self.processor.recipe, mix)
+        self._recipes = Recipes(self.processor.recipes, mix)
         self._skips = errors == "skip"
         self._collate = collate
         self._progress = progress
@@ -242,7 +247,15 @@ class Loader:
         self.close()
 
 
-def _processor(recipe: Recipe | str | Processor | Mix, layout: Layout, dtype: DType) -> Processor:
-    if isinstance(recipe, Processor):
-        return recipe
-    return Processor(recipe.recipes[0] if isinstance(recipe, Mix) else recipe, layout, dtype)
+def _processor(
+    recipe: Recipe | str | Processor | Mix,
+    layout: Layout,
+    dtype: DType,
+    candidates: Sequence[Candidate] | Chooser | None,
+) -> Processor:
+    if not isinstance(recipe, Processor):
+        first = recipe.recipes[0] if isinstance(recipe, Mix) else recipe
+        return Processor(first, layout, dtype, candidates=candidates)
+    if candidates is not None:
+        raise TypeError("candidates are the processor's own, where one is passed")
+    return recipe

@@ -1,4 +1,4 @@
-"""Which recipe a loader's samples have: one for all, or one that is drawn for each."""
+"""Which recipe a loader's samples have: one for all, one that is drawn for each, or one that their pixels decide."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from vlmres._core import Recipe
@@ -18,18 +20,24 @@ if TYPE_CHECKING:
 class Recipes:
     """The recipe of every sample in every epoch."""
 
-    def __init__(self, recipe: Recipe, mix: Mix | None) -> None:
-        self._recipe = recipe
+    def __init__(self, recipes: Sequence[Recipe], mix: Mix | None) -> None:
+        """Takes the recipe, or several of which pixels decide one: until they are read, the one of most tokens counts."""
+        self._recipes = tuple(dict.fromkeys(recipes))
         self.mix = mix
 
     def of(self, number: int, epoch: int) -> Recipe:
-        """That of one sample."""
-        return self._recipe if self.mix is None else self.mix.recipe(number, epoch)
+        """That of one sample; of several the first."""
+        return self._recipes[0] if self.mix is None else self.mix.recipe(number, epoch)
+
+    def may_be(self, number: int, epoch: int) -> tuple[Recipe, ...]:
+        """Those that one sample may have."""
+        return self._recipes if self.mix is None else (self.mix.recipe(number, epoch),)
 
     def tokens(self, sizes: Sizes, epoch: int) -> NDArray[np.int64]:
-        """Tokens of every sample's images."""
+        """Tokens of every sample's images; where several recipes may be theirs, the most."""
         if self.mix is None:
-            return sizes.tokens(self._recipe)
+            most: NDArray[np.int64] = np.max([sizes.tokens(recipe) for recipe in self._recipes], axis=0)
+            return most
         chosen = self.mix.choose(np.arange(len(sizes)), epoch)
         tokens = np.zeros(len(sizes), np.int64)
         for number, recipe in enumerate(self.mix.recipes):
@@ -43,7 +51,7 @@ class Recipes:
         Raises:
             ValueError: One has; the message names it.
         """
-        for recipe in [self._recipe] if self.mix is None else self.mix.recipes:
+        for recipe in self._recipes if self.mix is None else self.mix.recipes:
             tokens = sizes.tokens(recipe)
             if (tokens > most).any():
                 sample = int(np.argmax(tokens > most))

@@ -134,7 +134,8 @@ class FromIterable(Source):
         try:
             sample = as_sample(item, number)
             key = sample.key
-            tokens = tokens_of(sample, self._recipes.of(number, epoch), self._reader)
+            recipes = self._recipes.may_be(number, epoch)
+            tokens = max(tokens_of(sample, recipe, self._reader) for recipe in recipes)
         except Exception as error:
             if self._skips:
                 return 0  # it fails again where it is loaded, and is counted there

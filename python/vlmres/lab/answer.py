@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmres.lab.results import CAPACITY, TARGET, by_family
-from vlmres.lab.rules import Capacity
+from vlmres.legibility import Capacity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -62,7 +62,7 @@ def digest(*parts: str | bytes) -> str:
 
 def script_of(text: str) -> Script:
     """Of most of its characters."""
-    from vlmres.lab.rules import is_han
+    from vlmres.legibility import is_han
 
     letters = [letter for letter in text if not letter.isspace()]
     return "han" if 2 * sum(map(is_han, letters)) > len(letters) else "latin"

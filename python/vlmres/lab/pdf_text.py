@@ -9,7 +9,7 @@ import numpy as np
 
 from vlmres.lab.ink import HAN_X_HEIGHT, MOST_RATIO
 from vlmres.lab.pages import Line, script_of
-from vlmres.lab.rules import is_han
+from vlmres.legibility import is_han
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vlmres.draw import canvases
-from vlmres.lab.rules import scales
+from vlmres.legibility import scales
 from vlmres.processor import Processor
 
 if TYPE_CHECKING:

@@ -96,6 +96,10 @@ def fit_capacity(points: Iterable[tuple[float, float]] = DEEPSEEK_OCR) -> Capaci
     return Capacity(float(-slope), float(offset))
 
 
+# Pixels of a box that a view may miss.
+_SLACK = 1.0
+
+
 def scales(plan: Plan, box: ArrayLike | None = None) -> list[float]:
     """By how much each view scales the image, in the direction that it scales less; 0 where it does not see the box.
 
@@ -105,17 +109,22 @@ def scales(plan: Plan, box: ArrayLike | None = None) -> list[float]:
             crop may lose.
     """
     width, height = plan.size
-    asked = np.asarray((0, 0, width, height) if box is None else box, dtype=np.float64)
+    whole = (0.0, 0.0, float(width), float(height))
     # At the edge of a crop half a letter is no letter; of a whole image a few lost pixels are none.
-    slack = 0.02 * max(width, height) if box is None else 1.0
-    found = []
+    slack = 0.02 * max(width, height) if box is None else _SLACK
+    found = _scales(plan, np.asarray([whole if box is None else box], dtype=np.float64), slack)
+    return [float(scale) for scale in found[0]]
+
+
+def _scales(plan: Plan, boxes: NDArray[np.float64], slack: float) -> NDArray[np.float64]:
+    """Of each box (boxes, 4) the scale of each view: (boxes, views)."""
+    width, height = map(float, plan.size)
+    found = np.zeros((len(boxes), len(plan.views)))
     for index, view in enumerate(plan.views):
-        x0, y0, x1, y1 = plan.to_model([0.0, 0.0, float(width), float(height)], "pixels", view=index)
-        scale = min((x1 - x0) / width, (y1 - y0) / height)
-        left, top, right, bottom = plan.to_image([0.0, 0.0, *map(float, view.canvas)], "pixels", view=index)
-        inside = asked[0] >= left - slack and asked[1] >= top - slack
-        inside = inside and asked[2] <= right + slack and asked[3] <= bottom + slack
-        found.append(float(scale) if inside else 0.0)
+        x0, y0, x1, y1 = plan.to_model([0.0, 0.0, width, height], "pixels", view=index)
+        seen = plan.to_image([0.0, 0.0, *map(float, view.canvas)], "pixels", view=index)
+        inside = (boxes[:, :2] >= seen[:2] - slack).all(axis=1) & (boxes[:, 2:] <= seen[2:] + slack).all(axis=1)
+        found[inside, index] = min((x1 - x0) / width, (y1 - y0) / height)
     return found
 
 
@@ -128,6 +137,12 @@ def effective_x_height(plan: Plan, x_height: float, box: ArrayLike | None = None
         box: (x0, y0, x1, y1) in source pixels of the text, as of `scales`.
     """
     return x_height * max(scales(plan, box))
+
+
+def effective_x_heights(plan: Plan, x_heights: ArrayLike, boxes: ArrayLike) -> NDArray[np.float64]:
+    """`effective_x_height` of many lines: float64 (lines,), from x-heights (lines,) and boxes (lines, 4)."""
+    found = _scales(plan, np.asarray(boxes, dtype=np.float64).reshape(-1, 4), _SLACK)
+    return np.asarray(np.asarray(x_heights, dtype=np.float64) * found.max(axis=1), dtype=np.float64)
 
 
 def fit_legibility(reader: str, x_heights: ArrayLike, legible: ArrayLike) -> Legibility:
@@ -158,8 +173,8 @@ def fit_legibility(reader: str, x_heights: ArrayLike, legible: ArrayLike) -> Leg
 
 # Text tokens a character, by the tables of BPE vocabularies of DeepSeek's and Qwen's kind: running English has 4.5
 # letters a token, and a Han character is a little more than half a token.
-_PER_LETTER = 0.22
-_PER_HAN = 0.6
+PER_LETTER = 0.22
+PER_HAN = 0.6
 
 
 def text_tokens(text: str | Sequence[str]) -> float:
@@ -167,7 +182,7 @@ def text_tokens(text: str | Sequence[str]) -> float:
     whole = text if isinstance(text, str) else "".join(text)
     letters = [letter for letter in whole if not letter.isspace()]
     han = sum(is_han(letter) for letter in letters)
-    return _PER_HAN * han + _PER_LETTER * (len(letters) - han)
+    return PER_HAN * han + PER_LETTER * (len(letters) - han)
 
 
 def is_han(letter: str) -> bool:
