@@ -85,4 +85,3 @@ def _read(one: Any, loader: Loader) -> tuple[Source, PageText] | None:
         except (VlmresError, OSError):
             return None
     return source, text_of(source)
-

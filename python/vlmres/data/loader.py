@@ -26,7 +26,6 @@ from vlmres.processor import DType, Layout, Processor
 
 if TYPE_CHECKING:
     import os
-
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike

@@ -21,7 +21,7 @@ class Recipes:
     """The recipe of every sample in every epoch."""
 
     def __init__(self, recipes: Sequence[Recipe], mix: Mix | None) -> None:
-        """Takes the recipe, or several of which pixels decide one: until they are read, the one of most tokens counts."""
+        """Takes the recipe, or several of which pixels decide: until they are read, the one of most tokens counts."""
         self._recipes = tuple(dict.fromkeys(recipes))
         self.mix = mix
 
