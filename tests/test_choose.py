@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 import vlmres
 from tests.images import EXAMPLES, pixels
+from vlmres import legibility
 from vlmres.choosing import Chooser, Option, PageText, choose, read_text
 from vlmres.data import Loader
-from vlmres import legibility
 
 TEXT = """A vision language model chooses a resolution before it sees anything and characters that a resize makes
 smaller than a few pixels are gone while tokens cost memory and time in the language model behind it so the question is

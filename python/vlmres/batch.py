@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmres.unique import Unique, Within, unique
+from vlmres.unique import Unique, Within, find_unique
 
 if TYPE_CHECKING:
     import torch
@@ -133,7 +134,8 @@ class Batch(Mapping[str, Any]):
         Raises:
             ValueError: The batch is not packed, or its arrays are tensors.
         """
-        return unique(self, within)
+        stride = next((plan.recipe.token_stride for plan in self.plans if plan is not None), 1)
+        return find_unique(self._arrays, stride, within)
 
     def show(self, image: int = 0) -> Image:
         """A picture of what the encoder sees of an image: its views, put together from packed patches.
@@ -145,15 +147,13 @@ class Batch(Mapping[str, Any]):
             ValueError: The batch is not packed, holds videos or tensors, or the image is not in it.
             ImportError: Pillow is not installed.
         """
-        # Late, because drawing stands above this module.
-        from vlmres.draw import draw_batch
-
-        return draw_batch(self, image)
+        # Late and by name, because drawing stands above this module.
+        picture: Image = importlib.import_module("vlmres.draw").draw_batch(self, image)
+        return picture
 
     def _repr_html_(self) -> str:
-        from vlmres.notebook import batch_html
-
-        return batch_html(self)
+        html: str = importlib.import_module("vlmres.notebook").batch_html(self)
+        return html
 
     def verify(self, input_ids: Any, image_token_ids: int | Collection[int]) -> None:
         """Checks that token ids have room for the images, as many as the plans say; not for videos beside images.

@@ -10,9 +10,9 @@ import numpy as np
 from vlmres._core import first_equal
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
-    from vlmres.batch import Batch
+    from numpy.typing import NDArray
 
 Within = Literal["image", "segment", "batch"]
 
@@ -48,22 +48,22 @@ class Unique:
         return values[torch.from_numpy(self.inverse).to(values.device)]
 
 
-def unique(batch: Batch, within: Within) -> Unique:
-    """As `Batch.unique`."""
+def find_unique(arrays: Mapping[str, Any], stride: int, within: Within) -> Unique:
+    """As `Batch.unique`, of the arrays of a packed batch whose tokens have `stride` patches a side."""
     if within not in ("image", "segment", "batch"):
         raise ValueError(f'within must be "image", "segment" or "batch", got {within!r}')
-    if "patches" not in batch:
-        raise ValueError(f'unique needs a batch of layout="packed", this one has {", ".join(batch) or "no images"}')
-    if not isinstance(batch.patches, np.ndarray):
+    if "patches" not in arrays:
+        raise ValueError(f'unique needs a batch of layout="packed", this one has {", ".join(arrays) or "no images"}')
+    patches = arrays["patches"]
+    if not isinstance(patches, np.ndarray):
         raise ValueError("unique compares arrays: call it before the batch becomes tensors")
-    stride = next(plan.recipe.token_stride for plan in batch.plans if plan is not None)
-    order, segments = _cells(batch, stride)
+    order, segments = _cells(arrays, stride)
     groups = {
-        "image": batch.image_index[segments],
+        "image": arrays["image_index"][segments],
         "segment": segments.astype(np.int32),
         "batch": np.zeros(len(segments), np.int32),
     }[within]
-    patches = np.ascontiguousarray(batch.patches)
+    patches = np.ascontiguousarray(patches)
     size = patches.shape[1] * patches.itemsize
     first = first_equal(patches.reshape(-1).view(np.uint8), size, order.reshape(-1), stride**2, groups)
     kept = np.flatnonzero(first == np.arange(len(first)))
@@ -73,14 +73,14 @@ def unique(batch: Batch, within: Within) -> Unique:
     return Unique(kept, place[first], np.sort(rows[rows >= 0]))
 
 
-def _cells(batch: Batch, stride: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _cells(arrays: Mapping[str, Any], stride: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Patches of each cell, int64 [cells, stride²], -1 where it lacks one, and the segment of each cell."""
-    lengths = np.diff(batch.cu_seqlens)
+    lengths, grids = np.diff(arrays["cu_seqlens"]), arrays["grids"]
     segment = np.repeat(np.arange(len(lengths)), lengths)
-    cols = -(-batch.grids[:, 1] // stride)
-    counts = cols * -(-batch.grids[:, 0] // stride)
+    cols = -(-grids[:, 1] // stride)
+    counts = cols * -(-grids[:, 0] // stride)
     starts = np.cumsum(counts) - counts
-    rows, columns = batch.positions.T
+    rows, columns = arrays["positions"].T
     cell = starts[segment] + rows // stride * cols[segment] + columns // stride
     order = np.full((int(counts.sum()), stride**2), -1, np.int64)
     order[cell, rows % stride * stride + columns % stride] = np.arange(len(cell))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vlmres._core import Plan, Recipe
 from vlmres import legibility
+from vlmres._core import Plan, Recipe
 
 if TYPE_CHECKING:
     from vlmres.choosing.text import PageText

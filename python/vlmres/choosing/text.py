@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vlmres import legibility
 from vlmres._core import text_lines
 from vlmres.documents import Page
 from vlmres.inputs import Loader
-from vlmres import legibility
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

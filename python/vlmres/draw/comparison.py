@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from vlmres import legibility
 from vlmres._core import Recipe
 from vlmres.choosing.text import PageText, text_of
 from vlmres.draw.canvases import canvases
 from vlmres.draw.style import FAINT, IMAGE, INK, LOST, PAPER, TILE, WHOLE, by, font, pillow
-from vlmres import legibility
 from vlmres.processor import Processor
 
 if TYPE_CHECKING:

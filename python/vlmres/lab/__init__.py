@@ -6,8 +6,8 @@
     >>> results = lab.run(pages, candidates, lab.load_reader("pp-ocrv6"))  # doctest: +SKIP
     >>> lab.write_report(results, "report")  # doctest: +SKIP
 
-It claims nothing about a vision-language model that it did not run. `vlmres.legibility` has the two limits that it rests
-on, legibility and capacity.
+It claims nothing about a vision-language model that it did not run. `vlmres.legibility` has the two limits that it
+rests on, legibility and capacity.
 """
 
 from vlmres.lab.candidates import Candidate, with_budgets

@@ -11,8 +11,8 @@ from vlmres.lab import ink, score
 from vlmres.lab.flops import encoder_flops
 from vlmres.lab.pages import Content, Line, digest, script_of
 from vlmres.lab.readers import Finder
-from vlmres.legibility import text_tokens
 from vlmres.lab.seen import Glimpse, Seen, crop, grown
+from vlmres.legibility import text_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

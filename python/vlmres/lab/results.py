@@ -13,9 +13,9 @@ import numpy as np
 
 from vlmres._core import build_info
 from vlmres.lab.measure import Measured
-from vlmres.legibility import Capacity, Legibility, fit_legibility
 from vlmres.lab.score import LEGIBLE
 from vlmres.lab.statistics import Interval, Spread, heat_map, interval, safe_from, spread
+from vlmres.legibility import Capacity, Legibility, fit_legibility
 
 if TYPE_CHECKING:
     import os
