@@ -41,7 +41,9 @@ pub fn estimate(pixels: &PixelView<'_>) -> Result<Vec<Line>> {
         let Some(ink) = ink else { continue };
         let mut lines = text(lines::find(&ink)?);
         if is_noisy {
-            lines.iter_mut().for_each(|line| line.x_height = (line.x_height - WIDENED).max(LEAST));
+            for line in &mut lines {
+                line.x_height = (line.x_height - WIDENED).max(LEAST);
+            }
         }
         if !lines.is_empty() {
             return Ok(lines.into_iter().map(|line| line.enlarged(scale as f32)).collect());

@@ -12,6 +12,7 @@ from vlmres._core import Recipe
 from vlmres.encoder.checkpoint.config import read_recipe
 from vlmres.encoder.checkpoint.load import as_dtype, load_model
 from vlmres.encoder.devices import check_device
+from vlmres.encoder.nn.model import VisionModel
 from vlmres.encoder.runtime.double_buffer import SpareBuffer
 from vlmres.encoder.runtime.executor import Executor
 from vlmres.encoder.runtime.output import EncoderOutput
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from vlmres.batch import Batch
     from vlmres.encoder.config import EncoderConfig
     from vlmres.encoder.layout.batch import Layout
-    from vlmres.encoder.nn.model import Tokens, VisionModel
+    from vlmres.encoder.nn.model import Tokens
     from vlmres.encoder.runtime.chunks import Chunk
     from vlmres.encoder.runtime.settings import Kind
     from vlmres.encoder.runtime.stream import EncodedGroup
@@ -54,7 +55,7 @@ class VisionEncoder:
             patches along time that do not see each other.
         graphs: Sequence lengths for which the blocks are captured as CUDA graphs; see `GraphRunner`.
 
-    Make one with `VisionEncoder.from_pretrained`.
+    Make one with `VisionEncoder.from_pretrained`, or `from_config` for one to train.
     """
 
     def __init__(
@@ -116,6 +117,46 @@ class VisionEncoder:
         with torch.inference_mode(False):
             model = load_model(path, device, as_dtype(dtype), fold=fold)
         return cls(model, recipe or read_recipe(path), max_patches=max_patches, graphs=graphs)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: EncoderConfig,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | str = torch.float32,
+        *,
+        recipe: Recipe | str | None = None,
+        fold: bool = True,
+        seed: int | None = None,
+        max_patches: int = MAX_PATCHES,
+        graphs: Sequence[int] = (),
+    ) -> VisionEncoder:
+        """An encoder with random weights, to be trained: in training mode, with gradients.
+
+        Args:
+            config: What it is made of: of `load_config`, or one's own.
+            device: Where to.
+            dtype: Of weights and tokens, or its name.
+            recipe: How images are preprocessed.
+            fold: Whether normalisation is part of the weights, and patches are uint8. The folded weights are what is
+                trained.
+            seed: What the weights follow from; by default torch's state, which is left alone otherwise.
+            max_patches: As of the class.
+            graphs: As of the class.
+
+        Raises:
+            TypeError: `dtype` is no floating-point type.
+            ValueError: `device` is neither a CPU nor CUDA.
+        """
+        device = torch.device(device)
+        check_device(device)
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            model = VisionModel(config, fold=fold)
+            model.patch_embed.reset()
+        model = model.to(device, as_dtype(dtype) or torch.float32).train()
+        return cls(model, recipe, max_patches=max_patches, graphs=graphs)
 
     @property
     def model(self) -> VisionModel:

@@ -65,6 +65,21 @@ class PatchEmbed(nn.Module):
         self.weight = nn.Parameter(torch.empty(shape).normal_(std=0.02))
         self.bias = nn.Parameter(torch.zeros(width)) if config.bias or fold else None
 
+    def reset(self) -> None:
+        """Random weights of the reference's kernel, of a size that keeps the scale of normalised values."""
+        config = self.config
+        kernel = torch.empty(self.reference_shape(config, len(self.weight))).normal_(
+            std=(config.frames * config.dim) ** -0.5
+        )
+        with torch.no_grad():
+            if self.fold:
+                weight, bias = fold_weights(kernel, None, config)
+                self.weight.copy_(weight)
+                if self.bias is not None:
+                    self.bias.copy_(bias)
+            else:
+                self.weight.copy_(kernel)
+
     @staticmethod
     def reference_shape(config: Patch, width: int) -> tuple[int, ...]:
         """Shape of the reference's kernel."""
