@@ -54,8 +54,8 @@ class Seen:
 
     @property
     def unique_share(self) -> float | None:
-        """The share of merged patches that equal no earlier one of the image; None where they are not counted."""
-        return None
+        """The share of merged patches that equal no earlier one of the image."""
+        return self.batch.unique().share
 
 
 def grown(box: Box, size: tuple[int, int], margin: float = MARGIN) -> Box:
