@@ -248,7 +248,7 @@ def _views(
             plan.num_tokens,
             plan.num_visual_tokens,
             encoder_flops(plan),
-            seen.unique_share,
+            round(seen.unique_share, 6),
             [""] * len(lines),
             [0.0] * len(lines),
             [round(line.x_height * scale, 4) for line, scale in zip(lines, scales, strict=True)],

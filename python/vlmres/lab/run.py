@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vlmres.lab.pages import Page
     from vlmres.lab.readers import Reader
 
-STORED = 1
+STORED = 2
 """The form of stored pages: others are measured again."""
 
 LINES = 6

@@ -53,7 +53,7 @@ class Seen:
         return sorted(found, key=lambda glimpse: -glimpse.scale)
 
     @property
-    def unique_share(self) -> float | None:
+    def unique_share(self) -> float:
         """The share of merged patches that equal no earlier one of the image."""
         return self.batch.unique().share
 

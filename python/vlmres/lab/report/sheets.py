@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def table_csv(results: Results) -> str:
     """A row for each candidate."""
-    names = ["candidate", "recipe", "budget", "strategy", "tokens", "encoder_flops", "lines"]
+    names = ["candidate", "recipe", "budget", "strategy", "tokens", "encoder_flops", "unique_patches", "lines"]
     for share in ("accuracy", "legible", "readable"):
         names += [share, f"{share}_low", f"{share}_high"]
     names += ["acv", "rcv", "accuracy_per_1000_tokens", "crowded_pages", "cropped", "pixels", "other"]
@@ -26,6 +26,7 @@ def table_csv(results: Results) -> str:
             one.subject.strategy,
             round(one.tokens, 1),
             one.flops,
+            None if one.unique is None else round(one.unique, 4),
             one.lines,
             *(round(value, 4) for share in (one.accuracy, one.legible, one.readable) for value in share),
             *(round(value, 2) for value in (*one.spread, one.per_token)),
