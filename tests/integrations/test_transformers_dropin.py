@@ -212,7 +212,8 @@ FALLBACKS: list[tuple[str, str, Any, dict[str, Any], str]] = [
     ("float images", "llava-1.5", np.full((50, 60, 3), 0.25, np.float32), {"do_rescale": False}, "float32, not uint8"),
     ("float tensors", "qwen2-vl", torch.full((3, 50, 60), 0.25, dtype=torch.float64), {}, "float64, not uint8"),
     ("ambiguous shape", "llava-1.5", np.zeros((3, 40, 3), np.uint8), {}, "channels first or last"),
-    ("no resize", "qwen2-vl", image(56, 56), {"do_resize": False}, "do_resize=false"),
+    ("no resize", "qwen2-vl", image(60, 56), {"do_resize": False}, "no whole merged patches"),
+    ("no resize to one size", "llava-1.5", image(56, 56), {"do_resize": False}, "do_resize=false"),
     ("no crop", "llava-1.5", image(60, 60), {"do_center_crop": False}, "do_center_crop=false"),
     ("a step set to None", "llava-1.5", image(60, 60), {"do_center_crop": None}, "do_center_crop=null"),
     ("padding", "llava-1.5", image(60, 50), {"do_pad": True, "pad_size": {"height": 350, "width": 350}}, "do_pad=true"),
@@ -248,6 +249,19 @@ def test_fallback(
     assert reasons()[0].startswith(f"{type(processors[0]).__name__}: left to transformers: ")
     both(processors, image(60, 50), return_tensors="pt")
     assert runs == [1]
+
+
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize("recipe", ["qwen2-vl", "qwen3-vl", "glm-4v"])
+def test_images_that_have_their_size(recipe: str, arithmetic: str, reasons: Reasons, runs: list[int]) -> None:
+    """As after qwen-vl-utils: with do_resize=False, of any number of whole merged patches."""
+    processors = pair(recipe, arithmetic)
+    side = 2 * processors[0].patch_size
+    sizes = [(side, side), (3 * side, 7 * side), (40 * side, side)]
+    images = [image(*size) for size in sizes]
+    both(processors, images, return_tensors="pt", do_resize=False)
+    both(processors, images[1], return_tensors="pt", do_resize=False, do_rescale=False, do_normalize=False)
+    assert (reasons(), runs) == ([], [3, 1])
 
 
 def test_negative_strides(reasons: Reasons) -> None:

@@ -70,8 +70,10 @@ def test_frames_are_picked_by_transformers(recipe: str, video_runs: list[int]) -
 
 
 DECLINED: list[tuple[str, Any, dict[str, Any], str]] = [
-    ("qwen2-vl", CLIPS[0].astype(np.float32), {}, "torch.float32, not torch.uint8"),
-    ("qwen2-vl", CLIPS, {"do_resize": False}, "do_resize=false"),
+    ("qwen2-vl", CLIPS[0].astype(np.float32), {}, "would be resized"),
+    ("qwen2-vl", video(5, 448, 448).astype(np.float32) / 2, {}, "not of whole values from 0 to 255"),
+    ("qwen2-vl", CLIPS[0].astype(np.int32), {}, "torch.int32, not torch.uint8"),
+    ("llava-onevision", CLIPS, {"do_resize": False}, "do_resize=false"),
     ("llava-onevision", [CLIPS[0], CLIPS[1][:3]], {}, "cannot share"),
     (
         "llava-onevision",
@@ -107,6 +109,21 @@ def test_what_is_left_to_transformers(
     assert video_runs == []
     (logged,) = reasons()
     assert reason in logged
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+@pytest.mark.parametrize("settings", [{}, {"do_resize": False}])
+@pytest.mark.parametrize("recipe", ["qwen2-vl", "qwen3-vl"])
+def test_frames_of_qwen_vl_utils(
+    recipe: str, settings: dict[str, Any], dtype: Any, video_runs: list[int], reasons: Callable[[], list[str]]
+) -> None:
+    """They have their size and are floats of whole values."""
+    original = video_processor(recipe)
+    clips = [torch.from_numpy(video(5, *size).astype(dtype)) for size in ((448, 224), (224, 448))]
+    assert_same(
+        accelerate(original)(clips, return_tensors="pt", **settings), original(clips, return_tensors="pt", **settings)
+    )
+    assert (reasons(), len(video_runs)) == ([], 1)
 
 
 def test_gray_videos(video_runs: list[int]) -> None:

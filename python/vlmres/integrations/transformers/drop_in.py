@@ -15,6 +15,7 @@ from vlmres.integrations.operations import log, parts
 from vlmres.integrations.operations.calls import answer
 from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.integrations.transformers.inputs import kinds_of, number_of
+from vlmres.integrations.transformers.remote import accelerate_remote
 from vlmres.integrations.transformers.route import find_route
 from vlmres.integrations.transformers.samples import Call
 from vlmres.integrations.transformers.twin import Twin, twin_of
@@ -36,7 +37,8 @@ class Accelerated(Twin):
         images = self.fetch_images(images)  # type: ignore[attr-defined]
 
         def ours() -> Any:
-            call = Call.of(self._prepare_images_structure(images), args)  # type: ignore[attr-defined]
+            whole = kwargs.get("do_resize") is False
+            call = Call.of(self._prepare_images_structure(images), args, whole=whole)  # type: ignore[attr-defined]
             kinds = kinds_of(call.images, self.backend, kwargs)  # type: ignore[attr-defined]
             sources = tuple(sorted({kind.source for kind in kinds}))
             route = find_route(self, original, call.form, sources, kwargs)
@@ -77,6 +79,8 @@ def accelerate(processor: T) -> T:
         if not isinstance(processor, Accelerated):
             if _is_pipeline(cls):
                 accelerated = twin_of(processor, Accelerated)
+            elif (twin := accelerate_remote(processor)) is not None:
+                accelerated = twin
             else:
                 declined = DeclinedError("pipeline", "the class prepares images in a way of its own")
                 log.log_once(cls.__name__, declined)

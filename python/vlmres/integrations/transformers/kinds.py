@@ -22,6 +22,8 @@ Axes = Literal["HW", "CHW", "HWC"]
 # (width, height) of the images on which settings are tried: two alike, which a backend may process together, and
 # long ones in both directions, which are cut into tiles where a family does that.
 SIZES = ((61, 47), (61, 47), (900, 100), (100, 900))
+# Of those that are not resized, for patches of 14 and of 16 pixels, merged by two.
+WHOLE_SIZES = ((224, 448), (224, 448), (672, 224), (448, 672))
 
 
 class Pixels(NamedTuple):
@@ -100,8 +102,8 @@ def plain(source: Source, data_format: str | None) -> Kind:
 
 
 @functools.cache
-def pictures(kind: Kind) -> tuple[Any, ...]:
-    """Small images of a kind, all its values in them, of the sizes of `SIZES`.
+def pictures(kind: Kind, sizes: tuple[tuple[int, int], ...] = SIZES) -> tuple[Any, ...]:
+    """Small images of a kind, all its values in them, of these sizes.
 
     Raises:
         DeclinedError: There is none.
@@ -109,10 +111,10 @@ def pictures(kind: Kind) -> tuple[Any, ...]:
     generator = np.random.default_rng(0)
     if isinstance(kind.form, Pixels):
         try:
-            return tuple(_pil(kind.form, size, generator) for size in SIZES)
+            return tuple(_pil(kind.form, size, generator) for size in sizes)
         except Exception as error:
             raise DeclinedError(f"kind {kind}", f"no sample could be made of {kind}: {error}") from error
-    return tuple(_array(kind, kind.form, size, generator, sliced=index % 2 > 0) for index, size in enumerate(SIZES))
+    return tuple(_array(kind, kind.form, size, generator, sliced=index % 2 > 0) for index, size in enumerate(sizes))
 
 
 def _pil(form: Pixels, size: tuple[int, int], generator: np.random.Generator) -> Image:

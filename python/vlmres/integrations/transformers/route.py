@@ -13,13 +13,12 @@ from transformers.image_utils import SizeDict
 
 from vlmres.integrations.operations.compare import is_tensor
 from vlmres.integrations.operations.decline import DeclinedError
-from vlmres.integrations.operations.lazy import unread
 from vlmres.integrations.transformers.kinds import Kind, Source, plain
 from vlmres.integrations.transformers.memo import has_one_thread, remembered
+from vlmres.integrations.transformers.output import Output
 from vlmres.integrations.transformers.reading import Readings, alpha_rule, reader
 from vlmres.integrations.transformers.samples import Call, Form
-from vlmres.integrations.transformers.structure import Lengths, Structure
-from vlmres.integrations.transformers.trial import check_outputs, check_same, expected_of, recipe_of
+from vlmres.integrations.transformers.trial import expected_of, recipe_of
 from vlmres.processor import Processor
 
 Original = Callable[..., Any]
@@ -34,11 +33,7 @@ class Route:
 
     processor: Processor
     readings: Readings
-    container: Callable[[dict[str, Any]], Any]
-    """The class of transformers' result."""
-    attributes: dict[str, Any]
-    """What such a result holds besides values."""
-    structures: dict[str, Structure]
+    output: Output
 
     def run(self, call: Call, kinds: frozenset[Kind], processor: Any, kwargs: Mapping[str, Any]) -> Any:
         """The result that transformers' `processor` would return for a call with images of these kinds.
@@ -47,15 +42,7 @@ class Route:
             DeclinedError: vlmres does not read one of the images, or has an output that the sample images did not have.
         """
         self.readings.check(kinds, reader(processor, kwargs))
-        return self.build(call, kwargs.get("input_data_format"))
-
-    def build(self, call: Call, data_format: Any) -> Any:
-        """As `run`, of images that vlmres is known to read as transformers does."""
-        arrays, lengths = run(self.processor, call, data_format)
-        check_outputs(arrays, self.structures, "images")
-        result = self.container({key: self.structures[key].build(array, lengths) for key, array in arrays.items()})
-        vars(result).update(self.attributes)
-        return result
+        return self.output.build(self.processor, call, kwargs.get("input_data_format"))
 
 
 def find_route(
@@ -124,21 +111,6 @@ def settings_of(processor: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def run(processor: Processor, call: Call, data_format: Any) -> tuple[Mapping[str, Any], Lengths]:
-    """What `processor` makes of a call's images, as arrays or, where numpy has not their type, tensors.
-
-    Raises:
-        DeclinedError: It does not read one of them.
-    """
-    try:
-        samples = unread(call.images) if call.counts is None else [unread(sample) for sample in call.samples]
-        batch = processor(samples, input_data_format=getattr(data_format, "value", data_format))
-    except (ValueError, TypeError, OSError) as error:
-        raise DeclinedError(f"input {type(error).__name__}", str(error)) from error
-    tiles = [plan.num_tiles for plan in batch.plans if plan is not None]
-    return batch.torch() if processor.dtype == "bfloat16" else batch, Lengths(call.counts or (), tiles)
-
-
 def _make_route(
     processor: Any, original: Original, form: Form, sources: tuple[Source, ...], kwargs: dict[str, Any]
 ) -> Route:
@@ -148,21 +120,9 @@ def _make_route(
     expected = expected_of(original, *call.arguments, **kwargs)
     if ours.dtype == "float32" and _has_bfloat16(list(expected.values())):
         ours.dtype = "bfloat16"
-    arrays, lengths = run(ours, call, data_format)
-    if list(arrays) != list(expected):
-        raise DeclinedError(
-            "outputs", f"recipe {ours.recipe.name!r} gives {', '.join(arrays)}, transformers {', '.join(expected)}"
-        )
-    structures = {key: Structure.of(value, arrays[key], lengths) for key, value in expected.items()}
-    unknown = [key for key, structure in structures.items() if structure is None]
-    if unknown:
-        raise DeclinedError("outputs", f"no array could be put in place of {', '.join(unknown)}")
-    known = {key: structure for key, structure in structures.items() if structure is not None}
-    attributes = {name: value for name, value in vars(expected).items() if name != "data"}
+    output = Output.of(ours, call, expected, data_format)
     readings = Readings(ours.recipe.params["convert"], torch=ours.arithmetic == "torch", data_format=data_format)
-    route = Route(ours, readings, type(expected), attributes, known)
-    check_same(ours.recipe.name, route.build(call, data_format), expected, "images")
-    return route
+    return Route(ours, readings, output)
 
 
 def _has_bfloat16(value: Any) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmres.integrations.operations.decline import DeclinedError
-from vlmres.integrations.transformers.kinds import SIZES, Kind, pictures
+from vlmres.integrations.transformers.kinds import SIZES, WHOLE_SIZES, Kind, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +31,12 @@ class Form:
     """One between others has none."""
     ends_empty: bool = False
     """The last has none. Classes may forget it in some of their outputs."""
+    whole: bool = False
+    """Images are not resized: their sides are whole merged patches."""
 
     def trial(self, kinds: Sequence[Kind]) -> Call:
         """A call of this form with small images of each of the kinds, of which there are four at most."""
-        images = [pictures(kind) for kind in kinds]
+        images = [pictures(kind, WHOLE_SIZES if self.whole else SIZES) for kind in kinds]
         mixed = [images[index % len(kinds)][index] for index in range(len(SIZES))]
         if not self.nested and not self.counted:
             return Call(self, mixed, None)
@@ -55,8 +57,10 @@ class Call:
     """Of each sample; None where the class knows no samples."""
 
     @staticmethod
-    def of(images: Any, args: tuple[Any, ...]) -> Call:
+    def of(images: Any, args: tuple[Any, ...], *, whole: bool = False) -> Call:
         """The call of a class whose own method gets `images`, flat or nested, and further arguments.
+
+        `whole` where images are not resized.
 
         Raises:
             DeclinedError: Its arguments are not understood.
@@ -68,14 +72,20 @@ class Call:
                 starts_empty=counts[0] == 0,
                 has_empty=0 in _stripped(counts),
                 ends_empty=counts[-1] == 0,
+                whole=whole,
             )
             return Call(form, [image for sample in images for image in sample], counts)
         if not args:
-            return Call(Form(), list(images), None)
+            return Call(Form(whole=whole), list(images), None)
         counts = args[0] if len(args) == 1 and isinstance(args[0], list) else []
         if not all(type(count) is int and count > 0 for count in counts) or sum(counts) != len(images):
             raise DeclinedError("arguments", f"positional arguments {args!r}")
-        return Call(Form(counted=True), list(images), counts)
+        return Call(Form(counted=True, whole=whole), list(images), counts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether its images are not resized."""
+        return self.form.whole
 
     @property
     def samples(self) -> list[Any]:

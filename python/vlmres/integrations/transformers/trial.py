@@ -10,6 +10,9 @@ from vlmres.integrations.operations.compare import same
 from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.processor import DType
 
+# Pixels of an image: what fits no memory.
+_UNBOUNDED = 1 << 40
+
 
 def recipe_of(settings: dict[str, Any]) -> tuple[Recipe, DType]:
     """The recipe that follows a checkpoint's settings, and the type of its pixel values.
@@ -18,9 +21,21 @@ def recipe_of(settings: dict[str, Any]) -> tuple[Recipe, DType]:
         ValueError: There is none.
     """
     dtype: DType = "float32"
+    settings = _unresized(settings)
     if not settings["do_rescale"] and not settings["do_normalize"]:
         dtype, settings = "uint8", {**settings, "do_rescale": True}  # pixels before they are rescaled
     return Recipe.from_pretrained(settings), dtype
+
+
+def _unresized(settings: dict[str, Any]) -> dict[str, Any]:
+    """Where a class of bounded sizes is told not to resize: bounds that leave sides of whole merged patches alone."""
+    size = settings.get("size")
+    if settings.get("do_resize") is not False or not isinstance(size, Mapping):
+        return settings
+    if not {"shortest_edge", "longest_edge"} <= {name for name, value in size.items() if value is not None}:
+        return settings
+    kept = {name: value for name, value in settings.items() if name not in ("min_pixels", "max_pixels")}
+    return {**kept, "do_resize": True, "size": {"shortest_edge": 1, "longest_edge": _UNBOUNDED}}
 
 
 def expected_of(original: Callable[..., Any], *samples: Any, **kwargs: Any) -> Any:

@@ -27,6 +27,8 @@ _SAMPLING = ("do_sample_frames", "num_frames", "fps", "min_frames", "max_frames"
 # (height, width) of the videos on which settings are tried: of an odd number of frames, and one longer than it is wide.
 _SAMPLE_SIZES = ((47, 61), (120, 30))
 _SAMPLE_FRAMES = 5
+# Of those that are not resized, for patches of 14 and of 16 pixels, merged by two, within the usual bounds.
+_WHOLE_SIZES = ((224, 448), (448, 224))
 
 
 class AcceleratedVideo(Twin):
@@ -52,9 +54,10 @@ class AcceleratedVideo(Twin):
         original = functools.partial(self._vlmres_original._preprocess, self)
 
         def ours() -> Any:
-            for video in videos:
-                _check(video)
-            return find_video_route(self, original, kwargs).run(videos, kwargs.get("return_tensors"))
+            floats = [video.is_floating_point() for video in videos]
+            frames = [_bytes(video) for video in videos]
+            route = find_video_route(self, original, kwargs, floats=any(floats))
+            return route.run(frames, kwargs.get("return_tensors"))
 
         name = self._vlmres_original.__name__
         return answer(name, len(videos), ours, lambda: original([video.contiguous() for video in videos], **kwargs))
@@ -84,6 +87,8 @@ class VideoRoute:
     """The class of transformers' result."""
     lists: Mapping[str, bool]
     """Keys of the reference, and whether they are lists, of a tensor or number for each video."""
+    whole: bool = False
+    """Whether frames are not resized: they are floats, or it was asked for."""
 
     def run(self, videos: list[Any], return_tensors: Any) -> Any:
         """The result that transformers would return.
@@ -97,6 +102,8 @@ class VideoRoute:
             batch = self.processor(videos=videos, input_data_format="channels_first")
         except (ValueError, TypeError) as error:
             raise DeclinedError(f"input {type(error).__name__}", str(error)) from error
+        if self.whole and any(plan is None or plan.views[0].resized != plan.size for plan in batch.plans):
+            raise DeclinedError("whole", "a video of floats, or with do_resize=False, would be resized")
         check_outputs(batch, self.lists, "videos")
         data: dict[str, Any] = {}
         for key, array in batch.items():
@@ -107,19 +114,23 @@ class VideoRoute:
         return self.container(data=data, tensor_type=return_tensors)
 
 
-def find_video_route(processor: Any, original: Callable[..., Any], kwargs: dict[str, Any]) -> VideoRoute:
+def find_video_route(
+    processor: Any, original: Callable[..., Any], kwargs: dict[str, Any], *, floats: bool = False
+) -> VideoRoute:
     """The route of a video processor called with the resolved settings `kwargs`; found once, then remembered.
 
     Args:
         processor: transformers' processor.
         original: Its own implementation, called with videos and settings.
         kwargs: Every setting, as transformers resolved it.
+        floats: Whether frames are floats, of whole values.
 
     Raises:
         DeclinedError: There is none, with the reason.
     """
     settings = {name: value for name, value in kwargs.items() if name not in ("return_tensors", "video_metadata")}
-    return remembered(processor, settings, functools.partial(_make_route, processor, original, kwargs))
+    make = functools.partial(_make_route, processor, original, kwargs, floats=floats)
+    return remembered(processor, settings, make, ("floats", floats))
 
 
 def make_video_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
@@ -137,21 +148,24 @@ def make_video_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor
         raise DeclinedError("recipe", str(error)) from error
 
 
-def _make_route(processor: Any, original: Callable[..., Any], kwargs: dict[str, Any]) -> VideoRoute:
+def _make_route(processor: Any, original: Callable[..., Any], kwargs: dict[str, Any], *, floats: bool) -> VideoRoute:
     ours = make_video_processor(processor, kwargs)
-    videos = list(_samples())
-    expected = expected_of(original, videos, **{**kwargs, "return_tensors": None})
-    route = VideoRoute(ours, type(expected), {key: isinstance(value, list) for key, value in expected.items()})
+    whole = floats or kwargs.get("do_resize") is False
+    videos = list(_samples(_WHOLE_SIZES if whole else _SAMPLE_SIZES))
+    given = [video.float() for video in videos] if floats else videos
+    expected = expected_of(original, given, **{**kwargs, "return_tensors": None})
+    lists = {key: isinstance(value, list) for key, value in expected.items()}
+    route = VideoRoute(ours, type(expected), lists, whole)
     check_same(ours.recipe.name, route.run(videos, None), expected, "videos")
     return route
 
 
 @functools.cache
-def _samples() -> tuple[Any, ...]:
+def _samples(sizes: tuple[tuple[int, int], ...]) -> tuple[Any, ...]:
     import torch
 
     generator = np.random.default_rng(0)
-    shapes = [(_SAMPLE_FRAMES, 3, *size) for size in _SAMPLE_SIZES]
+    shapes = [(_SAMPLE_FRAMES, 3, *size) for size in sizes]
     return tuple(torch.from_numpy(generator.integers(0, 256, shape, dtype=np.uint8)) for shape in shapes)
 
 
@@ -175,10 +189,21 @@ def _views(videos: Any, data_format: Any) -> list[Any] | None:
     return views
 
 
-def _check(video: Any) -> None:
+def _bytes(video: Any) -> Any:
+    """An RGB video of bytes on the CPU, which frames of floats with whole values are, as qwen-vl-utils has them.
+
+    Raises:
+        DeclinedError: It is no such video.
+    """
     if video.device.type != "cpu":
         raise DeclinedError("device", f"a video is on device {video.device}")
-    if str(video.dtype) != "torch.uint8":
-        raise DeclinedError(f"dtype {video.dtype}", f"a video is {video.dtype}, not torch.uint8")
     if video.shape[1] != 3:
         raise DeclinedError("channels", f"a video has {video.shape[1]} channels")
+    if not video.is_floating_point() and str(video.dtype) != "torch.uint8":
+        raise DeclinedError(f"dtype {video.dtype}", f"a video is {video.dtype}, not torch.uint8")
+    if not video.is_floating_point():
+        return video
+    frames = video.byte()
+    if not frames.to(video.dtype).equal(video):
+        raise DeclinedError(f"dtype {video.dtype}", f"a video is {video.dtype}, and not of whole values from 0 to 255")
+    return frames
