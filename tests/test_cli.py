@@ -26,7 +26,7 @@ from tests.commands import ARGUMENTS, ENVIRONMENT, assert_whole, manifest, run, 
 from tests.images import EXAMPLES, REAL, pixels
 from vlmres.cli.options import parse_bytes
 
-COMMANDS = ("plan", "process", "compare", "recipes", "verify", "info")
+COMMANDS = ("plan", "process", "compare", "recipes", "verify", "doctor")
 
 
 # plan
@@ -478,20 +478,20 @@ def test_recipes_say_what_their_parameters_mean() -> None:
         assert all(name in text for name in recipe.params)
 
 
-def test_info() -> None:
-    facts = json.loads(run("info", "--json", VLMRES_NUM_THREADS="3").stdout)
+def test_doctor() -> None:
+    facts = json.loads(run("doctor", "--json", VLMRES_NUM_THREADS="3").stdout)
     assert facts["vlmres"] == vlmres.__version__
     assert facts["simd"] == vlmres.build_info()["simd"]
     assert facts["threads"] == 3
     assert facts["VLMRES_NUM_THREADS"] == "3"
     assert facts["arithmetic"].startswith("pillow-")
     assert facts["torch"] == version("torch")
-    assert re.search(r"VLMRES_NUM_THREADS\s+not set", run("info").stdout)
+    assert re.search(r"VLMRES_NUM_THREADS\s+not set", run("doctor").stdout)
 
 
 def test_commands_do_not_import_torch() -> None:
     code = (
-        "import sys; sys.argv = ['vlmres', 'info']\n"
+        "import sys; sys.argv = ['vlmres', 'doctor']\n"
         "from vlmres.cli import main\n"
         "try: main()\n"
         "finally: assert not {'torch', 'transformers', 'torchvision'} & set(sys.modules)"

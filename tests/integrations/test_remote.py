@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
+from transformers import BatchFeature
+from transformers.image_processing_utils import BaseImageProcessor
 
 from tests.images import image
 from tests.reference.authors_vl import kimi_vl, phi3_v

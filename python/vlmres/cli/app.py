@@ -9,9 +9,9 @@ import typer
 import vlmres
 from vlmres.cli.compare import compare
 from vlmres.cli.demo import demo
+from vlmres.cli.doctor import doctor
 from vlmres.cli.encode import encode
 from vlmres.cli.explain import explain
-from vlmres.cli.info import info
 from vlmres.cli.lab import lab
 from vlmres.cli.plan import plan
 from vlmres.cli.process import process
@@ -63,7 +63,7 @@ app.command(
     "vlmres verify -r qwen3-vl --cases 1000 --out parity.md\n\n"
     "vlmres verify --checkpoint ./my-checkpoint",
 )(verify)
-app.command(epilog="Example: vlmres info --json")(info)
+app.command(epilog="Examples: vlmres doctor\n\nvlmres doctor ./my-checkpoint --vllm")(doctor)
 
 
 def _version(asked: bool) -> None:
