@@ -26,6 +26,7 @@ from vlmres._help import RecipeDoc
 from vlmres._types import Coordinates, Grid, Parameter, RecipeName, Size
 from vlmres.batch import Batch
 from vlmres.budget import BudgetFit, fit_budget
+from vlmres.cache import Cache
 from vlmres.choosing import Choice, Chooser, choose
 from vlmres.data.packing import pack
 from vlmres.documents import Document
@@ -33,6 +34,7 @@ from vlmres.inputs import Fetch
 from vlmres.messages import Media, from_messages
 from vlmres.planning import PlanTable, image_size, plan, plan_many
 from vlmres.processor import Processor
+from vlmres.profiling import Profile, profile
 from vlmres.resizing import resize
 from vlmres.shards import open_shards
 from vlmres.video_files import Video, VideoInfo
@@ -44,6 +46,7 @@ Recipe.__doc__ = RecipeDoc(Recipe.__doc__)  # type: ignore[assignment]
 __all__ = [
     "Batch",
     "BudgetFit",
+    "Cache",
     "Choice",
     "Chooser",
     "Coordinates",
@@ -57,6 +60,7 @@ __all__ = [
     "PlanError",
     "PlanTable",
     "Processor",
+    "Profile",
     "Recipe",
     "RecipeError",
     "RecipeName",
@@ -75,6 +79,7 @@ __all__ = [
     "pack",
     "plan",
     "plan_many",
+    "profile",
     "recipes",
     "resize",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
-from vlmres import documents
+from vlmres import cached, documents, profiling
 from vlmres import videos as video_items
 from vlmres._core import (
     Call,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vlmres._core import Crew
+    from vlmres.cache import Cache
     from vlmres.video_files import VideoInfo
 
 Layout = Literal["hf", "packed"]
@@ -103,6 +104,8 @@ class Processor:
             processor has memory of its own.
         candidates: Of "auto": recipes, names or (name, overrides), or a `vlmres.Chooser`. All are for one encoder: they
             cut and normalise patches alike.
+        cache: A `Cache`: a call whose images and settings it knows is read from disk, another one is kept there. Not so
+            videos, documents, images with settings or a choice of their own, calls with `out` or with bad images.
         **overrides: Parameters of the recipe, such as `max_pixels=1_000_000`. `Recipe.parameters`, `help(recipe)` and
             `vlmres recipes NAME` say which it has, and what each means.
 
@@ -136,6 +139,7 @@ class Processor:
         decode: Decode = "exact",
         allocate: Allocate | None = None,
         candidates: Sequence[Candidate] | Chooser | None = None,
+        cache: Cache | None = None,
         **overrides: Any,
     ) -> None:
         check_choice("layout", layout, Layout)
@@ -175,6 +179,7 @@ class Processor:
         self._memory = Memory()
         self.decode: Decode = decode
         self.allocate = allocate
+        self.cache = cache
         self._hidden = Hidden(watching=alpha == "reference")
         self.loader: Loader = self._loader(self.arithmetic)
         """Reads images as this processor does."""
@@ -355,6 +360,7 @@ class Processor:
         first = self._process(*images, **settings)
         return beside(first, self._process(films, None, "video", rates, **settings))
 
+    @profiling.counted
     def _process(
         self,
         items: Sequence[Any],
@@ -388,13 +394,21 @@ class Processor:
         given: Sequence[Item] = loaded
         if self.chooser is not None and is_image:
             given = chosen(self.chooser, loader, items, loaded, samples, self.num_threads or usual_threads())
+        backend = resolve_backend(self.arithmetic if is_image else self.video_arithmetic)
+        allocate = allocate or self.allocate
+        kept = None
+        if self.cache is not None and self.chooser is None and is_image and out is None:
+            kept = cached.Kept.of(self, backend, loaded, samples, recipes)
+            outputs = functools.partial(self._outputs, out=None, allocate=allocate)
+            if kept is not None and (known := kept.batch(outputs, self._hidden)) is not None:
+                return known
         call = Call(
             self.recipe if is_image else self._video_recipe,
             given,
             None if samples is None else list(samples),
             self.layout,
             self.dtype,
-            resolve_backend(self.arithmetic if is_image else self.video_arithmetic),
+            backend,
             scaled=self.decode == "scaled",
             limits=self.limits,
             decoder=loader.decoding,
@@ -403,11 +417,11 @@ class Processor:
         failed = [index for index, _, _ in call.failures()] if is_image else ()
         files, reasons = documents.opened(loaded, failed, self.max_file_bytes)
         if files:
-            known = [
+            images = [
                 item if one is None or settled(item) else one[0] if isinstance(one, tuple) else one
                 for item, one in zip(items, loaded, strict=True)
             ]
-            pages, counts, owners = _with_documents(known, samples, files)
+            pages, counts, owners = _with_documents(images, samples, files)
             settings: dict[str, Any] = {"out": out, "errors": errors, "data_format": data_format}
             own = None if recipes is None else [recipes[owner] for owner in owners]
             batch = self._process(pages, counts, **settings, allocate=allocate, crew=crew, recipes=own, is_part=is_part)
@@ -417,7 +431,6 @@ class Processor:
         self._note(call, failures, errors, name, reasons)
         tensors = call.lay_out()
         self._note(call, failures, errors, name)
-        allocate = allocate or self.allocate
         if is_part and isinstance(out, dict):
             out = {key: out[key] for key, _ in tensors if key in out}
         values = self._outputs(tensors, out, allocate)
@@ -435,7 +448,10 @@ class Processor:
             seconds = [self.recipe.temporal_patch_size / speeds[at] for at, plan in enumerate(plans) if plan]
             arrays[key] = np.array(seconds, dtype=np.float32)
         infos = [picked.get(index) if plan else None for index, plan in enumerate(plans)]
-        return Batch(arrays, plans, failures, values=frozenset(values), dtype=self.dtype, video_infos=infos)
+        batch = Batch(arrays, plans, failures, values=frozenset(values), dtype=self.dtype, video_infos=infos)
+        if kept is not None and not failures:
+            kept.keep(batch, is_dark=call.is_dark)
+        return batch
 
     def _settled(
         self, pair: Settled, loader: Loader, data_format: DataFormat | None, recipe: Recipe

@@ -108,7 +108,7 @@ pub fn watched() -> Times {
 }
 
 /// Runs a job of a call, which is measured where somebody watches; a part of another job is in that.
-pub(super) fn job<R>(run: impl FnOnce() -> R) -> R {
+pub fn job<R>(run: impl FnOnce() -> R) -> R {
     if WATCHERS.load(Ordering::Relaxed) == 0 || TIMES.get().is_some() {
         return run();
     }

@@ -8,7 +8,7 @@ mod stop;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use clock::{Phase, Times, timed, watch, watched};
+pub use clock::{Phase, Times, job, timed, watch, watched};
 pub use crew::Crew;
 pub use pool::parallel;
 pub use stop::{check_stopped, is_stopped, stoppable};

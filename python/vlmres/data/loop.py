@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmres.data.pipeline import Pipeline
 from vlmres.data.progress import Progress
+from vlmres.profiling import note_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,6 +65,7 @@ class Loop(Iterator[Any]):
                 break
         self._counts.batches += 1
         now = time.perf_counter()
+        note_wait(now - called)
         if self._left is not None:
             self._counts.timed(now - called, called - self._left, made.images)
         self._left = now

@@ -8,7 +8,7 @@ use crate::geometry::Size;
 use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::source::{ColourKey, Decoder, Memory, Opened, OwnedImage, PixelView};
-use crate::threads::{Phase, Threads, check_stopped, parallel, timed};
+use crate::threads::{Phase, Threads, check_stopped, job, parallel, timed};
 
 /// Holds an image's pixels for as long as a call reads them.
 pub trait PixelOwner: Send + Sync {
@@ -83,7 +83,9 @@ impl<'a> Source<'a> {
         .into_iter();
         let mut open = |input| match input {
             Input::Pixels(pixels) => Ok(Self::Pixels(pixels)),
-            Input::Bytes(bytes) => Opened::bytes(bytes, limits, decoder).map(Self::Encoded),
+            Input::Bytes(bytes) => {
+                job(|| timed(Phase::Open, || Opened::bytes(bytes, limits, decoder))).map(Self::Encoded)
+            }
             Input::Path(_) => files.next().unwrap_or_else(|| Err(Error::Argument("no file".into()))).map(Self::Encoded),
             Input::Opened(file) => Ok(Self::Shared(file)),
             Input::Deferred(image) => {

@@ -1,0 +1,175 @@
+"""Calls of a `Processor` that has a cache: their content, and the batch that is kept of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmres import profiling
+from vlmres._core import Source, build_info, plan
+from vlmres.batch import Batch
+from vlmres.cache import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
+
+    from vlmres._core import Plan, Recipe
+    from vlmres.cache import Cache
+    from vlmres.inputs import Hidden
+    from vlmres.processor import Processor
+
+    Outputs: TypeAlias = Callable[[Sequence[tuple[str, list[int]]]], dict[str, NDArray[Any]]]
+    """Memory for tensors of pixel values, by key and shape."""
+
+
+class Kept:
+    """A call of images whose content is known."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        key: str,
+        loaded: Sequence[Any],
+        states: Sequence[tuple[int, ...] | None],
+        recipes: Sequence[Recipe],
+        counts: Sequence[int],
+        dtype: str,
+    ) -> None:
+        self._cache = cache
+        self._key = key
+        self._loaded = loaded
+        self._loaded = loaded
+        self._states = states
+        self._recipes = recipes
+        self._counts = counts
+        self._dtype = dtype
+
+    @classmethod
+    def of(
+        cls,
+        processor: Processor,
+        backend: tuple[str, int],
+        loaded: Sequence[Any],
+        samples: Sequence[int] | None,
+        recipes: Sequence[Recipe] | None,
+    ) -> Kept | None:
+        """The call of a processor with a cache, or None where the content of an image is not known."""
+        assert processor.cache is not None
+        states = _states(loaded)
+        key = _content(processor, backend, loaded, samples)
+        if key is None:
+            return None
+        counts = [1] * len(loaded) if samples is None else [count for count in samples for _ in range(count)]
+        own = recipes or [processor.recipe] * len(loaded)
+        return cls(processor.cache, key, loaded, states, own, counts, processor.dtype)
+
+    def batch(self, outputs: Outputs, hidden: Hidden) -> Batch | None:
+        """What is kept of it, in memory of `outputs`."""
+        arrays: dict[str, NDArray[Any]] = {}
+
+        def take(entry: dict[str, Any]) -> dict[str, NDArray[Any]]:
+            values = entry["described"]["values"]
+            memory = outputs([(one["key"], one["shape"]) for one in entry["arrays"] if one["key"] in values])
+            for one in entry["arrays"]:
+                array = memory.get(one["key"])
+                if array is None:
+                    array = np.empty(one["shape"], one["dtype"])
+                elif array.shape != tuple(one["shape"]) or not array.flags.c_contiguous:
+                    raise ValueError(f"memory for {one['key']!r} must be C-contiguous, of shape {tuple(one['shape'])}")
+                arrays[one["key"]] = array
+            return arrays
+
+        found = self._cache.get(self._key, take)
+        if found is None:
+            return None
+        planned = zip(found["sizes"], self._recipes, self._counts, strict=True)
+        plans: list[Plan | None] = [plan(tuple(size), recipe, count) for size, recipe, count in planned]
+        hidden.tell(found["is_dark"])
+        profiling.note_cached()
+        return Batch(arrays, plans, {}, values=frozenset(found["values"]), dtype=self._dtype)
+
+    def keep(self, batch: Batch, *, is_dark: bool) -> None:
+        """Keeps the batch, unless a file has changed since its content was read."""
+        if _states(self._loaded) == self._states:
+            sizes = [planned.size for planned in batch.plans if planned is not None]
+            described = {"sizes": sizes, "values": sorted(batch._values), "is_dark": is_dark}
+            self._cache.put(self._key, Entry(described, batch._arrays))
+
+
+def _content(
+    processor: Processor, backend: tuple[str, int], loaded: Sequence[Any], samples: Sequence[int] | None
+) -> str | None:
+    """What a call's tensors follow from, as 64 hexadecimal digits.
+
+    None where an image's content is not known before it is made: a page, an opened file, one with settings of its own,
+    or a file that cannot be read.
+    """
+    decoding = (processor.decoder, processor.decode, processor.alpha, processor.gray16, processor.limits)
+    settings = (processor.recipe.to_toml(), processor.layout, processor.dtype, backend, decoding)
+    versions = (build_info()["version"], None if processor.decoder == "native" else _pillow())
+    digest = hashlib.sha256(repr((versions, settings, None if samples is None else list(samples))).encode())
+    for item in loaded:
+        image, own = item if isinstance(item, tuple) else (item, None)
+        if own is not None:
+            if not hasattr(own, "to_toml"):  # a plan
+                return None
+            digest.update(own.to_toml().encode())
+        if not _add(digest, image, backend[0]):
+            return None
+    return digest.hexdigest()
+
+
+def _add(digest: Any, image: Any, backend: str) -> bool:
+    """Adds an image's content, with its length before it; whether it is known."""
+    if isinstance(image, str):
+        path = Path(image)
+        try:
+            if not path.is_file():
+                return False
+            with path.open("rb") as file:
+                digest.update(b"file %d " % os.fstat(file.fileno()).st_size)
+                while piece := file.read(1 << 20):
+                    digest.update(piece)
+        except OSError:
+            return False
+    elif isinstance(image, bytes):
+        digest.update(b"file %d " % len(image))
+        digest.update(image)
+    elif isinstance(image, Source):
+        pixels: Any = image.to_array(backend)
+        digest.update(b"pixels %d %d " % image.size)
+        digest.update(memoryview(pixels.reshape(-1)))
+    else:
+        return False
+    return True
+
+
+def _states(items: Sequence[Any]) -> list[tuple[int, ...] | None]:
+    """What changes with a file's content, of every item that is a path."""
+    return [_state(item[0] if isinstance(item, tuple) else item) for item in items]
+
+
+def _state(image: Any) -> tuple[int, ...] | None:
+    if not isinstance(image, str):
+        return None
+    try:
+        status = Path(image).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _pillow() -> str | None:
+    """The version of the Pillow that is installed, if any."""
+    try:
+        return version("pillow")
+    except PackageNotFoundError:
+        return None
