@@ -68,6 +68,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
+    # By default Ray's workers have the lowest priority, and plain processes have not.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import pyarrow as pa
     import ray
     import ray.data

@@ -23,6 +23,8 @@ import vlmres
 from tests.encoder.conftest import Checkpoint, checkpoint  # noqa: F401 - a fixture
 
 os.environ["RAY_AUTH_MODE"] = "disabled"
+# By default workers have the lowest priority: where others use the processors they hardly run.
+os.environ["RAY_worker_niceness"] = "0"
 os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
 ray: Any = pytest.importorskip("ray", reason="run make test-ray")
 ray_data: Any = pytest.importorskip("ray.data", reason="run make test-ray")
@@ -256,6 +258,14 @@ def test_paths_and_an_encoder(tmp_path: Path, checkpoint: Checkpoint) -> None:  
 def test_what_cannot_be_is_named(options: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         preprocess(dataset(2, 1), "qwen2-vl", **options)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_run_that_comes_to_no_end_is_an_error() -> None:
+    with pytest.raises(TimeoutError, match=r"none of \d+ tasks came to its end in 0.0001 s; the cluster has"):
+        preprocess(dataset(40, 1), "qwen2-vl", timeout=0.0001)
+    with pytest.raises(ValueError, match="timeout must be positive"):
+        preprocess(dataset(1, 1), "qwen2-vl", timeout=0)
 
 
 @pytest.mark.usefixtures("cluster")

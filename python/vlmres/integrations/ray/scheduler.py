@@ -38,6 +38,7 @@ def preprocess(
     encoder: str | None = None,
     block_bytes: int = 128 << 20,
     concurrency: int | None = None,
+    timeout: float | None = 3600,
     **overrides: Any,
 ) -> Any:
     """Makes packed patches, or an encoder's tokens, of a data set's images on a Ray cluster.
@@ -60,6 +61,8 @@ def preprocess(
         block_bytes: What a task handles: bytes of decoded pixels and of values.
         concurrency: Most tasks at a time, by default two for each processor; or the number of actors, by default one
             for each GPU, or for each processor.
+        timeout: Seconds in which no task comes to its end, after which that is an error: where the cluster has not what
+            tasks need, for example. None waits for ever.
         **overrides: Parameters of the recipe.
 
     Returns:
@@ -72,6 +75,7 @@ def preprocess(
     Raises:
         ValueError: `out` holds results of other settings, there is no such column, or it has a name that is added.
         TypeError: The column holds no images.
+        TimeoutError: No task came to its end for so long. What is finished in `out` stays.
         RecipeError: There is no such recipe, or it cannot be changed so.
     """
     if format not in get_args(files.Format):
@@ -81,18 +85,20 @@ def preprocess(
     for name, value in (("block_bytes", block_bytes), ("concurrency", concurrency)):
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
+    if timeout is not None and timeout <= 0:
+        raise ValueError(f"timeout must be positive, got {timeout}")
     loaded = vlmres.Recipe.load(recipe) if isinstance(recipe, str) else recipe
     settings = Settings(loaded.replace(**overrides), dtype, column, key, encoder, out, format, num_threads=1)
     _check_columns(dataset, settings)
     if out is None:
-        run = _Run(settings, block_bytes, concurrency, Counter(), set())
+        run = _Run(settings, block_bytes, concurrency, timeout, Counter(), set())
         run.through(dataset)
         found = [run.tables[place] for place in sorted(run.tables)]
         return ray.data.from_arrow_refs(found) if found else ray.data.from_items([])
     described = _describe(settings)
     files.open_folder(out, described)
     parts, done = files.finished(out, format)
-    run = _Run(settings, block_bytes, concurrency, done, {str(part["file"]) for part in parts})
+    run = _Run(settings, block_bytes, concurrency, timeout, done, {str(part["file"]) for part in parts})
     run.through(dataset)
     return files.write_manifest(out, [*parts, *run.parts], described)
 
@@ -120,6 +126,7 @@ class _Run:
     settings: Settings
     block_bytes: int
     concurrency: int | None
+    timeout: float | None
     done: Counter[str]
     """How often an image's id is in finished parts, less what was met of it."""
     files: set[str]
@@ -156,7 +163,15 @@ class _Run:
 
     def _settle(self) -> None:
         """Waits for a task, and sees to what follows from it."""
-        (ready,), _ = ray.wait([*self._tasks, *self._plans], num_returns=1, fetch_local=False)
+        waiting = [*self._tasks, *self._plans]
+        found, _ = ray.wait(waiting, num_returns=1, timeout=self.timeout, fetch_local=False)
+        if not found:
+            free = {name: ray.available_resources().get(name, 0) for name in ("CPU", "GPU")}
+            raise TimeoutError(
+                f"none of {len(waiting)} tasks came to its end in {self.timeout:g} s; the cluster has {free['CPU']:g} "
+                f"processors and {free['GPU']:g} GPUs free"
+            )
+        (ready,) = found
         if ready in self._plans:
             number, block = self._plans.pop(ready)
             ids, costs = ray.get(ready)
@@ -253,9 +268,6 @@ class _Actors:
 
 class _Maker:
     """An actor."""
-
-    def ready(self) -> None:
-        """Answers."""
 
     def make(self, *arguments: Any) -> Any:
         """As the task does."""
