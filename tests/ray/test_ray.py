@@ -24,7 +24,7 @@ from tests.encoder.conftest import Checkpoint, checkpoint  # noqa: F401 - a fixt
 
 os.environ["RAY_AUTH_MODE"] = "disabled"
 # By default workers have the lowest priority: where others use the processors they hardly run.
-os.environ["RAY_worker_niceness"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray's own name
 os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
 ray: Any = pytest.importorskip("ray", reason="run make test-ray")
 ray_data: Any = pytest.importorskip("ray.data", reason="run make test-ray")

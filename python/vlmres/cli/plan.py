@@ -102,6 +102,10 @@ def plan(
     if summary and (sort or limit or out):
         raise typer.BadParameter("it shows no images to sort, limit or write", param_hint="--summary")
     if out is not None:
+        if as_json:
+            raise typer.BadParameter(
+                "an index is written in place of JSON on the standard output: choose one", param_hint="--out"
+            )
         _check_index(out)
     chosen = load_recipe(recipe, overrides)
     limits = (max_image_pixels, max_file_bytes, max_decoded_bytes, max_output_bytes)
