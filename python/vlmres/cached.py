@@ -6,7 +6,7 @@ import hashlib
 import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,10 +24,22 @@ if TYPE_CHECKING:
     from vlmres._core import Plan, Recipe
     from vlmres.cache import Cache
     from vlmres.inputs import Hidden
-    from vlmres.processor import Processor
 
     Outputs: TypeAlias = Callable[[Sequence[tuple[str, list[int]]]], dict[str, NDArray[Any]]]
     """Memory for tensors of pixel values, by key and shape."""
+
+
+class Settings(NamedTuple):
+    """What of a `Processor`, beside its recipe, changes a value, or which images are refused."""
+
+    layout: str
+    dtype: str
+    backend: tuple[str, int]
+    decoder: str
+    decode: str
+    alpha: str
+    gray16: str
+    limits: tuple[int | None, ...]
 
 
 class Kept:
@@ -55,21 +67,21 @@ class Kept:
     @classmethod
     def of(
         cls,
-        processor: Processor,
-        backend: tuple[str, int],
+        cache: Cache,
+        settings: Settings,
+        recipe: Recipe,
         loaded: Sequence[Any],
         samples: Sequence[int] | None,
         recipes: Sequence[Recipe] | None,
     ) -> Kept | None:
-        """The call of a processor with a cache, or None where the content of an image is not known."""
-        assert processor.cache is not None
+        """A call by a recipe, or None where the content of an image is not known."""
         states = _states(loaded)
-        key = _content(processor, backend, loaded, samples)
+        key = _content(settings, recipe, loaded, samples)
         if key is None:
             return None
         counts = [1] * len(loaded) if samples is None else [count for count in samples for _ in range(count)]
-        own = recipes or [processor.recipe] * len(loaded)
-        return cls(processor.cache, key, loaded, states, own, counts, processor.dtype)
+        own = recipes or [recipe] * len(loaded)
+        return cls(cache, key, loaded, states, own, counts, settings.dtype)
 
     def batch(self, outputs: Outputs, hidden: Hidden) -> Batch | None:
         """What is kept of it, in memory of `outputs`."""
@@ -104,25 +116,22 @@ class Kept:
             self._cache.put(self._key, Entry(described, batch._arrays))
 
 
-def _content(
-    processor: Processor, backend: tuple[str, int], loaded: Sequence[Any], samples: Sequence[int] | None
-) -> str | None:
+def _content(settings: Settings, recipe: Recipe, loaded: Sequence[Any], samples: Sequence[int] | None) -> str | None:
     """What a call's tensors follow from, as 64 hexadecimal digits.
 
     None where an image's content is not known before it is made: a page, an opened file, one with settings of its own,
     or a file that cannot be read.
     """
-    decoding = (processor.decoder, processor.decode, processor.alpha, processor.gray16, processor.limits)
-    settings = (processor.recipe.to_toml(), processor.layout, processor.dtype, backend, decoding)
-    versions = (build_info()["version"], None if processor.decoder == "native" else _pillow())
-    digest = hashlib.sha256(repr((versions, settings, None if samples is None else list(samples))).encode())
+    versions = (build_info()["version"], None if settings.decoder == "native" else _pillow())
+    counts = None if samples is None else list(samples)
+    digest = hashlib.sha256(repr((versions, recipe.to_toml(), settings, counts)).encode())
     for item in loaded:
         image, own = item if isinstance(item, tuple) else (item, None)
         if own is not None:
             if not hasattr(own, "to_toml"):  # a plan
                 return None
             digest.update(own.to_toml().encode())
-        if not _add(digest, image, backend[0]):
+        if not _add(digest, image, settings.backend[0]):
             return None
     return digest.hexdigest()
 

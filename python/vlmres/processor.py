@@ -398,7 +398,9 @@ class Processor:
         allocate = allocate or self.allocate
         kept = None
         if self.cache is not None and self.chooser is None and is_image and out is None:
-            kept = cached.Kept.of(self, backend, loaded, samples, recipes)
+            decoding = (self.decoder, self.decode, self.alpha, self.gray16, self.limits)
+            known_by = cached.Settings(self.layout, self.dtype, backend, *decoding)
+            kept = cached.Kept.of(self.cache, known_by, self.recipe, loaded, samples, recipes)
             outputs = functools.partial(self._outputs, out=None, allocate=allocate)
             if kept is not None and (known := kept.batch(outputs, self._hidden)) is not None:
                 return known
