@@ -125,9 +125,12 @@ def video(rounds: int, folder: Path) -> str:
     torch.set_num_threads(1)
     path = folder / "film.mp4"
     path.write_bytes(film())
-    processor = vlmres.Processor("qwen3-vl", num_threads=1)
+    # What the checkpoints' video_preprocessor_config.json says.
+    least, most = 4096, 25_165_824
+    processor = vlmres.Processor("qwen3-vl", num_threads=1, video_min_pixels=least, video_max_pixels=most)
     info = vlmres.Video(path).picked(processor.recipe).info
-    settings: dict[str, Any] = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    size = {"shortest_edge": least, "longest_edge": most}
+    settings: dict[str, Any] = {"size": size, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     reference = Qwen3VLVideoProcessor(**settings, do_sample_frames=False, cap_pixels_per_frame=False)
     metadata = VideoMetadata(info.total_frames, fps=info.fps, frames_indices=info.frames.tolist())
 
