@@ -660,3 +660,36 @@ def test_png_text_is_read_as_pillow_writes_it() -> None:
     assert vlmres.image_size(data) == (4, 6)
     assert vlmres.image_size(data, exif=False) == (6, 4)
     assert_as_pillow("xmp", data)
+
+
+def refused_by_all(data: bytes) -> None:
+    decoders: tuple[Literal["auto", "native", "pillow"], ...] = ("auto", "native", "pillow")
+    for decoder in decoders:
+        with pytest.raises(vlmres.DecodeError):
+            vlmres.resize(data, (40, 30), "nearest", decoder=decoder)
+
+
+def test_deflate_of_tiff_with_a_wrong_checksum_is_refused() -> None:
+    """libtiff looks at the checksum behind a strip's last pixel."""
+    data = bytearray(encode(image(40, 30), "TIFF", compression="tiff_adobe_deflate"))
+    opened: Any = Image.open(io.BytesIO(data))
+    place, length = opened.tag_v2[273][0], opened.tag_v2[279][0]
+    assert vlmres.resize(bytes(data), (40, 30), "nearest", decoder="native").shape == (30, 40, 3)
+    for at in (place + length - 1, place + length // 2):
+        damaged = bytearray(data)
+        damaged[at] ^= 4
+        assert reference(bytes(damaged)) is None
+        refused_by_all(bytes(damaged))
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "tiff_adobe_deflate"])
+def test_tags_of_compressed_tiff_that_libtiff_refuses(compression: str) -> None:
+    data = encode(image(40, 30), "TIFF", compression=compression)
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    places = {struct.unpack_from("<H", data, start + 2 + 12 * row)[0]: start + 2 + 12 * row for row in range(count)}
+    for tag, at, bit in ((278, 3, 4), (278, 2, 32), (278, 5, 128), (284, 3, 128), (284, 7, 64), (284, 8, 2)):
+        damaged = bytearray(data)
+        damaged[places[tag] + at] ^= bit
+        assert reference(bytes(damaged)) is None
+        refused_by_all(bytes(damaged))

@@ -71,6 +71,8 @@ fn width(kind: u16) -> Option<u64> {
 #[derive(Debug, Default)]
 pub(in crate::source) struct Directory {
     entries: Vec<Entry>,
+    /// Whether a wanted tag was passed over, or the directory is cut off: libtiff may refuse what Pillow forgives.
+    pub(in crate::source) is_odd: bool,
 }
 
 impl Directory {
@@ -82,12 +84,13 @@ impl Directory {
         big: bool,
         wanted: impl Fn(u16) -> bool,
     ) -> Self {
-        let mut directory = Self::default();
+        let mut directory = Self { is_odd: true, ..Self::default() };
         let (counted, entry, field) = if big { (8, 20, 8) } else { (2, 12, 4) };
         let Some(count) = bytes.get(place, counted) else { return directory };
         let start = place + counted;
         let whole = bytes.len().saturating_sub(start) / entry;
         let Some(table) = bytes.get(start, order.number(&count).min(whole) * entry) else { return directory };
+        directory.is_odd = order.number(&count) > whole;
         let mut seen = Seen::default();
         let mut total = 0u64;
         for row in table.chunks_exact(entry as usize) {
@@ -95,22 +98,25 @@ impl Directory {
             if seen.has(tag) {
                 continue;
             }
-            let Some(width) = width(kind) else { continue };
             let (count, value) = row[4..].split_at(field);
-            let size = order.number(count).saturating_mul(width);
+            let size = width(kind).map_or(0, |width| order.number(count).saturating_mul(width));
             if size == 0 {
+                directory.is_odd |= wanted(tag);
                 continue;
             }
             let data = if size > field as u64 {
                 let at = order.number(value);
                 if at >= 1 << 63 {
+                    directory.is_odd |= wanted(tag);
                     continue;
                 }
                 total = total.saturating_add(size);
                 if total > bytes.len() {
+                    directory.is_odd |= wanted(tag);
                     continue;
                 }
                 if at.saturating_add(size) > bytes.len() {
+                    directory.is_odd = true;
                     break;
                 }
                 (wanted(tag) && size <= MOST_BYTES).then(|| bytes.get(at, size))

@@ -232,6 +232,9 @@ impl Tags<'_> {
         let (width, height) = (self.side(WIDTH)?, self.side(HEIGHT)?);
         let compression = Compression::of(self.number(COMPRESSION, 1)?)?;
         let raw = compression == Compression::None;
+        if self.directory.is_odd && !raw {
+            return Err(not_native("tags that are damaged"));
+        }
         let photometric = self.number(PHOTOMETRIC, 0)?;
         let count = self.number(SAMPLES, 1)?;
         let mut bits = self.numbers(BITS)?.unwrap_or(vec![1]);
@@ -266,7 +269,7 @@ impl Tags<'_> {
         {
             return Err(not_native(&format!("bits in the order {fill_order}")));
         }
-        if self.number(PLANAR, 1)? != 1 && count > 1 {
+        if self.number(PLANAR, 1)? != 1 && (count > 1 || !raw) {
             return Err(not_native("samples in separate planes"));
         }
         if samples.is_gray16() && (photometric == 0 || self.order == Order::Big) && !raw {

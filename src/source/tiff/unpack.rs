@@ -54,17 +54,18 @@ pub(super) fn unpack(
 
 fn inflate(mut data: &[u8], out: &mut [u8]) -> Option<()> {
     let mut decompressor = fdeflate::Decompressor::new();
-    decompressor.ignore_adler32();
     let mut written = 0;
-    while written < out.len() {
+    // To the end of the stream, whose checksum libtiff looks at.
+    while !decompressor.is_done() {
         let (taken, made) = decompressor.read(data, out, written, false).ok()?;
         if taken == 0 && made == 0 {
-            return None;
+            break;
         }
         data = &data[taken..];
         written += made;
     }
-    Some(())
+    // What is left of a stream that is longer than its strip nobody reads; one that is cut off is not at its end.
+    (written == out.len() && (decompressor.is_done() || !data.is_empty())).then_some(())
 }
 
 fn unpack_bits(mut data: &[u8], mut out: &mut [u8]) -> Option<()> {
@@ -88,4 +89,29 @@ fn unpack_bits(mut data: &[u8], mut out: &mut [u8]) -> Option<()> {
         }
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deflated_strip_is_read_to_its_checksum() {
+        let pixels: Vec<u8> = (0..2000u32).map(|at| ((at * at) >> 5) as u8).collect();
+        let packed = fdeflate::compress_to_vec(&pixels);
+        let unpacked = |data: &[u8], size: usize| {
+            let mut out = vec![0; size];
+            inflate(data, &mut out).map(|()| out)
+        };
+        assert_eq!(unpacked(&packed, 2000).as_ref(), Some(&pixels));
+        // What comes behind is nobody's.
+        assert_eq!(unpacked(&[&packed[..], &[7; 9]].concat(), 2000).as_ref(), Some(&pixels));
+        assert_eq!(unpacked(&packed, 2001), None);
+        for length in 0..packed.len() {
+            assert_eq!(unpacked(&packed[..length], 2000), None, "cut to {length}");
+        }
+        let mut damaged = packed.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        assert_eq!(unpacked(&damaged, 2000), None);
+    }
 }
