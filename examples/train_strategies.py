@@ -71,7 +71,8 @@ class Reader(nn.Module):
         absent = torch.arange(padded.shape[1])[None] >= lengths[:, None]
         seen = self.layer(padded + self.places[: padded.shape[1]], src_key_padding_mask=absent)
         means = seen.masked_fill(absent[..., None], 0).sum(dim=1) / lengths[:, None]
-        return self.head(means)
+        words: torch.Tensor = self.head(means)
+        return words
 
 
 @dataclass
@@ -132,7 +133,7 @@ def train(recipes: tuple[str, ...], seed: int, steps: int, batch: int) -> tuple[
     torch.manual_seed(seed)
     reader = Reader(WIDTH)
     generator = np.random.default_rng(seed)
-    processors = [vlmres.Processor(RECIPES[name], "packed", "uint8", num_threads=1) for name in recipes]
+    processors = [vlmres.Processor(RECIPES[name], "packed", num_threads=1) for name in recipes]
     weights = [*encoder.model.parameters(), *reader.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=2e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=max(2, steps), pct_start=0.1)
@@ -152,7 +153,7 @@ def train(recipes: tuple[str, ...], seed: int, steps: int, batch: int) -> tuple[
 @torch.inference_mode()
 def test(encoder: VisionEncoder, reader: Reader, recipe: str, drawn: Drawn) -> np.ndarray:
     """Accuracy in percent by bin, [areas, ratios]."""
-    processor = vlmres.Processor(RECIPES[recipe], "packed", "uint8", num_threads=1)
+    processor = vlmres.Processor(RECIPES[recipe], "packed", num_threads=1)
     right = np.zeros((len(AREAS), len(RATIOS)))
     total = np.zeros_like(right)
     for start in range(0, len(drawn.images), 64):
@@ -165,8 +166,8 @@ def test(encoder: VisionEncoder, reader: Reader, recipe: str, drawn: Drawn) -> n
 
 
 def variation(bins: np.ndarray) -> float:
-    """100 times the sample standard deviation divided by the mean."""
-    return float(100 * bins.std(ddof=1) / bins.mean())
+    """100 times the sample standard deviation divided by the mean; not a number where nothing was right."""
+    return float(100 * bins.std(ddof=1) / bins.mean()) if bins.any() else float("nan")
 
 
 def run(seed: int, steps: int, batch: int, tests: int) -> dict[str, dict[str, float]]:

@@ -126,7 +126,7 @@ class VisionEncoder:
         dtype: torch.dtype | str = torch.float32,
         *,
         recipe: Recipe | str | None = None,
-        fold: bool = True,
+        fold: bool = False,
         seed: int | None = None,
         max_patches: int = MAX_PATCHES,
         graphs: Sequence[int] = (),
@@ -138,8 +138,8 @@ class VisionEncoder:
             device: Where to.
             dtype: Of weights and tokens, or its name.
             recipe: How images are preprocessed.
-            fold: Whether normalisation is part of the weights, and patches are uint8. The folded weights are what is
-                trained.
+            fold: Whether normalisation is part of the weights, and patches are uint8. Such weights of the patch
+                embedding are not for an optimiser of Adam's kind.
             seed: What the weights follow from; by default torch's state, which is left alone otherwise.
             max_patches: As of the class.
             graphs: As of the class.

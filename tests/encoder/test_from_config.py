@@ -1,0 +1,83 @@
+"""Encoders with random weights, and the example that trains them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import vlmres
+from tests.images import pixels
+from vlmres.encoder import EncoderConfig, VisionEncoder
+from vlmres.encoder.config import MLP, Attention, Norm, Patch, Rotary, Tower
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NORM = Norm("layer", 1e-6)
+TOWER = Tower(
+    32,
+    2,
+    NORM,
+    Attention(heads=2, head_dim=16, kv_heads=2, bias=True, out_bias=True),
+    MLP(hidden=48, activation="gelu", gated=False, bias=True),
+    rotary=Rotary("axial", 100.0),
+    final_norm=NORM,
+)
+CONFIG = EncoderConfig("small", Patch(16, bias=True), (TOWER,))
+RECIPE = vlmres.Recipe.load("siglip2-naflex", max_num_patches=64)
+
+
+def test_random_weights_are_trained() -> None:
+    encoder = VisionEncoder.from_config(CONFIG, recipe=RECIPE, seed=3)
+    batch = vlmres.Processor(RECIPE, "packed")([pixels(90, 40), pixels(50, 70)])
+    assert encoder.model.training
+    output = encoder(batch, grad=True)
+    assert output.tokens.shape == (len(batch.patches), 32)
+    output.tokens.square().mean().backward()
+    assert all(parameter.grad is not None for parameter in encoder.model.parameters())
+
+
+def test_weights_follow_from_the_seed_alone() -> None:
+    state = torch.random.get_rng_state()
+    one, same, other = (VisionEncoder.from_config(CONFIG, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for (name, weight), again in zip(one.model.named_parameters(), same.model.parameters(), strict=True):
+        assert torch.equal(weight, again), name
+    assert not torch.equal(one.model.patch_embed.weight, other.model.patch_embed.weight)
+
+
+def test_folded_weights_are_those_of_normalised_values() -> None:
+    folded, plain = (VisionEncoder.from_config(CONFIG, seed=1, fold=fold) for fold in (True, False))
+    plain.model.load_state_dict(
+        {**folded.model.state_dict(), **plain.model.patch_embed.state_dict(prefix="patch_embed.")}
+    )
+    with torch.no_grad():
+        tokens = [
+            encoder(vlmres.Processor(RECIPE, "packed", kind)(pixels(120, 80))).tokens
+            for encoder, kind in ((folded, "uint8"), (plain, "float32"))
+        ]
+    torch.testing.assert_close(*tokens, atol=1e-4, rtol=1e-4)
+
+
+def test_types() -> None:
+    assert VisionEncoder.from_config(CONFIG, dtype="bfloat16").dtype == torch.bfloat16
+    with pytest.raises(TypeError, match="floating-point"):
+        VisionEncoder.from_config(CONFIG, dtype="int8")
+
+
+def test_the_example_of_strategies(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import train_strategies  # type: ignore[import-not-found]
+
+    for name, recipe in train_strategies.RECIPES.items():
+        for size in ((24, 500), (300, 260), (900, 180)):
+            assert vlmres.plan(size, recipe).num_patches <= train_strategies.TOKENS, name
+    train_strategies.main(["--seeds", "1", "--steps", "20", "--batch", "8", "--tests", "35"])
+    table = capsys.readouterr().out
+    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [
+        "| squash",
+        "| tiles",
+        "| native",
+        "| mixed, tested in tiles",
+        "| mixed, tested native",
+    ]
+    sys.modules.pop("train_strategies")
