@@ -57,8 +57,8 @@ class Choice:
     other model an inference. None where no text was found.
     """
     confidence: float
-    """How sure the choice is, from 0 to 1: how often choices of such a margin were right on the pages that
-    docs/choose.md tells of.
+    """How sure the choice is, from 0 to 1: by the margin of the smallest text over the reader's threshold, and by how
+    much the lines look like text. It orders choices; it is no measured frequency.
     """
     reason: str
     """Why, in a sentence."""
