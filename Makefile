@@ -99,6 +99,9 @@ lab-grid: $(LAB)/.installed ## The grid's tables in docs/lab/, by two readers: a
 		cp out/lab/$$reader/table.csv docs/lab/$$reader.csv; done
 	$(BIN)/python docs/tables.py
 
+test-loom: prerequisites ## All interleavings of what threads share without a lock
+	RUSTFLAGS="--cfg loom" cargo test --locked --release --lib --target-dir target/loom -- loom_tests
+
 test-aarch64: prerequisites ## Rust tests for AArch64, emulated: what an x86-64 machine cannot run of `make test`
 	@[ -d "$$($${RUSTC:-rustc} --print target-libdir --target $(ARM))" ] || \
 		{ echo "make: Rust has no libraries for $(ARM); install them: rustup target add $(ARM)" >&2; exit 1; }

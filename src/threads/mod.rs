@@ -1,7 +1,9 @@
 //! How many threads work, the pool that they come from, and how a call is stopped. Nothing starts at import.
 
 mod clock;
+mod countdown;
 mod crew;
+mod latest;
 mod pool;
 mod stop;
 

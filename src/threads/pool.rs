@@ -1,13 +1,13 @@
 //! The pool. It is made by the first call that wants it and belongs to the process that made it: a forked child, in which the
 //! threads do not exist, makes its own.
 
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::countdown::Countdown;
+use super::latest::Latest;
 use super::stop::{self, Seat};
 use super::{Threads, clock, default_threads, processors};
 
@@ -32,8 +32,7 @@ pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J)
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(jobs.len()));
     let seat = Seat::of_this_thread();
-    let others = AtomicUsize::new(workers - 1);
-    let caller = thread::current();
+    let others = Countdown::new(workers - 1);
     let work = || {
         let mut done = Vec::new();
         loop {
@@ -46,36 +45,21 @@ pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J)
     pool.in_place_scope(|scope| {
         for _ in 1..workers {
             scope.spawn(|_| {
-                let _done = Done { others: &others, caller: &caller };
+                let _done = others.worker();
                 seat.taken(work);
             });
         }
         work();
         // The scope would wait for the others, but not look whether the caller wants them to stop.
         if stop::can_poll() {
-            while others.load(Ordering::Acquire) > 0 {
-                thread::park_timeout(stop::SLICE);
-                stop::is_stopped();
-            }
+            others.wait(stop::SLICE, || {
+                let _ = stop::is_stopped();
+            });
         }
     });
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_unstable_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
-}
-
-/// Tells the caller that a worker is through, even where it panics.
-struct Done<'a> {
-    others: &'a AtomicUsize,
-    caller: &'a thread::Thread,
-}
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        if self.others.fetch_sub(1, Ordering::Release) == 1 {
-            self.caller.unpark();
-        }
-    }
 }
 
 /// A pool and the process whose threads it has.
@@ -86,35 +70,25 @@ struct Owned {
 
 /// The process's pool of at least `size` threads; nothing where the system gives none.
 ///
-/// No lock is taken, because a fork may happen while another thread holds it. A pool that is replaced, by a larger one or
-/// in a child, is left as it is: others may be using it, and in a child there are no threads to wait for. Each is twice as large as the
-/// one before at least, so that all together have at most twice the threads of the last, and the first.
+/// A pool that is replaced, by a larger one or in a child, is left as it is: others may be using it, and in a child there are
+/// no threads to wait for. Each is twice as large as the one before at least, so that all together have at most twice
+/// the threads of the last, and the first.
 fn pool(size: usize) -> Option<&'static ThreadPool> {
-    static POOL: AtomicPtr<Owned> = AtomicPtr::new(ptr::null_mut());
+    #[cfg(not(loom))]
+    static POOL: Latest<Owned> = Latest::new();
+    // Its atomics are made at run time.
+    #[cfg(loom)]
+    static POOL: std::sync::LazyLock<Latest<Owned>> = std::sync::LazyLock::new(Latest::new);
 
     let process = std::process::id();
-    let mut current = POOL.load(Ordering::Acquire);
-    loop {
-        // SAFETY: what is stored was leaked, so it lives as long as the process.
-        if let Some(owned) = unsafe { current.as_ref() }
-            && owned.process == process
-            && owned.pool.current_num_threads() >= size
-        {
-            return Some(&owned.pool);
-        }
+    let is_fit = |owned: &Owned| owned.process == process && owned.pool.current_num_threads() >= size;
+    let make = || {
         let usual = default_threads().get().min(most_threads()) - 1;
         let size = if size <= usual { usual } else { size.next_power_of_two() };
         let builder = ThreadPoolBuilder::new().num_threads(size).thread_name(|index| format!("vlmres-{index}"));
-        let made = Box::into_raw(Box::new(Owned { process, pool: builder.build().ok()? }));
-        match POOL.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => current = made,
-            Err(other) => {
-                // SAFETY: nobody else has seen it.
-                drop(unsafe { Box::from_raw(made) });
-                current = other;
-            }
-        }
-    }
+        Some(Owned { process, pool: builder.build().ok()? })
+    };
+    POOL.get(is_fit, make).map(|owned| &owned.pool)
 }
 
 #[cfg(test)]
