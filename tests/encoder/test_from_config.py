@@ -10,6 +10,7 @@ import vlmres
 from tests.images import pixels
 from vlmres.encoder import EncoderConfig, VisionEncoder
 from vlmres.encoder.config import MLP, Attention, Norm, Patch, Rotary, Tower
+from vlmres.processor import DType
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NORM = Norm("layer", 1e-6)
@@ -50,11 +51,9 @@ def test_folded_weights_are_those_of_normalised_values() -> None:
     plain.model.load_state_dict(
         {**folded.model.state_dict(), **plain.model.patch_embed.state_dict(prefix="patch_embed.")}
     )
+    kinds: list[tuple[VisionEncoder, DType]] = [(folded, "uint8"), (plain, "float32")]
     with torch.no_grad():
-        tokens = [
-            encoder(vlmres.Processor(RECIPE, "packed", kind)(pixels(120, 80))).tokens
-            for encoder, kind in ((folded, "uint8"), (plain, "float32"))
-        ]
+        tokens = [encoder(vlmres.Processor(RECIPE, "packed", kind)(pixels(120, 80))).tokens for encoder, kind in kinds]
     torch.testing.assert_close(*tokens, atol=1e-4, rtol=1e-4)
 
 
