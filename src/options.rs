@@ -59,7 +59,19 @@ pub enum Sampled {
     Normalized,
 }
 
-/// A resize in f32, as torch's `interpolate` does it on the CPU, whatever the recipe's arithmetic.
+/// Whose arithmetic in f32 a resize in floating point follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(rename_all = "lowercase")]
+pub enum FloatArithmetic {
+    /// That of torch's `interpolate` on a CPU.
+    #[default]
+    Torch,
+    /// That of `INTER_CUBIC` in `OpenCV`'s own code: bicubic without antialiasing.
+    OpenCv,
+}
+
+/// A resize in f32, whatever the recipe's arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -68,6 +80,9 @@ pub struct FloatResize {
     pub of: Sampled,
     /// Filter: bilinear, or Keys' cubic, with a = -0.75 where there is no antialiasing.
     pub filter: Filter,
+    /// Whose arithmetic it follows.
+    #[serde(default)]
+    pub arithmetic: FloatArithmetic,
     /// Whether the filter widens as the image shrinks.
     #[serde(default = "yes")]
     pub antialias: bool,

@@ -25,6 +25,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "Source",
+    "Stop",
     "View",
     "VlmresError",
     "build_info",
@@ -450,13 +451,23 @@ class Call:
         """Integer arrays by key."""
     def segments(self) -> dict[str, NDArray[np.int32]] | None:
         """Of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`, of videos also `times`."""
-    def run(self, outputs: list[NDArray[Any]], leave_out: bool, crew: Crew | None = None) -> bool:
+    def run(
+        self, outputs: list[NDArray[Any]], leave_out: bool, crew: Crew | None = None, stop: Stop | None = None
+    ) -> bool:
         """Decodes, resizes, and writes every value of every tensor into `outputs`.
 
         True where all items are in the tensors. Else some turned out bad: with `leave_out` the others are to be laid
         out anew and written again, which is quick where they are written to the beginning of the same memory. The
-        threads are the call's own, or those of `crew`.
+        threads are the call's own, or those of `crew`; `stop` ends the work early.
         """
+
+@final
+class Stop:
+    """Says that a call is no longer wanted. Private: calls of `acall` have one each."""
+
+    def __new__(cls) -> Stop: ...
+    def stop(self) -> None:
+        """Ends the call's work early; its exception is `KeyboardInterrupt`."""
 
 @final
 class Crew:

@@ -47,6 +47,8 @@ RecipeName: TypeAlias = Literal[
     "llava-onevision",
     "minicpm-v-4.6",
     "minimax-m3-vl",
+    "mistral-common",
+    "mistral-common-small-3",
     "mistral-small-3",
     "mllama",
     "molmo2",
@@ -71,6 +73,7 @@ RecipeName: TypeAlias = Literal[
     "siglip2-naflex",
     "smolvlm",
     "step3",
+    "step3-vl",
     "unlimited-ocr",
 ]
 """The built-in recipes. Where a name is taken, those of recipes of your own are too."""

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmres._imported import imported
+
 DType: TypeAlias = Literal["float32", "bfloat16", "float16", "uint8"]
 
 Allocate: TypeAlias = Callable[[str, tuple[int, ...], str], Any]
@@ -95,5 +97,5 @@ def first_rows(memory: NDArray[Any], shape: Sequence[int]) -> NDArray[Any] | Non
 
 
 def _is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")
+    torch = imported("torch", "Tensor")
     return torch is not None and isinstance(value, torch.Tensor)

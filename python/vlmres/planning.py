@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from vlmres._core import DecodeError, Plan, PlanError, Recipe, plan_columns
 from vlmres._core import image_size as encoded_size
 from vlmres._core import plan as plan_size
+from vlmres._imported import imported
 from vlmres.documents import Document, beginning, is_document
 from vlmres.inputs import Loader, handles
 from vlmres.inputs.arrays import on_cpu
@@ -123,7 +123,7 @@ def _is_video(size: Sizable, loader: Loader) -> bool:
 
 def _content(size: Sizable, loader: Loader) -> bytes | str | None:
     """The bytes of a file, or its path; None of anything else."""
-    pil = sys.modules.get("PIL.Image")
+    pil = imported("PIL.Image", "Image")
     if pil is not None and isinstance(size, pil.Image):
         return None
     content = handles.encoded(on_cpu(size), loader.limits[1])
@@ -169,7 +169,7 @@ def _of_headers(loader: Loader) -> Limits:
 
 def size_of(size: Sizable, loader: Loader) -> tuple[int, int] | tuple[int, int, int]:
     """(width, height) or (frames, width, height) of what `plan` takes."""
-    pil = sys.modules.get("PIL.Image")
+    pil = imported("PIL.Image", "Image")
     if pil is not None and isinstance(size, pil.Image):
         width, height = size.size
         return width, height

@@ -24,6 +24,7 @@ from vlmres._core import (
     trim_process,
 )
 from vlmres.arithmetic import Arithmetic, resolve_backend
+from vlmres.asynchronous import Calls
 from vlmres.batch import Batch, beside
 from vlmres.checks import check_choice, check_count
 from vlmres.choosing import Candidate, Chooser
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vlmres._core import Crew
+    from vlmres._core import Crew, Stop
     from vlmres.cache import Cache
     from vlmres.video_files import VideoInfo
 
@@ -106,6 +107,8 @@ class Processor:
             cut and normalise patches alike.
         cache: A `Cache`: a call whose images and settings it knows is read from disk, another one is kept there. Not so
             videos, documents, images with settings or a choice of their own, calls with `out` or with bad images.
+        max_in_flight: Most calls of `acall` that are worked on at once; others wait in the order in which they came. By
+            default one for each of the threads.
         **overrides: Parameters of the recipe, such as `max_pixels=1_000_000`. `Recipe.parameters`, `help(recipe)` and
             `vlmres recipes NAME` say which it has, and what each means.
 
@@ -140,12 +143,14 @@ class Processor:
         allocate: Allocate | None = None,
         candidates: Sequence[Candidate] | Chooser | None = None,
         cache: Cache | None = None,
+        max_in_flight: int | None = None,
         **overrides: Any,
     ) -> None:
         check_choice("layout", layout, Layout)
         check_choice("dtype", dtype, DType)
         check_choice("decode", decode, Decode)
         check_count("num_threads", num_threads)
+        check_count("max_in_flight", max_in_flight)
         check_count("max_image_pixels", max_image_pixels)
         check_count("max_file_bytes", max_file_bytes)
         check_count("max_decoded_bytes", max_decoded_bytes)
@@ -180,6 +185,8 @@ class Processor:
         self.decode: Decode = decode
         self.allocate = allocate
         self.cache = cache
+        self.max_in_flight = max_in_flight
+        self._calls = self._awaited()
         self._hidden = Hidden(watching=alpha == "reference")
         self.loader: Loader = self._loader(self.arithmetic)
         """Reads images as this processor does."""
@@ -190,11 +197,12 @@ class Processor:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_memory"}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_memory", "_calls")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._memory = Memory()
+        self._calls = self._awaited()
 
     def trim(self) -> None:
         """Releases cached result buffers.
@@ -315,11 +323,48 @@ class Processor:
             OSError: A file cannot be read.
             TypeError: Images and lists of them are mixed.
         """
+        return self._call(images, videos, fps, out, errors, input_data_format)
+
+    async def acall(
+        self,
+        images: Any = None,
+        *,
+        videos: Any = None,
+        fps: float | Sequence[float] | None = None,
+        out: Out | None = None,
+        errors: Literal["raise", "return"] = "raise",
+        input_data_format: DataFormat | None = None,
+    ) -> Batch:
+        """A call that an event loop awaits: `await processor.acall(images)`. It takes and returns what a call does.
+
+        All of it, reading of files included, is done on other threads, by at most `max_in_flight` calls at once. Where
+        the task is cancelled, a call that waits is never begun; one under way ends within some 50 ms, and has ended
+        when the task goes on, so that nothing is written to `out` any more.
+
+        Raises:
+            asyncio.CancelledError: The task was cancelled.
+        """
+        call = functools.partial(self._call, images, videos, fps, out, errors, input_data_format)
+        return await self._calls.run(lambda stop: call(stop=stop))
+
+    def _awaited(self) -> Calls:
+        return Calls(self.max_in_flight or self.num_threads or usual_threads())
+
+    def _call(
+        self,
+        images: Any,
+        videos: Any,
+        fps: float | Sequence[float] | None,
+        out: Out | None,
+        errors: Literal["raise", "return"],
+        input_data_format: DataFormat | None,
+        stop: Stop | None = None,
+    ) -> Batch:
         if images is None and videos is None:
             raise TypeError("pass images or videos, or both")
         if errors not in ("raise", "return"):
             raise ValueError(f'errors must be "raise" or "return", got {errors!r}')
-        settings: dict[str, Any] = {"out": out, "errors": errors, "data_format": input_data_format}
+        settings: dict[str, Any] = {"out": out, "errors": errors, "data_format": input_data_format, "stop": stop}
         if videos is None:
             if fps is not None:
                 raise TypeError("fps is of videos")
@@ -348,6 +393,7 @@ class Processor:
         out: Out | None,
         errors: Literal["raise", "return"],
         data_format: DataFormat | None,
+        stop: Stop | None,
     ) -> Batch:
         """Images and videos of one call."""
         if self.layout == "packed":
@@ -356,7 +402,8 @@ class Processor:
             )
         if out is not None and not isinstance(out, dict):
             raise TypeError("out of images and videos is a dict by key")
-        settings: dict[str, Any] = {"out": out, "errors": errors, "data_format": data_format, "is_part": True}
+        settings: dict[str, Any] = {"out": out, "errors": errors, "data_format": data_format, "stop": stop}
+        settings["is_part"] = True
         first = self._process(*images, **settings)
         return beside(first, self._process(films, None, "video", rates, **settings))
 
@@ -375,11 +422,13 @@ class Processor:
         crew: Crew | None = None,
         recipes: Sequence[Recipe] | None = None,
         is_part: bool = False,
+        stop: Stop | None = None,
     ) -> Batch:
         """A call of images in one list, with the number of images of each sample, or of videos.
 
         `allocate` comes before the processor's own, and the threads are those of `crew` where there is one. `recipes`
         are images' own, which may differ in their views alone. `out` of a part of a call has keys of other parts too.
+        `stop` ends the call early.
         """
         is_image = what == "image"
         loader = self.loader if is_image else self._loader(None)
@@ -424,7 +473,7 @@ class Processor:
                 for item, one in zip(items, loaded, strict=True)
             ]
             pages, counts, owners = _with_documents(images, samples, files)
-            settings: dict[str, Any] = {"out": out, "errors": errors, "data_format": data_format}
+            settings: dict[str, Any] = {"out": out, "errors": errors, "data_format": data_format, "stop": stop}
             own = None if recipes is None else [recipes[owner] for owner in owners]
             batch = self._process(pages, counts, **settings, allocate=allocate, crew=crew, recipes=own, is_part=is_part)
             batch._items = owners
@@ -436,7 +485,7 @@ class Processor:
         if is_part and isinstance(out, dict):
             out = {key: out[key] for key, _ in tensors if key in out}
         values = self._outputs(tensors, out, allocate)
-        while not call.run(list(values.values()), errors == "return", crew):
+        while not call.run(list(values.values()), errors == "return", crew, stop):
             # Some turned out bad: the others are laid out anew.
             self._note(call, failures, errors, name)
             values = self._remaining(values, call.lay_out(), out, allocate)

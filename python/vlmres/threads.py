@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 from vlmres._core import default_threads
+from vlmres._imported import imported
 
 share: Callable[[], int] | None = None
 """A process's own rule, as of a server that is one of several."""
@@ -13,7 +13,7 @@ share: Callable[[], int] | None = None
 
 def usual_threads() -> int:
     """One in a DataLoader worker, else those of `share`, else `VLMRES_NUM_THREADS` or all processors."""
-    data = sys.modules.get("torch.utils.data")
+    data = imported("torch.utils.data", "get_worker_info")
     if data is not None and data.get_worker_info() is not None:
         return 1
     return default_threads() if share is None else share()

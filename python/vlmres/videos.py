@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from vlmres._core import VlmresError, plan_like
 from vlmres._core import plan as plan_size
+from vlmres._imported import imported
 from vlmres.inputs import handles
 from vlmres.inputs.arrays import on_cpu
 from vlmres.inputs.errors import kind, shown
@@ -280,7 +280,7 @@ def _data_format(frame: NDArray[Any]) -> DataFormat:
 
 def _check_channels(frame: Any, data_format: DataFormat | None) -> None:
     """Refuses transparency, which transformers composites in floating point."""
-    pil = sys.modules.get("PIL.Image")
+    pil = imported("PIL.Image", "Image")
     if isinstance(frame, np.ndarray) and frame.ndim == 3:
         channels = frame.shape[0 if data_format == "channels_first" else 2]
         if channels not in _CHANNELS:

@@ -283,7 +283,9 @@ impl<'a> Chain<'a> {
                 self.resize(width, height, always_pillow)
             }
             Step::Naflex { max_patches } => self.resize_pair(native::naflex(size, patch, max_patches)),
-            Step::CeilPatches { longest } => self.resize_pair(native::ceil_patches(size, align, longest)),
+            Step::CeilPatches { longest, rounding: by } => {
+                self.resize_pair(native::ceil_patches(size, align, longest, by))
+            }
             Step::ShrinkToPatches { max_patches, max_side_patches } => {
                 self.resize_pair(native::shrink_to_patches(size, patch, max_patches, max_side_patches))
             }

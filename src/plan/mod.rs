@@ -23,7 +23,7 @@ use crate::geometry::{Grid, Point, Size, py_round};
 use crate::recipe::{Crops, PatchOrder, Patches, Recipe, Role, Strategy, Tokens, ViewOrder, ViewSpec, When};
 
 /// Most stages from an image to a view's canvas.
-pub const MAX_STAGES: usize = 4;
+pub const MAX_STAGES: usize = 5;
 /// Most patches and tokens of a plan: Python's tables and torch count in this type.
 const MOST: u64 = i64::MAX as u64;
 /// Most tiles of a view.

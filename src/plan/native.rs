@@ -4,7 +4,7 @@
 use super::clip::Clip;
 use crate::error::{Error, Result};
 use crate::geometry::{Size, py_round};
-use crate::recipe::{Clamp, Enlarge};
+use crate::recipe::{CeilRounding, Clamp, Enlarge};
 
 /// The rules of a smart resize.
 #[derive(Clone, Copy)]
@@ -121,13 +121,17 @@ pub(super) fn naflex(size: Size, patch: u32, max_patches: u32) -> (i64, i64) {
     (side(low, size.width) as i64, side(low, size.height) as i64)
 }
 
-/// Pixtral: sides floored where one is over `longest`, then whole multiples, rounded up; a side of zero pixels stays one.
-pub(super) fn ceil_patches(size: Size, align: u64, longest: u32) -> (i64, i64) {
+/// Pixtral: sides rounded where one is over `longest`, then whole multiples, rounded up; a side floored to zero pixels stays one.
+pub(super) fn ceil_patches(size: Size, align: u64, longest: u32, rounding: CeilRounding) -> (i64, i64) {
     let (w, h, most) = (f64::from(size.width), f64::from(size.height), f64::from(longest));
     let ratio = (h / most).max(w / most);
     let align = align as i64;
     let side = |side: f64| {
-        let side = if ratio > 1.0 { (side / ratio).floor() } else { side };
+        let side = match rounding {
+            _ if ratio <= 1.0 => side,
+            CeilRounding::Floor => (side / ratio).floor(),
+            CeilRounding::Nearest => py_round(side / ratio).max(1.0),
+        };
         ((side as i64 - 1).div_euclid(align) + 1) * align
     };
     (side(w), side(h))

@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use super::crew::Crew;
 use super::deferred::Deferred;
 use super::file::ImageFile;
-use super::interrupt::detached;
+use super::interrupt::{Stop, detached};
 use super::outputs::Outputs;
 use super::plan::Plan;
 use super::recipe::Recipe;
@@ -154,14 +154,16 @@ impl Call {
     /// Decodes, resizes, and writes every value of every tensor into `outputs`: C-contiguous arrays of their shapes, which need not
     /// be initialised. Nothing is written where one does not fit. True where all items are in the tensors. Else some turned out
     /// bad: with `leave_out` the others are to be laid out anew and written again, which is quick where they are
-    /// written to the beginning of the same memory. The threads are the call's own, or those of `crew`.
-    #[pyo3(signature = (outputs, leave_out, crew=None))]
+    /// written to the beginning of the same memory. The threads are the call's own, or those of `crew`; `stop` ends
+    /// the work early.
+    #[pyo3(signature = (outputs, leave_out, crew=None, stop=None))]
     fn run(
         &mut self,
         py: Python<'_>,
         outputs: Vec<Bound<'_, PyUntypedArray>>,
         leave_out: bool,
         crew: Option<Bound<'_, Crew>>,
+        stop: Option<Bound<'_, Stop>>,
     ) -> PyResult<bool> {
         let dtype = self.inner.dtype();
         let Some(BatchLayout { tensors, .. }) = self.inner.layout() else { return Ok(true) };
@@ -171,12 +173,16 @@ impl Call {
         }
         let crew = crew.map(|crew| crew.get().shared());
         let (call, by) = (&mut self.inner, crew.as_deref().ok_or(self.threads));
-        let failures = detached(py, || match dtype {
+        let work = || match dtype {
             DType::Float32 => run::<f32>(call, &memory, by, leave_out),
             DType::BFloat16 => run::<bf16>(call, &memory, by, leave_out),
             DType::Float16 => run::<f16>(call, &memory, by, leave_out),
             DType::UInt8 => run::<u8>(call, &memory, by, leave_out),
-        })?;
+        };
+        let failures = match stop {
+            Some(stop) => stop.get().detached(py, work),
+            None => detached(py, work),
+        }?;
         self.written = memory.addresses();
         let is_whole = failures.is_empty();
         self.note(failures);

@@ -1,6 +1,7 @@
-//! Work without the interpreter's lock that Ctrl-C ends.
+//! Work without the interpreter's lock that Ctrl-C ends, or whoever asked for it.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
@@ -30,6 +31,32 @@ pub(super) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T>
     match raised.lock().unwrap_or_else(PoisonError::into_inner).take() {
         Some(error) => Err(error),
         None => Ok(result?),
+    }
+}
+
+/// Says that a call is no longer wanted. Private: calls of `acall` have one each.
+#[pyclass(frozen, module = "vlmres._core")]
+#[derive(Default)]
+pub(super) struct Stop(Arc<AtomicBool>);
+
+#[pymethods]
+impl Stop {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the call's work early; its exception is `KeyboardInterrupt`.
+    fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Stop {
+    /// As [`detached`], of a call that ends early once it is told to, on whatever thread.
+    pub(super) fn detached<T: Send>(&self, py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
+        let stopped = Arc::clone(&self.0);
+        Ok(py.detach(|| stoppable(move || stopped.load(Ordering::Relaxed), work))?)
     }
 }
 

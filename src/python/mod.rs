@@ -40,6 +40,8 @@ mod _core {
     #[pymodule_export]
     use super::file::ImageFile;
     #[pymodule_export]
+    use super::interrupt::Stop;
+    #[pymodule_export]
     use super::memory::{Memory, trim_process};
     #[pymodule_export]
     use super::packing::pack_samples;

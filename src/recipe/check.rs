@@ -7,8 +7,8 @@ mod tiles;
 use std::collections::BTreeSet;
 
 use super::language::{
-    Crops, Filter, FloatResize, FrameSampling, NamedTarget, NormalizeAs, OutputKind, OutputSpec, Role, Sampled,
-    Separators, Step, Strategy, Target, Tokens, Video, ViewSpec, When,
+    Crops, Filter, FloatArithmetic, FloatResize, FrameSampling, NamedTarget, NormalizeAs, OutputKind, OutputSpec, Role,
+    Sampled, Separators, Step, Strategy, Target, Tokens, Video, ViewSpec, When,
 };
 use super::place::{Check, PatchRule, Place, Problem};
 use super::{Backend, Body, PatchOrder};
@@ -171,7 +171,11 @@ fn separators(separators: Separators, place: &Place<'_>) -> Check {
 }
 
 fn float_resize(view: &ViewSpec, resize: FloatResize, place: &Place<'_>, order: NormalizeAs) -> Check {
-    let FloatResize { of, filter, antialias, corners } = resize;
+    let FloatResize { of, filter, arithmetic, antialias, corners } = resize;
+    if arithmetic == FloatArithmetic::OpenCv && (antialias || filter != Filter::Bicubic) {
+        let message = "OpenCV's arithmetic is followed for a bicubic filter without antialiasing alone";
+        return Err(place.key("arithmetic").problem(message));
+    }
     if corners && (antialias || filter != Filter::Bilinear) {
         let message = "only a bilinear filter without antialiasing weighs corners";
         return Err(place.key("corners").problem(message));

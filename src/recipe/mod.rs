@@ -28,10 +28,11 @@ use registry::Entry;
 use source::Source;
 
 pub use language::{
-    Align, Backend, Boxes, Cap, CapPer, Clamp, ContainRounding, Convention, Convert, Crops, Enlarge, Fill, Filter,
-    FloatResize, Frame, FrameCount, FrameSampling, IntType, LongestRounding, NamedFill, NamedFrameCount, NamedTarget,
-    NormalizeAs, OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels, Precision, Role, Sampled, Sampling, Search,
-    Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, Unpad, Unsupported, Video, ViewOrder, ViewSpec, When,
+    Align, Backend, Boxes, Cap, CapPer, CeilRounding, Clamp, ContainRounding, Convention, Convert, Crops, Enlarge,
+    Fill, Filter, FloatArithmetic, FloatResize, Frame, FrameCount, FrameSampling, IntType, LongestRounding, NamedFill,
+    NamedFrameCount, NamedTarget, NormalizeAs, OutputKind, OutputSpec, PatchOrder, Patches, Per, Pixels, Precision,
+    Role, Sampled, Sampling, Search, Separators, Step, Strategy, Target, TileSize, Tiles, Tokens, Unpad, Unsupported,
+    Video, ViewOrder, ViewSpec, When,
 };
 
 pub use parameters::{Parameter, parameters};

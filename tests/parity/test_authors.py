@@ -217,6 +217,18 @@ def test_open_clip_and_timm(size: tuple[int, int]) -> None:
         assert np.array_equal(got, torchvision_transform((224, 224), None, 0.4, 0.3)(picture).numpy())
 
 
+def test_llava_next_with_the_authors_order_of_canvases() -> None:
+    """They read (width, height), so that ties go another way."""
+    theirs = vlmres.Processor("llava-next", arithmetic="pillow", width_first=True)
+    differ = 0
+    for size in [(336, 336), (1, 1), (100, 100), (300, 300), *random_sizes(20, 400, seed=6, ratio=3)]:
+        picture = image(*size)
+        (expected,) = authors.llava([picture], "anyres", [(width, height) for width, height in PINPOINTS])
+        np.testing.assert_array_equal(theirs(picture)["pixel_values"][0], expected.numpy())
+        differ += theirs.plan(size).views[1].tiles != vlmres.plan(size, "llava-next").views[1].tiles
+    assert differ > 3
+
+
 @pytest.mark.parametrize("arithmetic", [None, "torch"])
 @pytest.mark.parametrize("ratio", ["square", "pad", "anyres"])
 def test_llava_folders_of_the_authors(ratio: str, arithmetic: authors.Arithmetic | None) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 import vlmres
 from tests.compare import assert_equal_batches, of_partial_patches
 from tests.images import KINDS, image
-from tests.reference import ALIKE, RESTATEMENTS, authors, authors_vl
+from tests.reference import ALIKE, RESTATEMENTS, authors, authors_vl, servers
 from vlmres.verify import references as hf
 
 Reference = Callable[[list[Image.Image]], Mapping[str, Any]]
@@ -209,6 +209,16 @@ FAMILIES: dict[str, Family] = {
     "kimi-vl": Family(
         {"max_patches": 300}, lambda arithmetic: partial(authors_vl.kimi_vl, arithmetic=arithmetic, limit=300)
     ),
+    "mistral-common": Family(
+        {"longest_edge": 200, "patch_size": 14, "merge_size": 2},
+        lambda _: partial(servers.mistral_common, patch=14, merge=2, longest=200),
+        random=100,
+    ),
+    "step3-vl": Family(
+        {"image_size": 70, "small_size": 69, "window_size": 42, "max_image_size": 300},
+        lambda arithmetic: partial(servers.step3_vl, arithmetic=arithmetic, small=70, side=42, longest=300),
+        random=100,
+    ),
     "nativeres-llava": Family(
         {"max_tokens": 128},
         lambda arithmetic: lambda images: authors.nativeres_llava(images, arithmetic, most=128),
@@ -241,7 +251,7 @@ def sizes(family: Family) -> list[Size]:
     return list(found)
 
 
-FLOATS = {"phi-3.5-vision", *(name for name, reference in hf.REFERENCES.items() if reference.floats)}
+FLOATS = {"phi-3.5-vision", "step3-vl", *(name for name, reference in hf.REFERENCES.items() if reference.floats)}
 CASES = [
     (name, arithmetic)
     for name in FAMILIES

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from vlmres._core import VlmresError
+from vlmres._imported import imported
 from vlmres.inputs.errors import kind
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def on_cpu(value: Any, what: str = "an image", *, floats: bool = False) -> Any:
     Raises:
         VlmresError: It is a tensor of another device, or of another type than uint8 (with `floats`, or floats).
     """
-    torch = sys.modules.get("torch")
+    torch = imported("torch", "Tensor")
     if torch is None or not isinstance(value, torch.Tensor):
         return value
     if value.device.type != "cpu":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from vlmres._core import Deferred, ImageFile, Source, VlmresError, image_size
+from vlmres._imported import imported
 from vlmres.inputs import handles
 from vlmres.inputs.addresses import Fetch, named
 from vlmres.inputs.alpha import Alpha, Gray16, Hidden, Rules, refuse_transparent, rules
@@ -94,7 +94,7 @@ class Loader:
             return image
         if isinstance(image, Drawn):
             return Deferred(image.size, lambda: Source.from_array(image.draw(), False, False))
-        pil = sys.modules.get("PIL.Image")
+        pil = imported("PIL.Image", "Image")
         if pil is not None and isinstance(image, pil.Image):
             return self._from_pil(image, pil)
         image = on_cpu(image)

@@ -23,7 +23,7 @@ impl Step {
                 place.range("min", min.into(), 0, MAX_SIDE)
             }
             Self::ShortestEdge { edge } | Self::MatchArea { edge } => place.side("edge", edge),
-            Self::CeilPatches { longest } => place.side("longest", longest),
+            Self::CeilPatches { longest, .. } => place.side("longest", longest),
             Self::ShrinkToPatches { max_patches, max_side_patches } => {
                 place.range("max_patches", max_patches.into(), 1, MAX_PATCHES)?;
                 place.range("max_side_patches", max_side_patches.into(), 1, MAX_SIDE)

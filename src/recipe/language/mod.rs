@@ -11,13 +11,13 @@ mod views;
 
 use serde::Deserialize;
 
-pub use crate::options::{Backend, Filter, FloatResize, PatchOrder, Sampled};
+pub use crate::options::{Backend, Filter, FloatArithmetic, FloatResize, PatchOrder, Sampled};
 pub(super) use checkpoint::Checkpoint;
 pub use outputs::{IntType, OutputKind, OutputSpec, Per};
 pub use pixels::{Convert, NormalizeAs, Patches, Pixels};
 pub use steps::{
-    Align, Cap, CapPer, Clamp, ContainRounding, Enlarge, Fill, FrameCount, LongestRounding, NamedFill, NamedFrameCount,
-    NamedTarget, Precision, Step, Target,
+    Align, Cap, CapPer, CeilRounding, Clamp, ContainRounding, Enlarge, Fill, FrameCount, LongestRounding, NamedFill,
+    NamedFrameCount, NamedTarget, Precision, Step, Target,
 };
 pub use video::{FrameSampling, Sampling, Video};
 pub use views::{Crops, Role, Search, Separators, TileSize, Tiles, Unpad, ViewOrder, ViewSpec, When};

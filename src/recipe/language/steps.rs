@@ -99,6 +99,18 @@ pub enum ContainRounding {
     PilContain,
 }
 
+/// How sides round that are brought down before they are rounded up to whole merged patches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(rename_all = "snake_case")]
+pub enum CeilRounding {
+    /// Down: transformers.
+    #[default]
+    Floor,
+    /// To the nearest, halves to even, and to at least one pixel: mistral-common.
+    Nearest,
+}
+
 /// Precision of a reference's arithmetic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
@@ -295,6 +307,9 @@ pub enum Step {
     CeilPatches {
         /// Most pixels of a side before rounding.
         longest: u32,
+        /// How sides round that are brought down.
+        #[serde(default)]
+        rounding: CeilRounding,
     },
     /// Shrink, where there are more patches than allowed; never enlarge (Kimi).
     ShrinkToPatches {

@@ -1,11 +1,11 @@
-//! Weights of one axis in f32, rounded where ATen's compiled CPU kernels round (x86-64 with AVX2 or more): they multiply and
-//! add in one rounding in some places and in two in others, and each shows in the last bit.
+//! Weights of one axis in f32, rounded where the references' compiled CPU kernels round: ATen's (x86-64 with AVX2 or more) multiply
+//! and add in one rounding in some places and in two in others, OpenCV's in two everywhere, and each shows in the last bit.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::memory::try_reserve;
-use crate::options::{Filter, FloatResize};
+use crate::options::{Filter, FloatArithmetic, FloatResize};
 
 /// Products that are added one by one, each rounded first, where a window is longer.
 const GROUP: usize = 4;
@@ -20,26 +20,54 @@ pub(super) struct Tap {
     pub(super) weight: f32,
 }
 
+/// Which way an axis goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Across,
+    Down,
+}
+
+/// Which products are rounded before they are added.
+#[derive(Clone, Copy, Debug)]
+enum Products {
+    /// The first alone.
+    First,
+    /// Those of whole groups after it.
+    Groups,
+    /// All.
+    All,
+}
+
 /// What the outputs of an axis read.
 #[derive(Debug)]
 pub(super) struct Axis {
     taps: Vec<Tap>,
     /// End of every output's taps.
     ends: Vec<usize>,
-    /// Whether the products of whole groups are rounded before they are added.
-    grouped: bool,
+    products: Products,
 }
 
 impl Axis {
     /// The outputs `range` of an axis that goes from `input` samples to `output`.
-    pub(super) fn new(sampling: FloatResize, input: u32, output: u32, range: &Range<u32>) -> Result<Self> {
-        let FloatResize { filter, antialias, corners, .. } = sampling;
+    pub(super) fn new(
+        sampling: FloatResize,
+        direction: Direction,
+        input: u32,
+        output: u32,
+        range: &Range<u32>,
+    ) -> Result<Self> {
+        let FloatResize { filter, antialias, corners, arithmetic, .. } = sampling;
         let (support, weight): (f32, fn(f32) -> f32) = match filter {
             Filter::Bilinear => (1.0, hat),
             Filter::Bicubic => (2.0, keys),
             _ => return Err(Error::Argument(format!("filter {filter:?} does not resize floats").to_lowercase())),
         };
-        let mut axis = Self { taps: Vec::new(), ends: Vec::new(), grouped: antialias };
+        let products = match (arithmetic, antialias) {
+            (FloatArithmetic::OpenCv, _) => Products::All,
+            (FloatArithmetic::Torch, true) => Products::Groups,
+            (FloatArithmetic::Torch, false) => Products::First,
+        };
+        let mut axis = Self { taps: Vec::new(), ends: Vec::new(), products };
         let scale = input as f32 / output as f32;
         let each = if antialias { f64::from(support) * f64::from(scale.max(1.0)) * 2.0 + 2.0 } else { 4.0 };
         let weights = (each.min(f64::from(input)) as u64 + 1) * range.len() as u64;
@@ -49,10 +77,11 @@ impl Axis {
         try_reserve(&mut axis.taps, weights as usize)?;
         try_reserve(&mut axis.ends, range.len())?;
         for index in range.clone() {
-            match (antialias, filter) {
-                (true, _) => axis.window(index, input, scale, support, weight),
-                (false, Filter::Bicubic) => axis.four(index, input, scale),
-                (false, _) => axis.two(index, input, scale, corners),
+            match (arithmetic, antialias, filter) {
+                (FloatArithmetic::OpenCv, ..) => axis.opencv(index, input, output, direction),
+                (_, true, _) => axis.window(index, input, scale, support, weight),
+                (_, false, Filter::Bicubic) => axis.four(index, input, scale),
+                (_, false, _) => axis.two(index, input, scale, corners),
             }
             axis.ends.push(axis.taps.len());
         }
@@ -63,7 +92,13 @@ impl Axis {
     pub(super) fn taps(&self, output: usize) -> (&[Tap], usize) {
         let start = output.checked_sub(1).map_or(0, |before| self.ends[before]);
         let taps = &self.taps[start..self.ends[output]];
-        (taps, if self.grouped { (taps.len() - 1) / GROUP * GROUP } else { 0 })
+        let others = taps.len() - 1;
+        let rounded = match self.products {
+            Products::First => 0,
+            Products::Groups => others / GROUP * GROUP,
+            Products::All => others,
+        };
+        (taps, rounded)
     }
 
     /// Inputs from the first to the last that an output reads.
@@ -130,11 +165,31 @@ impl Axis {
         let low = (at.floor() as i64).min(i64::from(input) - 1);
         let x = (at - low as f32).clamp(0.0, 1.0);
         let weights = [cubic_far(x + 1.0), cubic_near(x), cubic_near(1.0 - x), cubic_far((1.0 - x) + 1.0)];
-        let tap = |place: i64| Tap {
-            index: (low + place - 1).clamp(0, i64::from(input) - 1) as u32,
-            weight: weights[place as usize],
-        };
-        self.taps.extend([1, 0, 2, 3].map(tap));
+        self.neighbours(low, input, weights, [1, 0, 2, 3]);
+    }
+
+    /// Four neighbours as OpenCV adds them: from the left, and from below. Their place is computed in f64, and their weights in f32
+    /// without a fused product; the last is what the others leave of one.
+    fn opencv(&mut self, index: u32, input: u32, output: u32, direction: Direction) {
+        const A: f32 = -0.75;
+        let scale = 1.0 / (f64::from(output) / f64::from(input));
+        let at = ((f64::from(index) + 0.5) * scale - 0.5) as f32;
+        let low = at.floor();
+        let x = at - low;
+        let far = ((A * (x + 1.0) - 5.0 * A) * (x + 1.0) + 8.0 * A) * (x + 1.0) - 4.0 * A;
+        let near = |x: f32| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
+        let (left, right) = (near(x), near(1.0 - x));
+        let weights = [far, left, right, 1.0 - far - left - right];
+        let order = if direction == Direction::Across { [0, 1, 2, 3] } else { [3, 2, 1, 0] };
+        self.neighbours(low as i64, input, weights, order);
+    }
+
+    /// The inputs around `low`, from the one before it on, in the order of addition.
+    fn neighbours(&mut self, low: i64, input: u32, weights: [f32; 4], order: [usize; 4]) {
+        self.taps.extend(order.map(|place| Tap {
+            index: (low + place as i64 - 1).clamp(0, i64::from(input) - 1) as u32,
+            weight: weights[place],
+        }));
     }
 }
 

@@ -1,5 +1,5 @@
-//! Resampling in f32, as torch's `interpolate` does on the CPU: nothing is rounded to bytes on the way, and without
-//! antialiasing the filter stays as narrow as it is where the image shrinks.
+//! Resampling in f32, as torch's `interpolate` or OpenCV's `resize` do on the CPU: nothing is rounded to bytes on the way, and
+//! without antialiasing the filter stays as narrow as it is where the image shrinks.
 //!
 //! What a byte is before it is weighted stands in a table: itself, or its normalised value.
 
@@ -8,7 +8,7 @@ mod sums;
 
 use std::ops::Range;
 
-use axis::{Axis, Tap};
+use axis::{Axis, Direction, Tap};
 
 use super::Window;
 use crate::error::Result;
@@ -97,8 +97,8 @@ impl<'a> FloatResampler<'a> {
         let size = source.size();
         let two = sampling.filter == Filter::Bilinear && !sampling.antialias;
         let sampling = FloatResize { corners: two && (sampling.corners || to.width + to.height <= SMALL), ..sampling };
-        let mut horizontal = Axis::new(sampling, size.width, to.width, &window.columns)?;
-        let vertical = Axis::new(sampling, size.height, to.height, &window.rows)?;
+        let mut horizontal = Axis::new(sampling, Direction::Across, size.width, to.width, &window.columns)?;
+        let vertical = Axis::new(sampling, Direction::Down, size.height, to.height, &window.rows)?;
         let span = (0..window.rows.len()).map(|row| vertical.span(row).len() as u32).max().unwrap_or(0);
         let corners = sampling.corners;
         let used = horizontal.compact()?;

@@ -1,9 +1,9 @@
 use super::*;
-use crate::options::Sampled;
+use crate::options::{FloatArithmetic, Sampled};
 use crate::simd::Level;
 
 fn sampling(filter: Filter, antialias: bool) -> FloatResize {
-    FloatResize { of: Sampled::Floats, filter, antialias, corners: false }
+    FloatResize { of: Sampled::Floats, filter, arithmetic: FloatArithmetic::Torch, antialias, corners: false }
 }
 
 fn image(size: Size) -> Vec<u8> {
@@ -32,14 +32,15 @@ fn levels_bands_and_windows_give_the_same_bits() {
         let (from, to) = (Size::new(from.0, from.1), Size::new(to.0, to.1));
         let data = image(from);
         let source = PixelView::packed(&data, from).unwrap();
-        for (filter, antialias, corners) in [
-            (Filter::Bilinear, false, false),
-            (Filter::Bilinear, false, true),
-            (Filter::Bilinear, true, false),
-            (Filter::Bicubic, false, false),
-            (Filter::Bicubic, true, false),
+        for (filter, antialias, corners, arithmetic) in [
+            (Filter::Bilinear, false, false, FloatArithmetic::Torch),
+            (Filter::Bilinear, false, true, FloatArithmetic::Torch),
+            (Filter::Bilinear, true, false, FloatArithmetic::Torch),
+            (Filter::Bicubic, false, false, FloatArithmetic::Torch),
+            (Filter::Bicubic, true, false, FloatArithmetic::Torch),
+            (Filter::Bicubic, false, false, FloatArithmetic::OpenCv),
         ] {
-            let sampling = FloatResize { of: Sampled::Floats, filter, antialias, corners };
+            let sampling = FloatResize { of: Sampled::Floats, filter, arithmetic, antialias, corners };
             let new =
                 |level, window| FloatResampler::at_level(level, source, to, window, sampling, identity()).unwrap();
             let expected = run(&new(Level::Scalar, whole(to)), 0..to.height, to.height);
@@ -58,13 +59,13 @@ fn levels_bands_and_windows_give_the_same_bits() {
 
 #[test]
 fn other_filters_are_refused() {
-    let message = Axis::new(sampling(Filter::Lanczos, true), 4, 2, &(0..2)).unwrap_err().to_string();
+    let message = Axis::new(sampling(Filter::Lanczos, true), Direction::Across, 4, 2, &(0..2)).unwrap_err().to_string();
     assert!(message.contains("lanczos"), "{message}");
 }
 
 #[test]
 fn weights_of_bytes_add_up_to_one() {
-    let axis = Axis::new(sampling(Filter::Bicubic, false), 10, 7, &(0..7)).unwrap();
+    let axis = Axis::new(sampling(Filter::Bicubic, false), Direction::Across, 10, 7, &(0..7)).unwrap();
     for output in 0..7 {
         let sum: f32 = axis.taps(output).0.iter().map(|tap| tap.weight).sum();
         assert!((sum - 1.0).abs() < 1e-6, "{sum}");

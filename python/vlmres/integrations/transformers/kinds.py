@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import sys
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from vlmres._imported import imported
 from vlmres.inputs import CHANNELS
 from vlmres.integrations.operations.decline import DeclinedError
 
@@ -63,7 +63,7 @@ def kind_of(image: Any, data_format: str | None) -> Kind:
     Raises:
         DeclinedError: There are no such images that vlmres reads, or their axes may be read in two ways.
     """
-    torch, pil = sys.modules.get("torch"), sys.modules.get("PIL.Image")
+    torch, pil = imported("torch", "Tensor"), imported("PIL.Image", "Image")
     if pil is not None and isinstance(image, pil.Image):
         palette = getattr(image, "palette", None)
         return Kind("PIL image", Pixels(image.mode, type(image.info.get("transparency")), palette and palette.mode))
