@@ -24,6 +24,7 @@ PILLOW_SIMD := $(VENV)/pillow-simd
 INTERPRETER := $(if $(filter 3.%,$(PYTHON)),python$(PYTHON),$(PYTHON))
 ENCODER := $(VENV)/encoder/torch-$(TORCH)-transformers-$(TRANSFORMERS)-$(notdir $(INTERPRETER))
 RAY := $(VENV)/ray
+SERVERS := $(VENV)/servers
 LAB := $(VENV)/lab
 # What `make lab-grid` compares.
 GRID := llava-1.5 llava-1.5-pad llava-next deepseek-ocr-tiny deepseek-ocr-base deepseek-ocr-gundam internvl2 \
@@ -38,7 +39,7 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-lab test-browser lab-grid test-aarch64 build build-demo fuzz bench compare compare-loading prove-loading fmt clean prerequisites
+.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-lab test-browser lab-grid test-servers test-aarch64 build build-demo fuzz bench compare compare-loading prove-loading fmt clean prerequisites
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -101,6 +102,10 @@ lab-grid: $(LAB)/.installed ## The grid's tables in docs/lab/, by two readers: a
 
 test-loom: prerequisites ## All interleavings of what threads share without a lock
 	RUSTFLAGS="--cfg loom" cargo test --locked --release --lib --target-dir target/loom -- loom_tests
+
+test-servers: $(SERVERS)/.installed ## Recipes beside mistral-common, qwen-vl-utils, llava-torch, vLLM's classes and SGLang's base, live
+	VIRTUAL_ENV=$(abspath $(SERVERS)) $(SERVERS)/bin/maturin develop --release --quiet --skip-install
+	OPENCV_IPP=disabled $(SERVERS)/bin/python -m pytest -W ignore tests/servers/references tests/servers/sglang
 
 test-aarch64: prerequisites ## Rust tests for AArch64, emulated: what an x86-64 machine cannot run of `make test`
 	@[ -d "$$($${RUSTC:-rustc} --print target-libdir --target $(ARM))" ] || \
@@ -203,6 +208,14 @@ $(LAB)/.installed: requirements/test.txt requirements/lab.txt pyproject.toml | p
 	$(INTERPRETER) -m venv $(LAB)
 	$(LAB)/bin/python -m pip install --requirement requirements/test.txt --requirement requirements/lab.txt
 	VIRTUAL_ENV=$(abspath $(LAB)) $(LAB)/bin/maturin develop --release --quiet --extras cli,encoder,lab
+	@touch $@
+
+$(SERVERS)/.installed: requirements/servers.txt requirements/servers-unpinned.txt pyproject.toml Makefile | prerequisites
+	@echo "Installing vLLM, SGLang and their like into $(SERVERS); that may take some minutes."
+	$(INTERPRETER) -m venv $(SERVERS)
+	$(SERVERS)/bin/python -m pip install --requirement requirements/servers.txt
+	$(SERVERS)/bin/python -m pip install --no-deps --requirement requirements/servers-unpinned.txt
+	VIRTUAL_ENV=$(abspath $(SERVERS)) $(SERVERS)/bin/maturin develop --release --quiet --extras files
 	@touch $@
 
 # Peers that cannot be installed here are skipped, by the benchmark too.

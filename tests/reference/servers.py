@@ -1,6 +1,6 @@
 """What servers compute in code of their own, restated: Mistral's mistral-common, and Step3's class in vLLM.
 
-Nothing here calls vlmres. `make test-servers` and `make test-vllm` compare with the packages themselves.
+Nothing here calls vlmres. `make test-servers` compares with the packages themselves.
 """
 
 import math
