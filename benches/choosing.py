@@ -2,10 +2,11 @@
 
     python -m benches.choosing --fonts Roboto-Regular.ttf SourceSerifPro-Regular.otf --han NotoSansCJKtc-Regular.otf
 
-The estimate's constants were set with DejaVu, and Roboto, Lato and Source Serif were looked at: others are held out. Each page is read at every budget of one
-recipe, as its encoder sees it, by the reader of the lab on lines whose places are known. A page is readable at a budget
-where the reader has 95 % of what it has at full size. Compared are the choice, an oracle (the fewest tokens at which
-the page is readable, or the most where it never is) and always the most. It prints the table of docs/choose.md.
+The estimate's constants were set with DejaVu, and Roboto, Lato and Source Serif were looked at: others are held out.
+Each page is read at every budget of one recipe, as its encoder sees it, by the reader of the lab on lines whose
+places are known. A page is readable at a budget where the reader has 95 % of what it has at full size. Compared are
+the choice, an oracle (the fewest tokens at which the page is readable, or the most where it never is) and always the
+most. It prints the table of docs/choose.md.
 """
 
 from __future__ import annotations
