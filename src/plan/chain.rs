@@ -290,8 +290,7 @@ impl<'a> Chain<'a> {
                 self.resize_pair(native::shrink_to_patches(size, patch, max_patches, max_side_patches))
             }
             Step::FloorPatches { max_tokens } => {
-                let to = native::floor_patches(size, patch, self.recipe.patches.merge, max_tokens)?;
-                self.resize_pair(to)
+                self.resize_pair(native::floor_patches(size, patch, self.recipe.patches.merge, max_tokens)?)
             }
             Step::PatchBudget { min_patches, max_patches } => {
                 let merge = self.recipe.patches.merge;

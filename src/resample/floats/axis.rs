@@ -1,5 +1,5 @@
 //! Weights of one axis in f32, rounded where the references' compiled CPU kernels round: ATen's (x86-64 with AVX2 or more) multiply
-//! and add in one rounding in some places and in two in others, OpenCV's in two everywhere, and each shows in the last bit.
+//! and add in one rounding in some places and in two in others, `OpenCV`'s in two everywhere, and each shows in the last bit.
 
 use std::ops::Range;
 
@@ -168,7 +168,7 @@ impl Axis {
         self.neighbours(low, input, weights, [1, 0, 2, 3]);
     }
 
-    /// Four neighbours as OpenCV adds them: from the left, and from below. Their place is computed in f64, and their weights in f32
+    /// Four neighbours as `OpenCV` adds them: from the left, and from below. Their place is computed in f64, and their weights in f32
     /// without a fused product; the last is what the others leave of one.
     fn opencv(&mut self, index: u32, input: u32, output: u32, direction: Direction) {
         const A: f32 = -0.75;

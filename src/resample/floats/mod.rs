@@ -1,4 +1,4 @@
-//! Resampling in f32, as torch's `interpolate` or OpenCV's `resize` do on the CPU: nothing is rounded to bytes on the way, and
+//! Resampling in f32, as torch's `interpolate` or `OpenCV`'s `resize` do on the CPU: nothing is rounded to bytes on the way, and
 //! without antialiasing the filter stays as narrow as it is where the image shrinks.
 //!
 //! What a byte is before it is weighted stands in a table: itself, or its normalised value.
