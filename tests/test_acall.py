@@ -46,9 +46,8 @@ def test_results_are_those_of_a_call() -> None:
     images = [image(90, 60), image(33, 200)]
 
     async def run() -> list[vlmres.Batch]:
-        return await asyncio.gather(
-            proc.acall(images), proc.acall(images[0]), proc.acall(videos=[[pixels(60, 40)] * 4])
-        )
+        calls = proc.acall(images), proc.acall(images[0]), proc.acall(videos=[[pixels(60, 40)] * 4])
+        return list(await asyncio.gather(*calls))
 
     both, one, video = asyncio.run(run())
     for got, expected in ((both, proc(images)), (one, proc(images[0])), (video, proc(videos=[[pixels(60, 40)] * 4]))):

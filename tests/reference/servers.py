@@ -4,6 +4,7 @@ Nothing here calls vlmres. `make test-servers` compares with the packages themse
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ def mistral_common(
             width, height = max(round(width / ratio), 1), max(round(height / ratio), 1)
         side = patch * merge
         width, height = ((one - 1) // side * side + side for one in (width, height))
-        values = opencv_cubic(np.asarray(image.convert("RGB"), dtype=np.float32), width, height) / np.float32(255)
+        values: Any = opencv_cubic(np.asarray(image.convert("RGB"), dtype=np.float32), width, height) / np.float32(255)
         values = (values - np.asarray(MEAN, dtype=np.float32)) / np.asarray(STD, dtype=np.float32)
         made.append(torch.from_numpy(values.transpose(2, 0, 1)))
     sizes = torch.tensor([value.shape[1:] for value in made])

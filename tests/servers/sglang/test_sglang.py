@@ -72,7 +72,8 @@ class Serving(base.BaseMultimodalProcessor):  # type: ignore[misc]
         self._processor = processor
         self.server_args = SimpleNamespace(base_gpu_id=3)
         self.disable_fast_image_processor = False
-        self.image_config = self.video_config = self.audio_config = {}
+        config: dict[str, Any] = {}
+        self.image_config = self.video_config = self.audio_config = config
         self._tokenizer_auto_adds_specials = False
         self.mm_feature_transport = "cpu"
         self._tokenizer = processor.tokenizer
