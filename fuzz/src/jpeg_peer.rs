@@ -21,6 +21,7 @@ pub const PATH: &str = "VLMRES_FUZZ_LIBJPEG";
 const PIECE: usize = 64 << 10;
 /// What libjpeg says where its source has no more bytes for now.
 const JPEG_SUSPENDED: c_int = 0;
+const JPEG_HEADER_TABLES_ONLY: c_int = 2;
 
 /// What Pillow makes of a file's data.
 pub enum Peer {
@@ -162,7 +163,14 @@ unsafe fn pieces(jpeg: &LibJpeg, data: &[u8], info: Info, source: *mut Source, m
                     break 'ready;
                 }
                 if matches!(state, State::Header) {
-                    if (jpeg.read_header)(info, 0) == JPEG_SUSPENDED {
+                    // A stream of tables alone may stand before that of the image.
+                    let found = loop {
+                        let found = (jpeg.read_header)(info, 0);
+                        if found != JPEG_HEADER_TABLES_ONLY {
+                            break found;
+                        }
+                    };
+                    if found == JPEG_SUSPENDED {
                         break 'ready;
                     }
                     if (*info).image_width as usize * (*info).image_height as usize > most_pixels {
