@@ -39,7 +39,7 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-lab test-browser lab-grid test-servers test-aarch64 build build-demo fuzz bench compare compare-loading prove-loading fmt clean prerequisites
+.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-lab test-browser lab-grid test-servers test-vllm test-aarch64 build build-demo fuzz bench compare compare-loading prove-loading fmt clean prerequisites
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -106,6 +106,10 @@ test-loom: prerequisites ## All interleavings of what threads share without a lo
 test-servers: $(SERVERS)/.installed ## Recipes beside mistral-common, qwen-vl-utils, llava-torch, vLLM's classes and SGLang's base, live
 	VIRTUAL_ENV=$(abspath $(SERVERS)) $(SERVERS)/bin/maturin develop --release --quiet --skip-install
 	OPENCV_IPP=disabled $(SERVERS)/bin/python -m pytest -W ignore tests/servers/references tests/servers/sglang
+
+test-vllm: $(SERVERS)/.installed ## vLLM's processor pipelines with vlmres and without, in an environment of their own
+	VIRTUAL_ENV=$(abspath $(SERVERS)) $(SERVERS)/bin/maturin develop --release --quiet --skip-install
+	$(SERVERS)/bin/python -m pytest -W ignore --timeout=1200 tests/servers/vllm
 
 test-aarch64: prerequisites ## Rust tests for AArch64, emulated: what an x86-64 machine cannot run of `make test`
 	@[ -d "$$($${RUSTC:-rustc} --print target-libdir --target $(ARM))" ] || \
