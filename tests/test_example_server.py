@@ -11,12 +11,12 @@ import pytest
 
 import vlmres
 
-IMAGES = Path(__file__).parents[1] / "examples" / "images"
+IMAGES = Path(__file__).parents[1] / "python" / "vlmres" / "samples"
 
 
 @pytest.fixture
 def server() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("example_server", IMAGES.parent / "server.py")
+    spec = importlib.util.spec_from_file_location("example_server", IMAGES.parents[2] / "examples" / "server.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

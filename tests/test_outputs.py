@@ -27,7 +27,7 @@ STRIP = {"minicpm-v-4.6"}
 SAMPLE = {"granite-docling", "idefics2", "idefics3", "smolvlm"}
 NESTED = {"llava-next", "llava-onevision", "mllama", "phi-3.5-vision", "phi-4"}
 # What is resized as floats is no table of bytes.
-FLOATS = {"nemotron-omni", "phi-3.5-vision", "phi-4"}
+FLOATS = {"mistral-common", "mistral-common-small-3", "nemotron-omni", "phi-3.5-vision", "phi-4", "step3-vl"}
 # Tiles apart from the whole image.
 LOCAL = {name for name in RECIPES if name.startswith(("deepseek-ocr", "unlimited", "step3"))}
 VALUES = (

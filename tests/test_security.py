@@ -39,14 +39,15 @@ def test_limits_are_those_of_the_code(value: str, path: str, name: str) -> None:
 
 
 def test_one_crate_of_the_extension_compiles_c() -> None:
-    """As SECURITY.md and deny.toml say: libwebp alone; the other that does belongs to benchmarks."""
+    """As SECURITY.md and deny.toml say: libwebp alone; the others that do belong to benchmarks and to loom."""
     lock = (ROOT / "Cargo.lock").read_text(encoding="utf-8")
     users = [
         re.search(r'name = "([^"]*)"', package)[1]  # type: ignore[index]
         for package in lock.split("[[package]]")
         if re.search(r'^ "(cc|cmake|bindgen)"', package, re.MULTILINE)
     ]
-    assert users == ["alloca", "libwebp-sys"]
+    assert users == ["alloca", "generator", "libwebp-sys"]
     manifest = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
     assert "criterion" in manifest[manifest.index("[dev-dependencies]") :]
+    assert "loom =" not in manifest[: manifest.index("cfg(loom)")]
     assert "criterion" not in manifest[: manifest.index("[dev-dependencies]")].replace("[[bench]]", "")

@@ -88,8 +88,8 @@ def planned(
     if _is_video(held, loader):
         one = with_settings(size, films)
         if _may_be_sides(held):
-            frames, *sides = map(int, _sides(held))
-            return one.plan(frames, (sides[0], sides[1]))
+            frames, width, height = _sides(held)  # type: ignore[misc]  # three, as `_is_video` found
+            return one.plan(frames, (width, height))
         file = opened(one, loader, fps).picked(one.recipe)
         return one.plan(len(file), file.size)
     if pair is not None:

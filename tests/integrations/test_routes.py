@@ -62,7 +62,7 @@ def test_outputs_that_the_samples_did_not_have(reasons: Reasons, runs: list[int]
     processors = pair("qwen2-vl", "torch")
     both(processors, image(60, 50), return_tensors="pt")
     (route,) = memo._routes.values()
-    del route.structures["image_grid_thw"]
+    del route.output.structures["image_grid_thw"]
     both(processors, image(60, 50), return_tensors="pt")
     assert runs == [1]
     (reason,) = reasons()
