@@ -112,7 +112,7 @@ def film() -> bytes:
 def _photo(width: int, height: int) -> Any:
     from PIL import Image
 
-    path = Path(__file__).parent.parent / "examples" / "images" / "photo.jpg"
+    path = Path(__file__).parent.parent / "python" / "vlmres" / "samples" / "photo.jpg"
     return Image.open(path).convert("RGB").resize((width, height))
 
 
