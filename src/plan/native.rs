@@ -190,10 +190,11 @@ pub(super) fn patch_budget(size: Size, patch: u32, merge: u32, min: u32, max: u3
     let (mut rows, mut cols) = (rows as i64, cols as i64);
     let whole = |side: i64, other: i64| {
         let rest = side % merge;
-        let more = side + merge - rest;
+        // Where a side has no patch left, the least budget enlarges the other beyond all bounds: such a size is refused.
+        let more = (side - rest).saturating_add(merge);
         if rest == 0 {
             side
-        } else if more * other <= max {
+        } else if more.saturating_mul(other) <= max {
             more
         } else {
             merge.max(side - rest)
@@ -201,7 +202,7 @@ pub(super) fn patch_budget(size: Size, patch: u32, merge: u32, min: u32, max: u3
     };
     rows = whole(rows, cols);
     cols = whole(cols, rows);
-    (cols * i64::from(patch), rows * i64::from(patch))
+    (cols.saturating_mul(i64::from(patch)), rows.saturating_mul(i64::from(patch)))
 }
 
 /// GLM-5: a canvas of merged patches within a budget, and the image's size on it. `clip` is a video's, or that of one patch.
@@ -264,4 +265,15 @@ pub(super) fn match_area(w: f64, h: f64, edge: u32, align: u32) -> Size {
 /// `max(round(length / divisor) * divisor, divisor)`.
 pub(super) fn nearest_multiple(length: f64, divisor: u32) -> u32 {
     (py_round(length / f64::from(divisor)) as u32).saturating_mul(divisor).clamp(divisor, Size::MAX_SIDE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_side_without_a_patch_gives_a_size_that_is_refused() {
+        let (width, height) = patch_budget(Size::new(1_000_000, 1), 16, 2, 64, 256);
+        assert!(width > i64::from(Size::MAX_SIDE) && height == 0, "{width}x{height}");
+    }
 }
