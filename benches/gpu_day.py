@@ -8,7 +8,8 @@
 It takes an installed vlmres, torch, transformers and pytest, and this folder; nothing is downloaded. Steps are
 processes of their own, each with a share of the time that is left, so what crashes or hangs is a line and not an end.
 A step's output is in `NAME.log`, a benchmark's numbers in `NAME.json`, as they come; `day.jsonl` has a line for each
-step that ended. A step that ran out of time is begun again by the next call.
+step that ended. A step that ran out of time is begun again by the next call,
+without what it had compiled, of which the last file may be cut.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,7 +125,10 @@ class Day:
         if step.has_budget:
             command += ["--budget", f"{max(limit - _MARGIN, 1):.0f}"]
         say(f"\n== {step.name}: at most {limit:.0f} s: {' '.join(command[1:])}")
-        start, environment = time.monotonic(), {**os.environ, "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
+        compiled = self.folder / "compiled" / step.name
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"}
+        environment["TORCHINDUCTOR_CACHE_DIR"] = str(compiled)
+        start = time.monotonic()
         with (self.folder / f"{step.name}.log").open("w") as log:
             try:
                 process = subprocess.Popen(
@@ -150,6 +155,9 @@ class Day:
             finally:
                 _stop(process)
             reader.join(timeout=5)
+        if status == "time":
+            # A compiler that was stopped may leave a library cut, which would be loaded the next time.
+            shutil.rmtree(compiled, ignore_errors=True)
         detail = last[-1] if last else ""
         if status == "failed" and process.returncode < 0:
             detail = f"ended by signal {-process.returncode}: {detail}"

@@ -90,6 +90,15 @@ def test_no_step_begins_without_time(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert Day(tmp_path, todo, 60).run()
 
 
+def test_what_a_stopped_step_compiled_is_dropped(tmp_path: Path) -> None:
+    write = "import os, pathlib\nfolder = pathlib.Path(os.environ['TORCHINDUCTOR_CACHE_DIR'])\n"
+    write += "folder.mkdir(parents=True); (folder / 'library.so').write_bytes(b'')\n"
+    todo = [step("ends", write), step("hangs", write + "import time; time.sleep(60)")]
+    assert not Day(tmp_path, todo, 12).run()
+    assert (tmp_path / "compiled" / "ends" / "library.so").exists()
+    assert not (tmp_path / "compiled" / "hangs").exists()
+
+
 def test_a_step_is_told_its_time(tmp_path: Path) -> None:
     code = "import sys; print(sys.argv[1:])"
     todo = [Step("told", (sys.executable, "-c", code), 3, has_budget=True), step("other", "pass", share=1)]
