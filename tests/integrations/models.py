@@ -68,7 +68,7 @@ def make(family: Family, ids: Ids) -> Any:
     config: Any = getattr(transformers, f"{family.model}Config")
     model: Any = getattr(transformers, f"{family.model}ForConditionalGeneration")
     torch.manual_seed(0)
-    made = model(config(**_merged(_shrunk(config().to_dict()), family.config(ids)))).eval()
+    made = model(config(**merged(_shrunk(config().to_dict()), family.config(ids)))).eval()
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             parameter.data = parameter.to(family.dtype)  # not the complex buffers of Llama 4
@@ -87,12 +87,13 @@ def _shrunk(config: dict[Any, Any]) -> dict[Any, Any]:
     return small
 
 
-def _merged(below: dict[Any, Any], above: dict[Any, Any]) -> dict[Any, Any]:
-    merged = dict(below)
+def merged(below: dict[Any, Any], above: dict[Any, Any]) -> dict[Any, Any]:
+    """A configuration with other numbers, those of a dictionary within it one by one; of `rope` all at once."""
+    found = dict(below)
     for key, value in above.items():
-        inner = None if str(key).startswith("rope") else merged.get(key)
-        merged[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return merged
+        inner = None if str(key).startswith("rope") else found.get(key)
+        found[key] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return found
 
 
 VISION = {"image_size": 56, "patch_size": 14}

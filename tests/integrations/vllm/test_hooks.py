@@ -15,7 +15,8 @@ from tests.integrations.vllm.conftest import followed
 from vlmres.integrations.operations import parts
 from vlmres.integrations.operations.compare import same
 from vlmres.integrations.operations.counters import FALLBACKS, IMAGES, VERIFIED, counters
-from vlmres.integrations.vllm import deepseek, hooks, internvl
+from vlmres.integrations.transformers import accelerate
+from vlmres.integrations.vllm import deepseek, hooks, internvl, kimi
 from vlmres.integrations.vllm.classes import HOOKS
 from vlmres.integrations.vllm.hooks import Hook
 
@@ -87,6 +88,45 @@ def test_deepseek_vl2(install: Install, cropping: bool, reasons: Reasons) -> Non
     call = ("<image>" * 3, PICTURES, True, True, cropping)
     assert same(processor.tokenize_with_images(*call), original(type(processor), deepseek.VL2)(processor, *call))
     assert (done(deepseek.VL2), reasons()) == (3, [])
+
+
+def kimi_processor(module: ModuleType, **settings: Any) -> Any:
+    limits = {"in_patch_limit": 64, "in_patch_limit_each_frame": 36, "in_patch_limit_video": None}
+    cuts = {"patch_size": 14, "merge_kernel_size": 2, "patch_limit_on_one_side": 512}
+    values = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    return module.KimiK25FusedVisionProcessor({**limits, **cuts, **values, **settings})
+
+
+def still(picture: Image.Image) -> dict[str, Any]:
+    return {"type": "image", "image": picture}
+
+
+def chunk(*sizes: tuple[int, int]) -> dict[str, Any]:
+    return {"type": "video_chunk", "video_chunk": [image(*size, seed=seed) for seed, size in enumerate(sizes)]}
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("settings", [{}, {"in_patch_limit_video": 40}, {"in_patch_limit_each_frame": None}])
+def test_kimi(install: Install, settings: dict[str, Any], normalize: bool, reasons: Reasons) -> None:
+    processor = kimi_processor(install(kimi.HOOK), **settings)
+    assert accelerate(processor) is processor
+    media = [*map(still, PICTURES), chunk(*[(150, 90)] * 3), chunk((90, 120)), still(PICTURES[0])]
+    for call in (media, media[:2], media[0], media[3]):
+        got = processor.preprocess(call, "pt", normalize, normalize)
+        assert same(got, original(type(processor), kimi.HOOK)(processor, call, "pt", normalize, normalize))
+    assert (done(kimi.HOOK), reasons()) == (10, [])
+
+
+def test_what_of_kimi_is_left(install: Install, reasons: Reasons) -> None:
+    module = install(kimi.HOOK)
+    theirs = original(module.KimiK25FusedVisionProcessor, kimi.HOOK)
+    bright = kimi_processor(module, image_std=[0.25, 0.5, 0.5])
+    for processor, call in ((kimi_processor(module), [chunk((90, 60), (60, 90))]), (bright, [still(PICTURES[0])])):
+        assert same(processor.preprocess(call), theirs(processor, call))
+    assert (done(kimi.HOOK), done(kimi.HOOK, "original")) == (0, 2)
+    several, other = reasons()
+    assert several.endswith("a video chunk has frames of several sizes")
+    assert "the results for sample images differ" in other
 
 
 def test_another_source_is_left_with_the_reason(reasons: Reasons) -> None:

@@ -1,20 +1,46 @@
 """Checkpoints of random weights, small enough to serve on a CPU, made on the spot."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from tests.images import image, pixels
 from tests.integrations import models, tiny
 from vlmres.verify import references as hf
 
-PROMPTS = {name: family.prompt for name, family in models.FAMILIES.items()}
+Size = tuple[int, int]
+
+# Tokens that vLLM looks for besides those of the families' processors.
+_TOKENS = {"gemma3": ("\n", "\n\n", "\n\n\n", "\n\n\n\n"), "glm-4v": ("<|end_of_video|>",)}
+# Of the processors of small views.
+_ARGUMENTS = {"internvl3": {"image_seq_length": 4}}
 
 
-def make(name: str, folder: Path, *, small: bool, weights: bool) -> str:
-    """A checkpoint's folder; `small` has the image processor's views small too."""
+class Case(NamedTuple):
+    """A checkpoint, and what is asked of it."""
+
+    make: Callable[[Path], None]
+    """Writes its folder, without weights."""
+    prompt: str
+    by: str
+    """The class that makes its pixels."""
+    data: Callable[[Size], dict[str, Any]] = lambda size: {"image": [image(*size)]}
+    """What a request has besides its text, of images of a size."""
+
+
+def make(name: str, folder: Path, *, weights: bool) -> None:
+    """Writes a checkpoint of transformers' classes: with `weights`, one of small views, and heads that a CPU serves."""
     family = models.FAMILIES[name]
     reference = family.reference or name
-    settings: dict[str, Any] = {**(tiny.SMALL.get(reference, {}) if small else {}), **family.settings}
-    processor = tiny.processor(name, hf.processor(reference, "torch", **settings))
+    settings: dict[str, Any] = {**(tiny.SMALL.get(reference, {}) if weights else {}), **family.settings}
+    arguments = _ARGUMENTS.get(name, {}) if weights else {}
+    processor = tiny.processor(name, hf.processor(reference, "torch", **settings), **arguments)
+    processor.tokenizer.add_tokens(list(_TOKENS.get(name, ())), special_tokens=True)
+    if weights:
+        given = family.config
+        family = family._replace(config=lambda ids: models.merged(given(ids), _of_wide_heads(given(ids))))
     model = models.make(family, processor.tokenizer.convert_tokens_to_ids)
     processor.save_pretrained(folder)
     if weights:
@@ -22,4 +48,38 @@ def make(name: str, folder: Path, *, small: bool, weights: bool) -> str:
     else:
         model.config.architectures = [type(model).__name__]
         model.config.save_pretrained(folder)
-    return str(folder)
+
+
+def _of_wide_heads(config: dict[str, Any]) -> dict[str, Any]:
+    """vLLM's attention on CPUs takes heads of 32 values and more."""
+    text = {"num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 32}
+    given = config.get("text_config", {})
+    ropes = {key: {**given[key], "mrope_section": [4, 6, 6]} for key in given if key.startswith("rope")}
+    return {"text_config": {**text, **ropes}}
+
+
+def of_transformers(name: str) -> Case:
+    """The case of a family of `tests.integrations.models`."""
+    family = models.FAMILIES[name]
+    cls = hf.REFERENCES[family.reference or name].name
+    return Case(lambda folder: make(name, folder, weights=False), family.prompt, cls)
+
+
+def of_videos(name: str, cls: str) -> Case:
+    """The case of a Qwen family's videos."""
+    prompt = models.FAMILIES[name].prompt.replace("image", "video")
+    return Case(lambda folder: make(name, folder, weights=False), prompt, cls, video)
+
+
+def video(size: Size) -> dict[str, Any]:
+    """Six frames, as vLLM's loader of videos gives them."""
+    frames = np.stack([pixels(*size, seed=seed) for seed in range(6)])
+    metadata = {
+        "total_num_frames": 6,
+        "fps": 2.0,
+        "duration": 3.0,
+        "frames_indices": list(range(6)),
+        "video_backend": "opencv",
+        "do_sample_frames": False,
+    }
+    return {"video": [(frames, metadata)]}

@@ -76,7 +76,8 @@ def accelerate(processor: T) -> T:
         accelerated = accelerate_video(processor)
     elif isinstance(processor, BaseImageProcessor):
         cls = type(processor)
-        if not isinstance(processor, Accelerated):
+        # A method that `vlmres.integrations.vllm.hooks` has replaced computes with vlmres already.
+        if not isinstance(processor, Accelerated) and not hasattr(getattr(cls, "preprocess", None), "_vlmres_original"):
             if _is_pipeline(cls):
                 accelerated = twin_of(processor, Accelerated)
             elif (twin := accelerate_remote(processor)) is not None:

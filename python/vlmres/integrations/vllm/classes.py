@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlmres.integrations.vllm import deepseek, internvl, media
+from vlmres.integrations.vllm import deepseek, internvl, kimi, media
 from vlmres.integrations.vllm.hooks import Hook
 
-HOOKS: tuple[Hook, ...] = (internvl.IMAGES, internvl.VIDEOS, deepseek.OCR, deepseek.VL2, media.LOADER)
+HOOKS: tuple[Hook, ...] = (internvl.IMAGES, internvl.VIDEOS, deepseek.OCR, deepseek.VL2, kimi.HOOK, media.LOADER)
