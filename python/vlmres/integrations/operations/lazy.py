@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -20,19 +21,19 @@ class LazyImage(Image.Image):
     included. A file that turns out broken then is a `ValueError`, as a server that decodes at once has it.
     """
 
-    vlmres_file: bytes
-    """The file."""
+    vlmres_file: bytes | Path
+    """The file, or where it is."""
 
     @staticmethod
-    def of(image: Image.Image, file: bytes) -> LazyImage:
-        """The lazy image of an RGB file that PIL has opened."""
+    def of(image: Image.Image, file: bytes | Path) -> LazyImage:
+        """The lazy image of an RGB or gray file that PIL has opened."""
         # Without its pixels, to have PIL write what it writes to EXIF data when it turns an image.
         turned = Image.new(image.mode, (1, 1))
         turned.info = image.info.copy()
         orientation = turned.getexif().get(_ORIENTATION, 1)
         turned = ImageOps.exif_transpose(turned)
         lazy = LazyImage()
-        lazy._mode = image.mode
+        lazy._mode = "RGB"
         lazy._size = image.size[::-1] if orientation in range(5, 9) else image.size
         lazy.info = turned.info
         lazy._exif = turned._exif
@@ -49,7 +50,7 @@ class LazyImage(Image.Image):
         except VlmresError:
             # PIL may read what vlmres does not, and says in its words what is wrong.
             try:
-                decoded = ImageOps.exif_transpose(Image.open(BytesIO(file)))
+                decoded = ImageOps.exif_transpose(Image.open(file if isinstance(file, Path) else BytesIO(file)))
             except (OSError, UnidentifiedImageError) as error:
                 raise ValueError(f"Failed to load image: {error}") from error
         self._im = decoded.im
@@ -85,5 +86,5 @@ class LazyImage(Image.Image):
 
 
 def unread(images: Iterable[Any]) -> list[Any]:
-    """The images, those that wait for their pixels as the bytes of their files, which vlmres decodes as it goes."""
-    return [vars(image).get("vlmres_file", image) if isinstance(image, LazyImage) else image for image in images]
+    """The images, those that wait for their pixels as their files, which vlmres decodes as it goes."""
+    return [getattr(image, "vlmres_file", image) for image in images]

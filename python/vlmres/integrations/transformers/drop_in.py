@@ -14,6 +14,7 @@ from transformers.video_processing_utils import BaseVideoProcessor
 from vlmres.integrations.operations import log, parts
 from vlmres.integrations.operations.calls import answer
 from vlmres.integrations.operations.decline import DeclinedError
+from vlmres.integrations.transformers.files import fetched, stand_ins
 from vlmres.integrations.transformers.inputs import kinds_of, number_of
 from vlmres.integrations.transformers.remote import accelerate_remote
 from vlmres.integrations.transformers.route import find_route
@@ -34,7 +35,7 @@ class Accelerated(Twin):
     def _preprocess_image_like_inputs(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         original = functools.partial(self._vlmres_original._preprocess_image_like_inputs, self)
         # Addresses are fetched once, whoever goes on.
-        images = self.fetch_images(images)  # type: ignore[attr-defined]
+        images = stand_ins(self, images)
 
         def ours() -> Any:
             whole = kwargs.get("do_resize") is False
@@ -45,7 +46,7 @@ class Accelerated(Twin):
             return route.run(call, kinds, self, kwargs)
 
         name = self._vlmres_original.__name__
-        return answer(name, number_of(images), ours, lambda: original(images, *args, **kwargs))
+        return answer(name, number_of(images), ours, lambda: original(fetched(self, images), *args, **kwargs))
 
 
 def accelerate(processor: T) -> T:

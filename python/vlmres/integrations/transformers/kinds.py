@@ -68,6 +68,9 @@ def kind_of(image: Any, data_format: str | None) -> Kind:
         palette = getattr(image, "palette", None)
         return Kind("PIL image", Pixels(image.mode, type(image.info.get("transparency")), palette and palette.mode))
     if torch is not None and type(image) is torch.Tensor:
+        if hasattr(image, "vlmres_kind"):  # a stand-in of a file that is not decoded yet
+            kind: Kind = image.vlmres_kind
+            return kind
         if image.device.type != "cpu":
             raise DeclinedError("device", f"a tensor is on device {image.device}")
         shape = _shape(image, str(image.dtype).removeprefix("torch."), data_format)
