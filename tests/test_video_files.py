@@ -12,7 +12,7 @@ from transformers.video_utils import read_video_pyav
 
 import vlmres
 from tests.films import decoded, film
-from vlmres.video_files import Video, VideoInfo, is_video
+from vlmres.videos import Video, VideoInfo, is_video
 
 QWEN = vlmres.Recipe.load("qwen3-vl")
 

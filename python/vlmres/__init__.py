@@ -25,19 +25,18 @@ from vlmres._core import (
 from vlmres._help import RecipeDoc
 from vlmres._types import Coordinates, Grid, Parameter, RecipeName, Size
 from vlmres.batch import Batch
-from vlmres.budget import BudgetFit, fit_budget
 from vlmres.cache import Cache
 from vlmres.choosing import Choice, Chooser, choose
 from vlmres.data.packing import pack
 from vlmres.documents import Document
 from vlmres.inputs import Fetch
 from vlmres.messages import Media, from_messages
-from vlmres.planning import PlanTable, image_size, plan, plan_many
+from vlmres.planning import BudgetFit, PlanTable, fit_budget, image_size, plan, plan_many
 from vlmres.processor import Processor
 from vlmres.profiling import Profile, profile
 from vlmres.resizing import resize
 from vlmres.shards import open_shards
-from vlmres.video_files import Video, VideoInfo
+from vlmres.videos import Video, VideoInfo
 
 __version__ = build_info()["version"]
 

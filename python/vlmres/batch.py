@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from vlmres._core import Plan
-    from vlmres.video_files import VideoInfo
+    from vlmres.videos import VideoInfo
 
 
 class Batch(Mapping[str, Any]):

@@ -5,7 +5,9 @@
 
 mod arrow;
 mod batch;
+mod boxes;
 mod call;
+mod columns;
 mod convert;
 mod crew;
 mod decoder;
@@ -21,6 +23,7 @@ mod recipe;
 mod source;
 mod text;
 mod unique;
+mod view;
 
 use pyo3::prelude::*;
 
@@ -31,6 +34,8 @@ mod _core {
     use super::batch::shapes;
     #[pymodule_export]
     use super::call::Call;
+    #[pymodule_export]
+    use super::columns::plan_columns;
     #[pymodule_export]
     use super::crew::{Crew, watch, watched};
     #[pymodule_export]
@@ -46,7 +51,7 @@ mod _core {
     #[pymodule_export]
     use super::packing::pack_samples;
     #[pymodule_export]
-    use super::plan::{Plan, View, plan, plan_columns, plan_like};
+    use super::plan::{Plan, plan, plan_like};
     #[pymodule_export]
     use super::recipe::{Recipe, recipes};
     #[pymodule_export]
@@ -55,6 +60,8 @@ mod _core {
     use super::text::text_lines;
     #[pymodule_export]
     use super::unique::first_equal;
+    #[pymodule_export]
+    use super::view::View;
     #[pymodule_export]
     use super::{build_info, default_threads};
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use toml::{Table, Value};
 
+use super::entry::Entry;
 use super::place::{Place, Problem};
-use super::registry::Entry;
 use super::{Body, Recipe, Strategy, check, parameters, reading, spelling};
 use crate::error::{Error, Result};
 

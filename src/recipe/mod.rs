@@ -6,11 +6,13 @@
 mod build;
 mod check;
 mod checkpoint;
+mod entry;
 mod language;
 mod parameters;
 mod place;
 mod reading;
 mod registry;
+mod resolve;
 mod source;
 mod spelling;
 mod text;
@@ -24,7 +26,7 @@ use toml::{Table, Value};
 use build::coerce;
 pub(crate) use check::smart_budget;
 pub use checkpoint::{CheckpointFiles, Hints};
-use registry::Entry;
+use entry::Entry;
 use source::Source;
 
 pub use language::{

@@ -8,8 +8,7 @@ import numpy as np
 
 from vlmres._core import Recipe
 from vlmres.data import _draws
-from vlmres.planning import PlanTable, plan_many
-from vlmres.resolution import area_bound
+from vlmres.planning import PlanTable, area_bound, plan_many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

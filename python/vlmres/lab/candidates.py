@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmres._core import PlanError, Recipe, plan
-from vlmres.budget import fit_budget
-from vlmres.resolution import bounds, lowered
+from vlmres.planning import bounds, fit_budget, lowered
 
 if TYPE_CHECKING:
     from vlmres._core import Plan

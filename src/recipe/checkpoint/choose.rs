@@ -6,8 +6,9 @@ use super::evidence::Evidence;
 use super::said::Config;
 use super::video;
 use crate::error::{Error, Result};
+use crate::recipe::entry::Entry;
 use crate::recipe::language::Checkpoint;
-use crate::recipe::registry::{Entry, registry};
+use crate::recipe::registry::registry;
 
 /// What a configuration is of.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use toml::{Table, Value};
 use super::said::{Config, Said, is_off, same, shorten, to_toml, under};
 use crate::error::{Error, Result};
 use crate::recipe::coerce;
+use crate::recipe::entry::Entry;
 use crate::recipe::language::Checkpoint;
-use crate::recipe::registry::Entry;
 
 /// Parameters that every image processor writes under one name.
 const COMMON: [(&str, &str); 10] = [

@@ -8,8 +8,8 @@ use super::files::{File, Role};
 use super::follow::follow;
 use super::said::{Config, Layer, TYPES, VIDEO_TYPE};
 use crate::error::{Error, Result};
+use crate::recipe::entry::Entry;
 use crate::recipe::language::Checkpoint;
-use crate::recipe::registry::Entry;
 use crate::recipe::{Recipe, Unsupported};
 
 /// The kind of checkpoint section that is of videos.

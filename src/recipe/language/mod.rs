@@ -1,5 +1,6 @@
 //! The vocabulary in which recipes are written: what each section of a `builtin/*.toml` may say.
 
+mod arguments;
 mod checkpoint;
 mod outputs;
 mod pixels;
@@ -12,13 +13,14 @@ mod views;
 use serde::Deserialize;
 
 pub use crate::options::{Backend, Filter, FloatArithmetic, FloatResize, PatchOrder, Sampled};
+pub use arguments::{
+    Align, Cap, CapPer, CeilRounding, Clamp, ContainRounding, Enlarge, Fill, FrameCount, LongestRounding, NamedFill,
+    NamedFrameCount, NamedTarget, Precision, Target,
+};
 pub(super) use checkpoint::Checkpoint;
 pub use outputs::{IntType, OutputKind, OutputSpec, Per};
 pub use pixels::{Convert, NormalizeAs, Patches, Pixels};
-pub use steps::{
-    Align, Cap, CapPer, CeilRounding, Clamp, ContainRounding, Enlarge, Fill, FrameCount, LongestRounding, NamedFill,
-    NamedFrameCount, NamedTarget, Precision, Step, Target,
-};
+pub use steps::Step;
 pub use video::{FrameSampling, Sampling, Video};
 pub use views::{Crops, Role, Search, Separators, TileSize, Tiles, Unpad, ViewOrder, ViewSpec, When};
 

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::steps::{Precision, Step};
+use super::arguments::Precision;
+use super::steps::Step;
 use super::{no_limit, yes};
 use crate::geometry::{Grid, Size};
 use crate::options::FloatResize;

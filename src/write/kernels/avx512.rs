@@ -10,7 +10,8 @@ use std::arch::x86_64::{
 };
 
 use super::floats::{self, Floats};
-use super::runs::{self, Lines, Values};
+use super::lines::{Lines, Values};
+use super::runs;
 use super::{PatchRow, Sink, TileRows};
 use crate::write::values::Form;
 

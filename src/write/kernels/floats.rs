@@ -6,7 +6,7 @@
 
 use half::{bf16, f16};
 
-use super::runs::{Lines, Values};
+use super::lines::{Lines, Values};
 use crate::write::values::Form;
 
 /// Most lanes of a vector.

@@ -6,6 +6,8 @@ mod avx2;
 mod avx512;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod floats;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod lines;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

@@ -11,7 +11,8 @@ use std::arch::aarch64::{
 use std::arch::asm;
 
 use super::floats::{self, Floats};
-use super::runs::{self, Lines, Values};
+use super::lines::{Lines, Values};
+use super::runs;
 use super::{PatchRow, Sink, TileRows};
 use crate::write::values::Form;
 

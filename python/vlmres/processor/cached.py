@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     """Memory for tensors of pixel values, by key and shape."""
 
 
-class Settings(NamedTuple):
-    """What of a `Processor`, beside its recipe, changes a value, or which images are refused."""
+class KnownBy(NamedTuple):
+    """Settings of a `Processor`, beside its recipe, that change a value or decide which images are refused."""
 
     layout: str
     dtype: str
@@ -58,7 +58,6 @@ class Kept:
         self._cache = cache
         self._key = key
         self._loaded = loaded
-        self._loaded = loaded
         self._states = states
         self._recipes = recipes
         self._counts = counts
@@ -68,7 +67,7 @@ class Kept:
     def of(
         cls,
         cache: Cache,
-        settings: Settings,
+        settings: KnownBy,
         recipe: Recipe,
         loaded: Sequence[Any],
         samples: Sequence[int] | None,
@@ -116,7 +115,7 @@ class Kept:
             self._cache.put(self._key, Entry(described, batch._arrays))
 
 
-def _content(settings: Settings, recipe: Recipe, loaded: Sequence[Any], samples: Sequence[int] | None) -> str | None:
+def _content(settings: KnownBy, recipe: Recipe, loaded: Sequence[Any], samples: Sequence[int] | None) -> str | None:
     """What a call's tensors follow from, as 64 hexadecimal digits.
 
     None where an image's content is not known before it is made: a page, an opened file, one with settings of its own,

@@ -1,24 +1,21 @@
-"""Pages of PDF files as images, drawn by pdfium (`pip install 'vlmres[pdf]'`)."""
+"""`Document`, a PDF file as a sequence of pages, and `Page` (`pip install 'vlmres[pdf]'`)."""
 
 from __future__ import annotations
 
 import copy
 import math
-import os
-import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from vlmres._core import DecodeError, plan
+from vlmres.documents.file import PdfFile, page_name
 from vlmres.inputs.drawn import Drawn
-from vlmres.inputs.handles import check_file, content_of
+from vlmres.inputs.handles import content_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from types import ModuleType
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -32,24 +29,6 @@ MAX_PAGE_PIXELS = 178_956_970  # of an image file, too
 MAX_PAGES = 10_000
 
 _POINTS = 72
-_BEGINNING = 1024
-"""Where in a file its mark `%PDF-` may begin (ISO 32000-1, Annex H, implementation note 13)."""
-
-PDFIUM = threading.Lock()
-"""pdfium is for one thread at a time: whoever calls it holds this."""
-
-# What pdfium's errors mean (fpdfview.h, FPDF_ERR_…).
-_PASSWORD = 4
-
-
-def page_name(file: str, number: int) -> str:
-    """How a page of a file is called; its number is from 0."""
-    return f"{file}#page={number + 1}"
-
-
-def is_document(beginning: bytes) -> bool:
-    """Whether a file that begins so is a PDF."""
-    return b"%PDF-" in beginning[:_BEGINNING]
 
 
 class Document(Sequence["Page"]):
@@ -91,7 +70,7 @@ class Document(Sequence["Page"]):
     ) -> None:
         self.dpi: float | Literal["fit"] = _checked_dpi(dpi)
         most = max_file_bytes or MAX_FILE_BYTES
-        self._file = _File(content_of(source, most, "a document"), password, most)
+        self._file = PdfFile(content_of(source, most, "a document"), password, most)
         self._max_page_pixels = max_page_pixels or MAX_PAGE_PIXELS
         count = self._file.count
         if count > max_pages:
@@ -145,7 +124,7 @@ class Page(Drawn):
 
     __slots__ = ("_file", "number")
 
-    def __init__(self, file: _File, number: int, size: tuple[int, int]) -> None:
+    def __init__(self, file: PdfFile, number: int, size: tuple[int, int]) -> None:
         super().__init__(size)
         self._file = file
         self.number = number
@@ -169,135 +148,6 @@ class Page(Drawn):
 
     def _at(self, size: tuple[int, int]) -> Page:
         return Page(self._file, self.number, size)
-
-
-def with_pages(images: Any, recipe: Recipe) -> Any:
-    """Images with each document as the list of its pages: a sample. Images beside documents are samples, too."""
-    if isinstance(images, Document):
-        return [images.fitted(recipe)]
-    if not isinstance(images, (list, tuple)):
-        return images
-    if any(isinstance(item, Document) for item in images):
-        return [item if isinstance(item, list) else _pages(item, recipe) for item in images]
-    if any(isinstance(item, (list, tuple)) and any(isinstance(one, Document) for one in item) for item in images):
-        return [[page for one in item for page in _pages(one, recipe)] for item in images]
-    return images
-
-
-def opened(
-    loaded: Sequence[Any], failed: Iterable[int], max_file_bytes: int | None
-) -> tuple[dict[int, Document], dict[int, DecodeError | ModuleNotFoundError]]:
-    """Which of a call's items that cannot be decoded are PDF files, by content, and why others cannot be read."""
-    found: dict[int, Document] = {}
-    reasons: dict[int, DecodeError | ModuleNotFoundError] = {}
-    for index in failed:
-        item = loaded[index]
-        source = item[0] if isinstance(item, tuple) else item
-        if isinstance(source, (bytes, str)) and is_document(beginning(source)):
-            try:
-                found[index] = Document(source, max_file_bytes=max_file_bytes)
-            except (DecodeError, ModuleNotFoundError) as error:
-                reasons[index] = error
-    return found, reasons
-
-
-def _pages(item: Any, recipe: Recipe) -> list[Any]:
-    return item.fitted(recipe) if isinstance(item, Document) else [item]
-
-
-def beginning(source: bytes | str | os.PathLike[str]) -> bytes:
-    """The first bytes of a file, as far as a document is known by them."""
-    if isinstance(source, bytes):
-        return source[:_BEGINNING]
-    try:
-        # What is no regular file may have no end, or no beginning.
-        if not Path(source).is_file():
-            return b""
-        with open(source, "rb") as file:  # noqa: PTH123
-            return file.read(_BEGINNING)
-    except OSError:
-        return b""
-
-
-class _File:
-    """An open PDF; pickled by where it comes from, and opened again in another process."""
-
-    def __init__(self, source: str | bytes, password: str | None, most: int) -> None:
-        self._source = source
-        self._password = password
-        self.name = f"a document of {len(source):,} bytes" if isinstance(source, bytes) else source
-        if isinstance(source, str):
-            check_file(source, most)
-        self._most = most
-        self._process = 0
-        self._document: Any = None
-        with PDFIUM:
-            self.count = len(self._opened())
-
-    def __getstate__(self) -> tuple[str | bytes, str | None, int]:
-        return self._source, self._password, self._most
-
-    def __setstate__(self, state: tuple[str | bytes, str | None, int]) -> None:
-        self.__init__(*state)  # type: ignore[misc]
-
-    def points(self, number: int) -> tuple[float, float]:
-        """Width and height of a page in points, as it is turned."""
-        with PDFIUM:
-            try:
-                width, height = self._opened().get_page_size(number)
-            except _pdfium().PdfiumError as error:
-                raise DecodeError(f"{page_name(self.name, number)}: {error}") from None
-        if not (0 < width < math.inf and 0 < height < math.inf):
-            raise DecodeError(f"{page_name(self.name, number)}: a page of {width:g} x {height:g} points")
-        return width, height
-
-    def draw(self, number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-        """A page in a size in pixels."""
-        pdfium, (width, height) = _pdfium(), size
-        raw = pdfium.raw
-        # Pixels are pdfium's to write and this array's to keep, so that nothing is copied.
-        pixels = np.empty((height, width, 3), dtype=np.uint8)
-        with PDFIUM:
-            document = self._opened()
-            try:
-                page = document[number]
-            except pdfium.PdfiumError as error:
-                raise DecodeError(f"{page_name(self.name, number)}: {error}") from None
-            bitmap = raw.FPDFBitmap_CreateEx(width, height, raw.FPDFBitmap_BGR, pixels.ctypes.data, width * 3)
-            if not bitmap:
-                raise DecodeError(f"{page_name(self.name, number)}: pdfium cannot draw {width}x{height} pixels")
-            try:
-                raw.FPDFBitmap_FillRect(bitmap, 0, 0, width, height, 0xFFFFFFFF)
-                flags = raw.FPDF_ANNOT | raw.FPDF_REVERSE_BYTE_ORDER
-                drawn = (bitmap, page, 0, 0, width, height, 0, flags)
-                raw.FPDF_RenderPageBitmap(*drawn)
-                if document.formenv:
-                    raw.FPDF_FFLDraw(document.formenv, *drawn)
-            finally:
-                raw.FPDFBitmap_Destroy(bitmap)
-                page.close()
-        return pixels
-
-    def _opened(self) -> Any:
-        """The document of this process: one that was opened before a fork is the parent's."""
-        if self._process != os.getpid():
-            pdfium = _pdfium()
-            try:
-                document = pdfium.PdfDocument(self._input(), password=self._password)
-            except pdfium.PdfiumError as error:
-                raise DecodeError(f"{self.name}: {self._explained(error)}") from None
-            if document.get_formtype():
-                document.init_forms()
-            self._document, self._process = document, os.getpid()
-        return self._document
-
-    def _input(self) -> bytes | Path:
-        return self._source if isinstance(self._source, bytes) else Path(self._source)
-
-    def _explained(self, error: Exception) -> str:
-        if getattr(error, "err_code", None) != _PASSWORD:
-            return f"not a PDF that pdfium can read ({error})"
-        return "the password is wrong" if self._password else "the document is encrypted: pass its password"
 
 
 def _fitted(page: Page, recipe: Recipe, images: int) -> Page:
@@ -337,12 +187,3 @@ def _checked_number(number: int, count: int, name: str) -> int:
     if not -count <= number < count:
         raise IndexError(f"{name} has {count} pages, by index 0 to {count - 1}; got index {number}")
     return int(number) % count
-
-
-def _pdfium() -> ModuleType:
-    try:
-        import pypdfium2
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("PDF files need pypdfium2: pip install 'vlmres[pdf]'", name="pypdfium2") from None
-    module: ModuleType = pypdfium2
-    return module

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vlmres._core import Plan, PlanError, Recipe, VlmresError
-from vlmres.planning import Sizable, plan
-from vlmres.resolution import bounds, lowered
+from vlmres.planning.plans import plan
+from vlmres.planning.resolution import bounds, lowered
+from vlmres.planning.sizes import Sizable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
