@@ -1,8 +1,8 @@
 """Exact image preprocessing for vision-language models.
 
-A `Recipe` says how a family preprocesses, a `Plan` what that means for an image of a given size (tokens, tiles, boxes,
-without a pixel), and a `Processor` turns images into the tensors that the family's encoder reads, equal to the
-reference bit for bit.
+A `Recipe` describes how a model family preprocesses images. A `Plan` is what a recipe does to an image of a given size:
+tokens, tiles and boxes, computed without pixels. A `Processor` turns images into the tensors that the family's encoder
+reads, equal to the reference bit for bit.
 
     >>> import vlmres
     >>> vlmres.plan((640, 480), "internvl2").num_tokens

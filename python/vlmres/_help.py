@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class RecipeDoc:
-    """A `__doc__` that is the class's on the class, and of an instance says what the recipe is too."""
+    """The docstring of `Recipe`: on the class it is the class's own; on an instance it also describes the recipe."""
 
     def __init__(self, text: str | None) -> None:
         self._text = text
@@ -19,7 +19,7 @@ class RecipeDoc:
 
 
 def describe(recipe: Recipe) -> str:
-    """A recipe and its parameters for people, a line for each."""
+    """A recipe and its parameters as text, one line each."""
     lines = [
         f"{recipe.title}: {recipe.strategy}, equal to {recipe.reference}.",
         f"Boxes and points: {coordinates(recipe)}.",
@@ -35,7 +35,7 @@ def describe(recipe: Recipe) -> str:
 
 
 def coordinates(recipe: Recipe) -> str:
-    """The model's coordinates for people."""
+    """The model's coordinates as text."""
     convention, frame = recipe.coordinates
     if convention == "pixels":
         return "pixels of the resized image"

@@ -1,4 +1,4 @@
-"""Libraries that values may be of, without importing them."""
+"""Optional libraries, looked up without importing them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 def imported(module: str, name: str) -> Any:
     """A module that has been imported, or None.
 
-    One that another thread is importing has no `name` yet; nothing can be of it so far.
+    A module that another thread is still importing has no `name` yet and counts as not imported: no value of it can
+    exist.
     """
     found = sys.modules.get(module)
     return found if hasattr(found, name) else None

@@ -76,7 +76,7 @@ RecipeName: TypeAlias = Literal[
     "step3-vl",
     "unlimited-ocr",
 ]
-"""The built-in recipes. Where a name is taken, those of recipes of your own are too."""
+"""The built-in recipes. Functions that take a name also take the names of your own recipes."""
 
 
 class Size(NamedTuple):
@@ -99,15 +99,15 @@ class Parameter(NamedTuple):
     value: Any
     """Its value in this recipe."""
     meaning: str
-    """What it means; empty of a recipe of your own that has parameters of its own."""
+    """What it means; empty for a parameter that your own recipe defines."""
     unit: str
-    """What its number counts, such as "pixels"; empty where it counts nothing."""
+    """Its unit, such as "pixels"; empty if it has none."""
     limits: str
-    """The values that it takes, such as "between 1 and 1024"; others are refused. Empty for true and false."""
+    """The allowed values, such as "between 1 and 1024". Empty for a boolean."""
 
 
 class Coordinates(NamedTuple):
-    """The coordinates that a model reads and writes: what `Plan.to_model` gives unless told otherwise."""
+    """The coordinates that a model reads and writes: the default of `Plan.to_model`."""
 
     convention: Literal["pixels", "0-1000", "0-999", "0-1"]
     """Units: pixels of the resized image, or a number from 0 to 1000, 999 or 1 over the frame."""

@@ -1,4 +1,4 @@
-"""Whose resize and normalisation results equal: torch's, or that of a version of Pillow."""
+"""Whose rounding a resize and a normalisation have: torch's, or that of a Pillow version."""
 
 from __future__ import annotations
 

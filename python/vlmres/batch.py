@@ -22,15 +22,15 @@ class Batch(Mapping[str, Any]):
     """What a `Processor` made of a list of images or videos: arrays by key, each also an attribute.
 
     With `layout="hf"` the keys are the reference processor's, such as `pixel_values`. With `layout="packed"` they are
-    `patches`, `cu_seqlens`, `grids`, `image_index` and `positions`, and of videos also `times`: a segment is a tile or
-    an uncut view, of videos a patch along time.
+    `patches`, `cu_seqlens`, `grids`, `image_index` and `positions`, and for videos also `times`. A segment is a tile or
+    an uncut view; in a video it is one patch along time.
 
-    The arrays are numpy's, and torch tensors after `to()`. bfloat16 values are uint16 arrays of their bits, because
-    numpy has no such type; `torch()` and `to()` give real ones.
+    The arrays are numpy arrays, and torch tensors after `to()`. numpy has no bfloat16, so such values are uint16 arrays
+    of their bits; `torch()` and `to()` give real bfloat16 tensors.
     """
 
     patches: Any
-    """[N, patch_dim]; a patch's values are in (row, column, channel) order, of videos (frame, row, column, channel)."""
+    """[N, patch_dim]: each patch in (row, column, channel) order, in a video in (frame, row, column, channel) order."""
     cu_seqlens: Any
     """int32 [segments + 1]: where segments start, and the end."""
     grids: Any
@@ -40,7 +40,7 @@ class Batch(Mapping[str, Any]):
     positions: Any
     """int32 [N, 2]: row and column of each patch in its segment."""
     times: Any
-    """int32 [segments], of videos: which patch along time a segment is of its row of `Plan.grid_thw`."""
+    """int32 [segments], only for videos: the segment's index along time in its row of `Plan.grid_thw`."""
 
     def __init__(
         self,
@@ -55,14 +55,14 @@ class Batch(Mapping[str, Any]):
         self._arrays = arrays
         self._values = values
         self.plans = plans
-        """The plan of every image of the call, then of every video, None where `errors` says why."""
+        """The plan of every image of the call, then of every video; None for a bad one, see `errors`."""
         self.errors = errors
-        """What was wrong with images left out, by index in the call (only with `errors="return"`)."""
+        """The errors of the images that were left out, by index in the call (only with `errors="return"`)."""
         self.dtype = dtype
         """Type of the pixel values."""
         self._items = list(range(len(plans)))  # which item of the call each plan is of: a document has several
         self.video_infos = video_infos or [None] * len(plans)
-        """Of every video that came as a file its frames and their seconds."""
+        """For every video: the frames used and their times if it was a file, else None."""
 
     def __getitem__(self, key: str) -> Any:
         try:
@@ -121,15 +121,15 @@ class Batch(Mapping[str, Any]):
         return int((ends[1:] - ends[:-1]).max())
 
     def unique(self, within: Within = "image") -> Unique:
-        """Which cells (the patches of one token) equal an earlier one, and how to restore them.
+        """Finds the cells (the patches of one token) that equal an earlier cell.
 
         White paper, margins and flat panels repeat (PixelPrune, arXiv:2604.00886, drops such cells before the encoder).
-        Cells are compared byte by byte. What an encoder makes of the kept cells alone is not what it makes of all of
-        them, because attention sees other neighbours: a model has to have learned it.
+        Cells are compared byte by byte. An encoder gives other features for the kept cells alone than for all of them,
+        because attention sees fewer neighbours: the model must have been trained for it.
 
         Args:
-            within: What an earlier cell is looked for in: the cell's own "image", its "segment" (a tile or view), or
-                the whole "batch".
+            within: Where to look for an earlier cell: in the cell's own "image", its "segment" (a tile or view), or the
+                whole "batch".
 
         Raises:
             ValueError: The batch is not packed, or its arrays are tensors.
@@ -156,17 +156,16 @@ class Batch(Mapping[str, Any]):
         return html
 
     def verify(self, input_ids: Any, image_token_ids: int | Collection[int]) -> None:
-        """Checks that token ids have room for the images, as many as the plans say; not for videos beside images.
+        """Checks that the token ids hold as many image tokens as the plans. Videos beside images are not checked.
 
         Args:
             input_ids: Ids of one sequence or of a batch of them: an array, a tensor, or (nested) lists. Sequences in
                 order hold the images of the call in order.
-            image_token_ids: The ids that stand for images. They are counted together, so where a family surrounds
-                images with start and end tokens, as InternVL does, these belong to them (`Plan.num_tokens` counts
-                them too).
+            image_token_ids: The ids that stand for images; they are counted together. If a family surrounds images with
+                start and end tokens, as InternVL does, include these ids: `Plan.num_tokens` counts them too.
 
         Raises:
-            ValueError: The counts differ; the message names the first image where the ids show which it is.
+            ValueError: The counts differ. The message names the first image that differs, if the ids show which it is.
         """
         plans = {index: plan for index, plan in enumerate(self.plans) if plan is not None}
         if any(plan.frames is None for plan in plans.values()):
@@ -234,10 +233,10 @@ class Batch(Mapping[str, Any]):
 
 
 def beside(images: Batch, videos: Batch) -> Batch:
-    """The images and videos of one call, whose arrays have keys of their own.
+    """One batch of the images and the videos of a call.
 
     Raises:
-        ValueError: They have not: the reference takes one or the other.
+        ValueError: Both have an array of the same key: the reference takes images or videos, not both.
     """
     if shared := [key for key in images if key in videos]:
         raise ValueError(f"images and videos of this recipe are calls of their own: both have the key {shared[0]!r}")

@@ -27,7 +27,7 @@ else:
 
 logger = logging.getLogger("vlmres.cache")
 
-# What an entry begins with: this, then the length of its description and that one's checksum.
+# An entry's file begins with this, then the length of its description, then the description's checksum.
 _MARK = b"vlmres1\n"
 _HEAD = struct.Struct("<8sQI")
 _MOST_DESCRIBED = 1 << 28
@@ -36,32 +36,32 @@ _TEMPORARY = ".tmp"
 
 
 class Entry(NamedTuple):
-    """A batch, as it is kept."""
+    """A batch as it is stored."""
 
     described: dict[str, Any]
-    """What is no array, as JSON has it."""
+    """Everything beside the arrays, as JSON values."""
     arrays: dict[str, NDArray[Any]]
 
 
 class Cache:
-    """Batches that a `Processor` has made, in a folder, so that the same call need not be made again.
+    """Keeps the batches of a `Processor` in a folder, so that a repeated call is read from disk.
 
-    An entry's key is the content of a call: bytes of files, pixels, how images are in samples, the recipe, all settings
-    that change a value, and the version of vlmres. Names and times of files have no part in it. A batch of the same
-    images in another order is another one: a cache serves passes that repeat, such as validation, epochs that are not
-    shuffled, and runs that begin again with the same seed.
+    An entry's key is a hash of the call's content: bytes of files, pixels, the grouping into samples, the recipe, all
+    settings that change a value, and the version of vlmres. Names and times of files are not part of it. The same
+    images in another order are another entry. So a cache helps when batches repeat: in validation, in epochs without
+    shuffling, and in runs that start again with the same seed.
 
-    Entries that were not used for the longest time make room for new ones. Any number of threads and processes may
-    use a folder; together they keep it within `max_bytes`. An entry is written whole or not at all, and its checksums
-    are verified when it is read: what is damaged is removed, and made again.
+    The least recently used entries make room for new ones. Any number of threads and processes may share a folder;
+    together they keep it within `max_bytes`. An entry is written whole or not at all. Its checksums are verified when
+    it is read; a damaged entry is removed and computed again.
 
     Args:
-        folder: Where; it is made when it is needed. No other files may be in it.
-        max_bytes: The most bytes of all entries. A batch that alone has more is not kept.
+        folder: The folder, created when it is needed. It must hold no other files.
+        max_bytes: Most bytes of all entries together. A single batch of more bytes is not kept.
 
     Raises:
         ValueError: `max_bytes` is below 1.
-        TypeError: It is no integer.
+        TypeError: `max_bytes` is not an integer.
     """
 
     def __init__(self, folder: str | os.PathLike[str], max_bytes: int) -> None:
@@ -72,10 +72,10 @@ class Cache:
         self.folder = Path(folder)
         self.max_bytes = int(max_bytes)
         self.hits = 0
-        """Calls of this object that were found."""
+        """Calls of this object that were in the cache."""
         self._said = False
         self.misses = 0
-        """Calls that were not, of which the content could be known."""
+        """Calls of this object that were not in the cache, though they could have been."""
 
     def __repr__(self) -> str:
         return f"Cache({str(self.folder)!r}, max_bytes={self.max_bytes})"
@@ -98,12 +98,12 @@ class Cache:
         """Reads an entry.
 
         Args:
-            key: Of the entry.
+            key: The entry's key.
             take: Gives arrays to read into, in the entry's order, from its description.
 
         Returns:
-            The description, or None where there is no entry, or one that is damaged: then arrays that were taken hold
-            something, and the entry is gone.
+            The description; or None if there is no entry, or a damaged one. Then the contents of arrays that were taken
+            are undefined, and the entry is removed.
         """
         path = self._path(key)
         try:
@@ -123,7 +123,7 @@ class Cache:
         return found
 
     def put(self, key: str, entry: Entry) -> None:
-        """Keeps an entry, where it is not over `max_bytes`. Where it cannot be written a warning says so, once."""
+        """Stores an entry unless it is over `max_bytes`. If it cannot be written, warns once."""
         pieces = _pieces(key, entry)
         try:
             with self._locked():
@@ -134,10 +134,10 @@ class Cache:
             self._said = True
 
     def _write(self, path: Path, pieces: list[Any]) -> None:
-        """Writes a file once the oldest have made room; the folder is locked."""
+        """Removes the oldest entries to make room, then writes a file. The folder must be locked."""
         nbytes = sum(len(piece) for piece in pieces)
         for left in self.folder.glob(f"*{_TEMPORARY}"):
-            left.unlink(missing_ok=True)  # of a process that was killed: whoever writes has the lock
+            left.unlink(missing_ok=True)  # left by a process that was killed: only the holder of the lock writes
         if nbytes > self.max_bytes or path.exists():
             return
         entries = sorted(self._entries(), key=lambda entry: entry[1].st_mtime_ns)
@@ -168,7 +168,7 @@ class Cache:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """The folder, for this thread of this process alone. The lock of one that is killed is free."""
+        """Locks the folder for this thread of this process. The system frees the lock of a killed process."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("ab") as file:
             if sys.platform == "win32":
@@ -180,11 +180,11 @@ class Cache:
 
 
 class _DamagedError(Exception):
-    """An entry is not what was written."""
+    """A stored entry is damaged."""
 
 
 def _pieces(key: str, entry: Entry) -> list[Any]:
-    """What an entry's file consists of."""
+    """The parts of an entry's file."""
     arrays = [
         {"key": name, "shape": array.shape, "dtype": array.dtype.str, "crc": zlib.crc32(_bytes(array))}
         for name, array in entry.arrays.items()

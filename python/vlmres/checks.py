@@ -1,4 +1,4 @@
-"""What arguments may be."""
+"""Checks of arguments."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MOST = 2**64 - 1
 
 
 def check_choice(name: str, value: object, kind: Any) -> None:
-    """Refuses what is none of the names of a `Literal`."""
+    """Refuses a value that is not one of a `Literal`."""
     names = get_args(kind)
     if value not in names:
         raise ValueError(f"{name} must be one of {', '.join(names)}, got {value!r}")
 
 
 def check_count(name: str, value: object) -> None:
-    """Refuses what is neither None nor a positive integer."""
+    """Refuses a value that is neither None nor a positive integer."""
     if value is None:
         return
     # numpy's integers are not int, and its bool is not an integer.

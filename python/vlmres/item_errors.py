@@ -1,4 +1,4 @@
-"""Errors that say which item of a call they are about."""
+"""Errors that name the item of a call they are about."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def with_index(error: Exception, index: int | str, what: str = "image") -> Exception:
-    """The same kind of error, saying which image or video it is about."""
+    """An error of the same type that names the image or video by its index."""
     return with_name(error, f"{what} {index}")
 
 
 def with_name(error: Exception, name: str) -> Exception:
-    """The same kind of error, whose message starts with a name."""
+    """An error of the same type whose message starts with a name."""
     if isinstance(error, OSError) and error.errno is not None:
         return type(error)(error.errno, f"{name}: {error.strerror}", error.filename)
     try:
@@ -26,7 +26,7 @@ def with_name(error: Exception, name: str) -> Exception:
 
 
 def namer(what: str, samples: Sequence[int] | None) -> Callable[[int], str]:
-    """How errors call items of a call: by their index, or by sample and index in it."""
+    """The names of items in errors: their index, or their sample and the index in it."""
     if samples is None:
         return lambda index: f"{what} {index}"
     starts = np.cumsum([0, *samples])

@@ -1,4 +1,4 @@
-"""Images, videos and documents of chat messages, with the settings that stand beside them."""
+"""Images, videos and documents of chat messages, with their settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from vlmres.inputs.errors import kind, shown
 
-# What a message may say of how an image, or a video, is prepared: the words of qwen-vl-utils.
+# Settings of an image or a video that a message may have, as qwen-vl-utils names them.
 IMAGE_SETTINGS = ("min_pixels", "max_pixels", "resized_height", "resized_width")
 VIDEO_SETTINGS = (
     *IMAGE_SETTINGS,
@@ -22,7 +22,7 @@ VIDEO_SETTINGS = (
     "raw_fps",
 )
 
-# Where a part holds its image or video, by what it is.
+# The keys under which a part of a message holds its image or video.
 _KEYS = {
     "image": ("image", "image_url", "url", "path", "base64", "source", "file"),
     "video": ("video", "video_url", "url", "path", "base64", "source"),
@@ -42,32 +42,32 @@ _KINDS = {
 
 
 class Media(NamedTuple):
-    """What chat messages hold, in their order."""
+    """The images and videos of chat messages, in order."""
 
     images: list[Any]
-    """Paths, addresses, data URIs, PIL images and whatever else stood there, with its settings in a pair where it has
-    some: what a `Processor` takes. PDF files stand among them as data URIs: `Processor(recipe)([media.images])` is one
-    sample of all images and pages.
+    """Images as a `Processor` takes them: paths, addresses, data URIs, PIL images. One with settings is a pair of the
+    image and its settings. PDF files are among them as data URIs: `Processor(recipe)([media.images])` is one sample of
+    all images and pages.
     """
     videos: list[Any]
-    """Files of videos, or lists of frames, with settings in a pair where a video has some, which a `Processor` follows,
-    or refuses by name where its recipe does not know such a thing.
+    """Video files or lists of frames. One with settings is a pair of the video and its settings; a `Processor` refuses
+    settings that its recipe does not have.
     """
 
 
 def from_messages(messages: Sequence[Mapping[str, Any]] | Sequence[Sequence[Mapping[str, Any]]]) -> Media:
-    """The images and videos of chat messages, in their order, and what the messages say of each.
+    """The images and videos of chat messages, in order, with the settings of each.
 
     Parts may be written as OpenAI's (`image_url`, `input_image`), as Qwen's and qwen-vl-utils' (`{"image": ...,
     "max_pixels": ...}`), as transformers' (`{"type": "image", "url" | "path" | "base64" | "image": ...}`), as vLLM's
     (`video_url`) or as Anthropic's (`source`). A file (OpenAI's `file` and `input_file`, Anthropic's `document`) is a
-    PDF as a data URI. Other parts are passed over; one of type image must hold an image.
+    PDF as a data URI. Other parts are ignored; a part of type image must hold an image.
 
     Args:
         messages: One conversation, or a list of them.
 
     Raises:
-        TypeError: It is no conversation, or a part of an image or video is not understood; the message says which.
+        TypeError: It is not a conversation, or a part with an image or video is not understood; the message says which.
     """
     found = Media([], [])
     conversations: Any = messages if messages and not isinstance(messages[0], Mapping) else [messages]

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from vlmres._core import Plan, Recipe, View
     from vlmres.batch import Batch
 
-# Pixels of the largest view of a drawing, and of the space between two.
+# Pixels of the longest side of a drawn view, and of the space between two views.
 _SIDE = 180
 _GAP = 14
-# A line of patches closer than this to the next is left out.
+# Borders of patches that are closer than this are left out.
 _CLOSE = 3
-# The colours of `vlmres.draw`; they are seen on white as on black.
+# The colours of `vlmres.draw`, visible on white and on black.
 _TILE = "#ff5400"
 _WHOLE = "#008c78"
 _PATCH = "#2878ff"
@@ -31,7 +31,7 @@ _MOST = 20
 
 
 def recipe_html(recipe: Recipe) -> str:
-    """What a recipe is, and its parameters."""
+    """A recipe and its parameters."""
     head = (
         f"<b>{escape(recipe.name)}</b> {escape(recipe.title)}, {recipe.strategy}; equal to {escape(recipe.reference)}"
     )
@@ -50,7 +50,7 @@ def recipe_html(recipe: Recipe) -> str:
 
 
 def plan_html(plan: Plan) -> str:
-    """What an image's preprocessing will be, and a drawing of its views at one scale."""
+    """A plan: its numbers, and a drawing of its views at one scale."""
     frames = "" if plan.frames is None else f"{plan.frames} frames of "
     head = f"<b>{escape(plan.recipe.name)}</b> {frames}{_by(plan.size)}: <b>{plan.num_tokens:,} tokens</b>"
     rows = [

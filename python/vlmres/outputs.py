@@ -15,19 +15,19 @@ from vlmres._imported import imported
 DType: TypeAlias = Literal["float32", "bfloat16", "float16", "uint8"]
 
 Allocate: TypeAlias = Callable[[str, tuple[int, ...], str], Any]
-"""Memory for an output from its key, shape and dtype: a numpy array or a CPU tensor."""
+"""A function of an output's key, shape and dtype that returns memory for it: a numpy array or a CPU tensor."""
 
 Out: TypeAlias = "NDArray[Any] | Any | Mapping[str, NDArray[Any] | Any]"
-"""Arrays or CPU tensors by key, or the only one."""
+"""Arrays or CPU tensors by key; or a single one, where there is one key."""
 
 Tensors: TypeAlias = Sequence[tuple[str, Sequence[int]]]
 """Key and shape of every tensor of pixel values."""
 
 AMBIENT: ContextVar[Allocate | None] = ContextVar("vlmres_allocate", default=None)
-"""What gives memory to every `Processor` that has no `allocate` of its own. It may return None: then the processor's
-own memory is used."""
+"""Allocates for every `Processor` that has no `allocate` of its own. It may return None: then the processor's own pool
+is used."""
 
-# numpy types that may hold each dtype; the first is what a fresh array has.
+# numpy types that may hold each dtype; a new array has the first.
 STORAGE: dict[DType, tuple[str, ...]] = {
     "float32": ("float32",),
     "bfloat16": ("uint16", "int16", "bfloat16"),
@@ -37,11 +37,11 @@ STORAGE: dict[DType, tuple[str, ...]] = {
 
 
 def given(out: Out, tensors: Tensors, dtype: DType) -> dict[str, NDArray[Any]]:
-    """Memory of the caller's as arrays.
+    """The caller's `out` as arrays by key.
 
     Raises:
         ValueError: The keys or a dtype are not those of the tensors.
-        TypeError: It is no array or tensor, nor a mapping of them.
+        TypeError: `out` is neither an array nor a CPU tensor, nor a mapping of these.
     """
     keys = [key for key, _ in tensors]
     if not isinstance(out, Mapping):
@@ -57,11 +57,11 @@ def given(out: Out, tensors: Tensors, dtype: DType) -> dict[str, NDArray[Any]]:
 
 
 def allocated(allocate: Allocate, tensors: Tensors, dtype: DType) -> dict[str, NDArray[Any]]:
-    """Memory that `allocate` gives, as arrays.
+    """What `allocate` returns for each tensor, as arrays by key.
 
     Raises:
         ValueError: An array has another dtype.
-        TypeError: It gives something else.
+        TypeError: It returns neither an array nor a CPU tensor.
     """
     return {
         key: as_array(allocate(key, tuple(shape), dtype), f"allocate({key!r}, ...)", dtype) for key, shape in tensors
@@ -69,7 +69,7 @@ def allocated(allocate: Allocate, tensors: Tensors, dtype: DType) -> dict[str, N
 
 
 def as_array(memory: Any, name: str, dtype: DType) -> NDArray[Any]:
-    """An array, or a CPU tensor's memory as one, that may hold values of `dtype`."""
+    """`memory`, an array or a CPU tensor, as an array that can hold values of `dtype`."""
     if _is_tensor(memory):
         torch = sys.modules["torch"]
         if memory.device.type != "cpu":
@@ -87,7 +87,7 @@ def as_array(memory: Any, name: str, dtype: DType) -> NDArray[Any]:
 
 
 def first_rows(memory: NDArray[Any], shape: Sequence[int]) -> NDArray[Any] | None:
-    """The beginning of some memory as an array of `shape`; None where it is too small."""
+    """The beginning of `memory` as an array of `shape`; None if it is too small."""
     count = int(np.prod(shape, dtype=np.int64))
     if count > memory.size:
         return None

@@ -24,9 +24,9 @@ _of_thread = threading.local()
 
 
 class Profile:
-    """What the calls in a block of `vlmres.profile` did, and how long it took. It can be read within the block, too.
+    """What the calls in a block of `vlmres.profile` did, and how long they took. It can be read inside the block, too.
 
-    Sums are seconds, and over all threads where threads work: they may be more than `seconds`.
+    Times are in seconds and summed over all threads, so that they may exceed `seconds`.
     """
 
     def __init__(self) -> None:

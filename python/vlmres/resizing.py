@@ -1,4 +1,4 @@
-"""The resize alone."""
+"""`resize`: a resize without the rest of preprocessing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def resize(
         uint8 of shape (height, width, 3).
 
     Raises:
-        VlmresError: The image cannot be used, nothing can have such a size, or there is no such filter or arithmetic.
+        VlmresError: The image cannot be used, the size is impossible, or there is no such filter or arithmetic.
     """
     check_count("num_threads", num_threads)
     threads = num_threads or usual_threads()
@@ -50,5 +50,5 @@ def resize(
     try:
         return resize_source(source, size, filter, resolve_backend(arithmetic), threads)
     except PlanError as error:
-        # The image has been loaded, so that the size at fault is the one asked for.
+        # The image is loaded already, so the bad size is the one that the caller asked for.
         raise VlmresError(f"target {error}") from None

@@ -32,10 +32,10 @@ _MAPPED = 64
 
 
 class ShardImage(Mapping[str, Any]):
-    """The tensors of one image by key, each read when it is asked for: arrays over the shard's file.
+    """The tensors of one image by key: arrays over the shard's mapped file, read on access.
 
-    They are those of a call with this image alone, but for padding to other images of its shard. bfloat16 are uint16
-    arrays of their bits.
+    They equal those of a call with this image alone, except for padding to other images of its shard. bfloat16 values
+    are uint16 arrays of their bits.
     """
 
     def __init__(self, entry: Mapping[str, Any], shard: _Shard) -> None:
@@ -49,7 +49,7 @@ class ShardImage(Mapping[str, Any]):
 
     @property
     def info(self) -> dict[str, Any]:
-        """What the manifest says of it: path, shard, index, counts, rows."""
+        """Its row of the manifest: path, shard, index, counts, rows."""
         return dict(self._entry)
 
     def __getitem__(self, key: str) -> NDArray[Any]:
@@ -77,7 +77,7 @@ class ShardImage(Mapping[str, Any]):
         return f"ShardImage({self.path!r}, {', '.join(self)})"
 
     def torch(self) -> dict[str, torch.Tensor]:
-        """Copies of all tensors as torch's, bfloat16 as such."""
+        """Copies of all tensors as torch tensors, bfloat16 included."""
         import torch
 
         def convert(key: str) -> torch.Tensor:
@@ -90,7 +90,7 @@ class ShardImage(Mapping[str, Any]):
 
 
 class _Shard:
-    """A safetensors file, mapped when a tensor is first asked for."""
+    """A safetensors file, mapped on first access."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -127,16 +127,17 @@ class _Shard:
 class Shards(Sequence[ShardImage]):
     """The images of a folder of shards, in the order of its manifest. Make one with `vlmres.open_shards`.
 
-    By number or by path, `shards[3]` or `shards["/data/page.png"]`; images that failed are in `errors` alone.
+    Images are found by number or by path: `shards[3]` or `shards["/data/page.png"]`. Images that failed are only in
+    `errors`.
     """
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
         self.settings: dict[str, Any] = dict(manifest["settings"])
-        """What they were made with: recipe, parameters, layout, dtype, arithmetic."""
+        """The settings of the run: recipe, parameters, layout, dtype, arithmetic."""
         images = manifest["images"]
         self.errors: dict[str, str] = {image["path"]: image["error"] for image in images if "error" in image}
-        """What was wrong with images that failed, by path."""
+        """The errors of images that failed, by path."""
         self._images = [image for image in images if "error" not in image]
         self._numbers = {image["path"]: number for number, image in enumerate(self._images)}
         self._shard = functools.lru_cache(maxsize=_MAPPED)(self._open)
@@ -179,10 +180,10 @@ class Shards(Sequence[ShardImage]):
         return [image["path"] for image in self._images]
 
     def to_dataset(self, keys: Sequence[str] | None = None) -> datasets.IterableDataset:
-        """The images as a streaming set of `datasets`, which its workers share shard by shard.
+        """The images as an `IterableDataset` of `datasets`, whose workers share the shards.
 
         Args:
-            keys: Tensors of its rows; by default all. Each row has the image's path, too. bfloat16 are float32.
+            keys: Tensors of each row; by default all. Each row has the image's path, too. bfloat16 becomes float32.
 
         Raises:
             ImportError: `datasets` is not installed.
@@ -211,13 +212,13 @@ def _plain(image: ShardImage, key: str) -> NDArray[Any]:
 
 
 def open_shards(folder: str | os.PathLike[str]) -> Shards:
-    """The images that `vlmres process` or `vlmres encode` has written to a folder, read when they are asked for.
+    """Opens the images that `vlmres process` or `vlmres encode` has written to a folder; each is read on access.
 
     Args:
         folder: The folder of a finished run.
 
     Raises:
-        VlmresError: It has no manifest of a finished run.
+        VlmresError: The folder has no manifest of a finished run.
         OSError: It cannot be read.
     """
     place = Path(folder)
@@ -235,7 +236,7 @@ def open_shards(folder: str | os.PathLike[str]) -> Shards:
 
 
 def _check(manifest: Any) -> None:
-    """Raises where something is missing that is read."""
+    """Raises if a library that the reader needs is missing."""
     dict(manifest["settings"])
     for image in manifest["images"]:
         if not isinstance(image["path"], str):

@@ -1,4 +1,4 @@
-"""How many threads a call takes that does not say."""
+"""The default number of threads of a call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vlmres._core import default_threads
 from vlmres._imported import imported
 
 share: Callable[[], int] | None = None
-"""A process's own rule, as of a server that is one of several."""
+"""The process's own rule, if it has one: a server that shares the machine with others sets it."""
 
 
 def usual_threads() -> int:

@@ -19,26 +19,26 @@ Within = Literal["image", "segment", "batch"]
 
 @dataclass(frozen=True)
 class Unique:
-    """The cells of a packed batch that differ from all earlier ones.
+    """The cells of a packed batch that differ from all cells before them.
 
     A cell is the patches that become one token, `Recipe.token_stride` a side. Cells are in the order of the batch:
-    segment by segment, row by row. `values[inverse]` restores what was computed for the kept cells alone, for all.
+    segment by segment, row by row. If `values` has a row for each kept cell, `values[inverse]` has a row for each cell.
     """
 
     cells: NDArray[np.int64]
-    """int64 [kept]: which cells are kept, the first of equal ones."""
+    """int64 [kept]: indices of the kept cells, the first of equal cells."""
     inverse: NDArray[np.int64]
-    """int64 [cells]: of each cell the place in `cells` of the one that it equals."""
+    """int64 [cells]: for each cell, the index in `cells` of the kept cell that it equals."""
     patches: NDArray[np.int64]
     """int64: rows of `Batch.patches` that belong to the kept cells, in the batch's order."""
 
     @property
     def share(self) -> float:
-        """Kept cells by all cells."""
+        """The share of cells that are kept, from 0 to 1."""
         return len(self.cells) / len(self.inverse)
 
     def restore(self, values: Any) -> Any:
-        """An array or tensor with a row for each kept cell, as one with a row for each cell."""
+        """Expands an array or tensor with a row for each kept cell to one with a row for each cell."""
         if len(values) != len(self.cells):
             raise ValueError(f"values of {len(values)} cells, {len(self.cells)} were kept")
         if isinstance(values, np.ndarray):

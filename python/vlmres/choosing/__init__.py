@@ -1,4 +1,4 @@
-"""Which recipe an image needs: the cheapest of some that keeps its text legible."""
+"""Choice of a recipe for each image: the cheapest candidate that keeps its text legible."""
 
 from vlmres.choosing.choice import Candidate, Choice, Option
 from vlmres.choosing.chooser import Chooser, Selector, choose

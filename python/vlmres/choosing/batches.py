@@ -1,4 +1,4 @@
-"""Images of a call with the recipes that are chosen for their samples: `Processor("auto")`."""
+"""`Processor("auto")`: the images of a call, each with the recipe that is chosen for its sample."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def chosen(
     samples: Sequence[int] | None,
     threads: int,
 ) -> list[Any]:
-    """Each image decoded, and with the recipe of its sample.
+    """Decodes each image and pairs it with the recipe of its sample.
 
     Args:
-        chooser: Chooses.
-        loader: Decodes.
-        items: The images as they were passed.
-        loaded: The same as the compiled part takes them; None for one that is bad.
-        samples: How many images each sample has; by default each image is one.
-        threads: That decode.
+        chooser: Chooses the recipes.
+        loader: Decodes the images.
+        items: The images as the caller passed them.
+        loaded: The same images as the compiled part takes them; None for a bad one.
+        samples: Number of images of each sample; by default each image is a sample.
+        threads: Threads for decoding.
 
     Returns:
-        (image, recipe) for each. What cannot be decoded is left as it was: the call says why. So is an image with
-        settings of its own.
+        (image, recipe) for each image. An image that cannot be decoded is left unchanged, so that the call reports its
+        error; so is an image with settings of its own.
     """
     known = [page if isinstance(page, Page) else one for page, one in zip(items, loaded, strict=True)]
     with ThreadPoolExecutor(min(threads, len(known))) as pool:
@@ -66,7 +66,7 @@ def check_alike(first: Recipe, others: Sequence[Recipe]) -> None:
     """Refuses recipes whose images cannot be in one batch.
 
     Raises:
-        VlmresError: Two cut or normalise patches differently; the message names them.
+        VlmresError: Two recipes cut or normalise patches differently; the message names them.
     """
     pixels = np.zeros((_SIDE, _SIDE, 3), np.uint8)
     pairs = [(Source.from_array(pixels, False, False), recipe) for recipe in others]

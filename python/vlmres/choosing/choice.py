@@ -1,4 +1,4 @@
-"""Candidates, and what each of them is for some pages."""
+"""Candidates, and how legible each makes some pages."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from vlmres.choosing.text import PageText
 
 Candidate: TypeAlias = "Recipe | str | tuple[Recipe | str, dict[str, Any]]"
-"""A recipe, its name, or one of both and overrides."""
+"""A recipe, its name, or a pair of one of these and overrides."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """A candidate, for the pages at hand."""
+    """A candidate, evaluated for some pages."""
 
     recipe: Recipe
     plans: tuple[Plan, ...]
-    """Of each page."""
+    """The plan of each page."""
     legible: float | None = None
-    """Share of the characters whose effective x-height is enough, of the page with the least; None without text."""
+    """Share of the characters that are large enough, for the page with the lowest share; None without text."""
     capacity: float | None = None
-    """Precision that the visual tokens allow, of the page with the least; None without text."""
+    """Precision that the visual tokens allow, for the page with the lowest precision; None without text."""
     x_height: float | None = None
-    """Effective x-height in pixels of the smallest text that has to be legible; None without text."""
+    """Effective x-height, in pixels, of the smallest text that must be legible; None without text."""
 
     @property
     def num_tokens(self) -> int:
@@ -36,44 +36,44 @@ class Option:
         return sum(plan.num_tokens for plan in self.plans)
 
     def reaches(self, target: float) -> bool:
-        """Whether both limits allow it."""
+        """Whether it satisfies both limits."""
         return self.legible is not None and self.capacity is not None and min(self.legible, self.capacity) >= target
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What `choose` found."""
+    """The result of `choose`."""
 
     recipe: Recipe
     """The recipe."""
     num_tokens: int
-    """Tokens of all pages by it."""
+    """Tokens of all pages with this recipe."""
     legible: float | None
-    """Share of the characters, by estimate, that are large enough to be read, of the page with the least; None where
+    """Estimated share of the characters that are large enough to be read, for the page with the lowest share; None if
     no text was found.
     """
     capacity: float | None
-    """Precision that DeepSeek-OCR has at so many text tokens per visual token, of the page with the least; for every
-    other model an inference. None where no text was found.
+    """DeepSeek-OCR's precision at this number of text tokens per visual token, for the page with the lowest precision;
+    for other models an extrapolation. None if no text was found.
     """
     confidence: float
-    """How sure the choice is, from 0 to 1: by the margin of the smallest text over the reader's threshold, and by how
-    much the lines look like text. It orders choices; it is no measured frequency.
+    """Confidence in the choice, from 0 to 1, from the margin of the smallest text over the reader's threshold and from
+    how much the lines look like text. It ranks choices; it is not a measured probability.
     """
     reason: str
-    """Why, in a sentence."""
+    """The reason, in one sentence."""
     options: tuple[Option, ...] = field(repr=False, compare=False)
-    """All candidates, in their order."""
+    """All candidates, in the given order."""
     texts: tuple[PageText, ...] = field(repr=False, compare=False)
-    """What was found in each page."""
+    """The text that was found on each page."""
 
 
 def as_recipe(candidate: Candidate) -> Recipe:
     """The recipe of a candidate.
 
     Raises:
-        RecipeError: There is none of such a name, or not with such overrides.
-        TypeError: It is no candidate.
+        RecipeError: There is no recipe of this name, or it does not allow these overrides.
+        TypeError: It is not a candidate.
     """
     if isinstance(candidate, Recipe):
         return candidate
@@ -86,14 +86,14 @@ def as_recipe(candidate: Candidate) -> Recipe:
 
 
 def option(recipe: Recipe, plans: Sequence[Plan], texts: Sequence[PageText], least: float, share: float) -> Option:
-    """A candidate with what it does to the text.
+    """Evaluates a candidate for the text of some pages.
 
     Args:
         recipe: The candidate.
-        plans: Of each page.
-        texts: Of each page.
-        least: The effective x-height in pixels that is legible.
-        share: Of the characters that may be smaller.
+        plans: The plan of each page.
+        texts: The text of each page.
+        least: The smallest legible effective x-height, in pixels.
+        share: Share of the characters that may be smaller.
     """
     pages = [(plan, text) for plan, text in zip(plans, texts, strict=True) if text]
     if not pages:

@@ -1,4 +1,4 @@
-"""The choice of a recipe for the pages at hand."""
+"""`Chooser`: the choice of a recipe for some pages."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ if TYPE_CHECKING:
     from vlmres._types import RecipeName
 
 Selector: TypeAlias = Callable[[Sequence[PageText], Sequence[Option]], "int | None"]
-"""Chooses in the rule's place: called with the text of each page and the options, in the candidates' order, it returns
-the index of one, or None to leave it to the rule."""
+"""A function that replaces the rule: called with the text of each page and the options, in the candidates' order, it
+returns the index of an option, or None to let the rule decide."""
 
 READER = "pp-ocrv4"
-"""Whose threshold decides; of those that were measured the one that needs the most pixels."""
+"""The default reader: of the measured readers, the one that needs the most pixels."""
 
 MARGIN = 1.18
-"""Effective x-height that is asked for, by the reader's threshold: at the threshold itself every other line is read."""
+"""Required effective x-height divided by the reader's threshold. At the threshold itself, half of the lines are
+read."""
 
-# A capacity above this is nowhere on the curve, whatever the tokens.
+# The capacity curve does not reach higher precisions, however many tokens there are.
 _MOST = 0.99
-# Of the logistic curve by which the logarithm of a margin becomes a confidence: 1.18 times the threshold gives 0.88.
+# Slope of the logistic curve from the logarithm of the margin to the confidence: 1.18 times the threshold gives 0.88.
 _STEEPNESS = 12.0
 
 
 class Chooser:
     """Chooses the cheapest recipe that keeps the text of pages legible.
 
-    Text is legible where two limits allow it. Pixels: the effective x-height, which is that of the image times the
-    scale of the view that shows it largest, is at least the reader's threshold and a margin. Tokens: there are not more
-    text tokens for each visual token than DeepSeek-OCR reads with the precision that is asked for; for other models
-    that is an inference. Both are about text alone: what charts, objects and handwriting need is not known.
+    Text counts as legible if it satisfies two limits. Pixels: the effective x-height (the x-height in the image times
+    the scale of the view that shows it largest) is at least the reader's threshold plus a margin. Tokens: there are no
+    more text tokens per visual token than DeepSeek-OCR reads with the target precision; for other models that is an
+    extrapolation. Both limits concern text only: they say nothing of charts, objects and handwriting.
 
     Args:
         candidates: Recipes, names or (name, overrides), at least one.
-        target: Share of the characters that are to be legible, and precision that the visual tokens are to allow, from
-            0.5 to 0.99.
-        default: The candidate for pages without text; by default the first.
-        reader: Whose threshold: a name in `vlmres.legibility.READERS`, or what the lab fitted.
-        selector: Called first, where a learned selector is to choose.
+        target: Required share of legible characters, and required precision by the visual tokens, from 0.5 to 0.99.
+        default: The candidate for pages without text; by default the first candidate.
+        reader: The reader whose threshold applies: a name in `vlmres.legibility.READERS`, or one that the lab fitted.
+        selector: A learned selector, which is asked before the rule.
 
     Raises:
-        ValueError: There are no candidates, or an argument has no such value.
-        RecipeError: There is no such recipe, or not with such overrides.
-        TypeError: A candidate is none.
+        ValueError: There are no candidates, or an argument has an unsupported value.
+        RecipeError: There is no such recipe, or it does not allow these overrides.
+        TypeError: A candidate is not a recipe, a name or a pair.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Chooser:
         return f"Chooser({list(self.recipes)}, target={self.target}, default={self.default!r})"
 
     def map(self, change: Callable[[Recipe], Recipe]) -> Chooser:
-        """A chooser of the same kind, whose candidates are changed ones."""
+        """A chooser with the same settings and changed candidates."""
         return Chooser(
             [change(recipe) for recipe in self.recipes],
             target=self.target,
@@ -96,7 +96,7 @@ class Chooser:
         return MARGIN * self.reader.x_height
 
     def __call__(self, image_or_pages: Any) -> Choice:
-        """The recipe for one image, or one for all pages of a list or a document.
+        """Chooses the recipe for one image, or for all pages of a list or a document together.
 
         Args:
             image_or_pages: An image as a `Processor` takes it, a list of such, a `Document` or a PDF file.
@@ -161,7 +161,7 @@ class Chooser:
         )
 
     def _confidence(self, chosen: Option, texts: Sequence[PageText]) -> float:
-        """From the smaller of both margins, and from how much the lines look like text."""
+        """The confidence, from the smaller of both margins and from how much the lines look like text."""
         pixels = math.log(max(chosen.x_height or 0.0, 0.1) / self.reader.x_height)
         evidence = min(text.evidence for text in texts if text)
         return evidence / (1 + math.exp(-_STEEPNESS * pixels))
@@ -190,7 +190,7 @@ def choose(
     reader: str | Legibility = READER,
     selector: Selector | None = None,
 ) -> Choice:
-    """The cheapest of some recipes that keeps the text of an image, or of pages, legible: `Chooser` for one call.
+    """Chooses the cheapest recipe that keeps the text of an image or of pages legible: `Chooser` for one call.
 
     Args:
         image_or_pages: As of a call of `Chooser`: an image, a list of images, a `Document` or a PDF file.
@@ -204,13 +204,13 @@ def choose(
         VlmresError: An image cannot be used, or a candidate cannot plan it.
         OSError: A file cannot be read.
         ValueError: As of `Chooser`, or there are no pages.
-        TypeError: A candidate is none.
+        TypeError: A candidate is not a recipe, a name or a pair.
     """
     return Chooser(candidates, target=target, default=default, reader=reader, selector=selector)(image_or_pages)
 
 
 def _pages(given: Any) -> list[Any]:
-    """What is to be chosen for, page by page."""
+    """The pages for which a recipe is chosen."""
     if isinstance(given, Document):
         return list(given)
     if isinstance(given, (str, bytes, os.PathLike)) and is_document(beginning(given)):

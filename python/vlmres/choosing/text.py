@@ -1,4 +1,4 @@
-"""The text of an image, as far as its pixels tell without being read."""
+"""An estimate of an image's text from its pixels, without recognition."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PageText:
-    """Lines of text of one image; arrays have an entry for each.
+    """The lines of text of one image; arrays have an entry for each line.
 
-    The estimate recognises nothing. Letters are found as connected ink, text as letters in line; capitals and digits
-    count as small letters of 0.72 of their height, characters that fill squares (Han) of 0.4. It sees neither
-    handwriting nor vertical lines, and text that leans more than about three degrees only in part.
+    The estimate recognises no characters. A letter is a piece of connected ink, and a line is a row of letters. The
+    x-height is taken as 0.72 of the height of capitals and digits, and 0.4 of characters that fill squares (Han).
+    Handwriting and vertical lines are not found, and text that is tilted by more than about three degrees only in part.
     """
 
     size: tuple[int, int]
@@ -32,11 +32,11 @@ class PageText:
     boxes: NDArray[np.float32]
     """float32 (lines, 4): x0, y0, x1, y1 in pixels."""
     x_heights: NDArray[np.float32]
-    """float32 (lines,): height of an "x" in pixels."""
+    """float32 (lines,): x-height in pixels."""
     characters: NDArray[np.float32]
-    """float32 (lines,): about how many characters a line has, spaces not counted."""
+    """float32 (lines,): estimated number of characters, without spaces."""
     is_dense: NDArray[np.bool_]
-    """bool (lines,): lines whose characters fill squares."""
+    """bool (lines,): whether the line's characters fill squares, as Han characters do."""
     evidence: float
     """How much the lines look like text, from 0 to 1."""
 
@@ -45,25 +45,25 @@ class PageText:
 
     @property
     def tokens(self) -> float:
-        """About how many tokens of a language model the text has, as `vlmres.legibility.text_tokens` counts."""
+        """Estimated number of language-model tokens in the text, by the rule of `vlmres.legibility.text_tokens`."""
         per = np.where(self.is_dense, legibility.PER_HAN, legibility.PER_LETTER)
         return float((self.characters * per).sum())
 
     def smallest(self, share: float = 0.05) -> float:
-        """The x-height in pixels under which `share` of the characters are."""
+        """The x-height in pixels below which this share of the characters is."""
         order = np.argsort(self.x_heights, kind="stable")
         below = np.cumsum(self.characters[order])
         return float(self.x_heights[order[int(np.searchsorted(below, share * below[-1]))]])
 
     def effective(self, plan: Plan, share: float = 0.05) -> float:
-        """The x-height in pixels of what `plan` shows, under which `share` of the characters are."""
+        """The effective x-height in pixels, in the views of `plan`, below which this share of the characters is."""
         shown = legibility.effective_x_heights(plan, self.x_heights, self.boxes)
         order = np.argsort(shown, kind="stable")
         below = np.cumsum(self.characters[order])
         return float(shown[order[int(np.searchsorted(below, share * below[-1]))]])
 
     def legible(self, plan: Plan, x_height: float) -> float:
-        """Share of the characters that `plan` shows with an x-height of at least this many pixels."""
+        """Share of the characters whose effective x-height, in the views of `plan`, is at least this many pixels."""
         shown = legibility.effective_x_heights(plan, self.x_heights, self.boxes)
         return float(self.characters[shown >= x_height].sum() / self.characters.sum())
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def with_pages(images: Any, recipe: Recipe) -> Any:
-    """Images with each document as the list of its pages: a sample. Images beside documents are samples, too."""
+    """Images with each document replaced by the list of its pages, which is one sample.
+
+    An image beside documents is a sample, too.
+    """
     if isinstance(images, Document):
         return [images.fitted(recipe)]
     if not isinstance(images, (list, tuple)):
@@ -30,7 +33,7 @@ def with_pages(images: Any, recipe: Recipe) -> Any:
 def opened(
     loaded: Sequence[Any], failed: Iterable[int], max_file_bytes: int | None
 ) -> tuple[dict[int, Document], dict[int, DecodeError | ModuleNotFoundError]]:
-    """Which of a call's items that cannot be decoded are PDF files, by content, and why others cannot be read."""
+    """Finds PDF files, by content, among the items that could not be decoded as images."""
     found: dict[int, Document] = {}
     reasons: dict[int, DecodeError | ModuleNotFoundError] = {}
     for index in failed:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vlmres._core import Plan, Recipe
 
 AUTHORS_DPI = 144
-"""Dots an inch at which DeepSeek-OCR's and PaddleOCR-VL's own programs draw pages: two pixels a point."""
+"""Dots per inch at which the programs of DeepSeek-OCR and PaddleOCR-VL draw pages: two pixels per point."""
 
 MAX_FILE_BYTES = 2 << 30
 MAX_PAGE_PIXELS = 178_956_970  # of an image file, too
@@ -32,27 +32,28 @@ _POINTS = 72
 
 
 class Document(Sequence["Page"]):
-    """A PDF file, or some of its pages. What takes images takes it for a list of its pages.
+    """A PDF file, or some of its pages. Wherever images are taken, it counts as the list of its pages.
 
     Args:
-        source: A path, or what else holds the file (docs/files.md): bytes, an open file, a data URI, a row of a set.
-        dpi: Dots an inch to draw at. By default 144, as DeepSeek-OCR's and PaddleOCR-VL's own programs do. With "fit" a
-            page keeps the plan that it has at 144, and is drawn in the size that the plan's largest view is resized to,
-            so that this view is drawn and not resized. Where the plan would become another (an image that is
-            padded beside tiles that are not), the page is drawn with its ratio, no smaller than any view.
-        pages: Indices of pages, from 0, negative ones from the end; all by default. Names and messages count from 1, as
-            addresses of PDF files do: `report.pdf#page=1`.
-        password: Of an encrypted file.
-        max_page_pixels: Pages of more pixels are refused before they are drawn. By default Pillow's limit of an image.
+        source: A path, or something else that holds the file (docs/files.md): bytes, an open file, a data URI, a row of
+            a data set.
+        dpi: Dots per inch. The default is 144, as in the programs of DeepSeek-OCR and PaddleOCR-VL. With "fit" a page
+            keeps its plan at 144 dpi, but is drawn at the resized size of the plan's largest view, so that this view
+            needs no resize. If that would change the plan (for example if one view is padded and another is not), the
+            page is drawn at its own aspect ratio, no smaller than any view.
+        pages: Indices of pages, from 0; negative indices count from the end; by default all. Names and messages count
+            from 1, as in `report.pdf#page=1`.
+        password: Password of an encrypted file.
+        max_page_pixels: Pages of more pixels are refused before they are drawn. By default Pillow's limit for an image.
         max_file_bytes: Files of more bytes are refused before they are read. By default 2 GiB.
         max_pages: Files of more pages are refused.
 
-    Pages are drawn when they are needed, one at a time in a process, with annotations and filled-in forms, on white.
-    pdfium draws other pixels than MuPDF, with which DeepSeek-OCR's program draws: letters have other edges.
+    Pages are drawn when they are needed, one at a time per process, with annotations and filled-in forms, on white.
+    pdfium's pixels differ from those of MuPDF, which DeepSeek-OCR's program uses: edges of letters differ.
 
     Raises:
         ModuleNotFoundError: pypdfium2 is not installed.
-        DecodeError: It is no PDF, it is damaged, its password is missing or wrong, or it is over a limit.
+        DecodeError: The file is not a PDF, it is damaged, its password is missing or wrong, or it is over a limit.
         IndexError: It has no such page.
         OSError: The file cannot be read.
     """
@@ -97,13 +98,13 @@ class Document(Sequence["Page"]):
         return map(self._page, self.numbers)
 
     def chosen(self, numbers: Sequence[int]) -> Document:
-        """The same document with pages of these numbers in the file."""
+        """The same document with other pages, by their indices in the file."""
         other = copy.copy(self)
         other.numbers = [_checked_number(number, self._file.count, self._file.name) for number in numbers]
         return other
 
     def fitted(self, recipe: Recipe) -> list[Page]:
-        """The pages as they are drawn for a recipe: with `dpi="fit"` in the sizes of their plans."""
+        """The pages at the sizes in which a recipe needs them; they differ only with `dpi="fit"`."""
         pages = list(self)
         return [_fitted(page, recipe, len(pages)) for page in pages] if self.dpi == "fit" else pages
 
@@ -128,18 +129,18 @@ class Page(Drawn):
         super().__init__(size)
         self._file = file
         self.number = number
-        """Its number in the file, from 0."""
+        """Its index in the file, from 0."""
 
     def __repr__(self) -> str:
         return f"Page({self._file.name}, {self.number}, {self.size[0]}x{self.size[1]})"
 
     @property
     def name(self) -> str:
-        """The file, and the number of the page in it, from 1 as a PDF's addresses have it."""
+        """The file's name and the number of the page, from 1, as in `report.pdf#page=1`."""
         return page_name(self._file.name, self.number)
 
     def draw(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Pixels, uint8 of shape (height, width, 3), in the page's own size or another.
+        """Draws the page at `size` (width, height), by default its own: uint8 pixels of shape (height, width, 3).
 
         Raises:
             DecodeError: pdfium cannot draw it.
@@ -151,7 +152,7 @@ class Page(Drawn):
 
 
 def _fitted(page: Page, recipe: Recipe, images: int) -> Page:
-    """The page in the size that its plan's largest view is resized to, where that leaves the plan as it is."""
+    """The page at the resized size of its plan's largest view, unless that changes the plan."""
     wanted = plan(page.size, recipe, images)
     largest = max((view.resized for view in wanted.views), key=lambda size: size[0] * size[1])
     width, height = page.size
@@ -167,7 +168,7 @@ def _views(planned: Plan) -> list[tuple[Any, ...]]:
 
 
 def _pixels(length: float) -> int:
-    """Whole pixels that hold a length; a thousandth more is none, as MuPDF rounds."""
+    """Whole pixels that cover a length. An excess of up to a thousandth is ignored, as in MuPDF."""
     return max(1, math.ceil(length - 0.001))
 
 

@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BEGINNING = 1024
-"""Where in a file its mark `%PDF-` may begin (ISO 32000-1, Annex H, implementation note 13)."""
+"""The mark `%PDF-` may begin anywhere in so many first bytes (ISO 32000-1, Annex H, implementation note 13)."""
 
 PDFIUM = threading.Lock()
-"""pdfium is for one thread at a time: whoever calls it holds this."""
+"""Held by every caller of pdfium, which is not thread-safe."""
 
 # What pdfium's errors mean (fpdfview.h, FPDF_ERR_…).
 _PASSWORD = 4
 
 
 def page_name(file: str, number: int) -> str:
-    """How a page of a file is called; its number is from 0."""
+    """The name of a page of a file; its index counts from 0."""
     return f"{file}#page={number + 1}"
 
 
 def is_document(beginning: bytes) -> bool:
-    """Whether a file that begins so is a PDF."""
+    """Whether first bytes are those of a PDF."""
     return b"%PDF-" in beginning[:_BEGINNING]
 
 
 def beginning(source: bytes | str | os.PathLike[str]) -> bytes:
-    """The first bytes of a file, as far as a document is known by them."""
+    """The first bytes of a file, enough to recognise a PDF."""
     if isinstance(source, bytes):
         return source[:_BEGINNING]
     try:
-        # What is no regular file may have no end, or no beginning.
+        # A pipe or a device may block, or never end.
         if not Path(source).is_file():
             return b""
         with open(source, "rb") as file:  # noqa: PTH123
@@ -53,7 +53,7 @@ def beginning(source: bytes | str | os.PathLike[str]) -> bytes:
 
 
 class PdfFile:
-    """An open PDF; pickled by where it comes from, and opened again in another process."""
+    """An open PDF. A pickle holds its path or bytes and opens it again in another process."""
 
     def __init__(self, source: str | bytes, password: str | None, most: int) -> None:
         self._source = source
@@ -74,7 +74,7 @@ class PdfFile:
         self.__init__(*state)  # type: ignore[misc]
 
     def points(self, number: int) -> tuple[float, float]:
-        """Width and height of a page in points, as it is turned."""
+        """Width and height of a page in points, after its rotation."""
         with PDFIUM:
             try:
                 width, height = self._opened().get_page_size(number)
@@ -85,10 +85,10 @@ class PdfFile:
         return width, height
 
     def draw(self, number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-        """A page in a size in pixels."""
+        """A page drawn at a size in pixels, uint8 of shape (height, width, 3)."""
         pdfium, (width, height) = _pdfium(), size
         raw = pdfium.raw
-        # Pixels are pdfium's to write and this array's to keep, so that nothing is copied.
+        # pdfium writes into this array, so that nothing is copied.
         pixels = np.empty((height, width, 3), dtype=np.uint8)
         with PDFIUM:
             document = self._opened()
@@ -112,7 +112,7 @@ class PdfFile:
         return pixels
 
     def _opened(self) -> Any:
-        """The document of this process: one that was opened before a fork is the parent's."""
+        """The document as opened by this process: after a fork it is opened again."""
         if self._process != os.getpid():
             pdfium = _pdfium()
             try:

@@ -1,4 +1,4 @@
-"""The canvases of an image's views, from packed patches."""
+"""The canvases of an image's views, reassembled from packed patches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def canvases(batch: Batch, image: int = 0) -> list[NDArray[np.uint8]]:
-    """The canvases of an image's views, put together again from packed patches.
+    """Reassembles the canvases of an image's views from packed patches.
 
     Args:
         batch: Made with `layout="packed"`, `dtype="uint8"`.
@@ -45,10 +45,10 @@ def canvases(batch: Batch, image: int = 0) -> list[NDArray[np.uint8]]:
 
 
 def as_bytes(batch: Batch) -> Batch:
-    """A packed batch with uint8 values: itself, or another one without its normalisation.
+    """A packed batch with uint8 values: the batch itself, or a copy with the normalisation undone.
 
     Raises:
-        ValueError: It is not packed, is of videos, or holds tensors.
+        ValueError: The batch is not packed, has videos, or holds tensors.
     """
     if "patches" not in batch or not isinstance(batch.patches, np.ndarray):
         raise ValueError(f'a picture needs arrays of layout="packed", got {batch!r}')

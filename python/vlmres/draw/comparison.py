@@ -1,4 +1,4 @@
-"""The same line of images as each strategy's encoder sees it, all enlarged to one size."""
+"""One line of text as each recipe's encoder sees it, all enlarged to the same size."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Box = tuple[float, float, float, float]
 
 _EDGE = 28
 _SPACE = 14
-# Pixels of a strip: the width is shared by all, its x-height is what letters are enlarged to.
+# Pixels of a strip: the width of all strips, and the x-height to which letters are enlarged.
 _STRIP = 940
 _X_HEIGHT = 17.0
-# Pixels of the map beside it, and of the column of names.
+# Pixels of the map beside a strip, and of the column of names.
 _MAP = (92, 92)
 _NAMES = 220
-# Height of a line that is shown, above its middle and below, in x-heights.
+# Height of a strip above and below the middle of its line, in x-heights.
 _LINE = 1.6
-# Share of a strip that its line fills at least.
+# A line fills at least this share of its strip.
 _FULL = 0.75
-# Rows of the pattern where a view does not see the image.
+# Rows of the hatching where a view has no pixels of the image.
 _HATCH = 8
 
 
@@ -55,18 +55,18 @@ def compare(
     names: Sequence[str] | None = None,
     maps: bool = True,
 ) -> Image.Image:
-    """Draws a part of each image as it is, and below as each strategy's encoder sees it, all enlarged to one size.
+    """Draws a part of each image as it is, and below it as each recipe's encoder sees it, enlarged to the same size.
 
-    Every strip shows the same part at the same scale, so that only detail differs: a pixel of the encoder's is a square
-    of the strip. The view that shows the part largest is drawn. A small map beside each strip has the whole image at
-    one scale, with the borders of tiles, and what a crop leaves out paled.
+    Every strip shows the same part at the same scale, so only detail differs: each pixel that the encoder gets is a
+    square in the strip. The view that shows the part largest is drawn. A small map beside each strip shows the whole
+    image with the borders of tiles; areas that a crop removes are faded.
 
     Args:
-        images: What a `Processor` takes, one or more.
+        images: One image or more, as a `Processor` takes them.
         recipes: Recipes, names or processors.
-        boxes: (x0, y0, x1, y1) in pixels of each image: what to show. By default, and for None, a line of the image's
-            smallest text, as `vlmres.choosing.read_text` finds it, or the middle where there is none.
-        names: What the images are called.
+        boxes: The part to show of each image, (x0, y0, x1, y1) in pixels. By default, and for None, a line of the
+            image's smallest text, as `vlmres.choosing.read_text` finds it, or the middle if there is no text.
+        names: Captions of the images.
         maps: Whether to draw the maps.
 
     Returns:
@@ -124,7 +124,7 @@ def _said(x_height: float) -> str:
 
 
 def _part(text: PageText, box: Box | None) -> tuple[Box, float | None]:
-    """What is shown, within the image and as wide as a strip, and the x-height of its text."""
+    """The part to show, inside the image and as wide as a strip, and the x-height of its text."""
     width, height = text.size
     if box is not None:
         x0, y0, x1, y1 = box
@@ -136,7 +136,7 @@ def _part(text: PageText, box: Box | None) -> tuple[Box, float | None]:
         side = min(width, 8 * height) / 3
         x, y = width / 2, height / 2
         return (x - side / 2, y - side / 10, x + side / 2, y + side / 10), None
-    # The smallest text of which there is a strip's width; else the longest line.
+    # The smallest text whose line fills a strip; else the longest line.
     spans = (text.boxes[:, 2] - text.boxes[:, 0]) / text.x_heights * (_X_HEIGHT / _STRIP)
     lines = np.flatnonzero(spans >= min(_FULL, float(spans.max())))
     line = int(lines[np.argmin(text.x_heights[lines])])
@@ -150,7 +150,7 @@ def _part(text: PageText, box: Box | None) -> tuple[Box, float | None]:
 
 
 def _of_view(plan: Plan, seen: Sequence[NDArray[np.uint8]], part: Box, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """The part in the view that shows it largest; of those that do not show all of it, the one that shows most."""
+    """The part in the view that shows it largest; if none shows all of it, in the one that shows most of it."""
     scales = legibility.scales(plan, part)
     if not any(scales):
         shown = [_overlap(plan, index, part) for index in range(len(seen))]
@@ -168,7 +168,7 @@ def _overlap(plan: Plan, view: int, part: Box) -> float:
 def _look(
     canvas: NDArray[np.uint8], part: Box, shape: tuple[int, int], plan: Plan | None, view: int | None
 ) -> NDArray[np.uint8]:
-    """A part of the image on a canvas, each of its pixels a square; hatched where the canvas has none."""
+    """A part of the image on a canvas, each pixel drawn as a square; hatched where the canvas has no pixels."""
     rows, cols = shape
     across = part[0] + (np.arange(cols) + 0.5) * (part[2] - part[0]) / cols
     down = part[1] + (np.arange(rows) + 0.5) * (part[3] - part[1]) / rows
@@ -219,7 +219,7 @@ def _compose(strips: Sequence[_Strip], pixels: NDArray[np.uint8], part: Box, *, 
 
 
 def _map(small: Image.Image, fit: float, plan: Plan | None, part: Box) -> Image.Image:
-    """The whole image, small: what is cropped paled, the borders of tiles, and of the image itself the part."""
+    """The map: the whole image with borders of tiles, cropped areas faded; for the original image, the part to show."""
     from PIL import Image, ImageDraw
 
     drawn = small.convert("RGBA")

@@ -1,4 +1,4 @@
-"""Colours, type and paper that all pictures share."""
+"""Colours, fonts and layout that all pictures share."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def pillow() -> Any:
 
 
 def by(size: Iterable[int]) -> str:
-    """A size for people: 640x480."""
+    """A size as text, such as 640x480."""
     return "x".join(map(str, size))
 
 
 def font(size: int) -> Any:
-    """Pillow's own font in pixels."""
+    """Pillow's own font, at a size in pixels."""
     from PIL import ImageFont
 
     try:
@@ -55,7 +55,7 @@ def font(size: int) -> Any:
 
 
 def contact_sheet(pictures: Sequence[Image.Image], *, width: int = 1800) -> Image.Image:
-    """Pictures left to right, in as many rows as they need.
+    """Arranges pictures from left to right, in as many rows as they need.
 
     Args:
         pictures: Any number of pictures, at least one.

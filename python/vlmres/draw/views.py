@@ -57,24 +57,24 @@ def draw(
     grid: bool = True,
     source: bool = True,
 ) -> Image.Image:
-    """Draws what the encoder sees of an image: every view's canvas, from the pixels that the engine makes.
+    """Draws what the encoder sees of an image: the canvas of every view, with the engine's pixels.
 
-    Borders of tiles are bold, those of patches thin, those of the cells that become one token stronger; lines that
-    would hide the pixels are left out. All views have one scale.
+    Borders of tiles are bold, borders of tokens medium, borders of patches thin. Borders that would hide the pixels are
+    left out. All views have the same scale.
 
     Args:
         image: Anything that a `Processor` takes, one image.
         recipe: A recipe, the name of one, a processor (for its recipe and arithmetic) or a plan (for its recipe).
-        max_size: (width, height) in pixels that the picture fits into, captions aside. Small views are enlarged up to
-            four times within half of it.
+        max_size: Most (width, height) of the picture in pixels, without captions. Small views are enlarged up to four
+            times within half of that.
         grid: Whether to draw borders.
-        source: Whether the image itself comes first, the parts that no view sees paled.
+        source: Whether to draw the image itself first, with the parts that no view sees faded.
 
     Returns:
         A new RGB picture.
 
     Raises:
-        VlmresError: The image cannot be used, or a plan is not of its size.
+        VlmresError: The image cannot be used, or the plan is for another size.
         ImportError: Pillow is not installed.
     """
     pillow()
@@ -94,10 +94,10 @@ def draw(
 
 
 def draw_batch(batch: Batch, image: int = 0, *, max_size: tuple[int, int] = (1600, 1000)) -> Image.Image:
-    """Draws what the encoder sees of an image of a batch, from the batch's own values, normalised or not.
+    """Draws what the encoder sees of an image of a batch, from the batch's values, normalised or not.
 
     Args:
-        batch: Of images, made with `layout="packed"`, before its arrays become tensors.
+        batch: A batch of images with `layout="packed"`, whose arrays are numpy arrays.
         image: Index of the image in the call.
         max_size: As of `draw`.
 
@@ -105,13 +105,13 @@ def draw_batch(batch: Batch, image: int = 0, *, max_size: tuple[int, int] = (160
         A new RGB picture.
 
     Raises:
-        ValueError: The batch is another one, or the image is not in it.
+        ValueError: The batch is of another kind, or the image is not in it.
         ImportError: Pillow is not installed.
     """
     pillow()
     seen = canvases(as_bytes(batch), image)
     plan = batch.plans[image]
-    assert plan is not None  # canvases has looked
+    assert plan is not None  # as `canvases` has checked
     return _compose(_panels(seen, plan, max_size, grid=True), _title(plan))
 
 
@@ -153,7 +153,7 @@ def _caption(view: View) -> tuple[str, str]:
 
 
 def _scale(images: Sequence[NDArray[np.uint8]], room: tuple[int, int]) -> float:
-    """One scale for images side by side in (width, height) pixels."""
+    """One scale for images side by side within (width, height) pixels."""
     width = room[0] - GAP * (len(images) - 1)
     scale = min(width / sum(image.shape[1] for image in images), room[1] / max(image.shape[0] for image in images))
     return min(scale, 1.0) if scale < 4 else float(min(_MAX_ZOOM, int(scale / 2)))
@@ -163,7 +163,7 @@ def _resized(pixels: NDArray[np.uint8], scale: float) -> Image.Image:
     pil = pillow()
     picture: Image.Image = pil.fromarray(pixels)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    # Enlarged pixels stay squares, so that nobody takes the picture's interpolation for the encoder's.
+    # Pixels are enlarged to squares, so that the picture adds no interpolation of its own.
     resized: Image.Image = picture.resize(size, pil.Resampling.NEAREST if scale >= 1 else pil.Resampling.BOX)
     return resized
 

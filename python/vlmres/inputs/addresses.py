@@ -1,7 +1,7 @@
-"""Images on the web, fetched where the caller asks for it.
+"""Images on the web, fetched if the caller asks for it.
 
-An address may come from a stranger, and a server may be one. So the host's own network is out of reach: every address
-that a name resolves to is checked, again after every redirect, and the connection goes to the address that was checked.
+Addresses and servers are not trusted. The host's own network is out of reach: every IP address that a name resolves to
+is checked, also after every redirect, and the connection goes to the IP address that was checked.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True)
 class Fetch:
-    """How images are fetched from addresses of http and https. Proxies are not used.
+    """Limits of fetching images over http and https. Proxies are not used.
 
     Args:
-        max_bytes: The most bytes of a file.
-        timeout: The most seconds that a file may take, redirects and all.
-        redirects: The most redirects. None leads from https to http.
-        private: Whether addresses of the host itself and of private networks may be asked, too.
-        concurrent: Files that are fetched at once.
+        max_bytes: Most bytes of a file.
+        timeout: Most seconds for a file, redirects included.
+        redirects: Most redirects. A redirect from https to http is refused.
+        private: Whether the host itself and private networks may be reached, too.
+        concurrent: Most files that are fetched at the same time.
 
     Raises:
         ValueError: A number is not positive; redirects may be 0.
@@ -62,7 +62,7 @@ class Fetch:
             raise ValueError(f"timeout must be positive seconds, got {self.timeout}")
 
     def all(self, addresses: Sequence[str]) -> list[bytes | VlmresError]:
-        """The bytes of files at addresses, or what is wrong with each, fetched beside each other."""
+        """Fetches files at the same time: for each address its bytes, or the error."""
         if not addresses:
             return []
         with ThreadPoolExecutor(min(self.concurrent, len(addresses)), thread_name_prefix="vlmres-fetch") as pool:
@@ -116,7 +116,7 @@ class Fetch:
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection to an address of a host that was checked, until a deadline."""
+    """A connection to a checked IP address of a host, with a deadline."""
 
     def __init__(self, place: urllib.parse.SplitResult, private: bool, deadline: float) -> None:
         if place.scheme not in ("http", "https") or not place.hostname:
@@ -125,7 +125,7 @@ class _Connection(http.client.HTTPConnection):
         super().__init__(place.hostname, place.port or (443 if self._is_https else 80))
         self._private = private
         self._deadline = deadline
-        # A server that sends a byte now and then never lets a reading time out.
+        # The timeout of a read alone is not enough: a slow server that sends single bytes never exceeds it.
         self._watch = threading.Timer(_left(deadline), self._cut)
         self._watch.daemon = True
 
@@ -179,7 +179,7 @@ def _resolved(host: str, port: int, private: bool) -> list[str]:
 
 def _is_public(address: _Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
-        # Addresses that hold one of IPv4.
+        # IPv6 addresses that contain an IPv4 address.
         held = address.ipv4_mapped or address.sixtofour
         if address in _NAT64:
             held = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
@@ -191,6 +191,6 @@ def _is_public(address: _Address) -> bool:
 
 
 def named(address: str) -> str:
-    """An address without what may be secret in it."""
+    """An address without the parts that may be secret."""
     found = urllib.parse.urlsplit(address)
     return shown(f"{found.scheme}://{found.hostname or ''}{found.path}")

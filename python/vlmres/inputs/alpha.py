@@ -1,4 +1,4 @@
-"""What becomes of transparency, and of gray of 16 bits."""
+"""How transparency and 16-bit gray are converted."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Gray16 = Literal["clip", "scale"]
 Rule = Literal["white", "white_rgba", "drop", "none", "reject"]
 """A recipe's `convert`, or "reject": images with transparent pixels are refused."""
 
-# Darker than this, and more transparent, a pixel is a dark one on a page that was to be seen.
+# A pixel that is darker than this and more transparent is probably text on a transparent page.
 _HALF = 128
 
 
 class Rules(NamedTuple):
-    """What becomes of the transparency of pixels that are passed, and of files."""
+    """How transparency is converted, in pixels that the caller passes and in files."""
 
     pixels: Rule
     files: Rule
 
 
 def rules(alpha: Alpha, convert: Any) -> Rules:
-    """The rules of a recipe's `convert`.
+    """The rules that follow from a recipe's `convert`.
 
-    transformers drops what files have and composites what objects have; qwen-vl-utils does the same to both.
+    transformers drops the transparency of files and composites that of objects; qwen-vl-utils treats both alike.
     """
     if alpha == "reference":
         return Rules(convert, "white_rgba" if convert == "white_rgba" else "drop")
@@ -40,20 +40,20 @@ def rules(alpha: Alpha, convert: Any) -> Rules:
 
 
 class Hidden:
-    """Remembers that dark pixels were transparent and no longer are, so that it can be said once."""
+    """Remembers that transparency of dark pixels was dropped, to warn of it once."""
 
     def __init__(self, *, watching: bool) -> None:
         self.watching = watching
-        """Whether it is still to be said."""
+        """Whether the warning may still be given."""
         self.found = False
 
     def look(self, rgba: NDArray[np.uint8]) -> None:
-        """Looks at pixels whose alpha is dropped: (height, width, 4)."""
+        """Examines pixels, uint8 (height, width, 4), whose alpha is dropped."""
         if self.watching and not self.found:
             self.found = bool(np.any((rgba[..., 3] < _HALF) & (rgba[..., :3].max(axis=-1) < _HALF)))
 
     def tell(self, is_dark: bool) -> None:
-        """Warns of what was found, here or by the compiled part, the first time."""
+        """Warns, the first time, if such pixels were found here or by the compiled part."""
         if (self.found or is_dark) and self.watching:
             self.watching = False
             warnings.warn(

@@ -21,10 +21,11 @@ CHANNELS = (1, 3, 4)
 
 
 def on_cpu(value: Any, what: str = "an image", *, floats: bool = False) -> Any:
-    """A tensor's memory as an array; anything else as it is. `what` it is, for messages.
+    """A tensor's memory as an array; anything else unchanged. Messages call it `what`.
 
     Raises:
-        VlmresError: It is a tensor of another device, or of another type than uint8 (with `floats`, or floats).
+        VlmresError: It is a tensor on another device, or of another type than uint8 (with `floats`, also than float
+            types).
     """
     torch = imported("torch", "Tensor")
     if torch is None or not isinstance(value, torch.Tensor):
@@ -37,7 +38,7 @@ def on_cpu(value: Any, what: str = "an image", *, floats: bool = False) -> Any:
 
 
 def refuse_foreign(value: Any) -> None:
-    """Says how arrays of other libraries are passed.
+    """Refuses an array of another library, and says how to pass it.
 
     Raises:
         TypeError: It is one.
@@ -49,7 +50,7 @@ def refuse_foreign(value: Any) -> None:
 
 
 def data_format_of(arrays: Iterable[Any]) -> DataFormat | None:
-    """The order of axes of those of a call's arrays that can be read in one way alone; None where they differ."""
+    """The axis order of the arrays of a call whose shape fits one order only; None if these arrays differ."""
     found = set()
     for array in arrays:
         shape: tuple[int, ...] = getattr(array, "shape", ())
@@ -62,10 +63,10 @@ def data_format_of(arrays: Iterable[Any]) -> DataFormat | None:
 
 
 def check_pixels(array: NDArray[Any], data_format: DataFormat | None) -> tuple[int, bool]:
-    """Channels of an image, and whether they come first.
+    """The number of channels of an image, and whether they are the first axis.
 
     Raises:
-        VlmresError: The array is no image, or may be one in two ways.
+        VlmresError: The array is not an image, or its shape fits both axis orders.
     """
     if array.dtype != np.uint8:
         raise VlmresError(f"an image must be uint8, got {array.dtype}")
@@ -87,5 +88,5 @@ def check_pixels(array: NDArray[Any], data_format: DataFormat | None) -> tuple[i
 
 
 def _is_ambiguous(shape: tuple[int, ...]) -> bool:
-    """Whether both axes may be those of the channels. One pixel is read as such."""
+    """Whether the first and the last axis may both be the channels. A single pixel is not ambiguous."""
     return shape[0] in CHANNELS and shape[2] in CHANNELS and shape != (1, 1, 3)

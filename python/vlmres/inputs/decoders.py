@@ -1,7 +1,7 @@
-"""Who decodes files: the compiled part, and Pillow for what that does not read.
+"""Which decoder reads a file: the compiled part, or Pillow for formats that it does not read.
 
-Pillow opens the formats of `FORMATS` and no other: those it decodes in the process, by code that is meant for files of
-strangers. It never starts a program, as it does for EPS.
+Pillow may open only the formats of `FORMATS`, which it decodes in the process with libraries made for untrusted files.
+Formats for which Pillow starts a program, such as EPS, are not among them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Decoder = Literal["auto", "native", "pillow"]
 
-# Names of Pillow. HEIF is that of pillow-heif, where the program has registered it.
+# Pillow's names of formats. HEIF is pillow-heif's, if the program has registered it.
 FORMATS = (
     "AVIF",
     "BMP",
@@ -52,10 +52,10 @@ FORMATS = (
     "XPM",
 )
 
-# Those that the compiled part reads, as far as it does.
+# Formats that the compiled part reads, though not every variant of them.
 _NATIVE = ("BMP", "GIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
 
-# Bytes of a pixel while Pillow decodes it: its own four, four each turned and converted, and the decoder's planes.
+# Bytes per pixel while Pillow decodes: four of its own, four each for turning and converting, and the decoder's planes.
 _PIXEL_BYTES = 20
 
 _ORIENTATION = 0x0112
@@ -63,7 +63,7 @@ _TURNED = (5, 6, 7, 8)
 
 _INSTALL = "Pillow reads more formats: pip install 'vlmres[files]'"
 
-# What strangers' files begin with, where Pillow is not to open them or cannot.
+# First bytes of formats that Pillow may not open here, or cannot.
 _OTHERS = (
     (b"%PDF-", "it is a PDF document"),
     (b"%!PS", "it is PostScript, which only a program of its own can draw"),
@@ -78,14 +78,14 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heif", b"heim", b"heis", b"hevc", b"mif1", b
 
 @dataclass(frozen=True)
 class PillowDecoder:
-    """Reads headers and pixels with Pillow, as transformers loads a file. May be called on any thread.
+    """Reads headers and pixels with Pillow, as transformers loads a file. It is thread-safe.
 
     Args:
-        rule: What becomes of transparency.
-        key: Whether a colour that is declared transparent is white all the same, as transformers' PIL backend has it.
-        gray16: What becomes of gray of 16 bits.
-        hidden: What is told of transparency that is dropped.
-        max_pixels: Images of more are going to be refused by their headers; None for Pillow's own limit.
+        rule: How transparency is converted.
+        key: Whether a colour that the file declares transparent becomes white, as in transformers' PIL backend.
+        gray16: How 16-bit gray is converted.
+        hidden: Warns of transparency that is dropped.
+        max_pixels: Most pixels of an image, checked by its header; None for Pillow's own limit.
     """
 
     rule: Rule
@@ -97,9 +97,9 @@ class PillowDecoder:
     def header(
         self, encoded: bytes | os.PathLike[str], may_leave: bool
     ) -> tuple[tuple[int, int], tuple[int, int], int] | None:
-        """The size as stored, the size as it is to be seen, and bytes that decoding takes.
+        """The size as stored, the size after EXIF orientation, and the bytes that decoding takes.
 
-        None, where it may leave images to the compiled part, of those that no rule concerns.
+        None for an image that the compiled part should read, if that is allowed and no rule needs Pillow.
         """
         with _opened(encoded) as image:
             if may_leave and image.format in _NATIVE and not self._concerns(image):
@@ -107,7 +107,7 @@ class PillowDecoder:
             stored = image.size
             pixels = stored[0] * stored[1]
             if self.max_pixels is not None and pixels > self.max_pixels:
-                # Of a PNG Pillow decodes all to find its EXIF data.
+                # Pillow decodes a whole PNG to find its EXIF data.
                 return stored, stored, pixels
             if image.format == "TIFF":
                 # Pillow has turned its size already.
@@ -147,7 +147,8 @@ def _opened(encoded: bytes | os.PathLike[str]) -> Iterator[Any]:
         raise ValueError(_INSTALL) from None
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]
-    # Of a path Pillow would map the file, whose pixels it then turns wrongly (TIFF), and which may be cut meanwhile.
+    # Given a path, Pillow would map the file. It then turns TIFF pixels wrongly, and the file may be truncated
+    # meanwhile.
     with io.BytesIO(encoded) if isinstance(encoded, bytes) else open(encoded, "rb") as file:  # noqa: PTH123
         try:
             image = Image.open(file, formats=formats)
@@ -159,7 +160,7 @@ def _opened(encoded: bytes | os.PathLike[str]) -> Iterator[Any]:
 
 
 def _unknown(start: bytes) -> str:
-    """Why Pillow does not read a file that begins so, for people."""
+    """The reason, for a message, why Pillow does not read a file with these first bytes."""
     if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS and "HEIF" not in _registered():
         return "it is HEIF: pip install pillow-heif, and call pillow_heif.register_heif_opener()"
     if start[4:8] == b"ftyp" and start[8:12] in (b"avif", b"avis") and "AVIF" not in _registered():

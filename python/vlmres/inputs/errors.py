@@ -1,20 +1,20 @@
-"""What is said of inputs: never what is in them, and never much."""
+"""How messages describe inputs: briefly, and never with their content."""
 
 from __future__ import annotations
 
-# Of a name that is shown.
+# Most characters of a name in a message.
 _MOST_SHOWN = 80
 
 
 def shown(value: object) -> str:
-    """A value's beginning, for a message."""
+    """The beginning of a value, for a message."""
     text = value if isinstance(value, str) else repr(value)
     text = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}… ({len(text):,} characters)"
     return ascii(text) if not text.isprintable() else repr(text)
 
 
 def kind(value: object) -> str:
-    """What a value is, for a message."""
+    """The kind of a value, for a message."""
     if value is None or isinstance(value, (bool, int, float, complex)):
         return repr(value)[:_MOST_SHOWN]
     name = type(value).__qualname__

@@ -1,4 +1,4 @@
-"""What holds the bytes of an image file: texts, bytes, files that are open, rows of data sets."""
+"""The bytes of an image file, from what holds them: strings, bytes, open files, rows of data sets."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# That of the compiled part.
+# The compiled part's default.
 _MAX_FILE_BYTES = 2 << 30
-# Read at once of an open file.
+# Bytes that are read at once from an open file.
 _PIECE = 1 << 20
-# No image file has fewer characters of base64.
+# No image file has fewer characters in base64.
 _SHORTEST_BASE64 = 40
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
-# No path is longer, on any system.
+# No system has longer paths.
 _LONGEST_PATH = 4096
-# How files begin, in base64: what tells such a text from the path of a file that does not exist.
+# First characters of files in base64. They tell a base64 string from the path of a file that does not exist.
 _BEGINNINGS = (
     "/9j/",
     "iVBORw0K",
@@ -50,20 +50,20 @@ _BEGINNINGS = (
     "JVBERi",
     "GkXfo",
 )
-# What data URIs are of: images, videos and PDF files.
+# Media types of data URIs: images, videos and PDF files.
 _MEDIA = ("image/", "video/", "application/pdf", "application/octet-stream")
 
 Encoded = bytes | str
 
 
 class Address(str):
-    """An address on the web, which is to be fetched."""
+    """A web address that is still to be fetched."""
 
     __slots__ = ()
 
 
 def encoded(image: Any, max_bytes: int | None, what: str = "an image") -> Encoded | None:
-    """The bytes of a file or its path, of whatever holds them; None of anything else. Messages say `what` it is.
+    """The bytes of a file, or its path, from whatever holds them; None for anything else. Messages call it `what`.
 
     Raises:
         VlmresError: It holds no such bytes, or too many.
@@ -90,7 +90,7 @@ def encoded(image: Any, max_bytes: int | None, what: str = "an image") -> Encode
 
 
 def content_of(source: Any, max_bytes: int | None, what: str) -> Encoded:
-    """The bytes of a document's or a video's file, or its path, of whatever holds them.
+    """The bytes of a document's or a video's file, or its path, from whatever holds them.
 
     Raises:
         DecodeError: It has too many bytes, or holds none.
@@ -109,7 +109,7 @@ def content_of(source: Any, max_bytes: int | None, what: str) -> Encoded:
 
 
 def check_file(path: str, most: int) -> None:
-    """Refuses what is no regular file, or has more bytes, before another library opens it.
+    """Refuses a file that is not regular or has too many bytes, before another library opens it.
 
     Raises:
         DecodeError: It is no such file.
@@ -123,7 +123,7 @@ def check_file(path: str, most: int) -> None:
 
 
 def buffer_of(value: Any) -> memoryview | None:
-    """The memory of an object that lends it."""
+    """The memory of an object that has the buffer protocol."""
     try:
         return memoryview(value)
     except TypeError:
@@ -158,7 +158,7 @@ def _of_text(text: str, limit: int) -> Encoded:
 
 
 def _of_data_uri(text: str, limit: int) -> bytes:
-    """RFC 2397: data:image/png;base64,… or with the bytes as an address has them."""
+    """The content of a data URI (RFC 2397): `data:image/png;base64,…`, or percent-encoded bytes."""
     head, comma, payload = text.partition(",")
     if not comma:
         raise VlmresError(f"a data URI has no comma before its data: {shown(head)}")
@@ -195,7 +195,7 @@ def _of_file_uri(text: str) -> str:
 
 
 def _of_row(row: Mapping[Any, Any], limit: int) -> Encoded:
-    """A row of a data set whose images are not decoded: {"bytes", "path"}, either of which may be None."""
+    """The file of a data set's row whose image is not decoded: {"bytes", "path"}, either of which may be None."""
     if not ("bytes" in row or "path" in row):
         keys = ", ".join(shown(key) for key in list(row)[:8])
         raise TypeError(
@@ -221,7 +221,7 @@ def _of_buffer(view: memoryview, limit: int) -> bytes:
 
 
 def _of_file(file: Any, limit: int) -> bytes:
-    """All bytes of an open file, from its start where it can go there; it stays where it was."""
+    """All bytes of an open file, from its start if it is seekable; its position is restored."""
     name = shown(getattr(file, "name", "")) if isinstance(getattr(file, "name", None), str) else type(file).__qualname__
     try:
         before = file.tell()

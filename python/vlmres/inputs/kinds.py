@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 HEAD = 32
-"""Bytes that tell."""
+"""First bytes of image formats."""
 
 _BEGINNINGS = (
     b"\xff\xd8\xff",  # JPEG, MPO
@@ -36,7 +36,7 @@ _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heif", b"heim", b"heis", b"hevc
 
 
 def is_image(head: bytes) -> bool:
-    """Whether a file that begins so is an image of a kind that is read. Of TGA and XBM nothing tells."""
+    """Whether first bytes are those of an image format that is read. TGA and XBM files have no such bytes."""
     return (
         head.startswith(_BEGINNINGS)
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")

@@ -1,4 +1,4 @@
-"""One image or many, in whatever holds them."""
+"""One image or many, from any kind of container."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from vlmres._core import VlmresError
 from vlmres.inputs.handles import buffer_of
 from vlmres.inputs.settings import settled
 
-# Images of a call that come one by one: more are an iterator that has no end, or too many for one batch.
+# Most images of a call that an iterator gives: more are too many for one batch, or the iterator has no end.
 MOST_ITEMS = 100_000
-# Bytes of them that are held in memory, as far as they say.
+# Most bytes of these images in memory, as far as they tell their size.
 _MOST_BYTES = 8 << 30
 
 
 def as_list(images: Any) -> tuple[list[Any], list[int] | None]:
     """One image, a list of them, a stack of arrays, or a list of lists, as a list; and the lengths of the inner lists.
 
-    A pair of an image and a dict is an image with settings of its own, and no list.
+    A pair of an image and a dict is an image with settings, not a list.
 
     Raises:
         TypeError: Some of a list's items are lists and others are not.
@@ -49,7 +49,7 @@ def as_list(images: Any) -> tuple[list[Any], list[int] | None]:
 
 
 def is_many(value: Any) -> bool:
-    """Whether it holds images one by one, and is none itself."""
+    """Whether it is an iterable of images and not an image itself."""
     if isinstance(value, (list, tuple)):
         return settled(value) is None
     if isinstance(value, Iterator):
@@ -67,7 +67,7 @@ def _is_file(value: Any) -> bool:
 
 
 def _taken(images: Any) -> list[Any]:
-    """All of it, within limits where nobody knows how much it is."""
+    """All items of an iterable, within limits if its length is not known."""
     if isinstance(images, (list, tuple)):
         return list(images)
     taken: list[Any] = []

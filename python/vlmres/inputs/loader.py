@@ -1,4 +1,4 @@
-"""One image as the compiled part takes it, by a recipe's colour rule and a caller's settings."""
+"""One image as the compiled part takes it, after a recipe's colour rule and the caller's settings."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Loader:
 
     Args:
         convert: The recipe's colour rule.
-        decoder: Who decodes files.
-        limits: The most that files may have and take.
-        alpha: What becomes of transparency.
-        gray16: What becomes of gray of 16 bits.
-        key: Whether a file's colour that is declared transparent is white.
-        fetch: How images are fetched from the web; None where they are not.
-        hidden: What is told of transparency that is dropped.
+        decoder: Which decoder reads files.
+        limits: Limits of files, of decoding and of outputs.
+        alpha: How transparency is converted.
+        gray16: How 16-bit gray is converted.
+        key: Whether a colour that a file declares transparent becomes white.
+        fetch: Limits of fetching from the web; None to refuse addresses.
+        hidden: Warns of transparency that is dropped.
     """
 
     convert: str = "white"
@@ -68,12 +68,12 @@ class Loader:
 
     @property
     def rules(self) -> Rules:
-        """What becomes of transparency."""
+        """How transparency is converted."""
         return rules(self.alpha, self.convert)
 
     @functools.cached_property
     def decoding(self) -> tuple[PillowDecoder, Literal["rest", "transparent", "all"]] | None:
-        """Who decodes beside the compiled part, and what."""
+        """Pillow as a decoder, and which files it reads; None if only the compiled part may."""
         if self.decoder == "native":
             return None
         rule = self.rules.files
@@ -82,11 +82,11 @@ class Loader:
         return pillow, "all" if self.decoder == "pillow" else "transparent" if asked else "rest"
 
     def load(self, image: Any, data_format: DataFormat | None = None) -> Loaded:
-        """The image as the compiled part takes it: pixels that are borrowed, bytes of a file, or a path.
+        """The image as the compiled part takes it: borrowed pixels, bytes of a file, or a path.
 
         Raises:
             VlmresError: It cannot be used.
-            TypeError: It is nothing that holds an image.
+            TypeError: It is not something that holds an image.
         """
         if type(image) is np.ndarray and image.ndim > 1:
             return self._from_array(image, data_format)
@@ -111,7 +111,7 @@ class Loader:
         )
 
     def size(self, loaded: Loaded) -> tuple[int, int]:
-        """(width, height) of what `load` has given."""
+        """(width, height) of what `load` returned."""
         if isinstance(loaded, ImageFile):
             return loaded.plan.size
         if isinstance(loaded, Source):
@@ -124,7 +124,7 @@ class Loader:
         """The bytes of a file on the web.
 
         Raises:
-            VlmresError: They cannot be fetched, or are not to be.
+            VlmresError: They cannot be fetched, or fetching is not allowed.
         """
         content = self.fetch.all([address])[0] if self.fetch is not None else self._no_fetching(address)
         if isinstance(content, VlmresError):
@@ -136,7 +136,7 @@ class Loader:
         return VlmresError(f"addresses are fetched by Processor(..., fetch=True) alone, got {named(address)}")
 
     def source(self, image: Any, data_format: DataFormat | None = None) -> Source:
-        """As `load`, decoded where it is encoded."""
+        """As `load`, but always decoded."""
         loaded = self.load(image, data_format)
         if isinstance(loaded, handles.Address):
             loaded = self.content(loaded)

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 # Modes whose conversion to RGB only repeats or drops bytes.
 READ_IN_PLACE = ("RGB", "L", "RGBA", "RGBX")
 
-# Pillow's default block of memory, less room for its alignment.
+# Pillow's default block size, less the room that alignment may take.
 _BLOCK = 16 * 1024 * 1024 - 4096
 
 
 def has_transparency(image: Any) -> bool:
-    """Whether some of it may be transparent: it has an alpha band, or a transparent colour."""
+    """Whether an image may have transparent pixels: it has an alpha band or a transparent colour."""
     return "A" in image.getbands() or image.info.get("transparency") is not None
 
 
@@ -44,12 +44,12 @@ def opaque(image: Any, rule: Rule, hidden: Hidden, pil: Any) -> Any:
 
 
 def scaled_gray(image: Any, pil: Any) -> Any:
-    """Gray of 16 bits by its high byte; another image as it is."""
+    """16-bit gray reduced to its high byte; any other image unchanged."""
     return pil.fromarray((np.asarray(image) >> 8).astype(np.uint8)) if image.mode.startswith("I;16") else image
 
 
 def pil_source(image: Any) -> Source:
-    """A PIL image that can be read in place, without a copy where it lies in one block.
+    """A PIL image as the compiled part reads it: in place, if its pixels lie in one block of memory.
 
     A larger one is copied block by block, which Pillow does several times faster than it makes an array.
     """

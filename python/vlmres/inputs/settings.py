@@ -12,20 +12,20 @@ from vlmres.inputs.errors import shown
 if TYPE_CHECKING:
     from vlmres._core import Plan, Recipe
 
-# Parameters of recipes that say no more than what size an image is resized to.
+# Parameters of recipes that change nothing but the size to which an image is resized.
 _BUDGETS = ("min_pixels", "max_pixels", "min_tokens", "max_tokens", "min_tiles", "max_tiles", "max_soft_tokens")
 _SIDES = ("resized_width", "resized_height", "longest_side", "do_resize")
 
 
 class Settled(NamedTuple):
-    """An image, and what its plan is to be like."""
+    """An image with settings of its own."""
 
     image: Any
     settings: Mapping[str, Any]
 
 
 def settled(image: Any) -> Settled | None:
-    """An image with settings of its own; None of any other thing."""
+    """The image and its settings, if it is a pair of both; None for anything else."""
     if isinstance(image, tuple) and len(image) == 2 and isinstance(image[1], Mapping):
         if "bytes" in image[1] or "path" in image[1]:
             return None  # a row of a data set
@@ -39,12 +39,12 @@ def plan_with(size: tuple[int, int], recipe: Recipe, settings: Mapping[str, Any]
     Args:
         size: (width, height).
         recipe: The call's recipe.
-        settings: Budgets of the recipe, such as `max_pixels`; `resized_width` and `resized_height`, a size that is
-            rounded and brought within the budgets as that of an image is; `longest_side`, likewise of the image's
-            shape; or `do_resize=False`, of an image whose sides are whole merged patches.
+        settings: Budgets of the recipe, such as `max_pixels`; or `resized_width` and `resized_height`, a size that the
+            recipe then rounds and brings within its budgets; or `longest_side`, the longer side of such a size with the
+            image's aspect ratio; or `do_resize=False`, for an image whose sides are whole merged patches.
 
     Raises:
-        VlmresError: A setting is unknown, or cannot be followed by this recipe or for this size.
+        VlmresError: A setting is unknown, or does not fit this recipe or this size.
     """
     unknown = [key for key in settings if key not in (*_BUDGETS, *_SIDES)]
     if unknown:
@@ -61,7 +61,7 @@ def plan_with(size: tuple[int, int], recipe: Recipe, settings: Mapping[str, Any]
 
 
 def sides_of(size: tuple[int, int], settings: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The size that settings say, of an image or a frame of `size`; None where they say none."""
+    """The size that the settings name for an image or a frame of `size`; None if they name none."""
     width, height, longest = (settings.get(key) for key in ("resized_width", "resized_height", "longest_side"))
     for name, side in (("resized_width", width), ("resized_height", height), ("longest_side", longest)):
         if side is not None and (isinstance(side, bool) or not isinstance(side, int) or side < 1):

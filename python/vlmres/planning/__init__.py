@@ -1,4 +1,4 @@
-"""What preprocessing makes of images and videos, before a pixel is decoded.
+"""Plans: what preprocessing does to images and videos, known before a pixel is decoded.
 
 `sizes` (of what is passed), `plans` (one image or video), `table` (many at once), `resolution` (which parameters bound
 an image's resolution) and `budget` (many images in one prompt).

@@ -1,4 +1,4 @@
-"""Many images in one prompt: which resolution each has, so that all fit into a budget of tokens."""
+"""`fit_budget`: a resolution for each image of a prompt, so that all fit into a budget of tokens."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BudgetFit:
-    """What `fit_budget` gives each image; lists and arrays have an entry for each, in order."""
+    """The result of `fit_budget`; lists and arrays have an entry for each image, in order."""
 
     plans: list[Plan]
-    """Their plans. `plan.recipe` is what a `Processor` of the image takes."""
+    """The plans. Pass an image's `plan.recipe` to a `Processor`."""
     limits: list[dict[str, Any]]
-    """The parameters that were lowered, as overrides of the recipe; empty of images that were left alone."""
+    """The parameters that were lowered, as overrides of the recipe; empty for images that were not changed."""
     tokens: NDArray[np.int64]
     """Tokens of each, int64 (n,)."""
     taken: NDArray[np.int64]
-    """Tokens that were taken from each, int64 (n,)."""
+    """Tokens by which each was reduced, int64 (n,)."""
     reasons: list[str]
-    """Why each has what it has."""
+    """The reason for each image's resolution."""
     max_tokens: int
     """The budget."""
 
@@ -57,9 +57,9 @@ class _Choice(NamedTuple):
 
     tokens: int
     detail: float
-    """Logarithm of the image's pixels that the finest view keeps apart: no more than the image has."""
+    """Logarithm of the number of pixels that the finest view keeps apart, at most those of the image."""
     enlarged: float
-    """How many times longer a side is in the finest view than in the image; below 1 where it is shrunk."""
+    """Scale of the finest view: above 1 it enlarges the image, below 1 it shrinks it."""
     limits: dict[str, Any]
     plan: Plan
 
@@ -73,31 +73,30 @@ def fit_budget(
     max_enlarge: float | None = None,
     min_tokens: int = 1,
 ) -> BudgetFit:
-    """Chooses a resolution for each of the images of one prompt, so that together they have at most `max_tokens`.
+    """Chooses a resolution for each image of a prompt, so that all together have at most `max_tokens` tokens.
 
-    An image's detail is the number of its pixels that the finest view keeps apart, at most as many as it has; its loss
-    is how much the logarithm of that falls. Tokens are taken where they lose the least: first those that only enlarge
-    an image, then those of the largest images, which lose the smallest share by a token. Tile recipes lose tiles,
-    native ones pixels: the parameters that bound an image's resolution are lowered (`Recipe.parameters` lists them),
-    which keeps every image at the recipe's own minimum at least.
+    An image's detail is the number of its pixels that the finest view keeps apart; its loss is the decrease of the
+    logarithm of that number. Tokens are removed where the loss per token is smallest: first where an image is only
+    enlarged, then from the largest images. The parameters that bound an image's resolution are lowered
+    (`Recipe.parameters` lists them), so tile recipes lose tiles and native recipes lose pixels. No image falls below
+    the recipe's own minimum.
 
     Args:
         sizes: (width, height) of each image, or a path, bytes or a PIL image, as of `vlmres.plan`.
         recipe: A recipe or the name of one.
         max_tokens: The budget.
-        include_markers: Whether separators, newlines, start and end count, as in `Plan.num_tokens`; else
-            `Plan.num_visual_tokens` do.
-        max_enlarge: A guard against inflation, whether or not the budget is short: an image whose sides become more
-            than so many times longer gets the finest of its resolutions that enlarge it less, or its smallest.
-            InternVL2 gives a line of text of 128x16 pixels eight tiles and 2,306 tokens, with `max_enlarge=2` one
-            tile and 258.
-        min_tokens: No image is cut below so many tokens (one that has fewer keeps them).
+        include_markers: Whether separators, newlines, start and end tokens count, as in `Plan.num_tokens`, or only
+            `Plan.num_visual_tokens`.
+        max_enlarge: Most enlargement of a side, whether or not the budget is short. An image that would be enlarged
+            more gets the finest resolution within this limit, or its smallest. InternVL2 gives a line of text of 128x16
+            pixels eight tiles and 2,306 tokens; with `max_enlarge=2` it gets one tile and 258 tokens.
+        min_tokens: No image is reduced below this many tokens; an image that has fewer is not changed.
 
     Raises:
-        ValueError: They do not fit; the message names the least that is possible, and whether the recipe gives every
-            image the same tokens. Or an argument has no such value.
+        ValueError: The images cannot fit; the message names the least possible number of tokens, and says if the recipe
+            gives every image the same number. Or an argument has an unsupported value.
         PlanError: An image cannot be planned; the message names it.
-        TypeError: `max_tokens` or `min_tokens` is no integer, or a size is none.
+        TypeError: `max_tokens` or `min_tokens` is not an integer, or a size is not a size.
     """
     loaded = Recipe.load(recipe) if isinstance(recipe, str) else recipe
     for name, value, least in (("max_tokens", max_tokens, 0), ("min_tokens", min_tokens, 1)):
@@ -139,7 +138,7 @@ def _image_size(number: int, size: Sizable, recipe: Recipe) -> tuple[int, int]:
 def _choices(
     number: int, size: tuple[int, int], recipe: Recipe, images: int, markers: bool, least: int
 ) -> list[_Choice]:
-    """The recipe's own resolution, then ever fewer tokens, each with the most detail that so many can have."""
+    """The recipe's own resolution, then others of fewer and fewer tokens, each with the most detail for them."""
     found: list[_Choice] = []
     for limits, changed in lowered(recipe):
         try:
@@ -155,16 +154,16 @@ def _choices(
     for at, choice in enumerate(lower):
         if choice.tokens >= result[-1].tokens or choice.tokens < min(least, own.tokens):
             continue
-        # No other has as many details in as few tokens.
+        # No other resolution has as much detail with as few tokens.
         if all(other.detail < choice.detail or other.tokens >= choice.tokens for other in lower[at + 1 :]):
             result.append(choice)
     return result
 
 
 def _detail(planned: Plan) -> tuple[float, float]:
-    """Logarithm of the image's pixels that the finest view keeps apart, and how many times longer its sides are."""
+    """Logarithm of the number of pixels that the finest view keeps apart, and the scale of that view."""
     width, height = planned.size
-    # Crops show parts of the image: together they are one view of it.
+    # Crops show parts of the image; together they count as one view.
     crops = math.sqrt(sum(view.resized.width * view.resized.height for view in planned.views if view.role == "crop"))
     scales = [
         (view.resized.width / width, view.resized.height / height) for view in planned.views if view.role != "crop"
@@ -178,12 +177,12 @@ def _detail(planned: Plan) -> tuple[float, float]:
 
 
 def _guarded(ladder: list[_Choice], most: float) -> int:
-    """The first resolution that enlarges no more than `most`, or the last."""
+    """The index of the first resolution that enlarges by at most `most`, or of the last."""
     return next((at for at, choice in enumerate(ladder) if choice.enlarged <= most), len(ladder) - 1)
 
 
 def _fit(ladders: list[list[_Choice]], first: list[int], budget: int, recipe: Recipe) -> list[int]:
-    """Which resolution each image has."""
+    """The index of each image's resolution."""
     chosen = list(first)
     total = sum(ladder[at].tokens for ladder, at in zip(ladders, chosen, strict=True))
     least = sum(ladder[-1].tokens for ladder in ladders)
@@ -197,7 +196,7 @@ def _fit(ladders: list[list[_Choice]], first: list[int], budget: int, recipe: Re
         total += ladder[at].tokens - ladder[chosen[number]].tokens
         chosen[number] = at
         heapq.heappush(heap, (*_next(ladder, at), number))
-    # What the last step took too much goes back to those who gain the most by it.
+    # If the last step removed too much, the remaining tokens go to the images that gain the most.
     while True:
         gains = [
             (ladder[at].detail - ladder[now].detail, -number, at)
@@ -213,7 +212,7 @@ def _fit(ladders: list[list[_Choice]], first: list[int], budget: int, recipe: Re
 
 
 def _next(ladder: list[_Choice], at: int) -> tuple[float, int]:
-    """The least loss by a token of a step down, and where it leads; infinite from the last on."""
+    """The smallest loss per token of a step down, and the index it leads to; infinite at the last resolution."""
     now = ladder[at]
     steps = [
         ((now.detail - choice.detail) / (now.tokens - choice.tokens), below)
@@ -223,7 +222,7 @@ def _next(ladder: list[_Choice], at: int) -> tuple[float, int]:
 
 
 def _raised(ladder: list[_Choice], now: int, top: int, room: int) -> int:
-    """The best resolution from `top` on that takes at most `room` tokens more, and has more detail."""
+    """The best resolution from `top` on that has more detail and needs at most `room` more tokens."""
     for at in range(top, now):
         if ladder[at].tokens - ladder[now].tokens <= room and ladder[at].detail > ladder[now].detail:
             return at

@@ -27,21 +27,21 @@ def plan(
     page: int | None = None,
     decoder: Decoder = "auto",
 ) -> Plan:
-    """What an image's or a video's preprocessing will be: views, tiles, patches and tokens, without decoding anything.
+    """Plans the preprocessing of an image or a video: views, tiles, patches and tokens. Nothing is decoded.
 
     Args:
-        size: (width, height) of an image, or (frames, width, height) of a video, as any sequence of integers; or an
-            image: a PIL image, or what holds a file (a path, bytes, a data URI, an open file, ...), of which the header
-            is read and the EXIF orientation applied as in `image_size`; or a `Document`, a PDF file, a `Video` or the
-            file of one; or a pair of one of these and settings of its own, such as `("clip.mp4", {"fps": 1})`.
+        size: (width, height) of an image, or (frames, width, height) of a video, as any sequence of integers. Or an
+            image: a PIL image, or something that holds a file (a path, bytes, a data URI, an open file), whose header
+            is read as in `image_size`. Or a `Document`, a PDF file, a `Video` or a video file. Or a pair of one of
+            these and its settings, such as `("clip.mp4", {"fps": 1})`.
         recipe: A recipe or the name of one.
-        images: How many images the image's sample has: LLaVA-OneVision alone gives one of several another plan.
-        page: Which page of a PDF file or a `Document`, from 0; one of several must be named.
+        images: Number of images in the image's sample. Only LLaVA-OneVision plans an image among several differently.
+        page: Index of a page of a PDF file or a `Document`, from 0. It may be omitted if there is only one page.
         decoder: As of `Processor`.
 
     Raises:
-        PlanError: Nothing can have such a size, or the recipe cannot plan it. A last of three that is 1, 3 or 4 is
-            taken for the channels of an array's shape.
+        PlanError: The size is impossible, or the recipe cannot plan it. Three numbers of which the last is 1, 3 or 4
+            are refused as the shape of an array, (height, width, channels).
         DecodeError: The file's header cannot be read.
         OSError: The file cannot be read.
         TypeError: `size` is none of these.
@@ -60,7 +60,7 @@ def planned(
     fps: float | None = None,
     page: int | None = None,
 ) -> Plan:
-    """As `plan`; videos have the recipe `of_videos`, and are picked at `fps` where they do not say another rate."""
+    """As `plan`. Videos have the recipe `of_videos`; their frames are picked at `fps` unless they have another rate."""
     films = of_videos or recipe
     if page is not None and not isinstance(size, Document):
         size = Document(size, max_file_bytes=loader.limits[1])
@@ -88,14 +88,14 @@ def planned(
 
 
 def tells_rate(size: Sizable) -> bool:
-    """Whether a call with this video knows its rate: a file's, or one that is said."""
+    """Whether the rate of this video is known: it is a file, or its settings have a rate."""
     pair = settled(size)
     held = size if pair is None else pair.image
     return not may_be_sides(held) or (pair is not None and ("fps" in pair.settings or "sample_fps" in pair.settings))
 
 
 def _is_video(size: Sizable, loader: Loader) -> bool:
-    """Whether it is a video: its sides, a `Video`, or a file of one by its content."""
+    """Whether it is a video: three sides, a `Video`, or a video file, by its content."""
     if isinstance(size, Video):
         return True
     if may_be_sides(size):
@@ -105,7 +105,7 @@ def _is_video(size: Sizable, loader: Loader) -> bool:
 
 
 def _content(size: Sizable, loader: Loader) -> bytes | str | None:
-    """The bytes of a file, or its path; None of anything else."""
+    """The bytes of a file, or its path; None for anything else."""
     pil = imported("PIL.Image", "Image")
     if pil is not None and isinstance(size, pil.Image):
         return None
@@ -114,7 +114,7 @@ def _content(size: Sizable, loader: Loader) -> bytes | str | None:
 
 
 def _page(document: Document, page: int | None) -> Document:
-    """The one page that is meant."""
+    """The document reduced to one page."""
     if page is None and len(document) != 1:
         raise PlanError(f"{document!r}: say which page, page=0 to page={len(document) - 1}")
     return document.chosen([document.numbers[page or 0]])

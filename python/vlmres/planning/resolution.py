@@ -1,4 +1,4 @@
-"""What of a recipe bounds an image's resolution: the parameters, and how far they can be lowered."""
+"""The parameters of a recipe that bound an image's resolution, and how far they can be lowered."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
 Overrides: TypeAlias = "dict[str, Any]"
 
-# Words of the recipe language: the most pixels, patches or tokens of an image; its longest side; its tiles; the
-# canvases that its tiles may fill.
+# Parameters of recipes: most pixels, patches or tokens of an image; its longest side; its tiles; the canvases that its
+# tiles may fill.
 _AREAS = ("max_pixels", "max_patches", "max_num_patches", "max_tokens", "max_soft_tokens", "max_image_tokens")
 _SIDES = ("longest_edge", "max_image_size")
 _TILES = ("max_tiles", "max_image_tiles", "max_slice_nums")
 _CANVASES = ("image_grid_pinpoints", "candidate_resolutions")
 
-# Neighbouring bounds of an area differ by so much; those of a side by half of it.
+# Neighbouring bounds of an area differ by this share; bounds of a side by half of it.
 _STEP = 1.05
 
 
 def bounds(recipe: Recipe) -> tuple[str, ...]:
-    """The parameters that bound an image's resolution; none where the recipe gives every image the same."""
+    """The parameters that bound an image's resolution; none if the recipe gives every image the same resolution."""
     return tuple(name for name in (*_TILES, *_CANVASES, *_AREAS, *_SIDES) if name in recipe.params)
 
 
 def area_bound(recipe: Recipe) -> tuple[str, int]:
-    """The parameter that bounds an image's area, and the pixels that one of it stands for.
+    """The parameter that bounds an image's area, and the number of pixels in one of its units.
 
     Raises:
-        RecipeError: It has none.
+        RecipeError: The recipe has none.
     """
     for name in _AREAS:
         if name in recipe.params:
@@ -45,7 +45,7 @@ def area_bound(recipe: Recipe) -> tuple[str, int]:
 
 
 def lowered(recipe: Recipe) -> list[tuple[Overrides, Recipe]]:
-    """The recipe, and what it becomes with lower and lower bounds; first fewer tiles, then smaller areas or sides."""
+    """The recipe, then the recipe with lower and lower bounds: first fewer tiles, then smaller areas or sides."""
     found: list[tuple[Overrides, Recipe]] = [({}, recipe)]
     kept: Overrides = {}
     for name in bounds(recipe):
@@ -58,7 +58,7 @@ def lowered(recipe: Recipe) -> list[tuple[Overrides, Recipe]]:
 
 
 def _lower(recipe: Recipe, name: str) -> Iterator[Any]:
-    """Lower values of a parameter, down to the least that may be possible."""
+    """Lower values of a parameter, down to the lowest that may be possible."""
     value = recipe.params[name]
     if name in _CANVASES:
         by_area = sorted(value, key=lambda canvas: canvas[0] * canvas[1])
@@ -96,7 +96,7 @@ def _frozen(overrides: Overrides) -> tuple[tuple[str, Any], ...]:
 
 @functools.lru_cache(maxsize=4096)
 def _replaced(recipe: Recipe, overrides: tuple[tuple[str, Any], ...]) -> Recipe | None:
-    """The recipe with other parameters; None where it cannot have them."""
+    """The recipe with other parameters; None if it does not allow them."""
     values = {name: [list(item) for item in value] if isinstance(value, tuple) else value for name, value in overrides}
     try:
         return recipe.replace(**values)

@@ -1,4 +1,4 @@
-"""Sizes of what `plan` takes, from headers where it is a file."""
+"""The size of anything that `plan` takes; of a file from its header."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
 _UNLIMITED = 2**63 - 1
 
-# Heights of a video that a shape (height, width, channels) would have.
+# A video of such a height is taken for the shape (height, width, channels) of an array.
 CHANNELS = (1, 3, 4)
 
 Sizable: TypeAlias = Any
-"""What `plan` takes a size from."""
+"""Anything from which `plan` takes a size."""
 
 
 def image_size(
     image: Any, *, exif: bool = True, decoder: Decoder = "auto", max_image_pixels: int | None = None
 ) -> Size:
-    """(width, height) of an image file from its header, without decoding a pixel.
+    """Reads (width, height) of an image file from its header; no pixel is decoded.
 
     Args:
-        image: What holds a file: a path, bytes, a data URI, an open file, a row of a data set.
-        exif: As the image is to be seen, with EXIF orientation applied; false for the size as stored.
+        image: Something that holds a file: a path, bytes, a data URI, an open file, a row of a data set.
+        exif: Whether to apply the EXIF orientation; False gives the size as stored.
         decoder: As of `Processor`.
-        max_image_pixels: Images of more pixels are refused; by default none is.
+        max_image_pixels: Images of more pixels are refused; by default there is no limit.
 
     Raises:
         DecodeError: The header cannot be read.
-        VlmresError: It holds no file of an image.
+        VlmresError: `image` does not hold an image file.
         OSError: The file cannot be read.
-        TypeError: It holds something else.
+        TypeError: `image` is something else.
     """
     loader = Loader(decoder=decoder, limits=(max_image_pixels, None, None, None))
     loaded = loader.load(image)
@@ -54,13 +54,13 @@ def image_size(
 
 
 def _of_headers(loader: Loader) -> Limits:
-    """A loader's limits where no pixel is decoded: those that somebody has set."""
+    """The limits of a loader for reading headers: only those that the caller has set."""
     pixels, file_bytes, decoded, outputs = loader.limits
     return (_UNLIMITED if pixels is None else pixels, file_bytes, _UNLIMITED if decoded is None else decoded, outputs)
 
 
 def size_of(size: Sizable, loader: Loader) -> tuple[int, int] | tuple[int, int, int]:
-    """(width, height) or (frames, width, height) of what `plan` takes."""
+    """(width, height) or (frames, width, height) of anything that `plan` takes."""
     pil = imported("PIL.Image", "Image")
     if pil is not None and isinstance(size, pil.Image):
         width, height = size.size

@@ -30,11 +30,11 @@ class PlanTable:
     num_visual_tokens: NDArray[np.int64]
     """Tokens that carry image features."""
     num_valid_tokens: NDArray[np.int64]
-    """Visual tokens that are not over padding."""
+    """Visual tokens whose patches are not padding."""
     num_patches: NDArray[np.int64]
     """Patches that the vision encoder receives."""
     num_tiles: NDArray[np.int64]
-    """Tiles of all views, an uncut view counting as one."""
+    """Tiles of all views; an uncut view counts as one."""
     rows: NDArray[np.int64]
     """Rows of `Plan.grid`."""
     cols: NDArray[np.int64]
@@ -44,7 +44,7 @@ class PlanTable:
     canvas_height: NDArray[np.int64]
     """Height of the main view's canvas."""
     errors: dict[int, PlanError] = field(default_factory=dict)
-    """What is wrong with rows that cannot be planned."""
+    """The errors of rows that cannot be planned, by row."""
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -56,7 +56,7 @@ def plan_many(
     *,
     errors: Literal["raise", "return"] = "raise",
 ) -> PlanTable:
-    """Plans images, or videos, by their sizes.
+    """Plans many images, or many videos, by their sizes.
 
     Args:
         sizes: Integers of shape (n, 2), width and height of images, or (n, 3), frames, width and height of videos.
@@ -64,8 +64,8 @@ def plan_many(
         errors: "raise" the first row that cannot be planned, or "return" all of them in `PlanTable.errors`.
 
     Raises:
-        PlanError: A row cannot be planned; the message names the row. Rows of three whose last is 1, 3 or 4 are taken
-            for the shapes of arrays, as in `plan`.
+        PlanError: A row cannot be planned; the message names it. Rows of three numbers of which the last is 1, 3 or 4
+            are refused as shapes of arrays, as in `plan`.
         TypeError: `sizes` are not integers of such a shape.
     """
     if errors not in ("raise", "return"):
@@ -90,11 +90,11 @@ def plan_many(
 
 
 def _to_int64(sizes: NDArray[Any]) -> tuple[NDArray[np.int64], dict[int, str]]:
-    """The sizes as int64, -1 where that cannot hold them, and what is wrong with those rows."""
+    """The sizes as int64, with -1 where int64 cannot hold them, and messages for those rows."""
     result = sizes.astype(np.int64, copy=False)
     if np.can_cast(sizes.dtype, np.int64):
         return result, {}
-    # uint64: what is over int64's range wraps around to a negative number, which is not what the caller gave.
+    # A uint64 beyond int64's range has wrapped around to a negative number.
     wrapped = result < 0
     result[wrapped] = -1
     rows = np.flatnonzero(wrapped.any(axis=1)).tolist()

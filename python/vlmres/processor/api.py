@@ -30,54 +30,54 @@ class Processor(Settings):
     """Turns images, or the frames of videos, into the tensors that a family's encoder reads.
 
     Args:
-        recipe: A recipe or the name of one; or "auto", with `candidates`, for the cheapest of these that keeps the text
-            of each sample legible (docs/choose.md). That decodes all images of a call before the first is written.
-        layout: "hf" for the reference processor's keys, shapes and order; "packed" for all patches in one buffer, and
-            for "auto" the only one.
-        dtype: Type of the pixel values. "uint8" are pixels before normalisation.
-        arithmetic: Whose resize and normalisation to equal bit for bit: "torch" (transformers' torchvision backend),
-            "pillow" (transformers' PIL backend and most authors' code, on Pillow 13), "pillow-12" (12.2 and 12.3) or
-            "pillow-11" (up to 12.1) with the order of passes of those versions, "pillow-13" (the same as "pillow"), or
-            "pillow-installed" with that of the Pillow installed here. By default the recipe's own for images, which
-            `Recipe.params["arithmetic"]` tells, and "torch" for videos, whose classes in transformers are torchvision's
-            alone.
+        recipe: A recipe or the name of one. With "auto", each sample gets the cheapest of `candidates` that keeps its
+            text legible (docs/choose.md); then all images of a call are decoded before the first is written.
+        layout: "hf" for the keys, shapes and order of the reference processor, or "packed" for all patches in one
+            array. "auto" needs "packed".
+        dtype: Type of the pixel values. "uint8" gives pixels before normalisation.
+        arithmetic: Whose rounding to reproduce bit for bit in resizes and normalisation: "torch" (transformers'
+            torchvision backend) or "pillow" (transformers' PIL backend and most authors' code, on Pillow 13).
+            "pillow-12" (12.2 and 12.3) and "pillow-11" (up to 12.1) have the order of passes of older versions,
+            "pillow-13" equals "pillow", and "pillow-installed" is that of the installed Pillow. The default for images
+            is `Recipe.params["arithmetic"]`. For videos it is "torch", because transformers has only torchvision
+            classes for them.
         num_threads: Threads per call. By default `VLMRES_NUM_THREADS`, else all processors; one in a DataLoader worker.
-        decoder: Who reads image files. "auto": vlmres, and Pillow where it is installed for what vlmres does not read
-            (docs/files.md). "native": vlmres alone. "pillow": Pillow alone.
-        alpha: What becomes of transparency, of files as of objects. "reference": what the reference does, which may
-            differ between them (docs/files.md); a warning, once, where a transparent page may have become black.
-            "white": images are composited on white. "drop": alpha is discarded. "reject": images with transparent
-            pixels are refused. The recipe's `convert` has the same words.
-        gray16: What becomes of gray of 16 bits in files and PIL images: "clip" has values from 255 on white, as Pillow
-            and so transformers have it; "scale" keeps the high byte.
-        fetch: Whether images are fetched from addresses of http and https, or within which limits: of size, time and
-            redirects, and from public hosts alone. Those of a call are fetched beside each other.
+        decoder: Which decoder reads image files. "auto": vlmres; for files that it does not read, Pillow if installed
+            (docs/files.md). "native": only vlmres. "pillow": only Pillow.
+        alpha: How transparency is converted, in files and in objects. "reference": as the reference does, which may
+            treat files and objects differently (docs/files.md); warns once if a transparent page may have become
+            black. "white": composited on white. "drop": the alpha channel is dropped. "reject": images with transparent
+            pixels are refused. The recipe's parameter `convert` has the same values.
+        gray16: How 16-bit gray in files and PIL images is converted. "clip": values above 255 become white, as in
+            Pillow and so in transformers. "scale": the high byte is used.
+        fetch: Whether to fetch images from http and https addresses; a `Fetch` sets the limits of size, time and
+            redirects. Only public hosts are reached by default. The images of a call are fetched at the same time.
         max_image_pixels: Files of more pixels are refused before they are decoded. By default Pillow's limit.
-        max_file_bytes: Files of more bytes are refused before they are read. By default 2 GiB.
-        max_decoded_bytes: Files whose decoding takes more bytes are refused; files that are decoded at once take no
-            more together. The bytes of a path's file count, which are read for it. By default 4 GiB.
-        max_output_bytes: Calls whose outputs, masks included, take more bytes are refused; where images do so on their
-            own, those images. By default 4 GiB for each image or frame.
-        decode: "exact" for Pillow's pixels. "scaled" decodes a JPEG file to a half, a quarter or an eighth of its sides
-            where every view of its plan is at most that large: faster, not exact. Plans and shapes stay the same.
-        allocate: Called as `allocate(key, shape, dtype)` for memory to write pixel values to, dtype being this
-            processor's: it returns a C-contiguous numpy array or CPU tensor of that shape and type. By default the
-            processor has memory of its own.
-        candidates: Of "auto": recipes, names or (name, overrides), or a `vlmres.Chooser`. All are for one encoder: they
-            cut and normalise patches alike.
-        cache: A `Cache`: a call whose images and settings it knows is read from disk, another one is kept there. Not so
-            videos, documents, images with settings or a choice of their own, calls with `out` or with bad images.
-        max_in_flight: Most calls of `acall` that are worked on at once; others wait in the order in which they came. By
-            default one for each of the threads.
+        max_file_bytes: Larger files are refused before they are read. By default 2 GiB.
+        max_decoded_bytes: Most bytes for decoding, of one file and of all files that are decoded at the same time. The
+            bytes of a file that is read from a path count, too. By default 4 GiB.
+        max_output_bytes: Most bytes of a call's outputs, masks included. A call over the limit is refused; an image
+            that exceeds it alone is a bad image. By default 4 GiB for each image or frame.
+        decode: "exact" for Pillow's pixels. "scaled" decodes a JPEG file at a half, a quarter or an eighth of its size
+            if no view of its plan is larger: faster, not exact. Plans and shapes stay the same.
+        allocate: A function `allocate(key, shape, dtype)` that returns memory for pixel values: a C-contiguous numpy
+            array or CPU tensor of that shape and dtype, which is this processor's. By default the processor uses its
+            own pool.
+        candidates: Only with "auto": recipes, names or pairs (name, overrides); or a `vlmres.Chooser`. All must be for
+            one encoder, so that they cut and normalise patches alike.
+        cache: A `Cache`. A call with the same images and settings is read from disk, any other is computed and stored.
+            Not cached: videos, documents, images with settings of their own, "auto", calls with `out`, calls with bad
+            images.
+        max_in_flight: Most calls of `acall` that run at the same time; others wait in order. By default the number of
+            threads.
         **overrides: Parameters of the recipe, such as `max_pixels=1_000_000`. `Recipe.parameters`, `help(recipe)` and
-            `vlmres recipes NAME` say which it has, and what each means.
+            `vlmres recipes NAME` list them.
 
-    A processor may be called from many threads, pickled, and used after a fork. Memory of its large results returns to
-    it when nobody uses them any more, and is used again: at most 256 MiB, or as much as the largest tensor so far.
-    `trim()` gives it back to the system.
+    A processor is thread-safe, can be pickled, and works after a fork. It keeps the memory of large results in a pool
+    and reuses it when they are freed: at most 256 MiB, or the size of the largest tensor so far. `trim()` empties it.
 
     Raises:
-        RecipeError: The recipe does not exist, it has no such parameter or not with such a value, or its filter does
+        RecipeError: The recipe does not exist, it has no such parameter or does not allow the value, or its filter does
             not exist in this arithmetic.
         ValueError: Another argument has an unsupported value.
         TypeError: A number is not an integer.
@@ -153,15 +153,15 @@ class Processor(Settings):
         self._calls = Calls(self.max_in_flight or self.threads)
 
     def trim(self) -> None:
-        """Releases cached result buffers.
+        """Releases memory that is kept for later calls.
 
-        So does what the process keeps for all processors: memory of decoded images, and weights of resizes.
+        That is this processor's pool, and what the process shares: memory of decoded images and weights of resizes.
         """
         self._memory.trim()
         trim_process()
 
     def plan(self, size: Sizable) -> Plan:
-        """The plan of an image, or of a video: what `vlmres.plan` gives of it with this processor's recipe."""
+        """The plan of an image or a video, as `vlmres.plan` makes it, with this processor's recipe and limits."""
         return planned(size, self.recipe, self.loader, of_videos=self.video_recipe)
 
     def shapes(
@@ -171,17 +171,20 @@ class Processor(Settings):
         *,
         fps: float | Sequence[float] | None = None,
     ) -> dict[str, tuple[tuple[int, ...], str]]:
-        """(shape, dtype) of every array of a batch by key, from sizes alone.
+        """Shapes and dtypes of the arrays of a batch, from sizes alone.
 
         Args:
-            sizes: (width, height) of every image, or (frames, width, height) of every video, or what `plan` takes:
-                files, pairs of what is passed to a call and its settings.
-            samples: The number of images of each sample, where images are passed in a list for each.
-            fps: As of a call, of videos.
+            sizes: (width, height) of every image, or (frames, width, height) of every video; or anything else that
+                `plan` takes, such as files.
+            samples: Number of images of each sample, if images are passed in one list per sample.
+            fps: Frames per second of videos, as in a call.
+
+        Returns:
+            (shape, dtype) of every array by key.
 
         Raises:
             PlanError: An image of such a size cannot be planned.
-            VlmresError: There are none, they cannot be in one batch, or they are not as many as the samples have.
+            VlmresError: There are no sizes, they cannot be in one batch, or `samples` does not match them.
         """
         counts = [1] * len(sizes) if samples is None else [count for count in samples for _ in range(count)]
         if len(counts) != len(sizes):
@@ -213,41 +216,45 @@ class Processor(Settings):
         errors: Literal["raise", "return"] = "raise",
         input_data_format: DataFormat | None = None,
     ) -> Batch:
-        """Processes one image or a list of them, one video or a list of them, or, with `layout="hf"`, both.
+        """Processes images, videos or, with `layout="hf"`, both.
 
-        Of both the batch has the arrays of the images, then those of the videos, as processors of transformers give
-        them; plans, errors and `video_infos` are those of the images, then those of the videos.
+        A batch of both has the arrays of the images, then those of the videos, as processors of transformers return
+        them. Plans, errors and `video_infos` are in the same order.
 
         Args:
-            images: PIL images, uint8 numpy arrays or CPU torch tensors (HWC, CHW or HW, any strides), or what holds an
-                image file: paths, bytes, open files, data URIs and others (docs/files.md). In a list of lists each
-                holds the images of one sample: references that know samples have a row for each, padded to the longest;
-                to the others the images are one list. A pair `(image, {"max_pixels": ...})` is an image
-                with settings of its own: budgets of the recipe, `resized_width` and `resized_height`, `longest_side`,
-                or `do_resize=False` (docs/files.md).
-                A PDF file, or a `vlmres.Document`, is the sample of its pages (`pip install 'vlmres[pdf]'`).
-            videos: Arrays or CPU tensors of frames (THWC or TCHW, stacked where they are alike), uint8 or floats that
-                are whole numbers from 0 to 255; or lists of frames, which are images as above, all RGB or gray and of
-                one size; or files: paths, bytes, data URIs, open files, rows of data sets or `vlmres.Video`, of which
-                the frames are decoded that the reference picks (`pip install 'vlmres[video]'`). A pair
-                `(video, {"fps": 2.0})` is a video with settings of its own (docs/documents.md). A video's last frame is
-                repeated where a patch lacks frames.
-            fps: Frames a second of the videos as they are passed, one number or one for each; of files the rate at
-                which frames are picked. Where the family's processor gives the seconds between patches along time
-                (Qwen2.5-VL), they are in the batch then; with files always.
-            out: Memory to write the pixel values to: C-contiguous numpy arrays or CPU tensors (pinned and shared ones
-                too) of the exact shape and type by key, or one where there is one key; `shapes` tells them. bfloat16
-                goes to uint16 or int16 arrays or to such tensors. Where one does not fit, nothing is written, of images
-                beside videos the images may be. Where an image turns out bad when its pixels are decoded, the result is
-                the beginning of this memory.
-            errors: "raise" on the first bad image, or "return" what is wrong in `Batch.errors` and process the others.
-            input_data_format: "channels_first" or "channels_last" for arrays whose shape fits both.
+            images: One image or a list of images: PIL images, uint8 numpy arrays or CPU torch tensors (HWC, CHW or HW,
+                any strides), or something that holds an image file: paths, bytes, open files, data URIs and others
+                (docs/files.md). In a list of lists, each inner list is one sample. For references with samples the
+                batch has a row per sample, padded to the longest; for others the images count as one list.
+                A pair `(image, {"max_pixels": ...})` is an image with settings of its own: budgets of the recipe,
+                `resized_width` and `resized_height`, `longest_side`, or `do_resize=False` (docs/files.md).
+                A PDF file or a `vlmres.Document` is a sample of its pages (`pip install 'vlmres[pdf]'`).
+            videos: One video or a list of videos. Arrays or CPU tensors of frames (THWC or TCHW; several of the same
+                shape may be stacked), uint8, or floats that are whole numbers from 0 to 255. Or lists of frames, which
+                are images as above, all RGB or gray and of one size. Or files: paths, bytes, data URIs, open files,
+                rows of data sets or `vlmres.Video`, from which the frames that the reference picks are decoded
+                (`pip install 'vlmres[video]'`). A pair `(video, {"fps": 2.0})` is a video with settings of its own
+                (docs/documents.md). If a patch along time lacks frames, the last frame is repeated.
+            fps: Frames per second, one number or one for each video: of frames their rate, of files the rate at which
+                frames are picked. If the reference returns the seconds between patches along time (Qwen2.5-VL), the
+                batch has them when the rate is known, which it always is for files.
+            out: Memory for the pixel values: by key, C-contiguous numpy arrays or CPU tensors (also pinned or shared)
+                of the exact shape and dtype, see `shapes`; or a single one if there is one key. bfloat16 is written to
+                bfloat16 tensors, or to uint16 or int16 arrays. If one of them does not fit, nothing is written, except
+                that in a call with images and videos the images may be. If an image turns out bad while it is decoded,
+                the arrays of the batch are the beginning of this memory.
+            errors: "raise" the error of the first bad image; or "return" all errors in `Batch.errors` and process the
+                other images.
+            input_data_format: "channels_first" or "channels_last", for arrays whose shape fits both.
+
+        Returns:
+            The batch. Its arrays are as `shapes` says.
 
         Raises:
-            VlmresError: An image, a video or `out` cannot be used; the message starts with the index of the first two,
-                or with those of sample and image.
+            VlmresError: An image, a video or `out` cannot be used. The message starts with the index of the image or
+                video, or with the indices of sample and image.
             OSError: A file cannot be read.
-            TypeError: Images and lists of them are mixed.
+            TypeError: A list mixes images and lists of images.
         """
         return call(self, self._memory, images, videos, fps, Options(out, errors, input_data_format))
 
@@ -261,11 +268,11 @@ class Processor(Settings):
         errors: Literal["raise", "return"] = "raise",
         input_data_format: DataFormat | None = None,
     ) -> Batch:
-        """A call that an event loop awaits: `await processor.acall(images)`. It takes and returns what a call does.
+        """A call for event loops: `await processor.acall(images)`. Arguments and result are those of a call.
 
-        All of it, reading of files included, is done on other threads, by at most `max_in_flight` calls at once. Where
-        the task is cancelled, a call that waits is never begun; one under way ends within some 50 ms, and has ended
-        when the task goes on, so that nothing is written to `out` any more.
+        All work, including reading files, is done on other threads, by at most `max_in_flight` calls at the same time.
+        If the task is cancelled, a call that waits never starts, and a running call ends within about 50 ms. The task
+        continues only after it has ended, so that nothing is written to `out` afterwards.
 
         Raises:
             asyncio.CancelledError: The task was cancelled.

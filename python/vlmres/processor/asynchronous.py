@@ -1,4 +1,4 @@
-"""Calls of a processor that an event loop awaits."""
+"""Calls of a processor from an event loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Calls:
-    """Runs calls on threads of its own, at most `limit` at once; others wait in the order in which they came."""
+    """Runs calls on its own threads, at most `limit` at the same time; the others wait in order."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -28,10 +28,10 @@ class Calls:
         self._process = 0
 
     async def run(self, call: Callable[[Stop], T]) -> T:
-        """The result of `call`, which ends early once it is told to.
+        """Runs `call` on a thread and returns its result.
 
-        Where the task is cancelled, a call that waits is never begun, and one under way is told to stop; it has ended,
-        and writes nowhere any more, when the task goes on.
+        If the task is cancelled, a call that waits never starts, and a running call is told to stop. The task continues
+        only after the call has ended, so that nothing is written afterwards.
         """
         stop, context = Stop(), contextvars.copy_context()
         future: Future[T] = self._executor().submit(context.run, call, stop)
@@ -45,7 +45,7 @@ class Calls:
             raise
 
     def _executor(self) -> ThreadPoolExecutor:
-        """The threads; new ones in a process that was forked."""
+        """The pool of threads; a forked process gets a new one."""
         with self._lock:
             if self._threads is None or self._process != os.getpid():
                 self._threads = ThreadPoolExecutor(self._limit, thread_name_prefix="vlmres")
@@ -54,11 +54,11 @@ class Calls:
 
 
 async def _ended(done: asyncio.Future[T]) -> None:
-    """Waits until it is done, however often the task is cancelled meanwhile; its result is of no interest."""
+    """Waits until it is done, even if the task is cancelled again meanwhile; its result is ignored."""
     while not done.done():
         try:
             await asyncio.wait({done})
         except asyncio.CancelledError:
             continue
     if not done.cancelled():
-        done.exception()  # it is seen
+        done.exception()  # retrieved, so that asyncio does not warn

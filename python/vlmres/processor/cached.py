@@ -1,4 +1,4 @@
-"""Calls of a `Processor` that has a cache: their content, and the batch that is kept of it."""
+"""Calls of a `Processor` with a cache: the key of a call, and the batch stored under it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vlmres.inputs import Hidden
 
     Outputs: TypeAlias = Callable[[Sequence[tuple[str, list[int]]]], dict[str, NDArray[Any]]]
-    """Memory for tensors of pixel values, by key and shape."""
+    """A function from the keys and shapes of tensors of pixel values to memory for them."""
 
 
 class KnownBy(NamedTuple):
@@ -43,7 +43,7 @@ class KnownBy(NamedTuple):
 
 
 class Kept:
-    """A call of images whose content is known."""
+    """A call whose images have known content, and so a key."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Kept:
         samples: Sequence[int] | None,
         recipes: Sequence[Recipe] | None,
     ) -> Kept | None:
-        """A call by a recipe, or None where the content of an image is not known."""
+        """The call, or None if the content of an image is not known."""
         states = _states(loaded)
         key = _content(settings, recipe, loaded, samples)
         if key is None:
@@ -83,7 +83,7 @@ class Kept:
         return cls(cache, key, loaded, states, own, counts, settings.dtype)
 
     def batch(self, outputs: Outputs, hidden: Hidden) -> Batch | None:
-        """What is kept of it, in memory of `outputs`."""
+        """The stored batch, with its pixel values in memory from `outputs`; None if there is none."""
         arrays: dict[str, NDArray[Any]] = {}
 
         def take(entry: dict[str, Any]) -> dict[str, NDArray[Any]]:
@@ -108,7 +108,7 @@ class Kept:
         return Batch(arrays, plans, {}, values=frozenset(found["values"]), dtype=self._dtype)
 
     def keep(self, batch: Batch, *, is_dark: bool) -> None:
-        """Keeps the batch, unless a file has changed since its content was read."""
+        """Stores the batch, unless a file has changed since its content was read."""
         if _states(self._loaded) == self._states:
             sizes = [planned.size for planned in batch.plans if planned is not None]
             described = {"sizes": sizes, "values": sorted(batch._values), "is_dark": is_dark}
@@ -116,10 +116,10 @@ class Kept:
 
 
 def _content(settings: KnownBy, recipe: Recipe, loaded: Sequence[Any], samples: Sequence[int] | None) -> str | None:
-    """What a call's tensors follow from, as 64 hexadecimal digits.
+    """The key of a call: a hash of all that determines its tensors, as 64 hexadecimal digits.
 
-    None where an image's content is not known before it is made: a page, an opened file, one with settings of its own,
-    or a file that cannot be read.
+    None if the content of an image is not known in advance: a page of a document, an opened file, an image with
+    settings of its own, or a file that cannot be read.
     """
     versions = (build_info()["version"], None if settings.decoder == "native" else _pillow())
     counts = None if samples is None else list(samples)
@@ -136,7 +136,7 @@ def _content(settings: KnownBy, recipe: Recipe, loaded: Sequence[Any], samples: 
 
 
 def _add(digest: Any, image: Any, backend: str) -> bool:
-    """Adds an image's content, with its length before it; whether it is known."""
+    """Adds an image's content, preceded by its length, to the hash. Returns whether the content is known."""
     if isinstance(image, str):
         path = Path(image)
         try:
@@ -161,7 +161,7 @@ def _add(digest: Any, image: Any, backend: str) -> bool:
 
 
 def _states(items: Sequence[Any]) -> list[tuple[int, ...] | None]:
-    """What changes with a file's content, of every item that is a path."""
+    """For every item that is a path, metadata that change when the file changes."""
     return [_state(item[0] if isinstance(item, tuple) else item) for item in items]
 
 
@@ -176,7 +176,7 @@ def _state(image: Any) -> tuple[int, ...] | None:
 
 
 def _pillow() -> str | None:
-    """The version of the Pillow that is installed, if any."""
+    """The version of the installed Pillow, if any."""
     try:
         return version("pillow")
     except PackageNotFoundError:

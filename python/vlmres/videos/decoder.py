@@ -13,24 +13,24 @@ from vlmres._core import DecodeError
 if TYPE_CHECKING:
     from types import ModuleType
 
-# FFmpeg's other readers open playlists, which name other files and addresses.
+# FFmpeg's other formats include playlists, which name other files and addresses.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,h264,hevc,ivf,mxf"
 _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
 
-# Where needed frames lie closer, decoding those between costs less than to look for key frames.
+# If the wanted frames are closer together than this, decoding those between is cheaper than seeking.
 _SEEK_FROM = 16
-# A packet of these is a frame that is shown, and these files find the packet of a time.
+# In these codecs each packet is one shown frame, and in these formats a packet can be found by its time.
 _SEEKABLE_CODECS = frozenset({"av1", "h264", "hevc", "mjpeg", "mpeg4", "prores", "vp9"})
 _SEEKABLE_FORMATS = frozenset({"mov", "matroska"})
 
 
 class Decoder:
-    """Frames of a file by their places in `wanted`, decoded in order."""
+    """Decodes the frames of a file whose numbers are in `wanted`, in order."""
 
     def __init__(self, source: str | bytes, name: str, wanted: list[int]) -> None:
         self._source, self._name = source, name
         self._wanted = wanted
-        # Several places may want one frame, and neighbours may come before it is asked for.
+        # A frame may be wanted several times, and may be decoded before it is taken.
         self._left = _counted(wanted)
         self._waiting: dict[int, Any] = {}
         self._frames: Any = None
@@ -42,14 +42,14 @@ class Decoder:
         self._seeks = wanted[0] >= _SEEK_FROM or (max(wanted) - min(wanted)) / gaps >= _SEEK_FROM
 
     def rotation(self) -> int:
-        """Degrees against the clock by which the first frame says that it is to be turned."""
+        """The rotation that the first frame declares, in degrees counterclockwise."""
         with open_container(self._source, self._name) as container:
             for frame in container.decode(stream_of(container, self._name)):
                 return int(frame.rotation)
         return 0
 
     def take(self, position: int) -> Any:
-        """The frame at a place; it is kept for other places of the same frame alone."""
+        """The frame at a position in `wanted`. It is kept only while later positions want the same frame."""
         index = self._wanted[position]
         while index not in self._waiting:
             self._step(index)
@@ -60,7 +60,7 @@ class Decoder:
         return frame
 
     def _step(self, index: int) -> None:
-        """Decodes up to the next frame that is wanted, or to `index` where it lies behind."""
+        """Decodes up to the next wanted frame, or starts again if frame `index` is already past."""
         if self._frames is None or index < self._next:
             self._start()
         target = min((at for at, left in self._left.items() if left and at >= self._next), default=index)
@@ -98,7 +98,7 @@ class Decoder:
         self._next = 0
 
     def _jump(self, target: int) -> bool:
-        """Goes on at the last key frame before the target, where that spares frames."""
+        """Seeks to the last key frame before the target, if that skips frames."""
         at = bisect.bisect_right(self._keys, target) - 1
         if at < 0 or self._keys[at] <= self._next:
             return False
@@ -107,14 +107,14 @@ class Decoder:
         return True
 
     def _index_of(self, frame: Any) -> int | None:
-        """A frame's number: the count of those before it, or after a jump its time's place among the packets' times."""
+        """A frame's number: a count or, after seeking, the index of its time among the packets' times."""
         if not self._times:
             return self._next
         at = bisect.bisect_left(self._times, frame.pts) if frame.pts is not None else len(self._times)
         return at if at < len(self._times) and self._times[at] == frame.pts else None
 
     def _give_up_seeking(self) -> None:
-        """Begins anew and decodes all frames: times do not tell which frame it is, or the file is not indexed well."""
+        """Starts again and decodes every frame, because times do not identify frames or the file's index is wrong."""
         self._seeks, self._times, self._keys = False, [], []
         self._waiting.clear()
         self._start()
@@ -141,7 +141,7 @@ def _is_seekable(container: Any, stream: Any) -> bool:
 
 
 def frame_order(container: Any, stream: Any) -> list[tuple[int, bool]]:
-    """The time of each frame that is shown and whether it is a key frame, from packets, without decoding."""
+    """For each shown frame, its time and whether it is a key frame, from the packets without decoding."""
     return [
         (packet.pts, packet.is_keyframe)
         for packet in container.demux(stream)

@@ -27,36 +27,36 @@ MAX_FRAME_PIXELS = 178_956_970  # of an image file, too
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video's header says, and which of its frames are used: transformers' `VideoMetadata`."""
+    """What a video's header says, and which of its frames are used. It corresponds to transformers' `VideoMetadata`."""
 
     total_frames: int
     """Frames of the whole video."""
     fps: float
-    """Its frames a second, on average."""
+    """Average frames per second."""
     width: int
     height: int
     frames: NDArray[np.int64]
     """Indices of the used frames."""
     part_frames: int | None = None
-    """Frames of the part from `start` to `end`, where a part was asked for."""
+    """Frames of the part from `start` to `end`, if only a part is used."""
 
     @property
     def duration(self) -> float:
-        """Its seconds, by its frames and their rate, as transformers counts."""
+        """Duration in seconds: frames divided by their rate, as transformers counts."""
         return self.total_frames / self.fps if self.fps else 0.0
 
     @property
     def timestamps(self) -> NDArray[np.float64]:
-        """Seconds of each used frame, by its index, as transformers counts them."""
+        """The time of each used frame in seconds: its index divided by the rate, as transformers counts."""
         return np.asarray(self.frames / self.fps)
 
     @property
     def sampled_fps(self) -> float:
-        """Used frames a second of the video, or of its part."""
+        """Used frames per second of the video, or of its part."""
         return len(self.frames) / (self.part_frames or self.total_frames) * self.fps
 
     def times(self, temporal_patch_size: int) -> NDArray[np.float64]:
-        """Seconds of each patch along time: between its first and its last frame, as Qwen3-VL writes before it."""
+        """The time of each patch along time in seconds: the mean of its first and last frame, as Qwen3-VL writes it."""
         stamps = self.timestamps
         missing = -len(stamps) % temporal_patch_size
         grouped = np.append(stamps, [stamps[-1]] * missing).reshape(-1, temporal_patch_size)
@@ -64,29 +64,30 @@ class VideoInfo:
 
 
 class Video:
-    """A file of a video: `Processor(recipe)(videos=Video("clip.mp4"))` decodes the frames that the reference picks.
+    """A video file. `Processor(recipe)(videos=Video("clip.mp4"))` decodes the frames that the reference picks.
 
     Args:
-        source: A path, or what else holds the file (docs/files.md): bytes, an open file, a data URI, a row of a set.
-        fps: Frames a second to pick; by default the recipe's.
-        num_frames: How many frames to pick, in place of a rate.
-        frames: Indices of the frames to take; the recipe picks none then.
-        start: Seconds with which the part begins that frames are picked of, as qwen-vl-utils' `video_start`: for
+        source: A path, or something else that holds the file (docs/files.md): bytes, an open file, a data URI, a row of
+            a data set.
+        fps: Frames per second to pick; by default the recipe's.
+        num_frames: Number of frames to pick, in place of a rate.
+        frames: Indices of the frames to use, in place of those that the recipe picks.
+        start: Start in seconds of the part from which frames are picked, as qwen-vl-utils' `video_start`; only for
             recipes with `sampling="qwen-vl-utils"`.
-        end: Seconds with which it ends.
-        rotate: Whether frames are turned as the file says, as a telephone's held upright. transformers does not turn
-            them; where this is not given, a file that is to be turned is warned of once and left as it lies.
-        max_file_bytes: Files of more bytes are refused before they are opened; by default none is, as videos are read
-            piece by piece.
+        end: End of that part in seconds.
+        rotate: Whether to rotate frames as the file declares, for example those of a telephone held upright.
+            transformers does not rotate them. By default they are not rotated, and a file that declares a rotation
+            causes a warning.
+        max_file_bytes: Larger files are refused before they are opened. There is no default limit, because videos are
+            read piece by piece.
 
-    Frames are numbered as they come out of the decoder, and are FFmpeg's pixels in RGB (`VideoFrame.to_ndarray`), as
-    transformers' backend "pyav" has them. Only as much is decoded as is needed for the frames that are used: between
-    frames that lie far apart the decoder jumps to the next key frame. Frames are decoded one after another while a call
-    works, and each is dropped when it has been resized.
+    Frames are numbered in the decoder's order. Their pixels are FFmpeg's RGB (`VideoFrame.to_ndarray`), as with
+    transformers' backend "pyav". The decoder skips what it can: if wanted frames are far apart, it seeks to the next
+    key frame. Frames are decoded one after another while a call runs, and each is freed after its resize.
 
     Raises:
         ModuleNotFoundError: PyAV is not installed.
-        DecodeError: It holds no video that FFmpeg reads, or its frames are over a limit.
+        DecodeError: The file is not a video that FFmpeg reads, or its frames are over a limit.
         OSError: The file cannot be read.
     """
 
@@ -129,11 +130,11 @@ class Video:
         return f"Video({self.name}, {self.total_frames} frames of {self.width}x{self.height}, {self.fps:g} fps)"
 
     def picked(self, recipe: Recipe) -> Frames:
-        """The frames that are used with a recipe, not decoded yet.
+        """The frames that a recipe uses, not decoded yet.
 
         Raises:
             RecipeError: The recipe takes no videos.
-            VlmresError: Its reference picks none of so many frames.
+            VlmresError: The recipe's reference picks no frames from a video of this length.
             IndexError: There is no such frame.
         """
         part = None
@@ -154,7 +155,10 @@ class Video:
         return Frames(Decoder(self._source, self.name, indices.tolist()), info, self._rotate, self.name)
 
     def _part(self) -> tuple[int, int]:
-        """The first frame of the part that is asked for, and how many it has: `calculate_video_frame_range`."""
+        """The first frame of the wanted part, and the number of its frames.
+
+        The rule is that of qwen-vl-utils' `calculate_video_frame_range`.
+        """
         total = self.total_frames
         if self._start is None and self._end is None:
             return 0, total
@@ -187,27 +191,27 @@ class Frames:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of a frame as it is given."""
+        """(width, height) of a frame after rotation."""
         size = (self.info.width, self.info.height)
         return size[::-1] if self.turns % 2 else size
 
     @property
     def turns(self) -> int:
-        """Quarters by which frames are turned, against the clock."""
+        """Quarter turns by which frames are rotated, counterclockwise."""
         if self._turns is None:
             with self._lock:
                 rotation = self._decoder.rotation()
             if rotation % 360 and self._rotate is None:
                 warnings.warn(
-                    f"{self._name} says that it is to be turned by {rotation} degrees; transformers does not turn it, "
-                    "so it is left as it lies: pass Video(..., rotate=True) to turn it, or rotate=False",
+                    f"{self._name} declares a rotation of {rotation} degrees; transformers does not rotate frames, "
+                    "so they stay as they are: pass Video(..., rotate=True) to rotate them, or rotate=False",
                     stacklevel=2,
                 )
             self._turns = round(rotation / 90) % 4 if self._rotate else 0
         return self._turns
 
     def frame(self, position: int) -> NDArray[np.uint8]:
-        """Pixels of the used frame at a position, uint8 of shape (height, width, 3)."""
+        """Pixels of the used frame at this position, uint8 of shape (height, width, 3)."""
         turns = self.turns
         with self._lock:
             frame = self._decoder.take(position)
@@ -215,7 +219,7 @@ class Frames:
         return np.rot90(pixels, turns) if turns else pixels
 
     def deferred(self) -> list[Deferred]:
-        """The frames as a call takes them: each is decoded when it is resized."""
+        """The frames as a call takes them: each is decoded just before its resize."""
         return [Deferred(self.size, functools.partial(self._source, position)) for position in range(len(self))]
 
     def _source(self, position: int) -> Source:
@@ -223,7 +227,7 @@ class Frames:
 
 
 def is_video(beginning: bytes) -> bool:
-    """Whether a file that begins so is of a format of videos, by its first bytes."""
+    """Whether first bytes are those of a video format."""
     return (
         (beginning[4:8] == b"ftyp" and beginning[8:12] not in _IMAGE_BRANDS)
         or beginning[:4] == b"\x1aE\xdf\xa3"  # Matroska, WebM

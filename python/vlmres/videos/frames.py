@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from vlmres.inputs import DataFormat, Loaded, Loader
 
-# transformers' video processors take no fourth channel for one.
+# transformers' video processors do not accept a fourth channel.
 _CHANNELS = (1, 3)
 
 
 def as_videos(videos: Any) -> list[Any]:
-    """One video or several as a list of them: files, arrays of four dimensions, or lists of frames."""
+    """One video or several, as a list of videos: files, arrays of four dimensions, or lists of frames."""
     if holds_file(videos) or settled(videos):
         return [videos]
     dimensions = getattr(videos, "ndim", None)
@@ -45,7 +45,7 @@ def as_videos(videos: Any) -> list[Any]:
 
 
 def holds_file(video: Any) -> bool:
-    """Whether it is the file of a video, and no frames: a path, bytes, a data URI, an open file, a row or a `Video`."""
+    """Whether a video is a file and not frames: a path, bytes, a data URI, an open file, a row or a `Video`."""
     if isinstance(video, (str, bytes, bytearray, memoryview, os.PathLike, Video)):
         return True
     is_row = isinstance(video, Mapping) and ("bytes" in video or "path" in video)
@@ -56,8 +56,8 @@ def load(video: Any, loader: Loader, data_format: DataFormat | None) -> list[Loa
     """The frames of a video as the compiled part takes them.
 
     Raises:
-        VlmresError: There are no frames, or one is not of uint8 RGB or gray.
-        TypeError: A frame is nothing that holds an image.
+        VlmresError: There are no frames, or a frame is not uint8 RGB or gray.
+        TypeError: A frame is not something that holds an image.
     """
     frames = _frames(video)
     if not frames:
@@ -90,7 +90,7 @@ def _frames(video: Any) -> Sequence[Any]:
 
 
 def _whole(frame: Any) -> Any:
-    """The bytes of a frame of floats that are whole numbers, as qwen-vl-utils gives them; anything else as it is."""
+    """A frame of whole numbers as floats, as qwen-vl-utils gives them, as uint8; anything else unchanged."""
     if not isinstance(frame, np.ndarray) or frame.dtype.kind != "f":
         return frame
     with np.errstate(invalid="ignore"):

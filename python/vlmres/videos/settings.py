@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vlmres._core import Plan, Recipe
     from vlmres.inputs import Loaded, Loader
 
-# What a video may say of its own, in the words of qwen-vl-utils: which frames are picked, ...
+# Settings that a video may have, as qwen-vl-utils names them: which frames are picked, ...
 _PICKING = ("fps", "nframes", "video_start", "video_end")
 # ... parameters of the recipe, by their names there, ...
 _PARAMETERS = {
@@ -31,19 +31,19 @@ _PARAMETERS = {
 }
 # ... and sizes.
 _SIDES = ("resized_width", "resized_height", "do_resize")
-# The rate of frames that are picked already is `fps` and, in messages, `sample_fps`.
+# If the frames are picked already, their rate is `fps` or, in messages, `sample_fps`.
 _SETTINGS = (*_PICKING, "sample_fps", *_PARAMETERS, *_SIDES)
 
 
 @dataclass(frozen=True)
 class VideoSettings:
-    """A video, and what is said of it alone."""
+    """A video, and its own settings."""
 
     video: Any
     recipe: Recipe
     """The call's, with the video's own parameters."""
     fps: float | None = None
-    """Frames a second to pick, or of frames those at which they were picked."""
+    """Frames per second: of a file those to pick, of frames those at which they were picked."""
     count: int | None = None
     """Frames to pick."""
     start: float | None = None
@@ -51,10 +51,10 @@ class VideoSettings:
     end: float | None = None
     sides: Mapping[str, Any] = field(default_factory=dict)
     is_settled: bool = False
-    """Whether its plan may be another than the recipe's."""
+    """Whether its plan may differ from the recipe's."""
 
     def plan(self, frames: int, size: tuple[int, int]) -> Plan:
-        """The plan of so many frames of (width, height)."""
+        """The plan of this many frames of `size` (width, height)."""
         if self.sides.get("do_resize") is False:
             if len(self.sides) > 1:
                 raise VlmresError("do_resize=False leaves no other size")
@@ -66,11 +66,11 @@ class VideoSettings:
 
 
 def with_settings(item: Any, recipe: Recipe) -> VideoSettings:
-    """A video with what a pair `(video, {"fps": 2.0})` says beside it, in the words of qwen-vl-utils.
+    """A video with the settings of a pair such as `(video, {"fps": 2.0})`, as qwen-vl-utils names them.
 
     Raises:
-        VlmresError: It says something else, or what this video or the recipe cannot follow.
-        RecipeError: A budget that the recipe does not allow.
+        VlmresError: A setting is unknown, or does not fit this video or the recipe.
+        RecipeError: The recipe does not allow a budget.
     """
     pair = settled(item)
     if pair is None:
@@ -121,13 +121,13 @@ def _with_parameters(recipe: Recipe, said: Mapping[str, Any]) -> Recipe:
         if name not in recipe.params:
             raise VlmresError(f"{key} of a video: the recipe {recipe.name} has no such budget")
         value = said[key]
-        # Budgets are often products with a fraction.
+        # Budgets are often computed in floating point.
         changes[name] = int(value) if isinstance(value, float) and value.is_integer() else value
     return recipe.replace(**changes) if changes else recipe
 
 
 def _roomy(recipe: Recipe) -> Recipe:
-    """The recipe with the budgets that qwen-vl-utils has for sizes that are said: those of an image."""
+    """The recipe with the budgets that qwen-vl-utils applies to explicit sizes: those of an image."""
     if "total_pixels" not in recipe.params:
         return recipe
     merged = (recipe.patch_size * recipe.merge_size) ** 2
@@ -136,7 +136,7 @@ def _roomy(recipe: Recipe) -> Recipe:
 
 
 def _unresized(recipe: Recipe, frames: int, size: tuple[int, int]) -> Plan:
-    """The plan of frames that stay as they are."""
+    """The plan of frames that are not resized."""
     side = recipe.patch_size * recipe.merge_size
     pixels = size[0] * size[1]
     least = {"video_min_pixels": pixels}
@@ -159,7 +159,7 @@ def _unresized(recipe: Recipe, frames: int, size: tuple[int, int]) -> Plan:
 
 
 def opened(one: VideoSettings, loader: Loader, fps: float | None = None) -> Video:
-    """The file of a video, of which frames are to be picked as its settings say, or `fps` a second.
+    """The video file, with frames to pick by its settings or else at `fps` frames per second.
 
     Raises:
         VlmresError: It cannot be read.
@@ -179,7 +179,7 @@ def opened(one: VideoSettings, loader: Loader, fps: float | None = None) -> Vide
 def settle(
     one: VideoSettings, frames: list[Loaded], size: tuple[int, int] | None, loader: Loader
 ) -> list[Loaded] | tuple[list[Loaded], Plan]:
-    """Frames as a call takes them, with a plan where the video's settings make it another than the recipe's."""
+    """Frames as a call takes them, with a plan if the video's settings change it."""
     if not one.is_settled:
         return frames
     first = frames[0]
