@@ -1,4 +1,4 @@
-"""The commands put together."""
+"""The application: all commands together."""
 
 from __future__ import annotations
 

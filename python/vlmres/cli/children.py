@@ -1,4 +1,4 @@
-"""Processes that answer questions which may end them: a fault of a library that no exception can report."""
+"""Child processes for work that may crash them, by a fault in a library that no exception reports."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
-# What people and schedulers end processes with. Of the rest, SIGKILL is also what a system short of memory sends.
+# Signals that users and schedulers send. SIGKILL is not among them: a system that is short of memory sends it, too.
 _FROM_OUTSIDE = frozenset({"SIGINT", "SIGTERM", "SIGHUP"})
 
 
 class EndedError(Exception):
-    """The process ended over the question; the message says how."""
+    """The process ended before it answered; the message says how."""
 
 
 class Child:
-    """A process that answers one question after another; a new one where the last has ended.
+    """A child process that answers questions one after another. If it ends, the next question starts a new one.
 
     Args:
-        make: A function of a module. Called there with `args`, it gives the function that answers.
-        args: What can be pickled.
+        make: A module's function. The child calls it with `args`; it returns the function that answers.
+        args: Picklable arguments.
     """
 
     def __init__(self, make: Callable[..., Callable[[Any], Any]], *args: Any) -> None:
@@ -56,7 +56,7 @@ class Child:
         """Ends the process."""
         if self._running is not None:
             process, connection = self._running
-            connection.close()  # which ends it
+            connection.close()  # the closed pipe ends it
             process.join(5)
             process.kill()
             self._running = None
@@ -73,7 +73,7 @@ class Child:
 
 
 def _serve(connection: Connection, make: Callable[..., Callable[[Any], Any]], args: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     answer = make(*args)
     while True:
         try:

@@ -77,7 +77,7 @@ def compare(
         if done:
             drawn[image] = done
     if picture is not None and drawn:
-        # A picture has the same strategies for all its images.
+        # A picture shows the same recipes for all its images.
         recipes = [one for one in chosen if all(one in done for done in drawn.values())]
         _draw(list(drawn), recipes, part, picture)
     if not complete:
@@ -129,7 +129,7 @@ def _table(image: Path, recipes: Sequence[vlmres.Recipe], runs: int) -> list[vlm
 
 
 def median_ms(processor: vlmres.Processor, image: Path, runs: int) -> float:
-    """Median milliseconds of `runs` calls after one more."""
+    """Median milliseconds of `runs` calls, after a warm-up call."""
     processor(image)
     times = []
     for _ in range(runs):

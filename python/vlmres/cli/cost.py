@@ -1,4 +1,4 @@
-"""What an image costs, from its plan."""
+"""The cost of an image, from its plan."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def value_bytes(plan: Plan, layout: Layout, dtype: DType, limits: Limits | None 
     """Bytes of the pixel values of one image on its own.
 
     Raises:
-        VlmresError: Its arrays are over the limits, where there are some.
+        VlmresError: Its arrays are over the limits.
     """
     found = shapes(plan.recipe, [plan], layout, None, None if limits is None else (dtype, limits))
     return sum(math.prod(shape) for shape, kind in found.values() if kind is None) * ITEM_SIZE[dtype]

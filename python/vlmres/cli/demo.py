@@ -23,7 +23,7 @@ RUNS = 3
 
 @dataclass(frozen=True)
 class Strategy:
-    """An answer to the question at what resolution to look."""
+    """A strategy: at what resolution an image is seen."""
 
     name: str
     meaning: str
@@ -56,7 +56,7 @@ STRATEGIES = (
 
 @dataclass(frozen=True)
 class Result:
-    """One image by one recipe."""
+    """The result of one recipe for one image."""
 
     plan: vlmres.Plan
     nbytes: int
@@ -64,7 +64,7 @@ class Result:
 
 
 def measure(path: Path, recipe: str) -> Result:
-    """Processes a file to the float32 tensors of the reference processor: first for their size, then by the clock."""
+    """Processes a file to float32 tensors as the reference's: once for their size, then for the time."""
     processor = vlmres.Processor(recipe)
     batch = processor(path)
     plan, nbytes = batch.plans[0], batch.nbytes
@@ -131,7 +131,7 @@ def demo(
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures.", metavar="DIR")] = Path("out/demo"),
 ) -> None:
-    """Show what four strategies make of images: tokens, views, time, and pictures of what the encoder sees."""
+    """Show what four strategies do to images: tokens, views, time, and pictures of what the encoder sees."""
     paths = images or [SAMPLE_FOLDER / name for name in SAMPLES]
     for path in paths:
         if not path.is_file():

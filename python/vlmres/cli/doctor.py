@@ -33,10 +33,10 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print versions, SIMD level, threads and platform, as a bug report needs; and who makes the pixels of what.
+    """Print versions, SIMD level, threads and platform for a bug report, and which processors run on vlmres.
 
-    Of each part of a checkpoint or server: whether it is accelerated, else why not, and how many times less processor
-    time it takes here, on one image of 1920x1080.
+    For each processor of a checkpoint or server: whether it is accelerated, or else why not, and the speed-up in
+        processor time on this machine for one image of 1920x1080.
     """
     facts = _facts()
     parts = _examined(checkpoint, vllm, trust_remote_code)
@@ -70,7 +70,7 @@ def doctor(
 
 def _examined(checkpoint: Path | None, vllm: bool, trust_remote_code: bool) -> list[Part]:
     parts: list[Part] = []
-    # What is left is in the table.
+    # The table has what is left to the original.
     logging.getLogger("vlmres").setLevel(logging.CRITICAL)
     if checkpoint is not None:
         if not checkpoint.is_dir():

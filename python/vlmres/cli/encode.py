@@ -118,7 +118,7 @@ def encode(
         if device is not None:
             check_device(torch.device(device))
             torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, ValueError) as error:  # not there, not in this torch, not for the encoder
+    except (RuntimeError, AssertionError, ValueError) as error:  # no such device, or unsupported
         raise typer.BadParameter(f"{device}: {_first_line(error)}", param_hint="--device") from None
     try:
         encoder = VisionEncoder.from_pretrained(checkpoint, device, dtype, recipe=chosen, max_patches=max_patches)

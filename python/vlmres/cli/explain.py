@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def complete_parameter(incomplete: str) -> list[str]:
-    """Parameters whose names begin so."""
+    """Parameters whose names begin with this prefix, for completion."""
     return sorted(name for name in _known() if name.startswith(incomplete))
 
 
@@ -56,7 +56,7 @@ def explain(
 
 
 def _known() -> dict[str, list[vlmres.Recipe]]:
-    """Recipes by the parameters that they have."""
+    """The recipes that have each parameter."""
     found: dict[str, list[vlmres.Recipe]] = {}
     for name in known_recipes():
         recipe = load_recipe(name)

@@ -1,4 +1,4 @@
-"""Which files of images and documents the arguments name."""
+"""The image files and documents that the arguments name."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vlmres.inputs.kinds import HEAD, is_image
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# A file in a folder is an image or a PDF by its content. One by its name alone is empty, damaged or a TGA: it is tried,
-# and what is wrong with it is reported.
+# A file in a folder is recognised as an image or PDF by its content. A file that only has the name of one (empty,
+# damaged, or a TGA) is tried, too, so that its error is reported.
 _SUFFIXES = frozenset(
     f".{name}"
     for names in (
@@ -27,21 +27,21 @@ _SUFFIXES = frozenset(
     )
     for name in names
 )
-# Skipped files that are named.
+# Most skipped files that a message names.
 _NAMED = 10
 
 
 @dataclass
 class Found:
-    """What the arguments name."""
+    """The files that the arguments name."""
 
     files: list[Path] = field(default_factory=list)
     """Images and PDF files."""
     skipped: list[Path] = field(default_factory=list)
-    """Other files in folders, and folders that are links."""
+    """Other files in folders, and links to folders."""
 
     def tell(self, *, quiet: bool) -> None:
-        """Counts and names on the standard error what is skipped."""
+        """Reports the skipped files on the standard error."""
         if quiet or not self.skipped:
             return
         kinds = Counter(path.suffix.lower() or "without a suffix" for path in self.skipped if not path.is_dir())
@@ -57,14 +57,14 @@ class Found:
 
 
 def find_files(paths: Iterable[Path], *, follow_links: bool = False) -> Found:
-    """Files as they are named, folders searched in the order of names; none twice.
+    """The files that are named, and the files of named folders in order of their names; each file once.
 
     Args:
         paths: Files and folders.
-        follow_links: Whether folders in folders that are links are searched.
+        follow_links: Whether to search folders that are reached through links.
 
     Raises:
-        typer.BadParameter: There is none at all.
+        typer.BadParameter: There are no files.
     """
     found = Found()
     seen: set[str] = set()

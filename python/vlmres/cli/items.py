@@ -1,4 +1,4 @@
-"""What commands make entries of: image files, and the pages of PDF files."""
+"""The items that commands work on: image files, and pages of PDF files."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Item(NamedTuple):
 
     path: Path
     page: int | None = None
-    """The page's number in the file, from 0; None of an image file."""
+    """The page's index in the file, from 0; None for an image file."""
     error: str | None = None
-    """Why a PDF file has no pages that could be items."""
+    """The error of a PDF file whose pages cannot be listed."""
 
     @property
     def name(self) -> str:
@@ -39,7 +39,7 @@ class Item(NamedTuple):
         return str(self.path) if self.page is None else page_name(str(self.path), self.page)
 
     def reason(self, error: BaseException | str) -> str:
-        """What is wrong with it, in one line that does not name it."""
+        """The error in one line, without the item's name."""
         text = error if isinstance(error, str) else output.reason(error)
         return text.removeprefix(f"{self.name}: ").removeprefix(f"{self.path}: ")
 
@@ -48,9 +48,9 @@ class Opener:
     """Finds the items of files, and opens them. The last document stays open, for its next page.
 
     Args:
-        recipe: What items are planned by.
-        loader: Who reads image files, and within which limits.
-        dpi: Dots an inch of pages, or "fit", as of a `Document`.
+        recipe: The recipe by which items are planned.
+        loader: Reads image files, within its limits.
+        dpi: Dots per inch of pages, or "fit", as in `Document`.
     """
 
     def __init__(self, recipe: Recipe, loader: Loader, dpi: Dpi = AUTHORS_DPI) -> None:
@@ -58,9 +58,9 @@ class Opener:
         self._last: tuple[Path, Document] | None = None
 
     def items(self, paths: Iterable[Path]) -> Iterator[Item]:
-        """Each image file, and each page of each PDF file. One that cannot be opened is an item with its error.
+        """Each image file, and each page of each PDF file. A file that cannot be opened is an item with an error.
 
-        PDF files are counted by another process, so that one that crashes pdfium costs itself.
+        A child process counts the pages of PDF files, so that a file that crashes pdfium fails alone.
         """
         with contextlib.closing(Child(_counting, self._limits)) as child:
             for path in paths:
@@ -77,7 +77,7 @@ class Opener:
                     yield from (Item(path, page) for page in range(count))
 
     def open(self, item: Item) -> tuple[ImageFile | Page, Plan]:
-        """An item as a `Processor` takes it, and its plan, alone in its sample.
+        """An item as a `Processor` takes it, and its plan as the only image of a sample.
 
         Raises:
             VlmresError: It cannot be read, it is over a limit, or the recipe cannot plan it.
@@ -103,7 +103,7 @@ class Opener:
 
 
 def _counting(limits: Limits) -> Callable[[Path], int | str]:
-    """Gives the pages of a PDF file, or why it has none."""
+    """Returns the pages of a PDF file, or the error."""
 
     def count(path: Path) -> int | str:
         try:
@@ -116,7 +116,7 @@ def _counting(limits: Limits) -> Callable[[Path], int | str]:
 
 
 def is_document_file(path: Path) -> bool:
-    """Whether a file is a PDF, by its content. What begins as an image is one."""
+    """Whether a file is a PDF, by its content. A file that begins like an image counts as an image."""
     if not path.is_file():
         return False
     head = beginning(path)

@@ -1,4 +1,4 @@
-"""`vlmres lab`: what strategies and budgets lose of images, measured with a reader."""
+"""`vlmres lab`: how legible text stays under each strategy and budget, measured with a reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that commands share, and what they mean."""
+"""Options that commands share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def complete_recipe(incomplete: str) -> list[str]:
-    """Names that a shell offers."""
+    """Names for the completion of a shell."""
     try:
         return [name for name in vlmres.recipes() if name.startswith(incomplete)]
     except (vlmres.VlmresError, OSError):
@@ -94,7 +94,7 @@ def parse_bytes(text: str) -> int:
     """Bytes from a number with or without a unit: 256MB are 256,000,000, 256MiB are 268,435,456.
 
     Raises:
-        typer.BadParameter: It is none.
+        typer.BadParameter: It is not a number of bytes.
     """
     found = _BYTES.fullmatch(text.strip().upper())
     if found is None or (unit := found[2] or "B") not in _UNITS:
@@ -175,7 +175,7 @@ def limits(
     max_decoded_bytes: int | None,
     max_output_bytes: int | None,
 ) -> LimitSettings:
-    """The limits that the options ask for."""
+    """The limits that the options set."""
     return {
         "max_image_pixels": max_image_pixels,
         "max_file_bytes": max_file_bytes,
@@ -185,7 +185,7 @@ def limits(
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Which of how many parts.
+    """The index of a part and the number of parts, from "I/N".
 
     Raises:
         typer.BadParameter: It is not I/N with 0 <= I < N.
@@ -200,10 +200,10 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def load_recipe(name: str, overrides: Sequence[str] | None = None) -> vlmres.Recipe:
-    """The recipe that the options ask for.
+    """The recipe that the options name.
 
     Raises:
-        typer.BadParameter: There is no such recipe, or it cannot be changed like that.
+        typer.BadParameter: There is no such recipe, or it does not allow the changes.
     """
     recipe = _load(name)
     if not overrides:
@@ -242,7 +242,7 @@ def _load(name: str) -> vlmres.Recipe:
 
 
 def _explain(error: Exception) -> str:
-    """An error in one line, without the system's number."""
+    """An error in one line, without the system's error number."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)

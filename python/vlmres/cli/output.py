@@ -1,4 +1,4 @@
-"""What people read: tables, sizes, names of files and reasons."""
+"""Output for people: tables, sizes, file names and reasons."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Wide enough that nothing is cut where the output is a file or a pipe.
+# Wide enough that nothing is cut off when the output is a file or a pipe.
 _PIPE_WIDTH = 100_000
 ORDER = "sizes are width x height, grids are rows x columns"
-"""What a table says that holds both."""
+"""The heading of a column for images and videos."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -28,7 +28,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def complain(path: str | os.PathLike[str], error: BaseException | str, to: Console | None = None) -> None:
-    """Reports what is wrong with a file on the standard error."""
+    """Reports the error of a file on the standard error."""
     text = error if isinstance(error, str) else reason(error)
     (to or console(stderr=True)).print(f"vlmres: {show(path)}: {text}", soft_wrap=True)
 
@@ -44,13 +44,13 @@ def table(*columns: str, right: Iterable[str] = (), title: str | None = None) ->
 
 
 def show(path: str | os.PathLike[str]) -> str:
-    """A file's name without characters that disturb a terminal."""
+    """A file's name without control characters."""
     text = os.fspath(path)
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in one line."""
+    """An error in one line."""
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno)
     return " ".join(str(error).split()) or type(error).__name__
@@ -67,7 +67,7 @@ def by(pair: Iterable[int]) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in a unit that leaves few digits."""
+    """A number of bytes in the unit that gives the fewest digits."""
     value, unit = float(count), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if value < 1000:

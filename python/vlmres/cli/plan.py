@@ -1,4 +1,4 @@
-"""`vlmres plan`: what images and videos will cost, from their headers or sizes."""
+"""`vlmres plan`: the cost of images and videos, from their headers or sizes."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ def plan(
 ) -> None:
     """Count views, tiles, patches, tokens and bytes of images and videos. Only headers are read.
 
-    Every page of a PDF file is an image. With -o an index is written, with a row for every image in order, also for a
-    bad one. With --json every line is one image's JSON object. A bad file, or one over a
-    limit, is reported on the standard error and skipped; the exit code is then 1.
+    Every page of a PDF file is an image. With -o an index is written that has a row for every image in order, bad ones
+    included. With --json every line is the JSON object of one image. A bad file, or one over a limit, is reported on
+    the standard error and skipped; the exit code is then 1.
     """
     if summary and (sort or limit or out):
         raise typer.BadParameter("it shows no images to sort, limit or write", param_hint="--summary")
@@ -175,7 +175,7 @@ def _write_index(path: Path, rows: list[dict[str, Any]], *, quiet: bool) -> None
 def _inputs(
     paths: list[Path], opener: Opener, *, follow_links: bool, quiet: bool
 ) -> Iterator[tuple[Item, Size | None]]:
-    """Images and pages of files in order, and sizes behind them."""
+    """The images and pages of files in order, then the sizes."""
     sizes = {path: size for path in paths if not path.exists() and (size := _parse(str(path)))}
     files = [path for path in paths if path not in sizes]
     if files:
@@ -194,7 +194,7 @@ def _parse(text: str) -> Size | None:
 
 
 def describe(path: str, planned: vlmres.Plan, layout: Layout, dtype: DType, limits: Limits) -> dict[str, Any]:
-    """A plan as JSON holds it.
+    """A plan as a JSON object.
 
     Raises:
         VlmresError: Its arrays are over the limits.
@@ -230,7 +230,7 @@ def describe(path: str, planned: vlmres.Plan, layout: Layout, dtype: DType, limi
 
 
 def view_roles(planned: vlmres.Plan) -> str:
-    """The views in a few letters: "tile 2x3 + global"."""
+    """The views in short form: "tile 2x3 + global"."""
     parts = []
     for view in planned.views:
         cut = f" {output.by(view.tiles)}" if tuple(view.tiles) != (1, 1) else ""
@@ -239,7 +239,7 @@ def view_roles(planned: vlmres.Plan) -> str:
 
 
 def _print_table(rows: list[dict[str, Any]], shown: list[dict[str, Any]], title: str) -> None:
-    """Prints those that are shown, and the sums of all."""
+    """Prints the rows to show, and the totals of all rows."""
     table = output.table("file", "size", "views", "grid", "tiles", "patches", "tokens", "bytes", right=_NUMBERS)
     table.title = title
     for row in shown:

@@ -86,7 +86,7 @@ def process(
     files = found.files
     if shard is not None:
         number, count = parse_shard(shard)
-        # Neighbours are often alike, so that every part has some of all kinds.
+        # Every N-th file, because neighbouring files are often alike and parts should be equally large.
         files = files[number::count]
         if not files:
             typer.echo(f"part {shard} has no images")

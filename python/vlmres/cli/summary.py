@@ -1,4 +1,4 @@
-"""Percentiles of what images cost."""
+"""Percentiles of the costs of images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COUNTED = {"tokens": "num_tokens", "patches": "num_patches", "tiles": "num_tiles", "bytes": "nbytes"}
-"""What is counted, and its key in a row of `vlmres plan --json`."""
+"""The counts, and their keys in a row of `vlmres plan --json`."""
 _PERCENTILES = {"min": 0, "p10": 10, "median": 50, "p90": 90, "p99": 99, "max": 100}
 
 
@@ -26,17 +26,17 @@ class Summary:
         return len(self._counts)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Counts an image, given as `vlmres plan --json` has it."""
+        """Adds an image, given as a row of `vlmres plan --json`."""
         self._counts.append(tuple(row[key] for key in COUNTED.values()))
 
     def as_dict(self) -> dict[str, Any]:
-        """The number of images, and of each count its percentiles, mean and total."""
+        """The number of images, and the percentiles, mean and total of each count."""
         counts = np.array(self._counts, np.int64).reshape(-1, len(COUNTED))
         found: dict[str, Any] = {"images": len(counts)}
         for name, column in zip(COUNTED, counts.T, strict=True):
             if not len(column):
                 continue
-            # Of values that occur: half a token is none.
+            # Percentiles are values that occur: half a token does not exist.
             values = np.percentile(column, list(_PERCENTILES.values()), method="nearest").tolist()
             found[name] = dict(zip(_PERCENTILES, values, strict=True))
             found[name] |= {"mean": round(float(column.mean()), 1), "total": int(column.sum())}
@@ -55,7 +55,7 @@ class Summary:
 
 
 def sort(rows: Sequence[dict[str, Any]], by: str | None, limit: int | None) -> list[dict[str, Any]]:
-    """Rows of `vlmres plan`, those that cost most first, or in the order of names; at most `limit`."""
+    """At most `limit` rows of `vlmres plan`, by descending cost or in order of names."""
     if by == "name":
         rows = sorted(rows, key=lambda row: row["path"])
     elif by is not None:

@@ -73,9 +73,9 @@ def verify(
 ) -> None:
     """Compare vlmres with the installed transformers, bit for bit.
 
-    Images of random and extreme sizes, in many PIL modes and as arrays and tensors, go through both, with the recipe's
-    settings and others; keys, shapes, types, values and token counts must agree. So do frames of videos, where a recipe
-    takes them. Exits with 1 where anything differs.
+    Both process images of random and extreme sizes, in many PIL modes and as arrays and tensors, with the recipe's
+    settings and others. Keys, shapes, types, values and token counts must agree. For recipes with videos, frames of
+    videos are compared, too. The exit code is 1 if anything differs.
     """
     _need_transformers()
     from vlmres.verify import report as reports
@@ -130,7 +130,7 @@ def _need_transformers() -> None:
         missing = (error.name or "").partition(".")[0]
         typer.echo(f"vlmres: verify compares with transformers and needs {missing}: pip install {missing}", err=True)
         raise typer.Exit(2) from None
-    # Its warnings are about the odd images that are drawn here on purpose.
+    # transformers warns of unusual images, which are intended here.
     transformers.logging.set_verbosity_error()
 
 
@@ -148,7 +148,7 @@ def _subjects(
                     f"{name}: say what it reproduces, --against FILE.py:FUNCTION", param_hint="--recipe"
                 )
             if name not in known_recipes():
-                load_recipe(name)  # says what it may have meant
+                load_recipe(name)  # its message suggests other names
             raise typer.BadParameter(
                 f"{name!r} reproduces no class of transformers by itself: --against FILE.py:FUNCTION says what it "
                 f"reproduces, --checkpoint verifies a checkpoint; to verify are {', '.join(REFERENCES)}",
@@ -176,7 +176,7 @@ def _subjects(
             if media != "images" and takes_videos:
                 subjects.append(VideoSubject.of_checkpoint(directory))
         except (vlmres.VlmresError, OSError) as error:
-            # A recipe's own error says more than the system's words for its number.
+            # A recipe's own error says more than the system's message.
             reason = error.strerror if isinstance(error, OSError) else output.reason(error)
             raise typer.BadParameter(f"{output.show(directory)}: {reason}", param_hint="--checkpoint") from None
     if not subjects:
@@ -185,7 +185,7 @@ def _subjects(
 
 
 def _run(tallies: list[Tally], seed: int, numbers: range, jobs: int) -> None:
-    """Fills tallies."""
+    """Runs the cases and fills the tallies."""
     from vlmres.verify.parallel import verify_all
     from vlmres.verify.run import verify
 

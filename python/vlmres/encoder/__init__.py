@@ -1,6 +1,6 @@
-"""Vision encoders: packed patches of any strategy to the tokens that a language model receives.
+"""Vision encoders: from packed patches of any strategy to the tokens that a language model receives.
 
-Configurations and costs (`Plan.cost`) need numpy alone, models and `VisionEncoder` need torch.
+Configurations and costs (`Plan.cost`) need only numpy; models and `VisionEncoder` need torch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "load_config",
 ]
 
-# What imports torch, and from where.
+# Names whose modules import torch, and the modules.
 _WITH_TORCH = {
     "EncoderOutput": "runtime.output",
     "Layout": "layout.batch",

@@ -1,4 +1,4 @@
-"""Images to tokens: the encoder as its users call it."""
+"""`VisionEncoder`: from images to tokens."""
 
 from __future__ import annotations
 
@@ -41,21 +41,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("vlmres.encoder")
 
 MAX_PATCHES = 65536
-"""Patches of one run through the model, unless one image, or one part of a video, has more."""
+"""Most patches of one forward pass, unless a single image or part of a video has more."""
 
 
 class VisionEncoder:
     """A vision encoder and its language model's projector, on packed batches of any strategy.
 
     Args:
-        model: The `VisionModel`, on its device, or what stands for it: a module around it, as `torch.compile` and PEFT
-            make.
-        recipe: How its images are preprocessed, or the name of that; needed by `encode` alone.
-        max_patches: Patches of one run through the model; larger batches are cut between images, and videos between
-            patches along time that do not see each other.
+        model: The `VisionModel`, on its device; or a module that wraps it, as made by `torch.compile` or PEFT.
+        recipe: The recipe of its images, or its name; only `encode` and `stream` need it.
+        max_patches: Most patches of one forward pass. Larger batches are split between images, and videos between
+            patches along time that do not attend to each other.
         graphs: Sequence lengths for which the blocks are captured as CUDA graphs; see `GraphRunner`.
 
-    Make one with `VisionEncoder.from_pretrained`, or `from_config` for one to train.
+    Create one with `VisionEncoder.from_pretrained`, or with `from_config` to train one.
     """
 
     def __init__(
@@ -85,21 +84,21 @@ class VisionEncoder:
         max_patches: int = MAX_PATCHES,
         graphs: Sequence[int] = (),
     ) -> VisionEncoder:
-        """The encoder of a checkpoint.
+        """Loads the encoder of a checkpoint.
 
         Args:
             directory: A checkpoint in transformers' format, or one of the authors' that `docs/encoder.md` lists:
                 `config.json` and safetensors files, of a whole model or of its vision tower. Only the encoder's tensors
                 are read.
-            device: Where to; by default the current CUDA device, or the CPU where there is none.
-            dtype: Of weights and tokens, or its name; by default, and for "auto", that of `config.json`.
-            recipe: How images are preprocessed; by default as the checkpoint's processor configuration says.
+            device: The device; by default the current CUDA device, or the CPU if there is none.
+            dtype: Type of weights and tokens, or its name; by default, and with "auto", that of `config.json`.
+            recipe: The recipe of its images; by default that of the checkpoint's processor configuration.
             fold: Whether normalisation is part of the weights, and patches are uint8.
             max_patches: As of the class.
             graphs: As of the class.
 
         Raises:
-            CheckpointError: It is no checkpoint of a known encoder, or its tensors do not fit its configuration.
+            CheckpointError: It is not a checkpoint of a known encoder, or its tensors do not fit its configuration.
             TypeError: `dtype` is no floating-point type.
             ValueError: `device` is neither a CPU nor CUDA.
         """
@@ -111,9 +110,9 @@ class VisionEncoder:
         device = torch.device(device)
         check_device(device)
         if device == torch.device("cuda"):
-            # Readers of files take "cuda" for the first device.
+            # safetensors takes "cuda" for the first device.
             device = torch.device("cuda", torch.cuda.current_device())
-        # In inference mode they would be tensors that can never be trained.
+        # Tensors that are created in inference mode could never be trained.
         with torch.inference_mode(False):
             model = load_model(path, device, as_dtype(dtype), fold=fold)
         return cls(model, recipe or read_recipe(path), max_patches=max_patches, graphs=graphs)
@@ -131,16 +130,16 @@ class VisionEncoder:
         max_patches: int = MAX_PATCHES,
         graphs: Sequence[int] = (),
     ) -> VisionEncoder:
-        """An encoder with random weights, to be trained: in training mode, with gradients.
+        """An encoder with random weights for training: in training mode, with gradients.
 
         Args:
-            config: What it is made of: of `load_config`, or one's own.
+            config: The configuration, from `load_config` or your own.
             device: Where to.
             dtype: Of weights and tokens, or its name.
             recipe: How images are preprocessed.
-            fold: Whether normalisation is part of the weights, and patches are uint8. Such weights of the patch
-                embedding are not for an optimiser of Adam's kind.
-            seed: What the weights follow from; by default torch's state, which is left alone otherwise.
+            fold: Whether normalisation is part of the weights, so that patches are uint8. Adam and similar optimisers
+                do not work well with such weights of the patch embedding.
+            seed: Seed of the weights. By default torch's random state is used; with a seed it is not changed.
             max_patches: As of the class.
             graphs: As of the class.
 
@@ -160,9 +159,9 @@ class VisionEncoder:
 
     @property
     def model(self) -> VisionModel:
-        """What makes tokens of patches; may be set, to the same model compiled or wrapped, or to another.
+        """The model. It can be set, to the same model compiled or wrapped, or to another one.
 
-        Typed as what it stands for.
+        Its type is that of the model, also if it is wrapped.
         """
         return cast("VisionModel", self._executor.model)
 
@@ -172,7 +171,7 @@ class VisionEncoder:
 
     @property
     def max_patches(self) -> int:
-        """Patches of one run through the model, unless one image, or one part of a video, has more; may be set."""
+        """Most patches of one forward pass, unless a single image or part of a video has more. It can be set."""
         return self._executor.max_patches
 
     @max_patches.setter
@@ -185,12 +184,12 @@ class VisionEncoder:
 
     @property
     def config(self) -> EncoderConfig:
-        """What the model is made of."""
+        """The model's configuration."""
         return self._executor.vision.config
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The model's device."""
         return self._executor.vision.device
 
     @property
@@ -200,38 +199,40 @@ class VisionEncoder:
 
     @property
     def input_dtype(self) -> DType:
-        """The `dtype` of the processor whose batches it takes."""
+        """The `dtype` that a processor's batches must have."""
         return self._executor.input_dtype
 
     def __repr__(self) -> str:
         return f"VisionEncoder({self.config.name}, {self.dtype}, {self.device})"
 
     def __call__(self, batch: Batch, *, grad: bool = False) -> EncoderOutput:
-        """The tokens of a batch's images or videos.
+        """Encodes the images or videos of a batch.
 
         Args:
-            batch: Of `Processor(recipe, layout="packed", dtype="uint8")`; float32 for an encoder with `fold=False`.
-            grad: Whether gradients of the model may be asked for, where torch's mode and the parameters'
-                `requires_grad` say so. Then no graphs are replayed, and what does not fit the memory is not halved.
+            batch: A batch of `Processor(recipe, layout="packed", dtype="uint8")`; of float32 for an encoder with
+                `fold=False`.
+            grad: Whether to record gradients, as torch's mode and the parameters' `requires_grad` allow. Then CUDA
+                graphs are not used, and a batch that does not fit into memory is not split further.
 
         Raises:
-            TypeError: It is no batch, or its values are of another type.
+            TypeError: It is not a batch, or its values are of another type.
             ValueError: The batch is not packed, or was made for another encoder.
         """
         return self.run(self.prepare(batch), grad=grad)
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Refuses a recipe whose batches are not for this encoder; calls do so by themselves.
+        """Refuses a recipe whose batches do not fit this encoder. Calls check this themselves.
 
-        Warns where learned positions are resampled whose family does not.
+        Warns if learned positions are resampled although the family does not do so.
 
         Raises:
-            ValueError: It has other patches or another normalisation, or its model receives other tokens of an image.
+            ValueError: The recipe has other patches or another normalisation, or its language model receives other
+                tokens.
         """
         self._executor.check_recipe(recipe)
 
     def prepare(self, batch: Batch) -> list[Chunk]:
-        """What of a batch goes through the model at once, with all that can be computed before: the host's share.
+        """The host's part of encoding a batch: splits it into chunks and computes all that does not need the device.
 
         Raises:
             TypeError: As of a call.
@@ -243,8 +244,8 @@ class VisionEncoder:
         """The tokens of what `prepare` gave.
 
         Args:
-            chunks: What `prepare` gave.
-            patches: Those of all chunks, where they are on the device already.
+            chunks: The result of `prepare`.
+            patches: The patches of all chunks, if they are on the device already.
             grad: As of a call.
         """
         return self._executor.run(chunks, patches, grad=grad)
@@ -257,20 +258,20 @@ class VisionEncoder:
         progress: Callable[[int], object] | None = None,
         **settings: Unpack[Preprocessing],
     ) -> EncoderOutput:
-        """The tokens of images or videos: preprocessing, copies and the encoder overlap.
+        """Encodes images or videos. Preprocessing, copies and the encoder overlap.
 
         Args:
-            images: One image or a list of them, as a `Processor` takes them.
-            videos: In place of images: one video or a list of them, as a `Processor` takes them.
-            progress: Called with the number of images or videos of each group, once it is on the device's way; such as
-                `tqdm(total=len(images)).update`.
+            images: One image or a list of images, as a `Processor` takes them.
+            videos: One video or a list of videos, as a `Processor` takes them, in place of images.
+            progress: Called with the number of images or videos of each group, once its work is queued on the device;
+                for example `tqdm(total=len(images)).update`.
             **settings: `num_threads`, `arithmetic`, `decode` and limits such as `max_image_pixels`, as of `Processor`.
 
         Raises:
             VlmresError: An image or video cannot be used; the message starts with its index.
             OSError: A file cannot be read.
-            TypeError: There are both images and videos, or neither, or a setting is none.
-            ValueError: The list is empty, or the encoder has no recipe, or one that does not fit it.
+            TypeError: There are both images and videos, or neither, or there is no such setting.
+            ValueError: The list is empty, or the encoder has no recipe, or the recipe does not fit it.
         """
         outputs = []
         for group in self.stream(images, videos=videos, **settings):
@@ -285,9 +286,10 @@ class VisionEncoder:
     def stream(
         self, images: Any = None, *, videos: Any = None, **settings: Unpack[Preprocessing]
     ) -> Iterator[EncodedGroup]:
-        """As `encode`, group by group, as soon as each is done; bad images are reported beside the others.
+        """As `encode`, but yields each group as soon as it is done, with the errors of its bad images.
 
-        A group has at most a fourth of the call's patches, or 4096, and never more than `max_patches`.
+        A group has at most a fourth of the call's patches or 4096, whichever is more, but never more than
+        `max_patches`.
         """
         if (images is None) == (videos is None):
             raise TypeError("pass images or videos")
@@ -300,16 +302,17 @@ class VisionEncoder:
     def stream_lists(
         self, lists: Iterable[Sequence[Any]], kind: Kind, settings: Preprocessing
     ) -> Iterator[EncodedGroup]:
-        """As `stream`, of list after list; a group is of one list.
+        """As `stream`, for several lists one after another. A group never spans lists.
 
         Args:
-            lists: Lists of images or videos. The next is asked for while the last is encoded, on another thread.
-            kind: Which.
+            lists: Lists of images or videos. The next list is requested on another thread, while the last one is
+                encoded.
+            kind: Whether the lists hold images or videos.
             settings: As of `encode`.
         """
         if self.recipe is None:
             raise ValueError("the checkpoint has no known image processor: give VisionEncoder a recipe")
-        # A processor would take them for parameters of the recipe, which is the encoder's.
+        # A processor would take them for parameters of the recipe, which the encoder fixes.
         unknown = settings.keys() - Preprocessing.__annotations__.keys()
         if unknown:
             known = ", ".join(Preprocessing.__annotations__)
@@ -319,5 +322,5 @@ class VisionEncoder:
         return encode_groups(self._executor, self.recipe, lists, kind, settings, self._spare)
 
     def trim(self) -> None:
-        """Gives back the memory of preprocessing that is kept for the next call of `encode` or `stream`."""
+        """Releases the preprocessing memory that is kept for the next call of `encode` or `stream`."""
         self._spare.drop()

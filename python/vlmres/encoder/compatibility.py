@@ -1,4 +1,4 @@
-"""Whether a recipe's patches are those that an encoder was made for."""
+"""Whether a recipe fits an encoder."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ _SIZES = ((1500, 1100), (300, 900), (64, 64))
 
 
 def check_recipe(config: EncoderConfig, recipe: Recipe, *, fold: bool) -> None:
-    """Refuses a recipe whose patches the encoder cannot take, or would make other tokens of than its model receives.
+    """Refuses a recipe whose patches do not fit the encoder, or whose tokens do not fit its language model.
 
-    What a recipe does to images of any size is seen from its plans of a few. Tokens are not counted where the encoder
-    is a tower alone, whose patches may become tokens of any kind. A learned table that its family does not resample
-    is, as in transformers, and a warning says so.
+    The check uses the plans of a few sizes. For a bare vision tower, token counts are not checked. A learned position
+    table is resampled even if its family does not do so, as in transformers, with a warning.
 
     Args:
         config: The encoder.
-        recipe: What is asked.
+        recipe: The recipe.
         fold: Whether normalisation is part of the encoder's weights.
 
     Raises:
-        ValueError: It does not fit; the message says why.
+        ValueError: The recipe does not fit; the message gives the reason.
     """
     _check_values(config, recipe, fold=fold)
     resampled: set[Grid] = set()
@@ -76,7 +75,7 @@ def _check_values(config: EncoderConfig, recipe: Recipe, *, fold: bool) -> None:
 
 
 def _check_tokens(config: EncoderConfig, planned: Plan) -> None:
-    """Refuses grids that do not fit, and plans of more or fewer tokens than the encoder makes."""
+    """Refuses plans whose grids do not fit, or whose number of tokens differs from the encoder's."""
     tiles = [(view.patches, view.tiles.rows * view.tiles.cols) for view in planned.views]
     grids = [(grid.rows, grid.cols) for grid, count in tiles for _ in range(count)]
     check_grids(config, grids)
@@ -86,7 +85,7 @@ def _check_tokens(config: EncoderConfig, planned: Plan) -> None:
         return
     merged = [(rows // config.merge, cols // config.merge) for rows, cols in grids]
     count = len(arrange(config.arrangement, ImageTokens.of(planned), merged)[0])
-    # A language model's newlines and separators are the encoder's, or tokens of the text.
+    # Newlines and separators are made by the encoder, or are tokens of the text.
     wanted = sorted({planned.num_tokens, planned.num_visual_tokens})
     if count not in wanted:
         raise ValueError(f"the encoder makes {count} tokens, the recipe's model receives {wanted[-1]}")

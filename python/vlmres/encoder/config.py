@@ -1,8 +1,8 @@
-"""What an encoder is made of, as data.
+"""The configuration of an encoder, as data.
 
-An `EncoderConfig` names small pieces (patch embedding, position schemes, blocks, windows, mergers) and their numbers.
-The model reads nothing else: it does not know families. `vlmres.encoder.architectures` makes these from checkpoints'
-`config.json`.
+An `EncoderConfig` names components (patch embedding, position schemes, blocks, windows, mergers) and their sizes. The
+model reads nothing else: it does not know families. `vlmres.encoder.architectures` makes configurations from the
+`config.json` of checkpoints.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Patch:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     rescale: float = 1 / 255
-    """What a byte is multiplied by before `mean` and `std`."""
+    """Factor of a byte before `mean` and `std` apply."""
 
     @property
     def dim(self) -> int:
-        """Values of a still image's patch; a video's has as many for each frame."""
+        """Values of a patch of an image; a video's patch has as many for each frame."""
         return self.size * self.size * self.channels
 
 
@@ -57,7 +57,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Rotary:
-    """Rotary positions. A pair of values turns by its frequency times one coordinate.
+    """Rotary positions. A pair of values is rotated by its frequency times one coordinate.
 
     "axial": half of the pairs by row, half by column, the same frequencies. "split": even frequencies by row, odd by
     column. "interleaved": pairs by column and row in turn. "sequence": all by the place in the sequence.
@@ -82,7 +82,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class MLP:
-    """Two linear layers, or three where gated: down(act(gate(x)) * up(x))."""
+    """Two linear layers; or three if gated: down(act(gate(x)) * up(x))."""
 
     hidden: int
     activation: Activation
@@ -128,12 +128,12 @@ class Tower:
     cls: bool = False
     """A class token before each segment's patches; it is dropped from the output."""
     queries: tuple[int, ...] = ()
-    """Sizes of sets of learned queries that follow a segment's tokens and are all that is kept. A segment gets the
-    smallest set that has as many queries as it has tokens."""
+    """Sizes of sets of learned queries, which follow a segment's tokens and replace them in the output. A segment gets
+    the smallest set that has at least as many queries as the segment has tokens."""
     table: Table | None = None
     rotary: Rotary | None = None
     relative: int | None = None
-    """Grid side for which the full blocks' decomposed relative positions were made (SAM); None where there are none."""
+    """Grid side of the full blocks' decomposed relative positions (SAM); None if there are none."""
     windows: Windows | None = None
     pre_norm: Norm | None = None
     final_norm: Norm | None = None
@@ -142,8 +142,8 @@ class Tower:
     taps: tuple[int, ...] = ()
     """Blocks after which hidden states also go to the deepstack projectors."""
     clip_frames: int | None = None
-    """Most segments along time of a clip: they attend to each other, sinusoids of their times are added, and after the
-    last block their mean takes their place (Kimi K2.5). None where each is on its own."""
+    """Most segments along time in a clip: they attend to each other, get sinusoids of their times, and are replaced by
+    their mean after the last block (Kimi K2.5). None if segments are independent."""
     neck: Neck | None = None
 
     def __post_init__(self) -> None:
@@ -153,18 +153,18 @@ class Tower:
         for block in self.taps:
             if not 0 <= block < self.blocks:
                 raise ValueError(f"a tower of {self.blocks} blocks has no block {block}")
-        # A pair has one coordinate, and but in "sequence" there are as many pairs for rows as for columns.
+        # A pair has one coordinate. Except in "sequence", there are as many pairs for rows as for columns.
         wanted = 0 if self.rotary is None else 2 if self.rotary.kind == "sequence" else 4
         if wanted and self.attention.head_dim % wanted:
             raise ValueError(f"rotary positions need heads of a multiple of {wanted}, got {self.attention.head_dim}")
 
     @property
     def blocks(self) -> int:
-        """Blocks that are run."""
+        """Number of blocks that are run."""
         return max(self.features) if self.features else self.depth
 
     def windows_of(self, block: int) -> Windows | None:
-        """The windows that a block attends in; None where it attends to whole segments."""
+        """The windows in which a block attends; None if it attends to whole segments."""
         return None if self.windows is None or block in self.windows.full else self.windows
 
 
@@ -189,16 +189,16 @@ class Projector:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """In what order the language model receives an image's tokens. Roles are those of `View.role`."""
+    """The order in which the language model receives an image's tokens. Roles are those of `View.role`."""
 
     transpose: bool = False
     """Whether each tile's tokens follow each other down its columns."""
     stitch: tuple[str, ...] = ()
-    """Roles whose tiles are put together to one grid of tokens."""
+    """Roles whose tiles are joined into one grid of tokens."""
     newline: tuple[str, ...] = ()
     """Roles whose rows of tokens end with the newline embedding."""
     unpad: tuple[str, ...] = ()
-    """Roles whose tokens over padding are dropped (LLaVA-NeXT)."""
+    """Roles whose padding tokens are dropped (LLaVA-NeXT)."""
     lone_newline: bool = False
     """Whether an image of one view ends with one newline instead."""
     separator: bool = False
@@ -215,17 +215,17 @@ class EncoderConfig:
     """An encoder from patches to the tokens that a language model receives."""
 
     name: str
-    """For people."""
+    """Its name in messages."""
     patch: Patch
     towers: tuple[Tower, ...]
-    """The first reads patches, each other one the tokens of the one before."""
+    """The first reads patches; each other tower reads the tokens of the one before."""
     merge: int = 1
     """Patches per side that the projector merges to one token."""
     concat: bool = False
     """Whether the tokens of all towers are concatenated, the last tower's first."""
     projector: Projector | None = None
     deepstack: Projector | None = None
-    """Of each tap of the first tower."""
+    """The projectors of the first tower's taps."""
     arrangement: Arrangement = field(default_factory=Arrangement)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Where the encoder runs."""
+"""Devices on which the encoder runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KNOWN = ("cpu", "cuda", "meta")
 
 
 def check_device(device: torch.device) -> None:
-    """Refuses what the encoder was not made for: Apple's and Intel's GPUs, and other accelerators.
+    """Refuses unsupported devices: Apple's and Intel's GPUs, and other accelerators.
 
     Raises:
         ValueError: The device is neither a CPU nor CUDA.

@@ -1,1 +1,1 @@
-"""vlmres inside other libraries. Each module imports its library when it is used, never before."""
+"""vlmres inside other libraries. Each module imports its library only when it is used."""

@@ -1,8 +1,8 @@
-"""SGLang's plugin: with `VLMRES_SGLANG=1` in the environment, what SGLang preprocesses runs on vlmres.
+"""SGLang's plugin: with `VLMRES_SGLANG=1` in the environment, SGLang preprocesses with vlmres.
 
-SGLang loads processors by transformers' auto classes, which `install` wraps. On CUDA it has the GPU preprocess, by
-`device="cuda:N"` in each call; a processor that vlmres accelerates stays on the CPU, and its pixels are the CPU's. It
-then has as many workers as SGLang gives to preprocessing on the CPU.
+SGLang loads processors through transformers' auto classes, which `install` wraps. With CUDA it preprocesses on the GPU
+(`device="cuda:N"` in each call). An accelerated processor stays on the CPU instead, and its pixels are those of the CPU
+backend. It then uses as many workers as SGLang has for preprocessing on the CPU.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _BASE = "sglang.srt.multimodal.processors.base_processor.BaseMultimodalProcessor
 
 
 def register() -> None:
-    """Called by SGLang in each of its processes; does nothing, and imports nothing, unless `VLMRES_SGLANG` asks."""
+    """Called by SGLang in each of its processes. It does and imports nothing unless `VLMRES_SGLANG` is set."""
     if asked(ENABLE):
         enable()
 
 
 def enable() -> None:
-    """Switches on all that vlmres does in SGLang, in this process; called while SGLang loads its plugins.
+    """Switches vlmres on in this process of SGLang; called while SGLang loads its plugins.
 
     Raises:
-        ValueError: `VLMRES_VERIFY` is no share.
+        ValueError: `VLMRES_VERIFY` is not a number from 0 to 1.
     """
     from sglang.srt.plugins.hook_registry import HookRegistry, HookType
 
@@ -45,18 +45,18 @@ def enable() -> None:
 
 
 def device(original: Any, processor: Any, loaded: Any) -> str | None:
-    """The device of a call: none where it would be CUDA's and vlmres does the pixels."""
+    """The device of a call: None if it would be CUDA and vlmres computes the pixels."""
     chosen: str | None = original(processor, loaded)
     return None if chosen is not None and chosen.startswith("cuda") and _runs_here(loaded) else chosen
 
 
 def competes(original: Any, processor: Any) -> bool:
-    """Whether preprocessing is on the accelerator that serves."""
+    """Whether SGLang preprocesses on the accelerator."""
     return not _runs_here(processor._processor) and bool(original(processor))
 
 
 def _runs_here(loaded: Any) -> bool:
-    """Whether vlmres does the images of a processor of transformers."""
+    """Whether vlmres processes the images of a transformers processor."""
     from vlmres.integrations.transformers.drop_in import Accelerated
 
     return isinstance(getattr(loaded, "image_processor", None), Accelerated)

@@ -1,1 +1,1 @@
-"""Comparison with the installed transformers: what `vlmres verify` and the tests do."""
+"""Comparison with the installed transformers, for `vlmres verify` and the tests."""

@@ -18,12 +18,12 @@ Size = tuple[int, int]
 # (frames, width, height)
 VideoSize = tuple[int, int, int]
 
-# PIL modes and two sorts of arrays; of families that do not convert colours, the first and the last two.
+# PIL modes and two kinds of arrays. Families that do not convert colours get the first and the last two.
 FORMS = ("RGB", "L", "LA", "P", "RGBA", "CMYK", "1", "array", "tensor")
 PLAIN_FORMS = ("RGB", "array", "tensor")
 KINDS = ("noise", "binary", "checker", "gradient")
 
-# Settings that are lengths or counts, which a case makes smaller together: less work, and other numbers.
+# Settings that are lengths or counts. A case lowers them together, for less work and other numbers.
 SCALED = (
     "size",
     "crop_size",
@@ -53,15 +53,15 @@ VALUES: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Case:
-    """One call."""
+    """A case: one call."""
 
     number: int
     settings: dict[str, Any]
-    """What differs from the checkpoint's settings."""
+    """Settings that differ from the checkpoint's."""
     images: list[Any]
     """Images or videos."""
     sizes: list[Any]
-    """Of each: `Size` or `VideoSize`."""
+    """The size of each: `Size` or `VideoSize`."""
     forms: list[str]
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class Case:
 
 
 def draw(seed: int, number: int, reference: Any, fixed: tuple[str, ...] = ()) -> Case:
-    """The case of this number for an image processor of transformers; the same whenever it is drawn.
+    """The case of this number for a transformers image processor; the same number always gives the same case.
 
     Settings named in `fixed` stay those of the image processor.
     """
@@ -90,7 +90,7 @@ def draw(seed: int, number: int, reference: Any, fixed: tuple[str, ...] = ()) ->
 
 
 def draw_size(rng: np.random.Generator) -> Size:
-    """Small ones mostly, some long ones, some around the multiples of patches."""
+    """Mostly small sizes, some elongated, some near multiples of patches."""
     sort = rng.random()
     if sort < 0.05:
         short = int(rng.integers(1, 5))
@@ -101,12 +101,12 @@ def draw_size(rng: np.random.Generator) -> Size:
         return max(1, width + int(rng.integers(-1, 2))), max(1, height + int(rng.integers(-1, 2)))
     most = math.log(1024 if sort < 0.25 else 300)
     width, height = (int(math.exp(side)) for side in rng.uniform(0, most, 2))
-    # Beyond this ratio the references refuse, or make images of a hundred megapixels on the way.
+    # Beyond this aspect ratio the references refuse, or make intermediate images of a hundred megapixels.
     return max(width, height // 210), max(height, width // 210)
 
 
 def _readable(form: str, size: Size) -> str:
-    """The form, but "RGB" where it would be an array that may have its channels first or last: vlmres refuses such."""
+    """The form; "RGB" instead of an array whose axis order is ambiguous, which vlmres refuses."""
     rows = {"array": size[1], "tensor": size[0]}.get(form)
     return "RGB" if rows in CHANNELS else form
 
@@ -140,7 +140,7 @@ def draw_pixels(rng: np.random.Generator, size: Size) -> NDArray[np.uint8]:
 
 
 def draw_settings(rng: np.random.Generator, reference: Any) -> dict[str, Any]:
-    """What differs from the settings of an image or video processor of transformers."""
+    """Settings that differ from those of a transformers image or video processor."""
     settings: dict[str, Any] = {}
     if rng.random() < 0.25:
         return settings
@@ -152,7 +152,7 @@ def draw_settings(rng: np.random.Generator, reference: Any) -> dict[str, Any]:
         for index in rng.choice(len(VALUES), int(rng.integers(1, 3)), replace=False):
             settings.update(VALUES[index])
         if not settings.get("do_normalize", True):
-            settings.pop("do_rescale", None)  # with neither, classes differ in the type of what they return
+            settings.pop("do_rescale", None)  # with neither, classes return different types
     return settings
 
 

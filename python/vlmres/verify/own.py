@@ -1,4 +1,4 @@
-"""A recipe of one's own against a Python function that is its reference."""
+"""A user's recipe against a Python function as its reference."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Function = Callable[[list[Image.Image]], Mapping[str, Any]]
 
 
 class OwnSubject(Subject):
-    """What is compared: a recipe with its own settings, and a function from RGB images to the arrays of one call.
+    """A recipe with its own settings, and a function from RGB images to the arrays of a call, to be compared.
 
     Args:
         recipe: The recipe.
-        named: What the command line calls it.
+        named: The recipe's name on the command line.
         against: `module:function` or `file.py:function`.
 
     Raises:

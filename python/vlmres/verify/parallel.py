@@ -1,4 +1,4 @@
-"""Several recipes at once, in processes of their own."""
+"""Several recipes at once, in child processes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def verify_all(tallies: Sequence[Tally], seed: int, numbers: range, jobs: int) -> Iterator[tuple[int, Tally]]:
-    """Runs the cases of these numbers of every tally in so many processes; yields the index of each when it is done."""
-    # Torch's threads do not survive a fork.
+    """Runs the cases of these numbers of every tally in several processes; yields the index of each finished tally."""
+    # torch's threads do not survive a fork.
     executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _quiet)
     try:
         futures = {executor.submit(_verify, tally, seed, numbers): index for index, tally in enumerate(tallies)}

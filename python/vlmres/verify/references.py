@@ -1,4 +1,4 @@
-"""transformers' image processors with the settings of real checkpoints: what recipes are compared with."""
+"""The references of recipes: transformers' image processors with the settings of real checkpoints."""
 
 import importlib.util
 import sys
@@ -22,19 +22,19 @@ PINPOINTS = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
 
 @dataclass(frozen=True)
 class Reference:
-    """A class of transformers and what its checkpoint sets."""
+    """A transformers class, and the settings of its checkpoint."""
 
     model: str
     name: str
     settings: dict[str, Any] = field(default_factory=dict)
     backends: tuple[Literal["torch", "pillow"], ...] = ("torch", "pillow")
-    """Arithmetics that it exists in."""
+    """Arithmetics for which transformers has a class."""
     dtype: DType = "float32"
-    """Type of its pixel values where it normalises."""
+    """Type of its pixel values when it normalises."""
     fixed: tuple[str, ...] = ()
-    """Settings of which its recipe has one value: cases leave them as they are."""
+    """Settings that its recipe fixes; cases do not change them."""
     unlike: dict[str, Any] = field(default_factory=dict)
-    """Settings that its torchvision class fails with, or follows as no other does: cases with them are left out."""
+    """Settings with which its torchvision class fails or behaves as no other; cases leave them out."""
     floats: bool = False
     """Whether it resizes in floating point, where torch's bits depend on its compiler (`rounds_as_known`)."""
 
@@ -164,7 +164,7 @@ REFERENCES: dict[str, Reference] = {
         "PixtralImageProcessor",
         {"patch_size": {"height": 28, "width": 28}, "size": {"longest_edge": 1540}, **CLIP},
     ),
-    # It normalises what it does not rescale as bytes, which torchvision refuses.
+    # Without rescaling it normalises bytes, which torchvision refuses.
     "llama4": Reference(
         "llama4",
         "Llama4ImageProcessor",
@@ -266,7 +266,7 @@ REFERENCES: dict[str, Reference] = {
     ),
 }
 
-# Recipes that differ from another in nothing but boxes, titles and settings of the same steps.
+# Recipes that differ from another recipe only in boxes, titles and settings of the same steps.
 ALIKE = {
     "aya-vision",
     "clip",
@@ -285,7 +285,7 @@ ALIKE = {
 }
 DISTINCT = tuple(sorted(set(REFERENCES) - ALIKE))
 
-# The recipes on which what concerns all of them is tested.
+# Recipes for tests of behaviour that all recipes share.
 CORE = (
     "deepseek-ocr-2",
     "internvl2",
@@ -299,22 +299,22 @@ CORE = (
 
 
 def available(recipe: str) -> bool:
-    """Whether the installed transformers has a recipe's reference: old versions lack the classes of new models."""
+    """Whether the installed transformers has a recipe's reference. Old versions lack the classes of new models."""
     model = f"transformers.models.{REFERENCES[recipe].model}"
     return importlib.util.find_spec(model) is not None
 
 
 def cases(recipes: Iterable[str]) -> list[tuple[str, str]]:
-    """Every recipe that has a reference here, with every arithmetic that this has."""
+    """Every recipe with a reference here, in every arithmetic of the reference."""
     known = rounds_as_known()
     chosen = [recipe for recipe in recipes if available(recipe) and (known or not REFERENCES[recipe].floats)]
     return [(recipe, arithmetic) for recipe in chosen for arithmetic in REFERENCES[recipe].backends]
 
 
 def rounds_as_known() -> bool:
-    """Whether torch's resizes of floats round on this machine as vlmres does everywhere.
+    """Whether torch's float resizes on this machine round as vlmres does everywhere.
 
-    Its wheels for Linux on x86-64 with AVX2 fuse products and sums in particular places.
+    torch's wheels for Linux on x86-64 with AVX2 fuse multiplications and additions in particular places.
     """
     import torch
 
@@ -322,7 +322,10 @@ def rounds_as_known() -> bool:
 
 
 def compensated_sum(values: Iterable[float]) -> float:
-    """`sum` of floats as Python has it since 3.12: with compensation. Sums of ties differ in the last bit without."""
+    """`sum` of floats as in Python since 3.12, with compensation.
+
+    Without it, sums may differ in the last bit, which decides ties.
+    """
     total: float = 0
     lost = 0.0
     for value in values:

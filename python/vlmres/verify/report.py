@@ -1,4 +1,4 @@
-"""What a run found, as rows for a terminal and as Markdown."""
+"""The results of a run, as rows for a terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _tokens(tally: Tally) -> str:
 
 
 def versions() -> str:
-    """Everything that the result depends on, in a line."""
+    """The versions and the machine on which the result depends, in one line."""
     build = vlmres.build_info()
     found = [f"{name} {importlib.import_module(module).__version__}" for module, name in _PACKAGES.items()]
     return ", ".join(

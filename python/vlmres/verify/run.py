@@ -33,19 +33,19 @@ _BACKENDS: dict[Arithmetic, str] = {"torch": "torchvision", "pillow": "pil"}
 
 
 class Subject:
-    """What is compared: a recipe and transformers' image processor with the same settings. `VideoSubject` is of videos.
+    """A recipe and a transformers image processor with the same settings, to be compared. `VideoSubject` is for videos.
 
     Args:
-        name: What the report calls it.
-        option: The option of the command line that names it.
+        name: Its name in the report.
+        option: The command-line option that selects it.
         recipe: The recipe.
-        reference: An image processor from an arithmetic and settings to change.
-        counter: Makes the processor of transformers that counts tokens, or None.
-        known: What is known of its class; by default, of one that is like most.
+        reference: Makes an image processor from an arithmetic and changed settings.
+        counter: Makes the transformers processor that counts tokens; or None.
+        known: Properties of its class; by default those of most classes.
     """
 
     against = "transformers"
-    """What messages call the reference."""
+    """The reference's name in messages."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Subject:
             try:
                 processor = AutoProcessor.from_pretrained(directory)
                 tokens.count(processor, [(640, 480)])
-            except Exception:  # no tokenizer in the folder, or a class that does not count
+            except Exception:  # no tokenizer in the folder, or the class does not count
                 return None
             return processor
 
@@ -96,7 +96,7 @@ class Subject:
         return Subject(name, option, recipe, reference, counter, known).made_by(Subject.of_checkpoint, directory)
 
     def made_by(self, maker: Callable[[Any], Subject], argument: Any) -> Self:
-        """Itself, to be made again so in another process."""
+        """The function and arguments that make the subject again in another process."""
         self._maker = (maker, (argument,))
         return self
 
@@ -108,7 +108,7 @@ class Subject:
         return draw(seed, number, reference, self.known.fixed)
 
     def process(self, processor: Processor, case: Case) -> Batch:
-        """What vlmres makes of a case."""
+        """The result of vlmres for a case."""
         return processor(case.images)
 
     def follow(self, reference: Any) -> Processor:
@@ -120,7 +120,7 @@ class Subject:
         return make_processor(reference, own_settings(reference))
 
     def reliable(self, size: Any) -> bool:
-        """Whether transformers makes as many tokens of this size as it counts."""
+        """Whether transformers counts the tokens of this size correctly."""
         return tokens.reliable(self.counter, size)
 
     def count(self, size: Any) -> int:
@@ -129,40 +129,40 @@ class Subject:
 
     @property
     def arithmetics(self) -> tuple[Arithmetic, ...]:
-        """Those for which transformers has a backend."""
+        """The arithmetics for which transformers has a backend."""
         return self.known.backends
 
     @cached_property
     def counter(self) -> Any | None:
-        """What counts tokens, or None."""
+        """The processor that counts tokens, or None."""
         return self._counter()
 
 
 @dataclass
 class Failure:
-    """A case in which the two differ."""
+    """A case with a difference."""
 
     case: str
     reason: str
     command: str
-    """What runs this case alone."""
+    """The command that runs this case alone."""
 
 
 @dataclass
 class Tally:
-    """The cases of a subject in one arithmetic."""
+    """The results of a subject's cases in one arithmetic."""
 
     subject: Subject
     arithmetic: Arithmetic
     cases: int = 0
     left_out: int = 0
-    """Cases whose settings no recipe follows: the drop-in leaves these to transformers."""
+    """Number of cases whose settings no recipe follows, so that the drop-in leaves them to transformers."""
     difference: float = 0.0
     differing: int = 0
     counted: int = 0
-    """Images whose tokens were compared."""
+    """Number of images whose tokens were compared."""
     not_counted: int = 0
-    """Images for which transformers is known to count other tokens than it makes (`tokens.MISCOUNTED`)."""
+    """Number of images whose tokens transformers is known to miscount (`tokens.MISCOUNTED`)."""
     miscounted: int = 0
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
@@ -174,7 +174,7 @@ class Tally:
 
 
 class MismatchError(Exception):
-    """The two differ; `difference` is the largest of a value, or 0 where values are not compared."""
+    """The results differ. `difference` is the largest difference of a value; 0 if values were not compared."""
 
     def __init__(self, reason: str, difference: float = 0.0) -> None:
         super().__init__(reason)
@@ -182,7 +182,7 @@ class MismatchError(Exception):
 
 
 def verify(tally: Tally, seed: int, numbers: range) -> Iterator[Case]:
-    """Runs the cases of these numbers into a tally, and yields each when it is done."""
+    """Runs the cases of these numbers, adds them to a tally, and yields after each."""
     subject, arithmetic = tally.subject, tally.arithmetic
     reference = subject.reference(arithmetic)
     for number in numbers:
@@ -216,7 +216,7 @@ def compare(subject: Subject, arithmetic: Arithmetic, case: Case, reference: Any
     """Compares one call.
 
     Raises:
-        MismatchError: They differ in keys, types, shapes, values, or in whether they refuse the images.
+        MismatchError: The results differ in keys, types, shapes or values, or only one of the two refuses the images.
         DeclinedError: No recipe follows the case's settings.
     """
     unlike = subject.known.unlike.items() & case.settings.items() if arithmetic == "torch" else None
@@ -243,13 +243,13 @@ def compare(subject: Subject, arithmetic: Arithmetic, case: Case, reference: Any
 
 
 def miscounts(subject: Subject, sizes: Sequence[Any]) -> list[str]:
-    """What differs in the tokens of images or videos of these sizes with the checkpoint's own settings."""
+    """Differences in the token counts of images or videos of these sizes, with the checkpoint's own settings."""
     wrong = []
     for size in sizes:
         try:
             expected: int | None = subject.count(size)
         except ValueError:
-            expected = None  # it refuses the size
+            expected = None  # transformers refuses the size
         try:
             got: int | None = plan(size, subject.recipe).num_tokens
         except PlanError:
@@ -272,7 +272,7 @@ def _compare(got: Mapping[str, Any], expected: Mapping[str, Any], against: str) 
     import torch
 
     for key, tensor in got.items():
-        wanted = torch.as_tensor(expected[key])  # some classes leave numbers in lists
+        wanted = torch.as_tensor(expected[key])  # some classes return lists of numbers
         if tensor.dtype != wanted.dtype or tensor.shape != wanted.shape:
             ours, theirs = (f"{one.dtype} {tuple(one.shape)}" for one in (tensor, wanted))
             raise MismatchError(f"{key} is {ours}; {against} gives {theirs}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TokenReference:
-    """A processor class of transformers, and what counting reads of it besides the image processor."""
+    """A transformers processor class, and the attributes that its counting reads besides the image processor."""
 
     module: str
     name: str
@@ -76,23 +76,23 @@ TOKEN_REFERENCES: dict[str, TokenReference] = {
 
 
 class Words:
-    """A tokenizer to which every tag, and every run of newlines, is one token."""
+    """A stand-in for a tokenizer: every tag and every run of newlines is one token."""
 
     def __call__(self, text: str, **_: Any) -> dict[str, list[str]]:
         """The tags of a text."""
         return {"input_ids": re.findall(r"<[^<>]*>|\n+", text)}
 
     def tokenize(self, text: str) -> list[str]:
-        """The same."""
+        """The text unchanged."""
         return self(text)["input_ids"]
 
     def convert_tokens_to_ids(self, token: str) -> int:
-        """Any number."""
+        """An arbitrary id."""
         return len(token)
 
 
 def light_processor(reference: TokenReference, image_processor: Any, video_processor: Any = None) -> Any:
-    """A processor of transformers without a tokenizer, for its counting alone."""
+    """A transformers processor without a tokenizer, used only for counting."""
     cls = getattr(
         importlib.import_module(f"transformers.models.{reference.module}.processing_{reference.module}"), reference.name
     )
@@ -107,7 +107,7 @@ def light_processor(reference: TokenReference, image_processor: Any, video_proce
 
 
 def processor_of(recipe: str) -> Any | None:
-    """What counts the tokens of a recipe, or None where nothing in transformers does."""
+    """The processor that counts the tokens of a recipe; None if transformers has none."""
     reference = TOKEN_REFERENCES.get(recipe)
     return None if reference is None else light_processor(reference, references.processor(recipe, "torch"))
 
@@ -121,23 +121,23 @@ def _splits_a_part_of_a_tile(processor: Any, _: tuple[int, int]) -> bool:
     return bool(images.size["longest_edge"] % images.max_image_size["longest_edge"])
 
 
-# Classes that do not count what they make, and of which images (`tests/parity/test_reference_bugs.py` shows it).
+# Classes that miscount their tokens, and for which images (shown in `tests/parity/test_reference_bugs.py`).
 MISCOUNTED: dict[str, Callable[[Any, tuple[int, int]], bool]] = {
-    # From an array's shape, of which one or three rows are taken for channels.
+    # They count from an array's shape, and take one or three rows for channels.
     "PixtralProcessor": _takes_rows_for_channels,
     "LightOnOcrProcessor": _takes_rows_for_channels,
-    # Without the second resize, where the longest edge is not whole tiles.
+    # They omit the second resize, which matters if the longest edge is not a whole number of tiles.
     "Idefics3Processor": _splits_a_part_of_a_tile,
 }
 
 
 def reliable(processor: Any, size: tuple[int, int]) -> bool:
-    """Whether a processor of transformers makes as many tokens of an image of `size` (width, height) as it counts."""
+    """Whether a transformers processor counts the tokens of an image of `size` (width, height) correctly."""
     miscounted = MISCOUNTED.get(type(processor).__name__)
     return miscounted is None or not miscounted(processor, size)
 
 
 def count(processor: Any, sizes: Sequence[tuple[int, int]]) -> list[int]:
-    """Tokens of images of these sizes (width, height) by a processor of transformers."""
+    """Tokens that a transformers processor counts for images of these sizes (width, height)."""
     counted = processor._get_num_multimodal_tokens(image_sizes=[(height, width) for width, height in sizes])
     return [int(number) for number in counted["num_image_tokens"]]

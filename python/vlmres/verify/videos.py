@@ -1,4 +1,4 @@
-"""Videos against transformers: its video processors with the settings of real checkpoints, and calls of them."""
+"""Videos against transformers' video processors with the settings of real checkpoints."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _QWEN3 = _reference("qwen3_vl", "Qwen3VLVideoProcessor")
 VIDEO_REFERENCES: dict[str, Reference] = {
     "glm-4.6v": _reference("glm46v", "Glm46VVideoProcessor"),
     "glm-4v": _reference("glm4v", "Glm4vVideoProcessor"),
-    # Its size says nothing.
+    # The checkpoint's `size` is not used.
     "glm-5-next": _reference("glm5_next", "Glm5NextVideoProcessor", fixed=("size",)),
     "kimi-k2.5": _reference("kimi_k25", "Kimi_K25VideoProcessor"),
     "llava-onevision": _reference("llava_onevision", "LlavaOnevisionVideoProcessor", HALF),
@@ -47,7 +47,7 @@ VIDEO_REFERENCES: dict[str, Reference] = {
     "qwen3.5-vl": _QWEN3,
 }
 
-# Recipes whose videos are another's.
+# Recipes that process videos as another recipe does.
 ALIKE = {"qwen2.5-vl", "qwen3.5-vl"}
 DISTINCT = tuple(sorted(set(VIDEO_REFERENCES) - ALIKE))
 
@@ -68,19 +68,19 @@ FORMS = ("array", "tensor", "images", "arrays")
 
 
 def video_processor(recipe: str, **settings: Any) -> Any:
-    """The reference video processor of a recipe, which takes videos as they are and samples no frames."""
+    """The reference video processor of a recipe, without frame sampling."""
     reference = VIDEO_REFERENCES[recipe]
     module = importlib.import_module(f"transformers.models.{reference.model}.video_processing_{reference.model}")
     return getattr(module, reference.name)(**{"do_sample_frames": False, **reference.settings, **settings})
 
 
 def video_counter(recipe: str) -> Any:
-    """What counts the tokens of a recipe's videos."""
+    """The processor that counts the tokens of a recipe's videos."""
     return tokens.light_processor(COUNTERS[recipe], None, video_processor(recipe))
 
 
 def count(counter: Any, size: VideoSize) -> int:
-    """Tokens of a video by a processor of transformers."""
+    """Tokens that a transformers processor counts for a video."""
     frames, width, height = size
     counted = counter._get_num_multimodal_tokens(video_sizes=[(frames, height, width)])
     return int(counted["num_video_tokens"][0])
@@ -117,7 +117,7 @@ class VideoSubject(Subject):
             try:
                 processor = AutoProcessor.from_pretrained(directory)
                 count(processor, (4, 640, 480))
-            except Exception:  # no tokenizer in the folder, or a class that does not count
+            except Exception:  # no tokenizer in the folder, or the class does not count
                 return None
             return processor
 
@@ -132,7 +132,7 @@ class VideoSubject(Subject):
         return draw(seed, number, reference, self.known.fixed)
 
     def process(self, processor: Processor, case: Case) -> Batch:
-        """What vlmres makes of a case."""
+        """The result of vlmres for a case."""
         return processor(videos=case.images)
 
     def follow(self, reference: Any) -> Processor:
@@ -140,7 +140,7 @@ class VideoSubject(Subject):
         return make_video_processor(reference, own_settings(reference))
 
     def reliable(self, size: Any) -> bool:
-        """Every count is."""
+        """Every count is correct."""
         return len(size) == 3
 
     def count(self, size: Any) -> int:
@@ -149,9 +149,9 @@ class VideoSubject(Subject):
 
 
 def draw(seed: int, number: int, reference: Any, fixed: tuple[str, ...] = ()) -> Case:
-    """The case of this number for a video processor of transformers; the same whenever it is drawn.
+    """The case of this number for a transformers video processor; the same number always gives the same case.
 
-    Videos of one call are of one form, as transformers takes for granted.
+    All videos of a call have one form, as transformers expects.
     """
     rng = np.random.default_rng((seed, number))
     form = str(rng.choice(FORMS))
@@ -169,7 +169,7 @@ def draw(seed: int, number: int, reference: Any, fixed: tuple[str, ...] = ()) ->
 
 def _size(rng: np.random.Generator, form: str) -> tuple[int, int]:
     width, height = draw_size(rng)
-    # transformers takes one or three rows of pixels for channels.
+    # transformers mistakes one or three rows of pixels for channels.
     return min(width, 400), min(height, 400) if form == "tensor" or height not in (1, 3) else height + 1
 
 

@@ -1,4 +1,4 @@
-"""A run: images to a folder of shards and a manifest, which it can stop and go on with at any time."""
+"""A job: images to a folder of shards and a manifest. It can be stopped and continued at any time."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from vlmres.cli.items import Dpi, Item
     from vlmres.documents import Page
 
-# A shard ends before its tensors and decoded images need more, or its tensors more than the limit of outputs.
+# Most bytes of a shard's tensors and decoded images; its tensors must also be within the limit of outputs.
 _MAX_BYTES = 1 << 30
 
-# Images that an estimate of bytes is made from.
+# Number of images from which the bytes of a run are estimated.
 _SAMPLED = 64
 
 # How a manifest begins.
@@ -41,7 +41,7 @@ _MANIFEST_START = b'{\n "settings": {\n  "vlmres":'
 
 
 class OtherContentError(Exception):
-    """The folder holds something else than results of these settings and images."""
+    """The folder holds results of other settings or images, or other files."""
 
 
 @dataclass
@@ -50,15 +50,15 @@ class Done:
 
     number: int
     images: list[dict[str, Any]]
-    """What the manifest says of each image."""
+    """The manifest's row of each image."""
     kept: bool
-    """Whether it was there already."""
+    """Whether it existed before the run."""
 
 
 Source: TypeAlias = "ImageFile | Page | str | bytes"
-"""What a processor is given for an item."""
+"""An item as a processor takes it."""
 
-# In place of an item that it must not read.
+# Stands for an item that must not be read.
 _NOTHING = b""
 
 
@@ -70,7 +70,7 @@ class _Entry:
     input: shards.Input
     source: Source
     error: str | None = None
-    """Why it must not be read."""
+    """The reason why it must not be read."""
 
 
 @dataclass
@@ -81,24 +81,24 @@ class _Wanted:
     entries: list[_Entry]
     fingerprint: str
     kept: list[dict[str, Any]] | None
-    """What the manifest says of each image of a shard that is there already."""
+    """The manifest's rows of a shard that exists already."""
 
 
 class Advance(Protocol):
-    """What is told of progress."""
+    """A function that is told of progress."""
 
     def __call__(self, count: int, *, kept: bool) -> None:
-        """So many images more are done; `kept` if they were before."""
+        """Reports that this many more images are done; `kept` if they were done by an earlier run."""
 
 
 class Job(abc.ABC):
-    """Images, and what becomes of them in a folder.
+    """Images and the folder of their results.
 
     Args:
         files: Images and PDF files.
         folder: Where shards and manifest go.
         processor: What prepares the images.
-        shard_size: Images of a shard; fewer where they need too much memory together.
+        shard_size: Most images of a shard; there are fewer if they would need too much memory.
         dpi: Resolution of pages.
     """
 
@@ -138,7 +138,7 @@ class Job(abc.ABC):
             "max_output_bytes": processor.max_output_bytes,
         }
         if not _is_known(processor.recipe):
-            # Its name and parameters say nothing of what is in a file.
+            # A file's recipe is not determined by its name and parameters.
             content = processor.recipe.to_toml().encode()
             self.settings["recipe_sha256"] = hashlib.sha256(content).hexdigest()
 
@@ -146,10 +146,10 @@ class Job(abc.ABC):
     def make(
         self, wanted: Iterator[list[Source]], advance: Advance
     ) -> Iterator[tuple[Mapping[str, NDArray[Any]], list[dict[str, Any]]]]:
-        """For the files of each shard its arrays, and what the manifest says of each of its images beside its path.
+        """For the items of each shard: its arrays, and the manifest's row of each image without the path.
 
         Args:
-            wanted: Items as they were opened; by path where that failed, or bytes that are no image.
+            wanted: The opened items; for one that failed, its path, or bytes that are not an image.
             advance: Called for images that are done, perhaps on another thread.
         """
 
@@ -162,7 +162,7 @@ class Job(abc.ABC):
         return value_bytes(plan, self.processor.layout, self.processor.dtype)
 
     def estimate(self) -> int | None:
-        """About how many bytes all shards will have, from some of the images; None where none can be planned."""
+        """Estimated bytes of all shards, from a sample of the images; None if no image can be planned."""
         step = max(1, len(self.items) // _SAMPLED)
         found = []
         for item in self.items[::step]:
@@ -172,14 +172,15 @@ class Job(abc.ABC):
 
     @contextlib.contextmanager
     def opened(self, *, force: bool, tell: Callable[[str], None]) -> Iterator[None]:
-        """The folder, for this run alone; `run` stands under it.
+        """Locks the folder for this run; call `run` inside.
 
         Args:
             force: Remove other results.
             tell: Called with a message when there is something to wait for.
 
         Raises:
-            OtherContentError: It holds other results, or other programs' files under the names of this one's.
+            OtherContentError: The folder holds other results, or files of other programs with names that this run
+                needs.
             InUseError: Another run works there.
             OSError: It cannot be made or written to.
         """
@@ -194,7 +195,7 @@ class Job(abc.ABC):
             yield
 
     def run(self, advance: Advance) -> Iterator[Done]:
-        """Makes the shards that are not there yet, one at a time, then the manifest.
+        """Writes the missing shards one at a time, then the manifest.
 
         Args:
             advance: Called for images that are done, perhaps on another thread.
@@ -227,7 +228,7 @@ class Job(abc.ABC):
         self._write_manifest(done)
 
     def _difference(self) -> str | None:
-        """How the folder's results differ from those asked for; None where they do not, or there are none."""
+        """How the folder's results differ from the wanted ones; None if they do not differ, or there are none."""
         images: set[str] = set()
         for path in self.folder.shards():
             try:
@@ -247,7 +248,7 @@ class Job(abc.ABC):
         return None
 
     def _cut(self) -> Iterator[list[_Entry]]:
-        """What is in every shard: up to `shard_size` images that fit into memory together."""
+        """Divides the items into shards: up to `shard_size` images that fit into memory together."""
         entries: list[_Entry] = []
         total = tensors = 0
         most = self.processor.max_output_bytes or _MAX_BYTES
@@ -265,7 +266,7 @@ class Job(abc.ABC):
         yield entries
 
     def _open(self, item: Item) -> tuple[_Entry, Plan | None]:
-        """An item and its plan; None where something is wrong with it, which of a file is said when it is processed."""
+        """An item and its plan; None for a bad item. The error of a bad file is reported when it is processed."""
         entry = _Entry(item, shards.Input.of(item), str(item.path))
         try:
             entry.source, plan = self._opener.open(item)
@@ -276,10 +277,10 @@ class Job(abc.ABC):
         return entry, plan
 
     def _look(self, number: int, entries: list[_Entry]) -> _Wanted:
-        """A shard that is to be there, and what it says of its images if it is."""
+        """A wanted shard, with the rows of its images if it exists."""
         expected = shards.fingerprint([entry.input for entry in entries], self.settings)
         found = None
-        with contextlib.suppress(shards.ForeignError):  # put there since the run began: replaced
+        with contextlib.suppress(shards.ForeignError):  # it appeared since the run began: replaced
             found = shards.read_metadata(self.folder.path / shards.name(number))
         kept = found.images if found and found.fingerprint == expected else None
         if kept is None and number in self._lock.unfinished:
@@ -292,7 +293,7 @@ class Job(abc.ABC):
         for entry, image in zip(shard.entries, images, strict=True):
             if "error" in image:
                 image["error"] = entry.error or entry.item.reason(image["error"])
-        # A manifest speaks for a finished folder only.
+        # A folder has a manifest only when it is finished.
         self.folder.remove(MANIFEST)
         metadata = shards.Metadata(shard.fingerprint, self.settings, images)
         with self.folder.replacing(shards.name(shard.number)) as file:
@@ -310,7 +311,7 @@ class Job(abc.ABC):
             "num_tokens": sum(image.get("tokens", 0) for image in images),
             "shards": [shards.name(shard.number) for shard in done],
         }
-        # An image a line, for people and for grep.
+        # One image per line, for reading and for grep.
         lines = ",\n".join(json.dumps(image) for image in images)
         text = f'{json.dumps(manifest, indent=1)[:-2]},\n "images": [\n{lines}\n ]\n}}\n'.encode()
         path = self.folder.path / MANIFEST
@@ -326,7 +327,7 @@ def _starts(path: Path, start: bytes) -> bool:
 
 def _settings_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     flat_old, flat_new = ({**settings, **settings.get("params", {})} for settings in (old, new))
-    # The resolved arithmetic says more than the recipe's parameter of that name.
+    # The resolved arithmetic is more exact than the recipe's parameter of that name.
     flat_old["arithmetic"], flat_new["arithmetic"] = old.get("arithmetic"), new.get("arithmetic")
     changes = [
         f"{key[:80]} {json.dumps(flat_old.get(key))[:200]}, not {json.dumps(flat_new.get(key))[:200]}"
@@ -337,7 +338,7 @@ def _settings_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
 
 
 def _is_known(recipe: vlmres.Recipe) -> bool:
-    """Whether its name and parameters make it, as those of a file's recipe do not."""
+    """Whether its name and parameters determine the recipe; those of a recipe from a file do not."""
     try:
         return vlmres.Recipe.load(recipe.name, **recipe.params) == recipe
     except vlmres.RecipeError:

@@ -1,4 +1,4 @@
-"""A run under its command: a bar of progress, messages, an exit code."""
+"""A job as run by its command: progress bar, messages, exit code."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from vlmres.cli.jobs.base import Job
 
 
-# From so many images on a job is told beforehand what it will write.
+# With at least this many images, the expected output is printed before the job starts.
 _LONG = 256
 
 
 def run_job(job: Job, *, force: bool, quiet: bool) -> None:
-    """Runs a job from its folder's preparation to its exit code."""
+    """Runs a job, from preparing its folder to the exit code."""
     with contextlib.ExitStack() as stack:
         try:
             _open(job, stack, force=force)
@@ -63,7 +63,7 @@ def _open(job: Job, stack: contextlib.ExitStack, *, force: bool) -> None:
 
 
 def _foretell(job: Job) -> None:
-    """Says before a long job about what it will write, and whether there is room for it."""
+    """Prints, before a long job, how much it will write and whether there is room."""
     total = job.estimate() if len(job.items) >= _LONG else None
     if total is not None:
         free = shutil.disk_usage(job.folder.path).free
@@ -73,7 +73,7 @@ def _foretell(job: Job) -> None:
 
 
 def _run(job: Job, *, quiet: bool) -> dict[str, int]:
-    """Runs a job with a bar of progress on the standard error, and says what became of it."""
+    """Runs a job with a progress bar on the standard error, and prints the result."""
     counts = {"made": 0, "kept": 0, "images": 0, "failed": 0, "processed": 0}
     if not quiet:
         _foretell(job)
@@ -86,7 +86,7 @@ def _run(job: Job, *, quiet: bool) -> dict[str, int]:
         def advance(count: int, *, kept: bool) -> None:
             progress.advance(task, count)
             if kept:
-                # The speed, and with it the time that remains, is that of images which take time.
+                # Only images that take time count for the speed and the remaining time.
                 progress.reset(task, completed=int(progress.tasks[task].completed))
 
         for shard in job.run(advance):

@@ -65,7 +65,7 @@ class EncodeJob(Job):
     def shard_bytes(self, plan: Plan) -> int:
         """Bytes of an image's tokens."""
         config = self.encoder.config
-        # A tower alone has other tokens than the recipe's model: at most one for each cell.
+        # A bare vision tower has other tokens than the recipe's model: at most one per merged patch.
         tokens = plan.num_tokens if config.projector else plan.num_patches // config.merge**2
         values = tokens * config.hidden * (1 + len(config.towers[0].taps))
         return values * self.encoder.dtype.itemsize
@@ -73,9 +73,10 @@ class EncodeJob(Job):
     def make(
         self, wanted: Iterator[list[Source]], advance: Advance
     ) -> Iterator[tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]]:
-        """Tokens and where images start; and index, number and rows of tokens of each image, or its error.
+        """Tokens and starts of images; for each image its index, number and rows of tokens, or its error.
 
-        The device's work goes on from shard to shard. A group's tokens are copied to the host beside the next group.
+        The device works without a pause between shards. Tokens of one group are copied to the host while the next group
+        runs.
         """
         started: deque[_Pieces] = deque()
         first = 0
@@ -100,7 +101,7 @@ class EncodeJob(Job):
 
 
 class _Copy:
-    """A group, and its tensors on the way to the host."""
+    """A group, and its tensors while they are copied to the host."""
 
     def __init__(self, group: EncodedGroup) -> None:
         self.group = group
@@ -118,7 +119,7 @@ class _Copy:
                 self._done.record(torch.cuda.current_stream(found.tokens.device))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The tensors, in memory of their own: not page-locked, of which there should be little."""
+        """The tensors in ordinary memory, so that little memory stays page-locked."""
         if self._done is not None:
             self._done.synchronize()
         return {key: _array(tensor) for key, tensor in self._tensors.items()}
@@ -126,7 +127,7 @@ class _Copy:
 
 @dataclass
 class _Pieces:
-    """The tokens of a shard's files, group by group."""
+    """Collects the tokens of a shard's files, group by group."""
 
     first: int
     """Index in the run of the first file."""
@@ -158,7 +159,7 @@ class _Pieces:
     def result(self) -> tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]:
         """The arrays, and what the manifest says of each image."""
         arrays: dict[str, NDArray[Any]] = {}
-        # One key after another, so that only one is there twice.
+        # One key after another, so that only one is in memory twice.
         for key in list(self.pieces):
             arrays[key] = _joined(self.pieces.pop(key))
         if arrays:
@@ -180,12 +181,12 @@ def _joined(pieces: list[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _digest(encoder: VisionEncoder) -> str:
-    """What changes with anything that configuration files say of the encoder: a hash of its pieces."""
+    """A hash of the encoder's configuration, which changes with any part of it."""
     text = f"{encoder.config!r} {encoder.input_dtype}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:
-    """A copy of the tensor as an array; of bfloat16 its bits."""
+    """A copy of the tensor as an array; bfloat16 as its bits in uint16."""
     array: NDArray[Any] = (tensor.view(torch.uint16) if tensor.dtype is torch.bfloat16 else tensor).numpy()
     return array.copy()

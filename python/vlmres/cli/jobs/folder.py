@@ -1,4 +1,4 @@
-"""A folder of results: its files are whole and on the disk, or absent."""
+"""A folder of results, in which a file is either complete and on the disk, or absent."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MANIFEST = "manifest.json"
 
 _SHARD = re.compile(r"shard-\d{5,}\.safetensors", re.ASCII)
 _TEMPORARY = re.compile(r"\.(shard-\d{5,}\.safetensors|manifest\.json)\.[0-9a-f]+\.vlmres-tmp", re.ASCII)
-# A link that somebody planted is not followed.
+# Links are not followed: another user could have placed one.
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Folder:
-    """Where a run writes to. What changes it stands under `locked`.
+    """The folder of a run. Its contents change only inside `locked`.
 
     Args:
         path: It need not exist.
@@ -37,7 +37,7 @@ class Folder:
 
     @contextlib.contextmanager
     def locked(self, command: str, tell: Callable[[str], None]) -> Iterator[Lock]:
-        """Makes the folder, has it for this run alone, and removes what runs that were killed left half-written.
+        """Creates and locks the folder, and removes files that killed runs left half-written.
 
         Raises:
             InUseError: Another run has it.
@@ -52,7 +52,7 @@ class Folder:
                 self._lock = None
 
     def shards(self) -> list[Path]:
-        """The shards that are there, in order."""
+        """The existing shards, in order."""
         return sorted(entry for entry in self.path.iterdir() if _SHARD.fullmatch(entry.name))
 
     def remove(self, name: str) -> None:
@@ -61,11 +61,11 @@ class Folder:
 
     @contextlib.contextmanager
     def replacing(self, name: str) -> Iterator[BinaryIO]:
-        """A file to write to, which takes the place of `name` once it is whole and on the disk, or leaves no trace.
+        """A file to write to. It replaces `name` once it is complete and on the disk, or it is removed.
 
         Raises:
-            LostError: The folder is another run's by now.
-            OSError: It cannot be written, as on a full disk; `filename` is that of `name`.
+            LostError: Another run has taken the folder over.
+            OSError: It cannot be written, for example because the disk is full; `filename` is that of `name`.
         """
         assert self._lock is not None
         path = self.path / name
@@ -92,7 +92,7 @@ class Folder:
 
 
 def _sync(folder: Path) -> None:
-    if os.name == "nt":  # folders cannot be opened there
+    if os.name == "nt":  # Windows cannot open folders
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -1,9 +1,9 @@
 """One run at a time in a folder, whichever host it is on.
 
-The lock is a file with an operating system's lock on it, which ends with its process, and a record of who holds it.
-The record is for what the lock cannot tell: on a shared volume whose locks reach one host only, or that has none, a
-file that is not locked may belong to a run elsewhere. The holder touches the file every few seconds; a run that finds
-another host's record watches the file for that long before it takes the folder over.
+The lock is a file that holds a record of its owner and an operating system's lock, which ends with the process. The
+record covers what that lock cannot: a shared volume may have no locks, or locks of one host only, so that a file that
+is not locked may belong to a run on another host. The owner touches the file every few seconds. A run that finds
+another host's record watches the file for some time before it takes the folder over.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 NAME = ".vlmres.lock"
 
-# Seconds between two signs of life, and how long a run elsewhere may be silent.
+# Seconds between two touches of the file, and after which a run on another host counts as dead.
 _BEAT = 5.0
 _PATIENCE = 20.0
 
 _FLAGS = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _MOST_BYTES = 1 << 16
-# Of a volume without locks.
+# Errors of a volume without locks.
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
 
@@ -47,14 +47,14 @@ class InUseError(Exception):
 
 
 class LostError(Exception):
-    """The lock is another run's now, or its file is gone."""
+    """Another run has taken the lock, or its file is gone."""
 
 
 class Lock:
-    """A folder that this run has for itself. Made by `locked`.
+    """A folder that is locked by this run. Made by `locked`.
 
     Attributes:
-        unfinished: Numbers of the shards that were being made when the run before died, if it died.
+        unfinished: Numbers of the shards that the previous run was writing when it died, if it did.
     """
 
     def __init__(self, folder: Path, command: str, tell: Callable[[str], None]) -> None:
@@ -75,22 +75,22 @@ class Lock:
         self._beat.start()
 
     def begin(self, shard: int) -> None:
-        """Records that a shard is being made, for the run after one that dies."""
+        """Records that a shard is being written, for the next run if this one dies."""
         with self._mutex:
             self._record["shards"].append(shard)
             self._write(self._handle)
 
     def end(self, shard: int) -> None:
-        """Records that a shard is made."""
+        """Records that a shard is finished."""
         with self._mutex:
             self._record["shards"].remove(shard)
             self._write(self._handle)
 
     def check(self) -> None:
-        """Makes sure that no other run has taken the folder over, as one may that saw no sign of life of this one.
+        """Checks that no other run has taken the folder over, which happens if this run seemed dead.
 
         Raises:
-            LostError: One has, or somebody removed the file.
+            LostError: Another run has, or the file was removed.
         """
         with self._mutex:
             try:
@@ -102,12 +102,12 @@ class Lock:
             raise LostError(f"the folder is {by}, so that nothing more is written")
 
     def release(self) -> None:
-        """Ends the lock and removes its file."""
+        """Releases the lock and removes its file."""
         self._over.set()
         self._beat.join()
         with contextlib.suppress(LostError, OSError):
             self.check()
-            if sys.platform != "win32":  # where an open file cannot be removed
+            if sys.platform != "win32":  # on systems where an open file cannot be removed
                 self._path.unlink(missing_ok=True)
         os.close(self._handle)
         if sys.platform == "win32":
@@ -118,7 +118,7 @@ class Lock:
         while True:
             try:
                 handle, is_new = self._open()
-            except FileNotFoundError:  # removed between two looks
+            except FileNotFoundError:  # it was removed meanwhile
                 continue
             try:
                 unfinished = self._claim(handle, tell, is_new=is_new)
@@ -130,14 +130,14 @@ class Lock:
             os.close(handle)
 
     def _open(self) -> tuple[int, bool]:
-        """The file, and whether this run made it."""
+        """The file, and whether this run created it."""
         try:
             return os.open(self._path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666), True
         except FileExistsError:
             return os.open(self._path, _FLAGS), False
 
     def _claim(self, handle: int, tell: Callable[[str], None], *, is_new: bool) -> list[int] | None:
-        """The unfinished shards of the run before; None where the file is not the folder's any more."""
+        """The unfinished shards of the previous run; None if the file was replaced meanwhile."""
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(self._path))
         is_locked = _lock(handle)
@@ -146,7 +146,7 @@ class Lock:
             raise InUseError(_name(before))
         if not self._is_current(handle):
             return None
-        # A lock that was free speaks for this machine alone. A file that is empty yet is of a run that died at once.
+        # A free lock says nothing of other hosts. An empty file is from a run that died immediately.
         here = os.fstat(handle).st_size == 0 or before.get("machine") == self._record["machine"]
         if not is_new and not (is_locked and here):
             self._watch(before, tell)
@@ -187,7 +187,7 @@ class Lock:
                 raise InUseError(_name(record))
 
     def _state(self) -> tuple[int, dict[str, Any]]:
-        # Opened anew: a network's file system looks at the server then.
+        # Opened again, because a network file system asks the server then.
         with contextlib.suppress(FileNotFoundError):
             handle = os.open(self._path, _FLAGS)
             try:
@@ -211,12 +211,12 @@ class Lock:
 
 @contextlib.contextmanager
 def locked(folder: Path, command: str, tell: Callable[[str], None]) -> Iterator[Lock]:
-    """A folder for this run alone.
+    """Locks a folder for this run.
 
     Args:
-        folder: It exists.
-        command: What runs, for the message that another run gives.
-        tell: Called with a message when a run of another host has to be waited for.
+        folder: An existing folder.
+        command: The command that runs, for the message of another run.
+        tell: Called with a message if it has to wait for a run on another host.
 
     Raises:
         InUseError: Another run works there; the text names it.
@@ -230,10 +230,10 @@ def locked(folder: Path, command: str, tell: Callable[[str], None]) -> Iterator[
 
 
 def _lock(handle: int) -> bool | None:
-    """Whether the file is locked now; False where another process has it, None where the volume has no locks."""
+    """Locks the file. Returns False if another process holds it, and None if the volume has no locks."""
     try:
         if sys.platform == "win32":
-            # Nobody can read a byte that is locked: one beyond the record.
+            # A locked byte cannot be read, so the byte lies beyond the record.
             os.lseek(handle, _MOST_BYTES, os.SEEK_SET)
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         else:
@@ -248,7 +248,7 @@ def _lock(handle: int) -> bool | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The record in a lock's file; empty where there is none that can be understood."""
+    """The record in a lock's file; empty if there is no valid one."""
     handle = os.open(path, (_FLAGS & ~os.O_RDWR) | os.O_RDONLY)
     try:
         found = json.loads(os.read(handle, _MOST_BYTES))
@@ -260,7 +260,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _name(record: dict[str, Any]) -> str:
-    """Whose a record is."""
+    """The owner that a record names."""
     if not record:
         return "another run"
     command, process, host, since = (str(record.get(key))[:80] for key in ("command", "process", "host", "since"))
@@ -268,7 +268,7 @@ def _name(record: dict[str, Any]) -> str:
 
 
 def _machine() -> str:
-    """What all processes of one running system share, whatever container they are in, and no other system has."""
+    """An identifier of the running system: all its processes share it, in any container, and no other system has it."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -24,7 +24,7 @@ class ProcessJob(Job):
     def make(
         self, wanted: Iterator[list[Source]], advance: Advance
     ) -> Iterator[tuple[Mapping[str, NDArray[Any]], list[dict[str, Any]]]]:
-        """The tensors of a call; and of each image index, size, counts and rows in every tensor, or its error."""
+        """The tensors of a call; for each image its index, size, counts and rows in every tensor, or its error."""
         for files in wanted:
             batch = self.processor(files, errors="return")
             advance(len(files), kept=False)
@@ -32,7 +32,7 @@ class ProcessJob(Job):
 
 
 def _describe(batch: vlmres.Batch, processor: vlmres.Processor) -> list[dict[str, Any]]:
-    """Per image: index in the shard, and its size, counts and rows in every tensor, or its error."""
+    """For each image its index in the shard, its size, counts and rows in every tensor, or its error."""
     images: list[dict[str, Any]] = []
     ends = dict.fromkeys(batch, 0)
     for index, plan in enumerate(batch.plans):
@@ -43,7 +43,7 @@ def _describe(batch: vlmres.Batch, processor: vlmres.Processor) -> list[dict[str
         rows: dict[str, list[int]] = {}
         for key, count in _row_counts(plan, processor, list(batch)).items():
             start, ends[key] = ends[key], ends[key] + count
-            # Bounds of n segments are n + 1 numbers.
+            # n segments have n + 1 bounds.
             rows[key] = [start, ends[key] + (key == "cu_seqlens")]
         counts = {"size": list(plan.size), "tiles": plan.num_tiles, "tokens": plan.num_tokens}
         images.append({**image, **counts, "rows": rows})
@@ -56,7 +56,7 @@ def _row_counts(plan: Plan, processor: vlmres.Processor, keys: list[str]) -> dic
         segments = plan.num_tiles
         counts = {"patches": plan.num_patches, "positions": plan.num_patches}
         return {key: counts.get(key, segments) for key in keys}
-    # What a second such image adds: some tensors have a row of zeros that is no image's where none has tiles.
+    # The rows that a second such image adds: some tensors have an extra row of zeros if no image has tiles.
     one, two = (shapes(processor.recipe, [plan] * count, "hf") for count in (1, 2))
     return {key: _rows(two, key) - _rows(one, key) for key in keys}
 

@@ -1,4 +1,4 @@
-"""Shards: safetensors files that say what they were made of."""
+"""Shards: safetensors files that record the inputs and settings they were made from."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from vlmres.cli.items import Item
 
-# One key, because the format keeps no order of several.
+# One key, because the format does not keep the order of several.
 _METADATA = "vlmres"
 
-# The format's names, in its order of tensors: the widest first, so that all are aligned.
+# The format's type names, in its order of tensors: the widest type first, so that all are aligned.
 _TYPES = {
     "int64": "I64",
     "float32": "F32",
@@ -36,37 +36,37 @@ _TYPES = {
 
 
 class Input(NamedTuple):
-    """A file, or a page of it, as it was when a run looked at it."""
+    """The state of a file, or of a page of it, when a run read it."""
 
     path: str
-    """Absolute, and the page's number behind it."""
+    """The absolute path, followed by the number of the page."""
     stamp: str
     """Changes when the file does."""
 
     @classmethod
     def of(cls, item: Item) -> Input:
-        """The file's state now; its path is absolute."""
+        """The file's current state, with its absolute path."""
         try:
             found = item.path.stat()
         except OSError:
             return cls(item.name, "missing")
-        # A change of permissions leaves the time of modification alone.
+        # A change of permissions does not change the time of modification.
         readable = "" if os.access(item.path, os.R_OK) else ":unreadable"
         return cls(item.name, f"{found.st_size}:{found.st_mtime_ns}{readable}")
 
 
 class ForeignError(Exception):
-    """A file has a shard's name, and no run of vlmres wrote it."""
+    """A file has the name of a shard but was not written by vlmres."""
 
 
 class Metadata(NamedTuple):
-    """What a shard says of itself."""
+    """The record of a shard in its own file."""
 
     fingerprint: str
-    """Of the inputs and settings that it was made of."""
+    """Hash of the inputs and settings that it was made from."""
     settings: dict[str, Any]
     images: list[dict[str, Any]]
-    """What the manifest says of each image."""
+    """The manifest's row of each image."""
 
 
 def name(number: int) -> str:
@@ -81,10 +81,10 @@ def fingerprint(inputs: Sequence[Input], settings: dict[str, Any]) -> str:
 
 
 def read_metadata(path: Path) -> Metadata | None:
-    """What a finished shard says of itself; None where there is none, or a damaged one.
+    """The record of a finished shard; None if there is no shard, or it is damaged.
 
     Raises:
-        ForeignError: The file is another program's, or made to look like a shard.
+        ForeignError: The file belongs to another program, or was made to look like a shard.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -104,7 +104,7 @@ def read_metadata(path: Path) -> Metadata | None:
 
 
 def _is_metadata(found: Any) -> bool:
-    """Whether all is there that is read of it, in its types."""
+    """Whether the record has all fields that are read, with their types."""
     return (
         isinstance(found, dict)
         and isinstance(found.get("fingerprint"), str)
@@ -122,14 +122,14 @@ def _is_metadata(found: Any) -> bool:
 
 
 def write(file: BinaryIO, arrays: Mapping[str, NDArray[Any]], dtype: str, metadata: Metadata) -> None:
-    """Writes arrays as safetensors, each straight from its memory.
+    """Writes arrays as safetensors, each directly from its memory.
 
     The bytes are those of `safetensors.serialize`, which would hold them all in memory twice more; its `serialize_file`
     writes a temporary file of its own, readable by its user alone, which stays behind when the process is killed.
 
     Args:
         file: Where to.
-        arrays: By name. Those of uint16 are bits of values of `dtype`, which numpy does not have.
+        arrays: Arrays by name. uint16 arrays hold the bits of `dtype`, if numpy lacks that type.
         dtype: Name of a numpy type, or bfloat16.
         metadata: What the shard says of itself.
     """

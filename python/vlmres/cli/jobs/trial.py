@@ -1,9 +1,8 @@
-"""Files that end the process that reads them, found by processes that may end.
+"""Finds files that crash the process that reads them, by trying them in child processes.
 
-A run does its work in one process: a process for each image, or for each shard, would copy every tensor once more. A
-fault that no exception can report (memory that the system refuses, a decoder's own crash) therefore ends the run. The
-run after it knows from the lock which shards were being made, tries their files one by one, and leaves out those that
-end the process.
+A run works in one process, because a process per image or shard would copy every tensor once more. A fault that no
+exception reports (the system is out of memory, a decoder crashes) therefore ends the run. The next run knows from the
+lock which shards were being written. It tries their files one by one and leaves out those that crash the process.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def fatal(items: Sequence[Item], processor: Processor, dpi: Dpi) -> dict[int, str]:
-    """Which of the items end a process that processes them alone, by their index, and how.
+    """The items that crash a process when it processes them alone, by index, and how.
 
     Raises:
-        KeyboardInterrupt: The process was ended from outside.
+        KeyboardInterrupt: A signal from outside ended the process.
     """
     found: dict[int, str] = {}
     with contextlib.closing(Child(_processing, processor, dpi)) as child:

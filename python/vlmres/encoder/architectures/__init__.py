@@ -1,4 +1,4 @@
-"""Families, as data: how a checkpoint's `config.json` becomes an `EncoderConfig`, and where its tensors go."""
+"""Model families as data: how a checkpoint's `config.json` becomes an `EncoderConfig`, and where its tensors go."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ARCHITECTURES: dict[str, Callable[[Mapping[str, Any]], Architecture]] = {
     "unlimited_ocr": deepseek.unlimited_ocr,
     "unlimited_ocr_vision": deepseek.unlimited_ocr,
 }
-"""By `model_type` of `config.json`."""
+"""Architectures by the `model_type` of `config.json`."""
 
 __all__ = ["ARCHITECTURES", "Architecture", "CheckpointError", "Take", "architecture"]
 
@@ -60,7 +60,7 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
         config: The content of its `config.json`.
 
     Raises:
-        CheckpointError: It is none that is known, or its configuration asks for what the encoder cannot do.
+        CheckpointError: The architecture is unknown, or its configuration needs something that the encoder cannot do.
     """
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in ARCHITECTURES:

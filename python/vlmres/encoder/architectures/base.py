@@ -1,4 +1,4 @@
-"""What every family's file says: which encoder, and where its tensors are."""
+"""What the file of every family defines: the encoder, and the names of its tensors."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Transform = Literal["none", "pairs", "unfold"]
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is no encoder's, or not as its configuration says."""
+    """A checkpoint has no known encoder, or does not agree with its configuration."""
 
 
 @dataclass(frozen=True)
 class Take:
-    """Where one of our tensors comes from: checkpoint tensors, put together along rows.
+    """The source of one of our tensors: checkpoint tensors, concatenated along rows.
 
     "pairs" reorders the rows of q and k from adjacent rotary pairs to halves. "unfold" reorders columns from (channel,
     place) to (place, channel).
@@ -31,12 +31,12 @@ class Take:
 
 
 Tensors = dict[str, "str | tuple[str, ...] | Take | list[str | tuple[str, ...] | Take]"]
-"""Ours to the checkpoint's. Of a list, the first whose tensors are there."""
+"""Our names to the checkpoint's. In a list, the first whose tensors exist applies."""
 
 
 @dataclass(frozen=True)
 class TowerSource:
-    """A tower, its patch embedding, and where their tensors are.
+    """A tower, its patch embedding, and the sources of their tensors.
 
     Keys of `tensors` are our modules or parameters, values the checkpoint's, after its names were brought to one form;
     `{}` stands for a block's number.
@@ -46,7 +46,7 @@ class TowerSource:
     tower: Tower
     tensors: Tensors
     unused: tuple[str, ...] = ()
-    """Patterns of tensors that belong to the tower and that its tokens do not depend on."""
+    """Patterns of tensors of the tower that do not affect its tokens."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a checkpoint's configuration files say of its encoder; no tensors."""
+"""The encoder as a checkpoint's configuration files describe it, without tensors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON file's object.
 
     Raises:
-        CheckpointError: It is not there, or not an object.
+        CheckpointError: The file does not exist, or does not hold a JSON object.
     """
     try:
         found = json.loads(path.read_bytes())
@@ -41,7 +41,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_recipe(directory: Path) -> Recipe | None:
-    """The recipe of a checkpoint's image processor; None where it has none that is known."""
+    """The recipe of a checkpoint's image processor; None if no recipe is known for it."""
     try:
         return Recipe.from_pretrained(directory)
     except (VlmresError, OSError):
@@ -79,7 +79,7 @@ def load_config(checkpoint: str | os.PathLike[str] | Mapping[str, Any]) -> Encod
 
 
 def normalised(patch: Patch, settings: Mapping[str, Any]) -> Patch:
-    """A patch embedding for values that an image processor's settings make of bytes.
+    """A patch embedding for the normalisation that an image processor's settings define.
 
     Raises:
         CheckpointError: They cannot be.
@@ -94,13 +94,13 @@ def normalised(patch: Patch, settings: Mapping[str, Any]) -> Patch:
 
 
 def _processor(directory: Path) -> dict[str, Any]:
-    """The settings of an image processor that is no recipe's."""
+    """The settings of an image processor for which there is no recipe."""
     for name in ("processor_config.json", "preprocessor_config.json"):
         if (directory / name).is_file():
             found = read_json(directory / name)
             inner = found.get("image_processor", found)
             if isinstance(inner, dict) and "image_mean" in inner:
-                # A step that is null is not done.
+                # A step that is null is skipped.
                 return {
                     key: False if value is None and key.startswith("do_") else value for key, value in inner.items()
                 }

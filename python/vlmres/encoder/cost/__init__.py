@@ -1,4 +1,4 @@
-"""What an encoder costs for an image, from its size alone: `Plan.cost`."""
+"""`Plan.cost`: the cost of encoding an image, from its size alone."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a forward pass takes."""
+    """The cost of a forward pass."""
 
     flops: int
-    """Of matrix products, a multiplication and an addition being two; attention's q·k and weights·v in full.
+    """Operations of matrix products, where a multiplication and an addition count as two. Attention counts q·k and
+    weights·v in full.
 
     The extra dimensions that carry SAM's relative positions through the attention kernel do not count: a reference that
     adds a matrix of biases does not have them.
     """
     input_bytes: int
-    """uint8 patches that go to the device; of videos with all their frames."""
+    """Bytes of the uint8 patches that go to the device; of videos with all frames."""
     weight_bytes: int
-    """Weights, each read once."""
+    """Bytes of the weights, each read once."""
     activation_bytes: int
-    """Estimated peak beside weights and input, in inference with a fused attention kernel."""
+    """Estimated peak of activation memory in bytes, in inference with a fused attention kernel."""
     tokens: int
-    """Of all segments: before those over padding are dropped (LLaVA-NeXT), and without newlines and separators."""
+    """Tokens of all segments, before padding tokens are dropped (LLaVA-NeXT), without newlines and separators."""
 
     @property
     def bytes(self) -> int:
@@ -47,7 +48,7 @@ def plan_cost(plan: Plan, config: EncoderConfig, value_bytes: int) -> Cost:
     """What `Plan.cost` gives.
 
     Raises:
-        TypeError: `config` is no encoder's.
+        TypeError: `config` is not an `EncoderConfig`.
         ValueError: The plan's patches are not the encoder's.
     """
     if not isinstance(config, EncoderConfig):
@@ -80,7 +81,7 @@ def grid_cost(
         grids: Of the segments.
         config: The encoder's.
         value_bytes: Bytes of a weight or hidden value.
-        clips: Segments along time that the encoder puts together, by default each alone.
+        clips: Numbers of segments along time that the encoder joins; by default segments are independent.
         frames: Frames in a patch.
 
     Raises:
@@ -95,7 +96,7 @@ def grid_cost(
     for index, tower in enumerate(config.towers):
         activations = max(activations, table_activations(tower, grids, value_bytes))
         grids = clip_grids(tower, grids, clips)
-        # A clip's segments attend to each other, as if they lay below each other.
+        # A clip's segments attend to each other, as if they were stacked vertically.
         seen = [(count * rows, cols) for count, (rows, cols) in zip(clips, grids, strict=True)]
         flops += tower_flops(tower, seen, merge if index == 0 else 1)
         weights += tower_weights(tower)

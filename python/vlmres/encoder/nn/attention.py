@@ -1,4 +1,4 @@
-"""Attention inside the segments of a packed sequence, by the best kernel that is there."""
+"""Attention inside the segments of a packed sequence, with the best available kernel."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _FLASH_DTYPES = (torch.bfloat16, torch.float16)
 
 
 def _constant(function: Callable[P, T]) -> Callable[P, T]:
-    """For torch.compile, which takes the result as it is and does not look inside."""
+    """A constant for torch.compile, which must not trace into the function."""
     found: Callable[P, T] = torch.compiler.assume_constant_result(function)
     return found
 
 
 @_constant
 def choose_backend(device: torch.device, dtype: torch.dtype) -> Backend:
-    """The kernel for a device and a dtype: the first that is there, or the one that `VLMRES_ATTENTION` names.
+    """The kernel for a device and a dtype: the first available one, or the one that `VLMRES_ATTENTION` names.
 
     On CUDA, from compute capability 8.0 on, bfloat16 and float16 go through "flash3", FlashAttention 3's package (9.0
     alone), else "varlen", torch's own (2.11 and later), else "flash", FlashAttention 2's package. "sdpa" is
@@ -74,7 +74,7 @@ def _obstacle(backend: Backend, device: torch.device, dtype: torch.dtype) -> str
     if device.type != "cuda" or dtype not in _FLASH_DTYPES:
         return f"it takes bfloat16 and float16 on CUDA, not {dtype} on {device}"
     if not torch.cuda.is_available():
-        # There are only tensors without values, which go through what torch itself has.
+        # On "meta" there are only tensors without values, which torch's own functions take.
         return _varlen_obstacle() if backend == "varlen" else "there is no CUDA device"
     capability = torch.cuda.get_device_capability(device)
     if backend == "flash3" and (capability[0] != 9 or torch.version.hip is not None):
@@ -92,7 +92,7 @@ def _obstacle(backend: Backend, device: torch.device, dtype: torch.dtype) -> str
 
 
 def _varlen_obstacle() -> str | None:
-    """Why torch's own kernel cannot be used: it is too old for one, or its kernel for what is asked of it."""
+    """Why torch's own kernel cannot be used: torch has none, or its kernel lacks an option."""
     try:
         known = _varlen_options()
     except ImportError:
@@ -103,7 +103,7 @@ def _varlen_obstacle() -> str | None:
 
 @_constant
 def _varlen_options() -> tuple[str, ...]:
-    """What torch's own kernel can be given."""
+    """The parameters of torch's own kernel."""
     from torch.nn.attention.varlen import varlen_attn
 
     return _parameters(varlen_attn)
@@ -225,17 +225,17 @@ def _varlen(
 
 
 def _widened(x: torch.Tensor, dim: int) -> torch.Tensor:
-    """With zeros behind each head's values; `pad` by nothing would copy."""
+    """Appends zeros to each head's values. Without padding nothing is copied, as `pad` would do."""
     return x if x.shape[2] == dim else functional.pad(x, (0, dim - x.shape[2]))
 
 
 def _repeated(x: torch.Tensor, heads: int) -> torch.Tensor:
-    """Keys or values with a head for each of the queries', for kernels that do not group them."""
+    """Repeats heads of keys or values to match the queries, for kernels without grouped heads."""
     return x if x.shape[1] == heads else x.unsqueeze(2).expand(-1, -1, heads // x.shape[1], -1).flatten(1, 2)
 
 
 def _extras(known: tuple[str, ...]) -> dict[str, Any]:
-    """Options that not every version of torch's kernel has.
+    """Options of torch's kernel that not every version has.
 
     One split of the keys makes a segment's result independent of the others in the batch. It also keeps torch from
     cuDNN's kernel, which builds a plan for every new number of tokens and segments, and so for nearly every batch.

@@ -1,1 +1,1 @@
-"""Running the model: chunks that fit the memory, CUDA graphs, and preprocessing beside the device's work."""
+"""Running the model: chunks that fit into memory, CUDA graphs, and preprocessing that overlaps with the device."""

@@ -1,4 +1,4 @@
-"""What goes through the model at once."""
+"""Chunks: the parts of a batch that go through the model in one forward pass."""
 
 from __future__ import annotations
 

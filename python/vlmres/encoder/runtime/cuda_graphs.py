@@ -1,7 +1,7 @@
 """CUDA graphs of the blocks, for sequence lengths that are fixed beforehand.
 
-Small batches leave a GPU waiting for launches. A graph replays all of them at once, but only for fixed addresses and
-shapes, so sequences are filled up to the next captured length by segments of padding, which nothing else attends to.
+With small batches a GPU waits for kernel launches. A graph replays all launches at once, but only for fixed addresses
+and shapes. So sequences are padded to the next captured length, with segments to which nothing else attends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("vlmres.encoder")
 
 MAX_GRAPHS = 32
-"""Graphs of a model; batches of further shapes run without one."""
+"""Most graphs of a model; batches of further shapes run without one."""
 
 _WARM_UPS = 3
 
@@ -83,16 +83,15 @@ class Buffers:
 
 
 class GraphRunner:
-    """A model whose blocks are replayed as CUDA graphs where a batch fits one.
+    """A model whose blocks are replayed as CUDA graphs if a batch fits one.
 
-    It may be called from several threads, which take turns. Graphs of parameters that are elsewhere now, or of another
-    dtype, are dropped.
+    It is thread-safe; calls take turns. Graphs are dropped when parameters move or change their dtype.
 
     Args:
-        model: Of one tower without learned queries or relative positions, in bfloat16 or float16 on CUDA.
+        model: A model with one tower, without learned queries or relative positions, in bfloat16 or float16 on CUDA.
         lengths: Sequence lengths to capture. There is a graph for each shape of a length's segments, captured at its
             first use.
-        capture: Whether graphs are made; without, the same padded buffers run op by op.
+        capture: Whether to capture graphs; otherwise the same padded buffers run operation by operation.
 
     Raises:
         ValueError: The model cannot be captured.

@@ -1,6 +1,6 @@
-"""What a call needs while one group is prepared and another encoded: two slots, each with a processor and memory.
+"""A double buffer: one group is prepared in one slot while another is encoded from the other slot.
 
-On CUDA the memory is page-locked, and both slots share a stream for copies.
+A slot has a processor and memory. On CUDA the memory is page-locked, and both slots share a stream for copies.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class PinnedMemory:
-    """Page-locked memory that one batch's patches are written to, and copied to a device from."""
+    """Page-locked memory for the patches of one batch, from which they are copied to the device."""
 
     def __init__(self) -> None:
         self._memory: torch.Tensor | None = None
@@ -36,7 +36,7 @@ class PinnedMemory:
         """Recorded behind the copy that last read the memory."""
 
     def allocate(self, key: str, shape: Sequence[int], dtype: str) -> NDArray[Any]:
-        """The memory as the array of a packed batch's patches, once the last copy from it is done."""
+        """The memory as an array for a packed batch's patches, after the last copy from it has finished."""
         assert key == "patches"
         if self.copied is not None:
             self.copied.synchronize()
@@ -48,7 +48,7 @@ class PinnedMemory:
 
 
 class Slot:
-    """What every other group uses: a processor, and on CUDA its memory and the end of its last group's work."""
+    """A slot, used by every other group: a processor and, on CUDA, memory and the end of its last group."""
 
     processor: Processor
 
@@ -63,7 +63,7 @@ class Slot:
         self.processor = Processor(recipe, "packed", allocate=allocate, **settings)
 
     def prepare(self, executor: Executor, items: Sequence[Any], kind: Kind) -> tuple[Batch, list[Chunk]]:
-        """The host's share of a group; on a thread of its own."""
+        """The host's part of a group, on its own thread."""
         batch = self.processor(
             images=list(items) if kind == "images" else None,
             videos=list(items) if kind == "videos" else None,
@@ -72,17 +72,17 @@ class Slot:
         return batch, executor.prepare(batch) if batch.indices else []
 
     def run(self, executor: Executor, batch: Batch, chunks: Sequence[Chunk]) -> EncoderOutput:
-        """The device's share of a group, which is not waited for."""
+        """Queues the device's part of a group, without waiting for it."""
         if self.copy_stream is None:
             return executor.run(chunks)
         if self.encoded is not None:
-            # Else a fast host would fill the device with groups that wait.
+            # Otherwise a fast host would queue groups without limit.
             self.encoded.synchronize()
         current = torch.cuda.current_stream(executor.device)
         try:
             patches = self._copied(batch, executor.device, current)
         except torch.OutOfMemoryError:
-            # Then in as many pieces as need be, each copied when its turn comes.
+            # A group that does not fit at once is copied in several pieces.
             torch.cuda.empty_cache()
             patches = None
         output = executor.run(chunks, patches)
@@ -106,7 +106,7 @@ class Slot:
 
 
 class DoubleBuffer:
-    """Two slots that groups use in turn, and on CUDA the stream of their copies."""
+    """Two slots that groups use in turn and, on CUDA, the stream for their copies."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -115,21 +115,21 @@ class DoubleBuffer:
         self._configured: tuple[Recipe, Mapping[str, Any]] | None = None
 
     def configure(self, recipe: Recipe, settings: Mapping[str, Any]) -> None:
-        """Makes the slots' processors, unless they are those of the last call."""
+        """Makes the slots' processors, unless those of the last call have the same settings."""
         if self._configured != (recipe, settings):
             for slot in self._slots:
                 slot.configure(recipe, settings)
             self._configured = recipe, settings
 
     def slot(self, number: int) -> Slot:
-        """That of a group."""
+        """The slot of a group."""
         return self._slots[number % len(self._slots)]
 
 
 class SpareBuffer:
-    """The double buffer of the last call, for the next one: its memory, page-locked on CUDA, takes long to allocate.
+    """Keeps the double buffer of the last call for the next one, because page-locked memory is slow to allocate.
 
-    Calls at the same time have buffers of their own. Copies and pickles of this are empty.
+    Simultaneous calls have separate buffers. A copy or a pickle of this object is empty.
     """
 
     def __init__(self) -> None:
@@ -151,5 +151,5 @@ class SpareBuffer:
             self._kept = buffer
 
     def drop(self) -> None:
-        """Keeps nothing."""
+        """Drops the buffer."""
         self._kept = None

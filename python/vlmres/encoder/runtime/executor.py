@@ -1,4 +1,4 @@
-"""Batches through a model: the host's share, and the device's."""
+"""Running batches through a model: the host's part and the device's part."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Executor:
 
     Args:
         model: A `VisionModel`, or a module around one.
-        graphs: As of `GraphRunner`; none without.
-        max_patches: Patches of one run through the model, unless one image, or one part of a video, has more.
+        graphs: Sequence lengths of CUDA graphs, as in `GraphRunner`; by default no graphs.
+        max_patches: Most patches of one forward pass, unless a single image or part of a video has more.
 
     Raises:
-        TypeError: There is no `VisionModel`.
+        TypeError: `model` is not a `VisionModel` and does not wrap one.
         ValueError: It cannot be captured.
     """
 
     def __init__(self, model: torch.nn.Module, graphs: Sequence[int], max_patches: int) -> None:
         self.model = model
         self.vision = _vision_model(model)
-        """Whose configuration, device and type count."""
+        """The `VisionModel` itself, which defines configuration, device and type."""
         if graphs and self.vision is not model:
             raise ValueError(f"graphs run the blocks of a VisionModel, and would pass over a {type(model).__name__}")
         self.max_patches = max_patches
@@ -54,25 +54,25 @@ class Executor:
 
     @property
     def device(self) -> torch.device:
-        """Where the model runs."""
+        """The model's device."""
         return self.vision.device
 
     @property
     def input_dtype(self) -> DType:
-        """The `dtype` of the processor whose batches it takes."""
+        """The `dtype` that a processor's batches must have."""
         return "uint8" if self.vision.patch_embed.fold else "float32"
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Refuses a recipe whose batches are not for this model, once for each."""
+        """Refuses a recipe whose batches do not fit this model; each recipe is checked once."""
         if recipe not in self._checked:
             check_recipe(self.vision.config, recipe, fold=self.vision.patch_embed.fold)
             self._checked.add(recipe)
 
     def prepare(self, batch: Batch) -> list[Chunk]:
-        """What of a batch goes through the model at once, with all that can be computed before: the host's share.
+        """The host's part: splits a batch into chunks, and computes all that does not need the device.
 
         Raises:
-            TypeError: It is no batch, or its values are of another type.
+            TypeError: It is not a batch, or its values are of another type.
             ValueError: The batch is not packed, or was made for another encoder.
         """
         _check_packed(batch, self.input_dtype)
@@ -87,12 +87,12 @@ class Executor:
         return chunks
 
     def run(self, chunks: Sequence[Chunk], patches: torch.Tensor | None = None, *, grad: bool = False) -> EncoderOutput:
-        """The tokens of what `prepare` gave: the device's share.
+        """The device's part: the tokens of the chunks.
 
         Args:
-            chunks: What `prepare` gave.
-            patches: Those of all chunks, where they are on the device already.
-            grad: Whether gradients of the model may be asked for.
+            chunks: The result of `prepare`.
+            patches: The patches of all chunks, if they are on the device already.
+            grad: Whether to record gradients of the model.
         """
         outputs, start = [], 0
         for chunk in chunks:
@@ -108,15 +108,15 @@ class Executor:
         return tokens
 
     def _layout(self, chunk: Chunk) -> Layout:
-        """What the model computes with, from grids alone."""
+        """The layout of a chunk, from its grids alone."""
         vision = self.vision
         group = choose_backend(vision.device, vision.dtype) == "sdpa"
         return build_layout(vision.config, chunk.grids, chunk.positions, chunk.images, group=group)
 
     def _run(self, chunk: Chunk) -> list[EncoderOutput]:
-        """One run without gradients, or several smaller ones where memory does not suffice."""
+        """One forward pass without gradients, or several smaller ones if memory does not suffice."""
         try:
-            # Not in inference mode: what follows the encoder may be trained on its tokens.
+            # Not in inference mode, because a model that follows the encoder may be trained on the tokens.
             with torch.no_grad():
                 patches, layout = self._placed(chunk)
                 return [_output(chunk, self.forward(patches, layout))]
@@ -128,7 +128,7 @@ class Executor:
         return [output for half in chunk.halves() for output in self._run(half)]
 
     def _run_with_gradients(self, chunk: Chunk) -> EncoderOutput:
-        """One run of the model itself, in torch's mode of gradients."""
+        """One forward pass of the model itself, under torch's current gradient mode."""
         embedding = self.vision.patch_embed
         if embedding.fold and embedding.weight.requires_grad and torch.is_grad_enabled() and not self._warned:
             self._warned = True
@@ -158,7 +158,7 @@ def _output(chunk: Chunk, result: Tokens) -> EncoderOutput:
 
 
 def _vision_model(model: torch.nn.Module) -> VisionModel:
-    """The model itself, or the one that a module is around."""
+    """The model itself, or the model that a module wraps."""
     found = [module for module in model.modules() if isinstance(module, VisionModel)]
     if len(found) != 1:
         raise TypeError(f"model must be a VisionModel, or a module around one, got {type(model).__name__}")

@@ -1,4 +1,4 @@
-"""What an encoder gives."""
+"""The output of an encoder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class EncoderOutput:
     cu_seqlens: torch.Tensor
     """int32 [images + 1], on the CPU: where images or videos start."""
     deepstack: tuple[torch.Tensor, ...] = ()
-    """[total, hidden] each: what Qwen3-VL adds to its language model's first layers at the same places."""
+    """[total, hidden] each: the values that Qwen3-VL adds to the first layers of its language model, at the same
+    tokens."""
 
     def __len__(self) -> int:
         return len(self.cu_seqlens) - 1
@@ -48,6 +49,6 @@ class EncoderOutput:
         return cls(torch.cat([output.tokens for output in outputs]), bounds, tuple(map(torch.cat, deepstack)))
 
     def joined(self, ends: Sequence[bool]) -> EncoderOutput:
-        """The same where the items are parts of images or videos; `ends` says which are the last of theirs."""
+        """The same output after parts of images or videos are joined; `ends` marks the last part of each."""
         bounds = self.cu_seqlens[1:][torch.tensor(ends)]
         return EncoderOutput(self.tokens, torch.cat([self.cu_seqlens[:1], bounds]), self.deepstack)

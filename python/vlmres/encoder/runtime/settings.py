@@ -1,4 +1,4 @@
-"""What a call encodes, and how it preprocesses."""
+"""Arguments of a call: what it encodes, and how it preprocesses."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from vlmres.processor import Decode
 
 Kind: TypeAlias = Literal["images", "videos"]
-"""What a call's items are."""
+"""The kind of a call's items."""
 
 
 class Preprocessing(LimitSettings, total=False):
-    """How a call preprocesses, as of `Processor`."""
+    """Settings of preprocessing, as in `Processor`."""
 
     num_threads: int | None
     arithmetic: Arithmetic | None

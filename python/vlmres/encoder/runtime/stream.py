@@ -1,4 +1,4 @@
-"""Images and videos to tokens with preprocessing, copies and the encoder at work at the same time."""
+"""Encoding of images and videos, while preprocessing, copies and the encoder overlap."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vlmres.encoder.runtime.settings import Kind, Preprocessing
     from vlmres.processor import Processor
 
-# A call is cut into so many groups, unless they would be so small that the device would wait for launches.
+# A call is split into this many groups, unless they would be so small that the device waits for launches.
 _GROUPS = 4
 _SMALL_GROUP = 4096
 
@@ -39,9 +39,9 @@ class EncodedGroup:
     indices: list[int] = field(default_factory=list)
     """Indices in the call of the images in `output`."""
     output: EncoderOutput | None = None
-    """None where all images were bad."""
+    """None if all images were bad."""
     errors: dict[int, Exception] = field(default_factory=dict)
-    """What was wrong with the others, by index in the call."""
+    """The errors of the other images, by index in the call."""
 
 
 def encode_groups(
@@ -54,16 +54,16 @@ def encode_groups(
 ) -> Iterator[EncodedGroup]:
     """Encodes images or videos in groups.
 
-    While the device encodes a group, one thread prepares the next; on CUDA its patches go from page-locked memory over
-    a stream of their own, and at most two groups are on the device.
+    While the device encodes a group, one thread prepares the next. On CUDA its patches are copied from page-locked
+    memory on a separate stream, and at most two groups are on the device.
 
     Args:
         executor: Runs the model.
         recipe: How items are preprocessed.
-        runs: Lists of images or videos, as a `Processor` takes them; a group is of one list. They are asked for on the
-            thread that prepares, when the list before is done there.
-        kind: Which.
-        settings: Of preprocessing.
+        runs: Lists of images or videos, as a `Processor` takes them. A group never spans lists. The preparing thread
+            requests the next list when it has finished the one before.
+        kind: Whether the lists hold images or videos.
+        settings: Settings of preprocessing.
         spare: Lends the double buffer.
     """
     values = {**settings, "dtype": executor.input_dtype}
@@ -97,7 +97,7 @@ def encode_groups(
 def _groups(
     runs: Iterable[Sequence[Any]], kind: Kind, processor: Processor, most: int
 ) -> Iterator[tuple[int, Sequence[Any]]]:
-    """The items of each group, and how many there are before."""
+    """The items of each group, and the number of items before it."""
     start = 0
     for items in runs:
         counts = [estimate_patches(item, kind, processor) for item in items]
@@ -107,12 +107,12 @@ def _groups(
 
 
 def group_budget(counts: Sequence[int], most: int) -> int:
-    """Patches of a group of a call: few enough that preparing one overlaps with encoding another."""
+    """Most patches of a group: few enough that preparing one group overlaps with encoding another."""
     return min(most, max(sum(counts) // _GROUPS, _SMALL_GROUP))
 
 
 def estimate_patches(item: Any, kind: Kind, processor: Processor) -> int:
-    """Patches of an image or video from its size; 0 where that cannot be told before it is read."""
+    """Patches of an image or video, from its size; 0 if the size is unknown before it is read."""
     if isinstance(item, ImageFile):
         return item.plan.num_patches
     try:

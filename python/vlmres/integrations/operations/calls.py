@@ -1,4 +1,4 @@
-"""One call, answered by vlmres or by the original."""
+"""A call that is answered by vlmres or by the original."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def answer(
     compare: Callable[[Any, Any], bool] = same,
     announce: bool = True,
 ) -> R:
-    """The result of a call: vlmres' where it takes the call, else the original's.
+    """The result of a call: of vlmres if it takes the call, else of the original.
 
-    Whatever vlmres raises, the original answers, and a warning says so once for each class and sort of reason. The call
-    is counted, and a share of calls compared (`shadow`).
+    If vlmres raises any error, the original answers, and one warning is logged for each class and kind of reason. Every
+    call is counted, and a share of calls is compared (`shadow`).
 
     Args:
-        name: The class that was called, for counters and switches.
-        images: How many images or videos it got.
-        ours: Computes with vlmres; raises `DeclinedError` where it does not take the call.
-        original: Computes as without vlmres.
-        whose: Whose code the original is, for the log.
-        compare: Whether two results are the same, for shadow mode.
-        announce: Whether the first such call of a server's process has what is on logged.
+        name: The name of the class that was called, for counters and switches.
+        images: Number of images or videos in the call.
+        ours: Computes with vlmres; raises `DeclinedError` if vlmres does not take the call.
+        original: Computes without vlmres.
+        whose: The library of the original, for the log.
+        compare: Tells whether two results are the same, for shadow mode.
+        announce: Whether to log the accelerated classes at the first such call of a server's process.
     """
     declined = _switched_off(name) or _run(name, images, ours)
     if isinstance(declined, DeclinedError):

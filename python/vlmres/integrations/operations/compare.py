@@ -19,7 +19,7 @@ def same(first: Any, second: Any) -> bool:
         return len(first) == len(second) and all(same(a, b) for a, b in zip(first, second, strict=True))
     if is_tensor(first):
         if first.device.type != "cpu" or second.device.type != "cpu":
-            return False  # vlmres makes none there
+            return False  # vlmres does not make such values
         return first.dtype == second.dtype and first.shape == second.shape and _bits(first) == _bits(second)
     if isinstance(first, np.ndarray):
         return (
@@ -31,7 +31,7 @@ def same(first: Any, second: Any) -> bool:
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether it is a tensor of torch, which is not imported for the question."""
+    """Whether a value is a torch tensor; torch is not imported for that."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 

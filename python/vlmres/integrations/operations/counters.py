@@ -1,4 +1,4 @@
-"""Counts of a process, in Prometheus's terms.
+"""Counters of a process, as Prometheus defines them.
 
 >>> from vlmres.integrations.operations.counters import counters
 >>> counters.clear()
@@ -16,13 +16,13 @@ from collections.abc import Mapping
 from typing import Any
 
 IMAGES = "vlmres_images_total"
-"""Images (or videos) by `class` and `path`: "vlmres", or "original" where they were left."""
+"""Images (or videos) by `class` and `path`: "vlmres" or "original"."""
 SECONDS = "vlmres_seconds_total"
-"""Wall time of the calls that these images were in."""
+"""Wall time of the calls with these images."""
 FALLBACKS = "vlmres_fallbacks_total"
-"""Calls that went to the original, by `class` and sort of `reason`."""
+"""Calls that went to the original, by `class` and kind of `reason`."""
 VERIFIED = "vlmres_verified_total"
-"""Calls that the original computed as well, by `class` and `result`: "same" or "different"."""
+"""Calls that the original computed, too, by `class` and `result`: "same" or "different"."""
 
 _HELP = {
     IMAGES: "Images or videos by the class that was called and who computed them",
@@ -36,14 +36,14 @@ _LABELS = {
     FALLBACKS: ("class", "reason"),
     VERIFIED: ("class", "result"),
 }
-# Series of a metric: reasons may name what a caller sends.
+# Most series of a metric: a reason may contain a value that a caller sent.
 _MOST_SERIES = 200
 
 Labels = tuple[str, ...]
 
 
 class Counters:
-    """Counters with labels. They may be used from any thread; a forked child begins at zero."""
+    """Counters with labels. They are thread-safe; a forked child starts at zero."""
 
     def __init__(self) -> None:
         self._values: dict[str, dict[Labels, float]] = {name: {} for name in _LABELS}
@@ -62,7 +62,7 @@ class Counters:
             self._mirror[name].labels(*key).inc(amount)
 
     def value(self, name: str, **labels: str) -> float:
-        """The sum of a counter over all series that have these labels."""
+        """The sum of a counter over all series with these labels."""
         wanted = [(_LABELS[name].index(label), value) for label, value in labels.items()]
         with self._lock:
             return sum(
@@ -70,7 +70,7 @@ class Counters:
             )
 
     def text(self) -> str:
-        """All of them in Prometheus's text format."""
+        """All counters in Prometheus's text format."""
         with self._lock:
             values = {name: dict(series) for name, series in self._values.items()}
         lines = []
@@ -82,14 +82,14 @@ class Counters:
         return "\n".join(lines) + "\n"
 
     def clear(self) -> None:
-        """Begins at zero."""
+        """Sets all counters to zero."""
         with self._lock:
             self._values = {name: {} for name in _LABELS}
 
     def export(self) -> None:
-        """Has prometheus_client count too: a server's `/metrics` then shows them, of several processes together.
+        """Exports the counters through prometheus_client, for a server's `/metrics`, summed over processes.
 
-        Does nothing where it is not installed. May be called any number of times.
+        Does nothing if it is not installed. It may be called repeatedly.
         """
         try:
             from prometheus_client import Counter
@@ -111,7 +111,7 @@ def _escaped(text: str) -> str:
 
 
 counters = Counters()
-"""The process's."""
+"""The counters of this process."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=counters._after_fork)

@@ -1,12 +1,12 @@
-"""Calls that vlmres leaves to the original, and the reasons."""
+"""The error with which vlmres leaves a call to the original."""
 
 from __future__ import annotations
 
 
 class DeclinedError(Exception):
-    """vlmres does not take a call. `kind` is the sort of reason, under which it is logged once and counted.
+    """vlmres does not take a call. `kind` is the kind of reason, which is logged once and counted.
 
-    `failure` is what vlmres raised where it should not have.
+    `failure` is an unexpected error of vlmres, if that is the reason.
     """
 
     def __init__(self, kind: str, reason: str, failure: Exception | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Something to do when a module has been imported, without importing it."""
+"""Actions that run once a module has been imported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _lock = threading.Lock()
 
 
 def when_imported(name: str, action: Action) -> None:
-    """Calls `action` with the module `name`: at once where it is there, else when it has been imported."""
+    """Calls `action` with the module `name`: at once if it is imported already, else after its import."""
     with _lock:
         module = sys.modules.get(name)
         if module is None or _is_being_imported(module):
@@ -35,7 +35,7 @@ def _is_being_imported(module: ModuleType) -> bool:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds what the other finders find, and has the module's loader tell when it is done."""
+    """A finder that finds the same modules as the other finders, with a loader that reports when it has finished."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -54,7 +54,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 class _Loader(importlib.abc.Loader):
-    """A module's loader, and what is to be done afterwards."""
+    """A module's loader, and the actions that follow it."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
@@ -63,7 +63,7 @@ class _Loader(importlib.abc.Loader):
         return self._loader.create_module(spec)  # type: ignore[no-any-return]
 
     def exec_module(self, module: ModuleType) -> None:
-        # What asks a module for its loader, as inspect for its source, gets the true one.
+        # inspect and others that ask a module for its loader must get the original one.
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader

@@ -1,4 +1,4 @@
-"""PIL images whose file is decoded when somebody asks for pixels, or never where vlmres takes the file instead."""
+"""PIL images whose file is decoded on first access to pixels, or never if vlmres takes the file instead."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _ORIENTATION = 0x0112
 
 
 class LazyImage(Image.Image):
-    """What `ImageOps.exif_transpose` makes of a JPEG file: an RGB image in memory, whose pixels come when needed.
+    """The result of `ImageOps.exif_transpose` for a JPEG file: an RGB image whose pixels are decoded when needed.
 
-    Size, mode, EXIF and `info` are there from the start. With its pixels it is a plain `PIL.Image.Image`, its class
-    included. A file that turns out broken then is a `ValueError`, as a server that decodes at once has it.
+    Size, mode, EXIF and `info` are known from the start. Once decoded it is a plain `PIL.Image.Image`, also by its
+    class. If the file turns out to be broken, that is a `ValueError`, as in a server that decodes immediately.
     """
 
     vlmres_file: bytes | Path
-    """The file, or where it is."""
+    """The bytes of the file, or its path."""
 
     @staticmethod
     def of(image: Image.Image, file: bytes | Path) -> LazyImage:
         """The lazy image of an RGB or gray file that PIL has opened."""
-        # Without its pixels, to have PIL write what it writes to EXIF data when it turns an image.
+        # An image without pixels, so that PIL changes the EXIF data as it does when it rotates an image.
         turned = Image.new(image.mode, (1, 1))
         turned.info = image.info.copy()
         orientation = turned.getexif().get(_ORIENTATION, 1)
@@ -44,11 +44,11 @@ class LazyImage(Image.Image):
         """Decodes the file, after which it is a plain image."""
         file = vars(self).get("vlmres_file")
         if file is None:
-            return  # another thread has
+            return  # another thread has decoded it
         try:
             decoded = Image.fromarray(Source.decode(file).to_array())
         except VlmresError:
-            # PIL may read what vlmres does not, and says in its words what is wrong.
+            # PIL may read a file that vlmres does not; else its own error is raised.
             try:
                 decoded = ImageOps.exif_transpose(Image.open(file if isinstance(file, Path) else BytesIO(file)))
             except (OSError, UnidentifiedImageError) as error:
@@ -86,5 +86,5 @@ class LazyImage(Image.Image):
 
 
 def unread(images: Iterable[Any]) -> list[Any]:
-    """The images, those that wait for their pixels as their files, which vlmres decodes as it goes."""
+    """The images, with each undecoded one replaced by its file, which vlmres decodes during the call."""
     return [getattr(image, "vlmres_file", image) for image in images]

@@ -1,4 +1,4 @@
-"""The logger: the server's own where vlmres runs in one, else that of the drop-in."""
+"""The logger: the server's if vlmres runs in a server, else that of the drop-in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _logged: dict[tuple[str, str], object] = {}
 
 
 def use(name: str) -> None:
-    """Logs by the logger of this name from now on: a server's, which has its handlers and its form."""
+    """Uses the logger of this name from now on: a server's, with its handlers and its format."""
     global _server
     _server = logging.getLogger(name)
 
@@ -29,7 +29,7 @@ def in_server() -> bool:
 
 
 def log_once(name: str, declined: DeclinedError, original: str = "transformers") -> None:
-    """Warns on the first call of the class `name` that is left to `original` for such a reason."""
+    """Warns when a call of the class `name` is left to `original` for this kind of reason for the first time."""
     token = object()
-    if _logged.setdefault((name, declined.kind), token) is token:  # one thread's token stays
+    if _logged.setdefault((name, declined.kind), token) is token:  # atomic: only one thread inserts its token
         logger().warning("%s: left to %s: %s", name, original, declined.reason, exc_info=declined.failure)

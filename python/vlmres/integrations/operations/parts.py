@@ -1,4 +1,4 @@
-"""What is on in this process, and what is left and why; a server's log has it in one line."""
+"""Which classes are accelerated in this process, and why others are not. A server logs it in one line."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ _announced: int | None = None
 
 
 def on(name: str) -> None:
-    """Vlmres does the pixels of class `name`, as far as is known."""
+    """Records that vlmres computes the pixels of class `name`."""
     if _states.get(name, "") is not None:
         _states[name] = None
 
 
 def left(name: str, reason: str) -> None:
-    """The class `name` is left to the original; a class of which some calls are left stays on."""
+    """Records that the class `name` is left to the original, unless some of its calls are accelerated."""
     _states.setdefault(name, reason)
 
 
 def turned_off(name: str, reason: str) -> None:
-    """The class `name` is left to the original from now on."""
+    """Records that the class `name` is left to the original from now on."""
     _states[name] = reason
 
 
 def states() -> dict[str, str | None]:
-    """Classes, and why they are left; None for those that are on."""
+    """The classes, each with the reason why it is left to the original; None for accelerated ones."""
     return dict(_states)
 
 
 def line() -> str:
-    """The line of the log."""
+    """The line for the log."""
     known = states()
     done = ", ".join(sorted(name for name, reason in known.items() if reason is None)) or "nothing"
     rest = "; ".join(f"{name} ({reason})" for name, reason in sorted(known.items()) if reason is not None)
@@ -43,7 +43,7 @@ def line() -> str:
 
 
 def announce() -> None:
-    """Logs the line, once a process, where vlmres runs in a server."""
+    """Logs the line once per process if vlmres runs in a server."""
     global _announced
     if not log.in_server() or _announced == os.getpid():
         return

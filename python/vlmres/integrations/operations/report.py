@@ -1,4 +1,4 @@
-"""What `vlmres doctor` says of a part: whether it is accelerated, else why not, and how much faster it is."""
+"""A row of `vlmres doctor`: whether a class is accelerated, else why not, and the speed-up."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Part(NamedTuple):
 
     name: str
     reason: str | None
-    """Why it is left to the original; None where it is accelerated."""
+    """Why it is left to the original; None if it is accelerated."""
     faster: float | None = None
     """Processor time of the original over that of vlmres, on this machine, for one image; None if not measured."""
 
 
 def example() -> Any:
-    """A smooth picture, as photographs are."""
+    """A smooth picture, similar to a photograph."""
     import numpy as np
     from PIL import Image
 
@@ -32,7 +32,7 @@ def example() -> Any:
 
 
 def times_faster(ours: Callable[[], Any], original: Callable[[], Any]) -> float:
-    """How many times as much processor time the original takes, by the fastest of a few calls, taken in turn."""
+    """Processor time of the original over that of vlmres: the fastest of a few calls each, made in turn."""
     best = [float("inf"), float("inf")]
     for _ in range(_ROUNDS):
         for index, call in enumerate((ours, original)):

@@ -1,4 +1,4 @@
-"""Shadow mode: a share of live calls is computed by the original as well, and a difference switches the class off."""
+"""Shadow mode: the original also computes a share of live calls; a difference switches the class off."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _random = random.Random()
 
 
 def share() -> float:
-    """The share of calls that the environment asks for.
+    """The share of calls that `VLMRES_VERIFY` sets.
 
     Raises:
-        ValueError: It is no number from 0 to 1.
+        ValueError: It is not a number from 0 to 1.
     """
     return _parsed(os.environ.get(VERIFY, ""))
 
 
 def is_due() -> bool:
-    """Whether this call is one of them."""
+    """Whether to compare this call."""
     part = share()
     return part > 0 and _random.random() < part
 
 
 def verified(name: str, result: Any, original: Callable[[], Any], same: Callable[[Any, Any], bool]) -> Any:
-    """The result of a call that the original computes too: vlmres' where they agree, else the original's."""
+    """The result of a call that both compute: of vlmres if they agree, else of the original."""
     try:
         expected = original()
         agree = same(result, expected)

@@ -1,8 +1,8 @@
-"""Threads of several processes together stay within the processors.
+"""Divides the machine's processors among several processes.
 
-Processes that preprocess beside each other, as a server's, would each take all processors. So each says when it
-works, by the time of a file of its own, and a call takes a share: the processors, over the processes that have worked
-in the last seconds, over the calls that run in this one. `VLMRES_NUM_THREADS` is taken as it is.
+Several processes of a server that preprocess at the same time would each use all processors. So each process touches a
+file of its own when it works, and a call uses a share: the number of processors, divided by the processes that worked
+in the last seconds and by the calls that run in this process. `VLMRES_NUM_THREADS` overrides the share.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from vlmres import threads
 from vlmres._core import default_threads
 
-# Seconds after which a process that has not called is no longer counted, and those between two looks at the others.
+# Seconds after which an idle process is no longer counted, and between two counts.
 _ACTIVE = 10.0
 _LOOK = 1.0
 _STALE = 3600.0
@@ -30,13 +30,13 @@ _looked = -_LOOK
 
 
 def enable() -> None:
-    """Has calls of this process take their share from now on."""
+    """Calls of this process use their share from now on."""
     threads.share = _threads
 
 
 @contextlib.contextmanager
 def working() -> Iterator[None]:
-    """Around a call."""
+    """Counts a call while it runs."""
     global _calls
     with _lock:
         _calls += 1
@@ -48,12 +48,12 @@ def working() -> Iterator[None]:
 
 
 def processes() -> int:
-    """How many processes on the same processors have called in the last seconds, this one among them."""
+    """Number of processes on the same processors that worked in the last seconds, this one included."""
     global _looked, _processes
     now = time.monotonic()
     if now - _looked >= _LOOK:
         _looked = now
-        with contextlib.suppress(OSError):  # without such a folder nobody is counted
+        with contextlib.suppress(OSError):  # without the folder no other process is counted
             _processes = _count(_folder())
     return _processes
 
@@ -66,7 +66,7 @@ def _threads() -> int:
 
 
 def _folder() -> Path:
-    """Of processes of this user on these processors."""
+    """The folder of the files of this user's processes on these processors."""
     affinity = getattr(os, "sched_getaffinity", None)
     where = f"{min(affinity(0))}-{max(affinity(0))}-{len(affinity(0))}" if affinity else "all"
     folder = Path(tempfile.gettempdir()) / f"vlmres-{os.getuid() if hasattr(os, 'getuid') else 'user'}" / where

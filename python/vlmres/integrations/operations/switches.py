@@ -1,4 +1,4 @@
-"""Which classes are switched off: by the operator, or because their results were other than the original's."""
+"""Classes that are switched off: by the operator, or because their results differed from the original's."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import functools
 import os
 
 DISABLE = "VLMRES_DISABLE"
-"""Classes that vlmres leaves alone, by name, with commas between."""
+"""Names of classes that vlmres must not accelerate, separated by commas."""
 
 _off: dict[str, str] = {}
 
 
 def off(name: str) -> str | None:
-    """Why a class is switched off, or None where it is not."""
+    """Why a class is switched off; None if it is not."""
     if name in _disabled(os.environ.get(DISABLE, "")):
         return f"{DISABLE} names it"
     return _off.get(name)
@@ -24,7 +24,7 @@ def switch_off(name: str, reason: str) -> None:
 
 
 def asked(variable: str) -> bool:
-    """Whether the environment asks for a thing: it says neither nothing nor no."""
+    """Whether an environment variable switches something on: it is set, and not to a word for no."""
     return os.environ.get(variable, "").strip().lower() not in ("", "0", "false", "no", "off")
 
 

@@ -1,7 +1,7 @@
 """Preprocessing on a Ray cluster.
 
-`preprocess` is what users call. `arrow` (tensors as Arrow), `work` (what a worker does with rows), `files` (finished
-parts in a folder), `scheduler` (which rows go where, and what becomes of those whose worker died).
+Users call `preprocess`. `arrow` (tensors as Arrow), `work` (what a worker does with rows), `files` (finished parts in a
+folder), `scheduler` (which rows go to which task, and retries when a worker dies).
 """
 
 from vlmres.integrations.ray.scheduler import preprocess

@@ -26,10 +26,10 @@ _TEMPORARY = ".vlmres-tmp"
 
 
 def open_folder(path: str, settings: dict[str, Any]) -> None:
-    """Makes the folder of a run with these settings, or finds what such a run left there.
+    """Creates the folder of a run with these settings, or finds the results of such a run.
 
     Raises:
-        ValueError: It holds results of other settings.
+        ValueError: The folder holds results of other settings.
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def open_folder(path: str, settings: dict[str, Any]) -> None:
 
 
 def finished(path: str, format: Format) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """What the manifest will say of the parts that are there, and how often each image's id is in them."""
+    """The manifest's rows of the existing parts, and how often each image's id is in them."""
     parts, ids = [], Counter[str]()
     for file in sorted(Path(path).glob(f"{_PARTS}{format}")):
         names, failed, tokens = _read_ids(file, format)
@@ -62,7 +62,7 @@ def finished(path: str, format: Format) -> tuple[list[dict[str, Any]], Counter[s
 
 
 def write_part(path: str, name: str, table: pa.Table, format: Format, dtype: str) -> dict[str, Any]:
-    """Writes a part, whole or not at all, and gives what the manifest says of it."""
+    """Writes a part, whole or not at all, and returns its row of the manifest."""
     target = Path(path, f"part-{name}.{format}")
     with _replacing(target) as file:
         if format == "parquet":
@@ -73,7 +73,7 @@ def write_part(path: str, name: str, table: pa.Table, format: Format, dtype: str
 
 
 def describe(file: str, table: pa.Table) -> dict[str, Any]:
-    """What the manifest says of a part."""
+    """A part's row of the manifest."""
     tokens = sum(count or 0 for count in table["tokens"].to_pylist())
     return {
         "file": file,
@@ -98,7 +98,7 @@ def write_manifest(path: str, parts: list[dict[str, Any]], settings: dict[str, A
 
 @contextlib.contextmanager
 def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file that takes its place when it is whole and on the disk."""
+    """A file that appears under its name only when it is complete and on the disk."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}{_TEMPORARY}")
     with temporary.open("xb") as file:
         yield file

@@ -1,4 +1,4 @@
-"""Which rows go to which task, and what becomes of those whose worker or node died."""
+"""The scheduler: which rows go to which task, and retries when a worker or node dies."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from vlmres.processor import DType
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A worker's end that no exception of its own reports.
+# Errors of workers that died without an exception of their own.
 _DEATHS = (WorkerCrashedError, ActorDiedError, ActorUnavailableError, NodeDiedError, OutOfMemoryError)
-# How often rows are tried before they are tried one by one.
+# Attempts for a task before its rows are tried in halves.
 _TRIES = 3
 
 
@@ -41,42 +41,42 @@ def preprocess(
     timeout: float | None = 3600,
     **overrides: Any,
 ) -> Any:
-    """Makes packed patches, or an encoder's tokens, of a data set's images on a Ray cluster.
+    """Computes packed patches, or an encoder's tokens, for the images of a data set on a Ray cluster.
 
-    Each block's headers are planned first; then its rows are cut into tasks of equal cost, so that none has all the
-    large images. A task whose worker or node dies is done again. Rows that end their worker each time are found by
-    halves, and become rows with an error.
+    The images of each block are planned first, from their headers. Then its rows are divided into tasks of equal cost,
+    so that no task gets all the large images. A task whose worker or node dies is repeated. Rows that crash their
+    worker each time are found by bisection, and become rows with an error.
 
     Args:
         dataset: A Ray data set, such as `ray.data.read_binary_files(folder, include_paths=True)`.
         recipe: A recipe or the name of one.
         column: The column of images: bytes of files, or paths that every node can read.
-        key: The column that tells images apart; by default the SHA-256 of `column`.
+        key: The column that identifies images; by default the SHA-256 of `column`.
         out: A folder that every node can write to. Each task writes a part to it, whole or not at all. The same call
-            goes on where another one stopped: images whose ids are in finished parts are not made again.
-        format: "parquet" or "safetensors", of `out`.
-        dtype: Type of pixel values, as of `Processor`. Arrow has no bfloat16: those columns hold the bits as uint16.
-        encoder: A checkpoint's folder, on every node: results are tokens. Its actors have a GPU each where the cluster
-            has GPUs, else a processor each.
-        block_bytes: What a task handles: bytes of decoded pixels and of values.
-        concurrency: Most tasks at a time, by default two for each processor; or the number of actors, by default one
-            for each GPU, or for each processor.
-        timeout: Seconds in which no task comes to its end, after which that is an error: where the cluster has not what
-            tasks need, for example. None waits for ever.
+            continues where another one stopped: images whose ids are in finished parts are not processed again.
+        format: Format of `out`: "parquet" or "safetensors".
+        dtype: Type of pixel values, as in `Processor`. Arrow has no bfloat16: those columns hold the bits as uint16.
+        encoder: A checkpoint's folder, on every node; results are then tokens. Each actor has a GPU if the cluster has
+            GPUs, else one processor.
+        block_bytes: Bytes of decoded pixels and of values that a task handles.
+        concurrency: Most tasks at the same time, by default two per processor; with `encoder` the number of actors, by
+            default one per GPU, or one per processor.
+        timeout: Seconds without a finished task after which the call fails, for example because the cluster lacks a
+            resource that tasks need. None waits forever.
         **overrides: Parameters of the recipe.
 
     Returns:
-        Without `out` a Ray data set, in the order of the blocks of `dataset`; with it the manifest that `out` has, too.
-        Columns are those of `dataset` but the images; `image_id`, `width`, `height`, `tokens` and `error`; and
-        `patches` ([patches, values]) and `grids` ([tiles, 2]), as in `Batch`, or `features` ([tokens, hidden],
-        float32): lists of rows of fixed size in Arrow, which `vlmres.integrations.ray.arrow.matrix` reads without a
-        copy. A bad image has nulls there, and says why in `error`.
+        Without `out` a Ray data set, in the order of the blocks of `dataset`; with `out` the manifest, which is also
+        written to `out`. Columns are those of `dataset` except the images; `image_id`, `width`, `height`, `tokens` and
+        `error`; and `patches` ([patches, values]) and `grids` ([tiles, 2]), as in `Batch`, or `features` ([tokens,
+        hidden], float32). These are lists of fixed-size rows in Arrow, which `vlmres.integrations.ray.arrow.matrix`
+        reads without a copy. A bad image has nulls there, and its error in `error`.
 
     Raises:
         ValueError: `out` holds results of other settings, there is no such column, or it has a name that is added.
-        TypeError: The column holds no images.
-        TimeoutError: No task came to its end for so long. What is finished in `out` stays.
-        RecipeError: There is no such recipe, or it cannot be changed so.
+        TypeError: The column does not hold images.
+        TimeoutError: No task finished within `timeout`. Finished parts in `out` stay.
+        RecipeError: There is no such recipe, or it does not allow the overrides.
     """
     if format not in get_args(files.Format):
         raise ValueError(f"format must be one of {', '.join(get_args(files.Format))}, got {format!r}")
@@ -121,20 +121,20 @@ class _Rows:
 
 @dataclass
 class _Run:
-    """Tasks that are under way, and what is done."""
+    """The running tasks, and what is done."""
 
     settings: Settings
     block_bytes: int
     concurrency: int | None
     timeout: float | None
     done: Counter[str]
-    """How often an image's id is in finished parts, less what was met of it."""
+    """How often each image's id is in finished parts, minus the occurrences found so far."""
     files: set[str]
     """Names that are taken."""
     tables: dict[tuple[int, int], Any] = field(default_factory=dict)
     """References to the tables that tasks made, by place."""
     parts: list[dict[str, Any]] = field(default_factory=list)
-    """What the manifest says of each."""
+    """The manifest's row of each part."""
     _plans: dict[Any, tuple[int, Any]] = field(default_factory=dict)
     _tasks: dict[Any, _Rows] = field(default_factory=dict)
 
@@ -162,7 +162,7 @@ class _Run:
             self._settle()
 
     def _settle(self) -> None:
-        """Waits for a task, and sees to what follows from it."""
+        """Waits for a task and handles its result."""
         waiting = [*self._tasks, *self._plans]
         found, _ = ray.wait(waiting, num_returns=1, timeout=self.timeout, fetch_local=False)
         if not found:
@@ -191,7 +191,7 @@ class _Run:
                 self._actors.end(ready)
 
     def _cut(self, number: int, block: Any, ids: list[str], costs: NDArray[np.int64]) -> Iterator[_Rows]:
-        """Rows that are not done yet, in runs of nearly equal cost."""
+        """Rows that are not done yet, in groups of nearly equal cost."""
         left = []
         for row, name in enumerate(ids):
             if self.done[name] > 0:
@@ -204,7 +204,7 @@ class _Run:
             yield _Rows((number, rows[0]), block, rows, of_rows, self._name(of_rows))
 
     def _name(self, ids: list[str]) -> str:
-        """A part's name, which follows from its images; with a number where there are such images more than once."""
+        """A part's name, a hash of its images; with a number if the same images occur more than once."""
         digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:24]
         number = 0
         while f"part-{digest}-{number}.{self.settings.format}" in self.files:
@@ -218,7 +218,7 @@ class _Run:
         self._tasks[part] = rows
 
     def _again(self, rows: _Rows, error: Exception) -> None:
-        """Does rows anew whose worker died: all, then in halves, and a single row without reading it."""
+        """Repeats rows whose worker died: all rows, then halves, and at last a single row without reading it."""
         # Ray itself has tried a task several times.
         if self._actors is not None and rows.tries + 1 < _TRIES:
             self._submit(replace(rows, tries=rows.tries + 1))
@@ -236,7 +236,7 @@ class _Run:
 
 
 class _Actors:
-    """Actors that keep an encoder, and how much each has to do."""
+    """Actors that hold an encoder, and the work that each has queued."""
 
     def __init__(self, count: int, num_gpus: int) -> None:
         self.count = count
@@ -256,11 +256,11 @@ class _Actors:
         return table, part
 
     def end(self, task: Any) -> None:
-        """A task is over."""
+        """Records that a task has ended."""
         del self._of_task[task]
 
     def replace(self, task: Any) -> None:
-        """A task died, and its actor with it: another one takes its place, on any node."""
+        """Replaces the actor of a task that died by another one, on any node."""
         actor = self._of_task.pop(task)
         if actor in self._actors:
             self._actors[self._actors.index(actor)] = self._class.remote()
@@ -270,7 +270,7 @@ class _Maker:
     """An actor."""
 
     def make(self, *arguments: Any) -> Any:
-        """As the task does."""
+        """Works as the task does."""
         return _make(*arguments)
 
 
@@ -316,7 +316,7 @@ def _check_columns(dataset: ray.data.Dataset, settings: Settings) -> None:
 
 
 def _describe(settings: Settings) -> dict[str, Any]:
-    """What makes results different, for `settings.json`."""
+    """The settings that affect results, for `settings.json`."""
     return {
         "vlmres": vlmres.__version__,
         "recipe": settings.recipe.to_toml(),

@@ -27,7 +27,7 @@ FEATURES = ("features",)
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker makes of images, and where that goes."""
+    """What a worker computes, and where it writes."""
 
     recipe: vlmres.Recipe
     dtype: DType

@@ -1,4 +1,4 @@
-"""A drop-in for transformers' image processors: the same objects, their pixels made by vlmres.
+"""A drop-in for transformers' image processors: the same objects, with pixels computed by vlmres.
 
     >>> from vlmres.integrations.transformers import accelerate
     >>> processor = accelerate(AutoProcessor.from_pretrained("Qwen/Qwen3-VL-2B-Instruct"))  # doctest: +SKIP
@@ -8,8 +8,8 @@ or, once at the start of a program that loads its processors itself,
     >>> from vlmres.integrations.transformers import install
     >>> install()  # doctest: +SKIP
 
-What vlmres does not reproduce bit for bit is left to transformers, and the logger `vlmres.integrations.transformers`
-says so once, with the reason.
+What vlmres does not reproduce bit for bit is left to transformers; the logger `vlmres.integrations.transformers` warns
+of it once, with the reason.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""transformers' classes returning accelerated processors where they load some."""
+"""`install`: transformers' classes return accelerated processors when they load processors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.integrations.transformers.drop_in import accelerate
 
 _lock = threading.Lock()
-# Where the wrappers stand, and what stood there. A wrapper over which another library has put its own cannot be taken
-# out: it stays and passes results through until the next `install`.
+# The wrapped methods, and their originals. A wrapper that another library has wrapped again cannot be removed: it
+# stays, and passes results through until the next `install`.
 _wrapped: dict[Any, tuple[Any, Any]] = {}
 _active = False
 
 
 def install() -> None:
-    """Makes every `from_pretrained` load accelerated processors: the auto classes', and each processor class's own.
+    """Makes every `from_pretrained`, of auto classes and of processor classes, return accelerated processors.
 
-    May be called any number of times and from any thread. What a class's constructor makes is for `accelerate`.
+    It is thread-safe, and may be called repeatedly. For a processor that a constructor makes, call `accelerate`.
     """
     global _active
     from transformers import AutoImageProcessor, AutoProcessor, AutoVideoProcessor
@@ -29,7 +29,8 @@ def install() -> None:
 
     with _lock:
         _active = True
-        # Whole processors load their parts by the auto classes. Video processors inherit in some versions.
+        # A `ProcessorMixin` loads its parts through the auto classes. In some versions video processors inherit the
+        # method.
         auto_classes: tuple[Any, ...] = (AutoImageProcessor, AutoVideoProcessor, AutoProcessor)
         for cls in (*auto_classes, ImageProcessingMixin, BaseVideoProcessor):
             if cls not in _wrapped and "from_pretrained" in vars(cls):
@@ -40,7 +41,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Undoes `install`; processors made meanwhile stay as they are. May be called any number of times."""
+    """Undoes `install`. Processors that were loaded meanwhile stay accelerated. It may be called repeatedly."""
     global _active
     with _lock:
         _active = False
@@ -56,14 +57,14 @@ def _wrapper(function: Any) -> Any:
         loaded = function(cls, *args, **kwargs)
         if not _active:
             return loaded
-        # With return_unused_kwargs=True it is a pair.
+        # With return_unused_kwargs=True the result is a pair.
         return (accelerated(loaded[0]), *loaded[1:]) if isinstance(loaded, tuple) else accelerated(loaded)
 
     return from_pretrained
 
 
 def accelerated(loaded: Any) -> Any:
-    """Accelerated where it is or holds an image or video processor; AutoProcessor may also return a tokenizer."""
+    """The accelerated object, if it is or holds an image or video processor (AutoProcessor may return a tokenizer)."""
     from transformers.image_processing_utils import BaseImageProcessor
     from transformers.processing_utils import ProcessorMixin
 
@@ -72,7 +73,7 @@ def accelerated(loaded: Any) -> Any:
     try:
         return accelerate(loaded)
     except Exception as error:
-        # A program that loads a processor gets one.
+        # A program that loads a processor must get one, whatever goes wrong here.
         name = type(loaded).__name__
         declined = DeclinedError(f"error {type(error).__name__}", f"vlmres failed: {error!r}", error)
         log.log_once(name, declined)

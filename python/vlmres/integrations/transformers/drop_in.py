@@ -26,15 +26,16 @@ T = TypeVar("T")
 
 
 class Accelerated(Twin):
-    """What the classes have in common that `accelerate` makes.
+    """The base of the classes that `accelerate` makes.
 
-    Such a class stands before the processor's own and replaces one method: the one that gets images and resolved
-    settings. Validation, defaults and nesting stay transformers' code, and an instance holds what the original holds.
+    Such a class comes before the processor's own in the method resolution order and replaces one method, which gets
+    images and resolved settings. Validation, defaults and nesting stay transformers' code, and an instance has the
+    attributes of the original.
     """
 
     def _preprocess_image_like_inputs(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         original = functools.partial(self._vlmres_original._preprocess_image_like_inputs, self)
-        # Addresses are fetched once, whoever goes on.
+        # Addresses are fetched once, whether vlmres or transformers continues.
         images = stand_ins(self, images)
 
         def ours() -> Any:
@@ -50,22 +51,23 @@ class Accelerated(Twin):
 
 
 def accelerate(processor: T) -> T:
-    """A processor that gives the same results with vlmres doing the pixels.
+    """Returns a processor that gives the same results, with pixels computed by vlmres.
 
-    It is an instance of `processor`'s class with the same attributes and configuration; what it saves is loaded by
-    plain transformers. The arithmetic is that of the backend: torchvision's, or the installed Pillow's. Before settings
-    are used for the first time, a few small images are run through both implementations; where one bit differs, where
-    no recipe follows the settings, and for inputs such as float images or another device, transformers' own code runs,
-    and a warning says so once.
+    It is an instance of `processor`'s class with the same attributes and configuration, and plain transformers can load
+    what it saves. The arithmetic is that of the backend: torchvision's, or the installed Pillow's. Before settings are
+    used for the first time, a few small images run through both implementations. If one bit differs, if no recipe
+    follows the settings, or for inputs such as float images or another device, transformers' own code runs, and a
+    warning is logged once.
 
     Args:
-        processor: An image or video processor of transformers, or a `ProcessorMixin` with some. It is not changed.
+        processor: An image or video processor of transformers, or a `ProcessorMixin` that holds some. It is not
+            changed.
 
     Returns:
-        The accelerated one, or `processor` itself where its class prepares images or videos in a way of its own.
+        The accelerated processor; or `processor` itself if its class prepares images or videos in its own way.
 
     Raises:
-        TypeError: It is neither.
+        TypeError: It is none of these.
     """
     accelerated: Any = processor
     if isinstance(processor, ProcessorMixin):
@@ -73,7 +75,7 @@ def accelerate(processor: T) -> T:
         for name, part in vars(processor).items():
             if isinstance(part, BaseImageProcessor):
                 setattr(accelerated, name, accelerate(part))
-    elif isinstance(processor, BaseVideoProcessor):  # an image processor by its class
+    elif isinstance(processor, BaseVideoProcessor):  # an image processor, to judge by its class
         accelerated = accelerate_video(processor)
     elif isinstance(processor, BaseImageProcessor):
         cls = type(processor)
@@ -94,12 +96,12 @@ def accelerate(processor: T) -> T:
 
 
 def _is_pipeline(cls: type) -> bool:
-    """Whether the class reads its images as transformers' backends do, so that `vlmres.inputs` does the same."""
+    """Whether the class reads images as transformers' backends do, and so as `vlmres.inputs` does."""
     backend: Any = next((base for base in (TorchvisionBackend, PilBackend) if issubclass(cls, base)), None)
     if backend is None:
         return False
     kept = ("_preprocess_image_like_inputs", "_prepare_image_like_inputs", "process_image")
-    # How transformers' classes convert colours is seen in what they read.
+    # How transformers' classes convert colours shows in the pixels that they read.
     converts: Any = cls.convert_to_rgb  # type: ignore[attr-defined]
     return converts.__module__.startswith("transformers.") and all(
         getattr(cls, name) is getattr(backend, name) for name in kept

@@ -1,4 +1,4 @@
-"""Which images vlmres reads just as transformers' backends do."""
+"""The images that vlmres reads exactly as transformers' backends do."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from vlmres.integrations.transformers.kinds import Kind, kind_of
 
 
 def kinds_of(images: list[Any], backend: str, kwargs: dict[str, Any]) -> frozenset[Kind]:
-    """The kinds of a call's images, which are to be uint8 on the CPU.
+    """The kinds of a call's images, which must be uint8 on the CPU.
 
     Raises:
-        DeclinedError: One is not, or may be read in two ways, or not by `backend`; with the first reason.
+        DeclinedError: An image is not, or its axes are ambiguous, or `backend` does not read it; with the first reason.
     """
     device = kwargs.get("device")
     if device is not None and str(device) != "cpu":
@@ -33,7 +33,7 @@ def kinds_of(images: list[Any], backend: str, kwargs: dict[str, Any]) -> frozens
 
 
 def number_of(images: Any) -> int:
-    """How many images a call has, nested or not."""
+    """The number of images of a call, nested or not."""
     if isinstance(images, (list, tuple)):
         return sum(map(number_of, images))
     return len(images) if getattr(images, "ndim", 0) == 4 else 1

@@ -1,4 +1,4 @@
-"""The kinds of images that a call may hold, as far as a reader may tell them apart, and small images of each kind."""
+"""The kinds of images that a reader may treat differently, and small images of each kind."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Source = Literal["PIL image", "array", "tensor", "strided tensor"]
-"""Where pixels lie. Backends keep the strides of some, and torch has kernels for each memory format."""
+"""The layout of pixels in memory. Some backends keep the strides, and torch has kernels for each memory format."""
 
 Axes = Literal["HW", "CHW", "HWC"]
 
-# (width, height) of the images on which settings are tried: two alike, which a backend may process together, and
-# long ones in both directions, which are cut into tiles where a family does that.
+# (width, height) of the images on which settings are tried: two of one size, which a backend may process together, and
+# elongated ones in both directions, which tile recipes cut.
 SIZES = ((61, 47), (61, 47), (900, 100), (100, 900))
-# Of those that are not resized, for patches of 14 and of 16 pixels, merged by two.
+# Sizes of images that are not resized, for patches of 14 and of 16 pixels, merged by two.
 WHOLE_SIZES = ((224, 448), (224, 448), (672, 224), (448, 672))
 
 
@@ -31,7 +31,7 @@ class Pixels(NamedTuple):
 
     mode: str
     transparency: type = type(None)
-    """Of what `info["transparency"]` is: an index or a gray value, a colour, or the alpha of a palette."""
+    """The type of `info["transparency"]`: an index or a gray value, a colour, or the alpha of a palette."""
     palette: str | None = None
     """The palette's mode."""
 
@@ -44,7 +44,7 @@ class Shape(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of image: all of them are read alike."""
+    """A kind of image. All images of a kind are read alike."""
 
     source: Source
     form: Pixels | Shape
@@ -58,10 +58,10 @@ class Kind(NamedTuple):
 
 
 def kind_of(image: Any, data_format: str | None) -> Kind:
-    """The kind of an image on the CPU; an array's axes are as `data_format` says.
+    """The kind of an image on the CPU. `data_format` gives the axes of arrays.
 
     Raises:
-        DeclinedError: There are no such images that vlmres reads, or their axes may be read in two ways.
+        DeclinedError: vlmres does not read such images, or their axes are ambiguous.
     """
     torch, pil = imported("torch", "Tensor"), imported("PIL.Image", "Image")
     if pil is not None and isinstance(image, pil.Image):
@@ -97,7 +97,7 @@ def _shape(array: Any, dtype: str, data_format: str | None) -> Shape:
 
 
 def plain(source: Source, data_format: str | None) -> Kind:
-    """The kind of opaque RGB images that lie so."""
+    """The kind of opaque RGB images with this memory layout."""
     if source == "PIL image":
         return Kind(source, Pixels("RGB"))
     planar = data_format == "channels_first" or (data_format is None and source != "array")
@@ -106,7 +106,7 @@ def plain(source: Source, data_format: str | None) -> Kind:
 
 @functools.cache
 def pictures(kind: Kind, sizes: tuple[tuple[int, int], ...] = SIZES) -> tuple[Any, ...]:
-    """Small images of a kind, all its values in them, of these sizes.
+    """Small images of a kind, of these sizes, that contain all values of the kind.
 
     Raises:
         DeclinedError: There is none.
@@ -142,7 +142,7 @@ def _pil(form: Pixels, size: tuple[int, int], generator: np.random.Generator) ->
     return image
 
 
-# The order of axes in memory of images that are permuted, as PIL's or a decoder's are to have channels first.
+# The order of axes in memory of images that were permuted to channels first, as those of PIL or of a decoder.
 _PERMUTED: dict[Axes, str] = {"HW": "WH", "CHW": "HWC", "HWC": "CHW"}
 
 

@@ -1,4 +1,4 @@
-"""What settings were found to lead to, remembered: to try them costs more than a call."""
+"""A cache of the routes of settings, because trying settings costs more than a call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vlmres.integrations.operations.decline import DeclinedError
 
 R = TypeVar("R")
 
-# More settings than any program uses at once; a program that draws its settings at random stays bounded.
+# More settings than a program uses at once. The limit bounds a program that draws its settings at random.
 _MOST_ROUTES = 256
 
 _SIMPLE = frozenset({bool, int, float, str, type(None)})
@@ -22,13 +22,13 @@ _routes: dict[Hashable, Any] = {}
 
 
 def remembered(processor: Any, settings: dict[str, Any], make: Callable[[], R], form: Hashable = None) -> R:
-    """The route of a processor called with the resolved `settings`: made once, then remembered, as a refusal is.
+    """The route of a processor for the resolved `settings`. Routes and refusals are made once, then cached.
 
     Args:
         processor: transformers' processor.
         settings: Every setting that the route may depend on.
         make: Makes the route.
-        form: What else it depends on.
+        form: Anything else on which the route depends.
 
     Raises:
         DeclinedError: There is none, with the reason.
@@ -43,7 +43,7 @@ def remembered(processor: Any, settings: dict[str, Any], make: Callable[[], R], 
 
 
 def remembered_as(key: Hashable, make: Callable[[], R]) -> R:
-    """As `remembered`, by a key of the caller's; torch's defaults, with which classes compute, are part of it.
+    """As `remembered`, with a key of the caller's. torch's defaults, which affect results, are added to the key.
 
     Raises:
         DeclinedError: There is no route, with the reason.
@@ -64,10 +64,10 @@ def remembered_as(key: Hashable, make: Callable[[], R]) -> R:
 
 
 def _frozen(value: Any) -> Hashable:
-    """The value as a key that stays what it is when the original is changed.
+    """The value as a key that does not change when the original does.
 
     Raises:
-        TypeError: It holds something that cannot be a key.
+        TypeError: It contains something that cannot be a key.
     """
     if type(value) in _SIMPLE:
         return value  # type: ignore[no-any-return]
@@ -91,6 +91,6 @@ def _torch_defaults() -> Hashable:
 
 
 def has_one_thread() -> bool:
-    """Whether torch computes on one thread, as in a DataLoader's worker: some of its kernels round otherwise then."""
+    """Whether torch computes on one thread, as in a DataLoader worker; some of its kernels then round differently."""
     torch = sys.modules.get("torch")
     return torch is not None and torch.get_num_threads() == 1

@@ -1,4 +1,4 @@
-"""The result that transformers would return, from what vlmres computes."""
+"""The result that transformers would return, from the values that vlmres computes."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from vlmres.processor import Processor
 
 @dataclass(frozen=True)
 class Output:
-    """The containers of a result, as small images have shown them."""
+    """The containers of a result, as found with small images."""
 
     container: Callable[[dict[str, Any]], Any]
     """The class of transformers' result."""
     attributes: dict[str, Any]
-    """What such a result holds besides values."""
+    """What such a result contains besides values."""
     structures: dict[str, Structure]
 
     @staticmethod
     def of(processor: Processor, call: Call, expected: Any, data_format: Any) -> Output:
-        """The containers of `expected`, which transformers has made of a call.
+        """Finds the containers of `expected`, the result of transformers for a call.
 
         Raises:
-            DeclinedError: `processor` has other values for the call, or not in such containers.
+            DeclinedError: The values of `processor` differ, or do not fit such containers.
         """
         arrays, lengths = run(processor, call, data_format)
         name = processor.recipe.name
@@ -48,7 +48,7 @@ class Output:
         return output
 
     def build(self, processor: Processor, call: Call, data_format: Any) -> Any:
-        """The result for a call with images that `processor` is known to read as transformers does.
+        """The result for a call whose images `processor` is known to read as transformers does.
 
         Raises:
             DeclinedError: vlmres does not read one of the images, or has an output that the sample images did not have.
@@ -62,10 +62,10 @@ class Output:
 
 
 def run(processor: Processor, call: Call, data_format: Any) -> tuple[Mapping[str, Any], Lengths]:
-    """What `processor` makes of a call's images, as arrays or, where numpy has not their type, tensors.
+    """The arrays of `processor` for a call's images; tensors if numpy lacks their type.
 
     Raises:
-        DeclinedError: It does not read one of them.
+        DeclinedError: It does not read one of the images.
     """
     samples = unread(call.images) if call.counts is None else [unread(sample) for sample in call.samples]
     try:

@@ -1,7 +1,7 @@
-"""Whether vlmres reads an image as transformers does: tried for each kind of image when the first one comes.
+"""Whether vlmres reads an image as transformers does. Each kind of image is tried when the first one comes.
 
-Resizing and all that follows sees RGB pixels, whatever they were made from. So a kind of image may take the route of
-opaque RGB images, alone or beside others, if both read it as the same pixels.
+Resizing and everything after it work on RGB pixels of any origin. So a kind of image may use the route of opaque RGB
+images, alone or with others, if both libraries read it as the same pixels.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.integrations.transformers.kinds import Kind, Pixels, pictures, plain
 
 Read = Callable[[Any], Any]
-"""transformers' reading: from an image to its pixels, channels first."""
+"""A function that reads an image as transformers does: pixels, channels first."""
 
-# The settings that it follows.
+# The settings that it depends on.
 _SETTINGS = ("do_convert_rgb", "input_data_format", "device")
 
 
 def reader(processor: Any, kwargs: Mapping[str, Any]) -> Read:
-    """How a processor of transformers, called with these settings, reads an image."""
+    """The function with which a transformers processor reads an image under these settings."""
     settings = {name: kwargs[name] for name in _SETTINGS if name in kwargs}
     return functools.partial(processor.process_image, **settings)
 
 
 def alpha_rule(read: Read, *, torch: bool) -> str:
-    """The recipes' `convert` by which `read` has PIL images lose their transparency: "white" or "drop".
+    """The recipe's `convert` that corresponds to how `read` converts transparency of PIL images: "white" or "drop".
 
-    transformers composites since 5.21; before, all but a few classes drop alpha.
+    transformers composites since 5.21; before that, most classes drop alpha.
     """
     image = pictures(Kind("PIL image", Pixels("RGBA")))[0]
     try:
@@ -45,12 +45,12 @@ def alpha_rule(read: Read, *, torch: bool) -> str:
 
 
 class Readings:
-    """The kinds of images that were tried with the same settings.
+    """The kinds of images that were tried with some settings.
 
     Args:
         convert: The recipe's rule of colours.
         torch: Whether the backend is torchvision.
-        data_format: Of arrays.
+        data_format: Where the channels of arrays are.
     """
 
     def __init__(self, convert: str, *, torch: bool, data_format: str | None) -> None:
@@ -60,7 +60,7 @@ class Readings:
         self._tried: dict[Kind, DeclinedError | None] = {}
 
     def check(self, kinds: Iterable[Kind], read: Read) -> None:
-        """Tries the kinds that are new.
+        """Tries new kinds.
 
         Raises:
             DeclinedError: vlmres does not read one of the kinds as `read` does.
@@ -85,7 +85,7 @@ class Readings:
             got = _own(self._convert, self._torch, images[0], self._data_format)
         except Exception as error:
             return DeclinedError(f"kind {kind}", f"{kind}: {error}")
-        # torch has kernels for each order in memory.
+        # torch has different kernels for each memory layout.
         alike = _strides(expected) == _strides(opaque)
         pixels = np.asarray(expected)
         if alike and pixels.dtype == np.uint8 and np.array_equal(pixels, np.moveaxis(got, -1, 0)):

@@ -1,7 +1,7 @@
-"""Image processors of remote code, whose class prepares images in a way of its own, on the recipe that knows the class.
+"""Image processors of remote code, whose class prepares images in its own way; a recipe lists the class.
 
-Nothing is known of how such a class reads its settings and images but what its results for small images show: those of
-the kinds of a call, with its settings, go through both before vlmres takes over.
+How such a class uses its settings and images is only known from its results. So small images of the kinds of a call,
+with its settings, go through both implementations before vlmres takes over.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from vlmres.integrations.transformers.trial import expected_of, recipe_of
 from vlmres.integrations.transformers.twin import Twin, twin_of
 from vlmres.processor import Processor
 
-# Images of so many kinds make a trial; a call with more is left.
+# Most kinds of images in a trial; a call with more kinds is left to the original.
 _MOST_KINDS = 4
 
 
 class AcceleratedRemote(Twin):
-    """What stands before a class of remote code: its `preprocess`."""
+    """The base that comes before a class of remote code and replaces `preprocess`."""
 
     def preprocess(self, images: Any, *args: Any, **kwargs: Any) -> Any:
         """The result of the class's own method."""
@@ -48,7 +48,7 @@ class AcceleratedRemote(Twin):
 
 
 def accelerate_remote(processor: Any) -> Any | None:
-    """The accelerated twin of an image processor of remote code, or None where no recipe knows its class."""
+    """The accelerated twin of an image processor of remote code; None if no recipe lists its class."""
     cls = type(processor)
     if isinstance(processor, AcceleratedRemote):
         return processor
@@ -68,7 +68,7 @@ def make_remote_processor(processor: Any, kwargs: dict[str, Any]) -> Processor:
     Raises:
         DeclinedError: No recipe follows them.
     """
-    # Such a class declares none of its settings, and rescales and normalises whether or not one says so.
+    # Such a class does not declare its settings, and always rescales and normalises.
     own = {name: value for name, value in vars(processor).items() if not name.startswith("_")}
     given = {name: value for name, value in kwargs.items() if value is not None}
     settings = settings_of(processor, {"do_rescale": True, "do_normalize": True, **own, **given})

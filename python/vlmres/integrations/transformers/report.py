@@ -1,4 +1,4 @@
-"""What the drop-in does for a checkpoint's processors, tried."""
+"""Tries the drop-in on a checkpoint's processors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FRAMES = 4
 
 
 def examine(checkpoint: str | os.PathLike[str], *, trust_remote_code: bool = False) -> list[Part]:
-    """The image processor of a checkpoint's folder, and its video processor where it has one."""
+    """The image processor of a checkpoint's folder, and its video processor if it has one."""
     import transformers
 
     found = []

@@ -1,4 +1,4 @@
-"""From a processor's resolved settings to a vlmres `Processor` that has been seen to give the same bits."""
+"""From a processor's resolved settings to a vlmres `Processor` that gave the same bits in a trial."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from vlmres.processor import Processor
 
 Original = Callable[..., Any]
 
-# How a call is made, not what becomes of the pixels.
+# Arguments that do not affect the pixels.
 _MANNERS = frozenset({"return_tensors", "device", "data_format", "input_data_format", "disable_grouping"})
 
 
 @dataclass(frozen=True)
 class Route:
-    """Settings that vlmres follows."""
+    """A way to compute a call with vlmres, for given settings."""
 
     processor: Processor
     readings: Readings
@@ -48,14 +48,14 @@ class Route:
 def find_route(
     processor: Any, original: Original, form: Form, sources: tuple[Source, ...], kwargs: dict[str, Any]
 ) -> Route:
-    """The route of a processor called with the resolved settings `kwargs`; found once, then remembered.
+    """The route of a processor for the resolved settings `kwargs`; found once, then cached.
 
     Args:
         processor: transformers' processor.
         original: Its own implementation, called with images and settings.
         form: The form of the call.
-        sources: What its images are.
-        kwargs: Every setting, as transformers resolved it.
+        sources: The kinds of its images.
+        kwargs: All settings, as transformers resolved them.
 
     Raises:
         DeclinedError: There is none, with the reason.
@@ -65,7 +65,7 @@ def find_route(
 
 
 def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
-    """The vlmres `Processor` of transformers' processor called with the resolved settings `kwargs`.
+    """The vlmres `Processor` for a transformers processor with the resolved settings `kwargs`.
 
     Raises:
         DeclinedError: No recipe follows them.
@@ -74,7 +74,7 @@ def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
     torch = processor.backend == "torchvision"
     try:
         recipe, dtype = recipe_of(settings)
-        # Colours are converted before a class sees the image, by this setting alone.
+        # Colours are converted before the class gets the image; only this setting controls it.
         colours = kwargs.get("do_convert_rgb")
         recipe = recipe.replace(convert=alpha_rule(reader(processor, kwargs), torch=torch) if colours else "none")
         if "one_thread" in recipe.params:
@@ -87,7 +87,7 @@ def make_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
 def own_settings(processor: Any) -> dict[str, Any]:
     """The settings that a processor holds as attributes.
 
-    An attribute that is none of the class's settings, as one that its user set, is left out. The samples tell whether
+    An attribute that is not a setting of the class, such as one that a user added, is left out. The trial shows whether
     the class reads it.
     """
     declared = getattr(getattr(processor, "valid_kwargs", None), "__annotations__", None)
@@ -99,7 +99,7 @@ def own_settings(processor: Any) -> dict[str, Any]:
 
 
 def settings_of(processor: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint's file would say for these settings to be the defaults."""
+    """The content of a checkpoint's file that would make these settings the defaults."""
     settings: dict[str, Any] = {
         "image_processor_type": type(processor).__name__,
         "do_rescale": False,
@@ -132,7 +132,7 @@ def _has_bfloat16(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """The value as a JSON file would give it back."""
+    """The value after a round trip through JSON."""
     if isinstance(value, (Mapping, SizeDict)):
         return {str(key): _plain(item) for key, item in dict(value).items()}
     if isinstance(value, enum.Enum):

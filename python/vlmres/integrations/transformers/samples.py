@@ -1,4 +1,4 @@
-"""How a call says which images belong to one sample, and the small images on which settings are tried."""
+"""How a call groups images into samples, and the small images on which settings are tried."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from vlmres.integrations.transformers.kinds import SIZES, WHOLE_SIZES, Kind, pic
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Which of the small images make a sample: ragged lists show how they are padded, one of several images whether it is
-# seen alone.
+# How the small images form samples: lists of different lengths show the padding, and a sample of several images whether
+# the number matters.
 _NESTED = ((0, 1, 2), (3,))
 _COUNTED = ((0,), (1,), (2,), (3,), (2, 3))
 
 
 @dataclass(frozen=True)
 class Form:
-    """The form of a call's images, for which a route was tried."""
+    """The form in which a call passes images; a route is tried for each form."""
 
     nested: bool = False
-    """Lists of the images of each sample."""
+    """Nested lists, with the images of each sample."""
     counted: bool = False
-    """One list, and the number of images of each sample as another argument."""
+    """One flat list, and the number of images of each sample as another argument."""
     starts_empty: bool = False
-    """The first sample has no image. Classes may ask the next what it would have said, or fail."""
+    """The first sample has no image. Classes may copy from the next sample, or fail."""
     has_empty: bool = False
-    """One between others has none."""
+    """A sample between others has no image."""
     ends_empty: bool = False
-    """The last has none. Classes may forget it in some of their outputs."""
+    """The last sample has no image. Classes may omit it from some of their outputs."""
     whole: bool = False
     """Images are not resized: their sides are whole merged patches."""
 
     def trial(self, kinds: Sequence[Kind]) -> Call:
-        """A call of this form with small images of each of the kinds, of which there are four at most."""
+        """A call of this form with small images of each kind; at most four kinds."""
         images = [pictures(kind, WHOLE_SIZES if self.whole else SIZES) for kind in kinds]
         mixed = [images[index % len(kinds)][index] for index in range(len(SIZES))]
         if not self.nested and not self.counted:
@@ -52,15 +52,15 @@ class Call:
 
     form: Form
     images: list[Any]
-    """In order, without nesting."""
+    """The images in order, without nesting."""
     counts: Sequence[int] | None
-    """Of each sample; None where the class knows no samples."""
+    """Number of images of each sample; None if the class has no samples."""
 
     @staticmethod
     def of(images: Any, args: tuple[Any, ...], *, whole: bool = False) -> Call:
-        """The call of a class whose own method gets `images`, flat or nested, and further arguments.
+        """The call of a class whose method gets `images`, flat or nested, and further arguments.
 
-        `whole` where images are not resized.
+        `whole` says that images are not resized.
 
         Raises:
             DeclinedError: Its arguments are not understood.
@@ -84,12 +84,12 @@ class Call:
 
     @property
     def whole(self) -> bool:
-        """Whether its images are not resized."""
+        """Whether images are not resized."""
         return self.form.whole
 
     @property
     def samples(self) -> list[Any]:
-        """The images in a list for each sample, or in one list where the class knows none."""
+        """The images in a list for each sample; or in one list if the class has no samples."""
         if self.counts is None:
             return self.images
         left = iter(self.images)
@@ -102,6 +102,6 @@ class Call:
 
 
 def _stripped(counts: list[int]) -> list[int]:
-    """Without empty samples at either end."""
+    """The call without empty samples at either end."""
     filled = [index for index, count in enumerate(counts) if count]
     return counts[filled[0] : filled[-1]] if filled else []

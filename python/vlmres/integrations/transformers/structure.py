@@ -1,4 +1,4 @@
-"""The containers in which transformers returns its values: tensors, arrays, or lists of them."""
+"""The containers in which transformers returns values: tensors, arrays, or lists of them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from vlmres.integrations.operations.compare import is_tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# How a list's items lie in an array: as its first dimension, as so many of it (the tiles of each image, one image after
-# the other), or as the first part of each (the images of a sample whose row is padded).
+# How a list's items lie in an array: each is one row; or several consecutive rows (the tiles of an image); or the
+# beginning of a row (the images of a padded sample).
 Cut = Literal["whole", "runs", "parts"]
 
 
 class Lengths(NamedTuple):
-    """What ragged lists of a batch are made of."""
+    """The numbers that give the lengths of lists in a batch."""
 
     images: Sequence[int]
     """Number of images of each sample."""
@@ -29,23 +29,23 @@ class Lengths(NamedTuple):
 
 @dataclass(frozen=True)
 class Structure:
-    """How to put an array into the containers of an example."""
+    """Puts an array into the containers of an example."""
 
     kind: type
     item: Structure | None = None
     cut: Cut = "whole"
     dtype: Any = None
-    """Of a tensor of whole numbers, which some classes have in floats."""
+    """The type of a tensor of whole numbers, for which some classes use floats."""
 
     @staticmethod
     def of(example: Any, array: Any, lengths: Lengths) -> Structure | None:
-        """The structure of `example`, which holds what `array` holds, or None where that could not be put into it."""
+        """The structure of `example`, which has the values of `array`; None if they do not fit."""
         if isinstance(example, (list, tuple)):
             if array.ndim == 0:
                 return None
             cut = _cut(example, array, lengths)
             pairs = zip(example, _parts(array, cut, lengths), strict=False)
-            # An empty list is as those beside it.
+            # An empty list has the structure of its neighbours.
             items = {Structure.of(*pair, lengths) for pair in pairs if not isinstance(pair[0], list) or pair[0]}
             item = items.pop() if len(items) == 1 else None
             return None if item is None else Structure(type(example), item, cut)
@@ -84,7 +84,7 @@ def _cut(example: Sequence[Any], array: Any, lengths: Lengths) -> Cut:
 
 
 def _parts(array: Any, cut: Cut, lengths: Lengths) -> Any:
-    """The items of a list that lies so in `array`."""
+    """The items of a list, taken from `array`."""
     if cut == "runs":
         ends = itertools.accumulate(lengths.tiles)
         return (array[end - count : end] for count, end in zip(lengths.tiles, ends, strict=True))

@@ -1,4 +1,4 @@
-"""What the trials of images and of videos have in common: when settings are not followed, and the reasons."""
+"""What the trials of images and of videos share: when settings are declined, and the reasons."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from vlmres.integrations.operations.compare import same
 from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.processor import DType
 
-# Pixels of an image: what fits no memory.
+# More pixels than fit into memory.
 _UNBOUNDED = 1 << 40
 
 
 def recipe_of(settings: dict[str, Any]) -> tuple[Recipe, DType]:
-    """The recipe that follows a checkpoint's settings, and the type of its pixel values.
+    """The recipe for a checkpoint's settings, and the type of its pixel values.
 
     Raises:
         ValueError: There is none.
@@ -28,7 +28,7 @@ def recipe_of(settings: dict[str, Any]) -> tuple[Recipe, DType]:
 
 
 def _unresized(settings: dict[str, Any]) -> dict[str, Any]:
-    """Where a class of bounded sizes is told not to resize: bounds that leave sides of whole merged patches alone."""
+    """Settings for a class with size limits that must not resize: limits that keep sides of whole merged patches."""
     size = settings.get("size")
     if settings.get("do_resize") is not False or not isinstance(size, Mapping):
         return settings
@@ -39,7 +39,7 @@ def _unresized(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def expected_of(original: Callable[..., Any], *samples: Any, **kwargs: Any) -> Any:
-    """What transformers makes of samples.
+    """The result of transformers for samples.
 
     Raises:
         DeclinedError: It fails.
@@ -51,14 +51,14 @@ def expected_of(original: Callable[..., Any], *samples: Any, **kwargs: Any) -> A
 
 
 def check_outputs(outputs: Iterable[str], known: Mapping[str, Any], what: str) -> None:
-    """Declines a call that has an output for which the samples gave no container."""
+    """Declines a call with an output whose container the samples did not show."""
     names = list(outputs)
     if not set(names) <= known.keys():
         raise DeclinedError("outputs", f"outputs {', '.join(names)} where sample {what} gave {', '.join(known)}")
 
 
 def check_same(recipe: str, got: Mapping[str, Any], expected: Mapping[str, Any], what: str) -> None:
-    """Declines settings for which anything of the samples' results differs."""
+    """Declines settings if the results of the samples differ in anything."""
     differing = [key for key in expected if key not in got or not same(got[key], expected[key])]
     if differing or list(got) != list(expected):
         raise DeclinedError(

@@ -1,4 +1,4 @@
-"""Twins of transformers' processors: of the same class for all who ask, with methods of ours before its own."""
+"""Twins of transformers' processors: of the same class to all callers, with some methods replaced."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 
 class Twin:
-    """What stands before a processor's own class. An instance holds what the original holds."""
+    """A base that comes before a processor's own class. An instance has the attributes of the original."""
 
     _vlmres_methods: ClassVar[Any]
     _vlmres_original: ClassVar[Any]
@@ -18,20 +18,20 @@ class Twin:
 
 
 def twin_of(processor: Any, methods: type[Twin]) -> Any:
-    """A processor's twin, with methods before its own."""
+    """A processor's twin, with methods of a base before its own."""
     twin = _empty(methods, type(processor))
     twin.__dict__.update(copy.deepcopy(vars(processor)))
     return twin
 
 
 def _empty(methods: type, original: type) -> Any:
-    """An instance without attributes: what copies and unpickled processors start from."""
+    """An instance without attributes, from which copying and unpickling start."""
     return object.__new__(_twin_class(methods, original))
 
 
 @functools.cache
 def _twin_class(methods: type, original: type) -> type:
-    # The class's name is written to configurations.
+    # The class's name is written into configurations.
     names = {"__module__": original.__module__, "__qualname__": original.__qualname__, "__doc__": original.__doc__}
     own = {"_vlmres_methods": methods, "_vlmres_original": original}
     return type(original.__name__, (methods, original), {**names, **own})

@@ -21,27 +21,27 @@ from vlmres.integrations.transformers.trial import check_outputs, check_same, ex
 from vlmres.integrations.transformers.twin import Twin, twin_of
 from vlmres.processor import Processor
 
-# What picks frames: it has been done when a video gets here.
+# Settings of frame sampling, which is done before a video gets here.
 _SAMPLING = ("do_sample_frames", "num_frames", "fps", "min_frames", "max_frames", "max_duration")
 
-# (height, width) of the videos on which settings are tried: of an odd number of frames, and one longer than it is wide.
+# (height, width) of the videos on which settings are tried: they have odd numbers of frames, and one is tall.
 _SAMPLE_SIZES = ((47, 61), (120, 30))
 _SAMPLE_FRAMES = 5
-# Of those that are not resized, for patches of 14 and of 16 pixels, merged by two, within the usual bounds.
+# Sizes of videos that are not resized, for patches of 14 and of 16 pixels, merged by two, within the usual limits.
 _WHOLE_SIZES = ((224, 448), (448, 224))
 
 
 class AcceleratedVideo(Twin):
-    """What the classes have in common that `accelerate_video` makes.
+    """The base of the classes that `accelerate_video` makes.
 
-    Such a class stands before the processor's own. Frames are picked by transformers; then they stay where they are, in
-    place of a copy with channels first, and the pixels are vlmres'.
+    Such a class comes before the processor's own. transformers picks the frames; they are not copied to channels first,
+    and vlmres computes the pixels.
     """
 
     def _prepare_input_videos(
         self, videos: Any, *args: Any, input_data_format: Any = None, device: Any = None, **kwargs: Any
     ) -> list[Any]:
-        # Versions differ in their other arguments.
+        # The other arguments differ between versions.
         views = None if args or (device is not None and str(device) != "cpu") else _views(videos, input_data_format)
         if views is not None:
             return views
@@ -64,7 +64,7 @@ class AcceleratedVideo(Twin):
 
 
 def accelerate_video(processor: Any) -> Any:
-    """The accelerated twin of a video processor, or itself where its class prepares videos in a way of its own."""
+    """The accelerated twin of a video processor; or itself, if its class prepares videos in its own way."""
     cls = type(processor)
     if isinstance(processor, AcceleratedVideo):
         return processor
@@ -80,15 +80,15 @@ def accelerate_video(processor: Any) -> Any:
 
 @dataclass(frozen=True)
 class VideoRoute:
-    """Settings that vlmres follows."""
+    """A way to compute a call with vlmres, for given settings."""
 
     processor: Processor
     container: Callable[..., Any]
     """The class of transformers' result."""
     lists: Mapping[str, bool]
-    """Keys of the reference, and whether they are lists, of a tensor or number for each video."""
+    """Keys of the reference, and whether each is a list with a tensor or number for each video."""
     whole: bool = False
-    """Whether frames are not resized: they are floats, or it was asked for."""
+    """Whether frames are not resized: they are floats, or `do_resize` is off."""
 
     def run(self, videos: list[Any], return_tensors: Any) -> Any:
         """The result that transformers would return.
@@ -108,7 +108,7 @@ class VideoRoute:
         data: dict[str, Any] = {}
         for key, array in batch.items():
             tensor = torch.from_numpy(array)
-            # As one tensor, lists of tensors need not be stacked.
+            # One tensor, so that lists of tensors need not be stacked.
             stays = self.lists[key] and not (return_tensors == "pt" and tensor.ndim > 1)
             data[key] = (tensor.tolist() if tensor.ndim == 1 else list(tensor)) if stays else tensor
         return self.container(data=data, tensor_type=return_tensors)
@@ -117,13 +117,13 @@ class VideoRoute:
 def find_video_route(
     processor: Any, original: Callable[..., Any], kwargs: dict[str, Any], *, floats: bool = False
 ) -> VideoRoute:
-    """The route of a video processor called with the resolved settings `kwargs`; found once, then remembered.
+    """The route of a video processor for the resolved settings `kwargs`; found once, then cached.
 
     Args:
         processor: transformers' processor.
         original: Its own implementation, called with videos and settings.
         kwargs: Every setting, as transformers resolved it.
-        floats: Whether frames are floats, of whole values.
+        floats: Whether frames are floats that are whole numbers.
 
     Raises:
         DeclinedError: There is none, with the reason.
@@ -134,7 +134,7 @@ def find_video_route(
 
 
 def make_video_processor(processor: Any, kwargs: Mapping[str, Any]) -> Processor:
-    """The vlmres `Processor` of transformers' video processor called with the resolved settings `kwargs`.
+    """The vlmres `Processor` for a transformers video processor with the resolved settings `kwargs`.
 
     Raises:
         DeclinedError: No recipe follows them.
@@ -170,17 +170,17 @@ def _samples(sizes: tuple[tuple[int, int], ...]) -> tuple[Any, ...]:
 
 
 def _views(videos: Any, data_format: Any) -> list[Any] | None:
-    """RGB videos of bytes as tensors with channels first, over the same memory; None where one is no such video."""
+    """uint8 RGB videos as tensors with channels first, sharing their memory; None if one is not such a video."""
     torch = sys.modules["torch"]
     views = []
     for video in videos:
         if isinstance(video, np.ndarray):
             if any(stride < 0 for stride in video.strides):
-                return None  # what torch refuses
+                return None  # torch refuses it
             video = torch.from_numpy(video)
         if not isinstance(video, torch.Tensor) or video.ndim != 4 or video.dtype != torch.uint8:
             return None
-        # The first video's is that of all, as in the original.
+        # The format of the first video applies to all, as in the original.
         data_format = data_format or infer_channel_dimension_format(video)
         view = video.permute(0, 3, 1, 2) if data_format == ChannelDimension.LAST else video
         if view.shape[1] != 3:
@@ -190,10 +190,10 @@ def _views(videos: Any, data_format: Any) -> list[Any] | None:
 
 
 def _bytes(video: Any) -> Any:
-    """An RGB video of bytes on the CPU, which frames of floats with whole values are, as qwen-vl-utils has them.
+    """A uint8 RGB video on the CPU; or one of floats that are whole numbers, as from qwen-vl-utils.
 
     Raises:
-        DeclinedError: It is no such video.
+        DeclinedError: It is not such a video.
     """
     if video.device.type != "cpu":
         raise DeclinedError("device", f"a video is on device {video.device}")
