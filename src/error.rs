@@ -1,6 +1,6 @@
 //! The one error type. Every message names the bad value and the limit it broke.
 
-/// What went wrong, grouped by who can mend it: the recipe, the image's size, its bytes, or the caller's buffer.
+/// An error. Its kind says what to correct: the recipe, the image's size, its bytes, or the caller's buffer.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -23,7 +23,7 @@ pub enum Error {
         name: String,
         /// A question that names likely ones, or nothing.
         hint: String,
-        /// Those that exist, where the hint names none.
+        /// The existing parameters, if the hint names none.
         known: String,
     },
     /// An override has a value that its parameter cannot take.
@@ -31,13 +31,13 @@ pub enum Error {
     Recipe {
         /// The recipe.
         recipe: String,
-        /// What is wrong with it, with the value.
+        /// The problem, with the value.
         message: String,
     },
     /// A file or text of recipes that cannot be read.
     #[error("{file}: {message}")]
     RecipeFile {
-        /// The file, with the line where it is known.
+        /// The file, and the line if known.
         file: String,
         /// What is wrong with it.
         message: String,
@@ -78,7 +78,7 @@ pub enum Error {
         width: u32,
         /// Height of the image.
         height: u32,
-        /// What there is too much of.
+        /// What is too many.
         what: &'static str,
         /// The most.
         limit: u64,
@@ -104,10 +104,10 @@ pub enum Error {
     Frames {
         /// Frames given.
         frames: i64,
-        /// What is wrong with it, with the limit.
+        /// The problem, with the limit.
         message: String,
     },
-    /// A canvas on the way to a view is too large to make.
+    /// An intermediate canvas of a view is too large.
     #[error(
         "an image of {from_width}x{from_height} would need a canvas of {width}x{height} on the way, {pixels} pixels, over the limit of {limit}"
     )]
@@ -149,7 +149,7 @@ pub enum Error {
         /// The largest allowed.
         limit: f64,
     },
-    /// The header promises more pixels than the caller allows.
+    /// The header announces more pixels than the caller allows.
     #[error("image of {width}x{height} has {pixels} pixels, over the limit of {limit}")]
     TooManyPixels {
         /// Width in the header.
@@ -161,10 +161,10 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
-    /// More bytes than the caller allows.
+    /// Something has more bytes than the caller allows.
     #[error("{what} {bytes} bytes, over the limit of {limit} ({setting})")]
     TooManyBytes {
-        /// What has or takes them.
+        /// What has or needs them.
         what: &'static str,
         /// How many.
         bytes: u64,
@@ -176,14 +176,14 @@ pub enum Error {
     /// The bytes are not an image that can be decoded.
     #[error("cannot decode the image: {0}")]
     Decode(String),
-    /// The bytes may be an image that another library decodes, but this one does not, or not to Pillow's pixels.
+    /// Another library may decode these bytes. This one does not, or not to Pillow's pixels.
     #[error(
         "cannot decode the image: {format} with {feature} is not read natively (decoder=\"auto\" has Pillow read it)"
     )]
     NotNative {
-        /// The file's format, or "a file" where it is none of those that are read.
+        /// The file's format, or "a file" if it is unknown.
         format: &'static str,
-        /// What of it is not read.
+        /// The part of it that is not supported.
         feature: String,
     },
     /// A file could not be read.
@@ -193,7 +193,7 @@ pub enum Error {
         path: String,
         /// What the system said.
         message: String,
-        /// The system's error number, where it gave one.
+        /// The system's error number, if any.
         errno: Option<i32>,
     },
     /// This filter has no reference in this arithmetic.
@@ -206,26 +206,26 @@ pub enum Error {
         /// Its filters.
         known: String,
     },
-    /// The caller wants the result no longer.
+    /// The caller no longer wants the result.
     #[error("interrupted")]
     Interrupted,
-    /// The system gives no more memory.
+    /// The system has no more memory.
     #[error("no memory for {bytes} bytes")]
     Memory {
         /// Bytes asked for.
         bytes: usize,
     },
-    /// A buffer or argument does not have the promised form.
+    /// A buffer or an argument is invalid.
     #[error("{0}")]
     Argument(String),
 }
 
 impl Error {
-    /// A file or folder that the system refuses.
+    /// The error of a file or folder that the system refuses.
     pub(crate) fn of_file(path: &std::path::Path, error: &std::io::Error) -> Self {
         let errno = error.raw_os_error();
         let message = error.to_string();
-        // The number travels beside the message.
+        // The number has a field of its own.
         let message = errno.and_then(|errno| message.strip_suffix(&format!(" (os error {errno})"))).unwrap_or(&message);
         Self::File { path: path.display().to_string(), message: message.to_owned(), errno }
     }

@@ -1,4 +1,4 @@
-//! Sizes, points and grids. The ground floor: imports nothing of this crate but its errors.
+//! Sizes, points and grids. Of this crate it imports only the errors.
 
 use serde::Deserialize;
 
@@ -32,7 +32,8 @@ impl Size {
         }
     }
 
-    /// The size of a planned image, refused where a side rounded to zero or grew out of range. `from` is the size it came from.
+    /// The size of a planned image. It is an error if a side rounded to zero or is out of range. `from` is the image's
+    /// size.
     pub fn planned(width: i64, height: i64, from: Self) -> Result<Self> {
         let valid = 1..=i64::from(Self::MAX_SIDE);
         if valid.contains(&width) && valid.contains(&height) {

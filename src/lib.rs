@@ -1,7 +1,8 @@
 //! Exact image preprocessing for vision-language models.
 //!
-//! A [`recipe::Recipe`] says how a family preprocesses; a [`plan::Plan`] is what that means for an image of a given size,
-//! known without a pixel; an [`engine::Call`] turns images into the tensors that the family's encoder reads.
+//! A [`recipe::Recipe`] describes how a model family preprocesses images. A [`plan::Plan`] is what a recipe does to an
+//! image of a given size, computed without pixels. An [`engine::Call`] turns images into the tensors that the family's
+//! encoder reads.
 
 pub mod engine;
 pub mod error;

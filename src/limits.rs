@@ -1,27 +1,27 @@
-//! The most that a file, an image or a call may take. Ordinary work never meets a default.
+//! Limits of files, images and calls. Ordinary work does not reach the defaults.
 
 use crate::error::{Error, Result};
 
 /// Pixels of an encoded image: Pillow's limit, twice `Image.MAX_IMAGE_PIXELS`.
 pub const MAX_IMAGE_PIXELS: u64 = 2 * 89_478_485;
-/// Bytes of a file: more than an uncompressed image of the most pixels has, 16 bits deep.
+/// Bytes of a file: more than an uncompressed 16-bit image with the most pixels.
 pub const MAX_FILE_BYTES: u64 = 2 << 30;
-/// Bytes that decoding takes, the file's own among them: more than such an image needs with its decoder's buffers.
+/// Bytes for decoding, including the file's own: more than such an image and its decoder's buffers need.
 pub const MAX_DECODED_BYTES: u64 = 4 << 30;
-/// Bytes of outputs for each image: ten times what the largest budget of a recipe makes of one.
+/// Bytes of outputs per image: ten times the output of the largest budget of any recipe.
 pub const MAX_OUTPUT_BYTES: u64 = 4 << 30;
 
-/// What a caller may set.
+/// The limits that a caller may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Pixels of an encoded image.
     pub image_pixels: u64,
     /// Bytes of a file.
     pub file_bytes: u64,
-    /// Bytes that decoding an image takes, and that images which are decoded at once take together. Those of a file that is read
-    /// for it count; bytes that the caller holds do not.
+    /// Bytes for decoding an image, and for all images that are decoded at the same time. The bytes of a file that is
+    /// read count; bytes that the caller holds do not.
     pub decoded_bytes: u64,
-    /// Bytes of a call's outputs; without it [`MAX_OUTPUT_BYTES`] for each of its images and frames.
+    /// Bytes of a call's outputs; by default [`MAX_OUTPUT_BYTES`] for each image and frame.
     pub output_bytes: Option<u64>,
 }
 
@@ -45,32 +45,32 @@ impl Limits {
         check("decoding the image takes", bytes, self.decoded_bytes, "max_decoded_bytes")
     }
 
-    /// What the outputs of a call may take, of so many images and frames and of pixel values of so many bytes each.
+    /// The budget of a call's outputs, from its number of images and frames and the bytes of a pixel value.
     pub fn outputs(&self, images: usize, value_bytes: usize) -> Budget {
         let limit = self.output_bytes.unwrap_or_else(|| MAX_OUTPUT_BYTES.saturating_mul(images as u64));
         Budget { taken: 0, limit, value_bytes }
     }
 }
 
-/// Bytes that outputs may take. What is large asks for its share before it is allocated.
+/// A budget of bytes for outputs. Large outputs are charged to it before they are allocated.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     taken: u64,
     limit: u64,
-    /// Of a pixel value.
+    /// Bytes of a pixel value.
     value_bytes: usize,
 }
 
 impl Budget {
-    /// All that there are.
+    /// The whole budget.
     pub const UNLIMITED: Self = Self { taken: 0, limit: u64::MAX, value_bytes: 1 };
 
-    /// Takes room for so many pixel values, or refuses them.
+    /// Charges this many pixel values, or fails.
     pub fn take_values(&mut self, count: usize) -> Result<()> {
         self.take(count, self.value_bytes)
     }
 
-    /// Takes room for so many integers, or refuses them.
+    /// Charges this many integers, or fails.
     pub fn take_integers(&mut self, count: usize) -> Result<()> {
         self.take(count, size_of::<i64>())
     }

@@ -1,4 +1,4 @@
-//! How pixels are resized and patches ordered: the words that the recipe language, resampling and writing share.
+//! Filters, arithmetic and patch order: types that the recipe language, resampling and writing share.
 
 use std::str::FromStr;
 
@@ -35,7 +35,7 @@ impl FromStr for Filter {
     }
 }
 
-/// Whose integer arithmetic a resize follows, and with it whose order of normalisation.
+/// Whose integer arithmetic a resize follows, and whose order of operations normalisation follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]

@@ -13,6 +13,10 @@ import pytest
 
 import vlmres
 from tests.images import image, pixels
+from vlmres.arithmetic import installed_pillow
+from vlmres.data.buffers import has_cuda
+from vlmres.integrations.operations.compare import is_tensor
+from vlmres.integrations.transformers import memo
 
 
 class Gate:
@@ -169,3 +173,17 @@ def test_a_library_that_another_thread_is_importing_is_none_yet(monkeypatch: pyt
     proc = vlmres.Processor("clip")
     assert proc(pixels(40, 30))["pixel_values"].shape == (1, 3, 224, 224)
     assert vlmres.plan((40, 30), "clip").num_tokens == 256
+
+
+@pytest.mark.parametrize("name", ["torch", "PIL"])
+def test_questions_about_a_library_that_is_being_imported(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are answered as if it were not imported, in place of an AttributeError."""
+    known = installed_pillow()
+    for module in (name, "torch.cuda"):
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    assert installed_pillow() == known
+    assert not has_cuda()
+    if name == "torch":
+        assert not is_tensor(np.zeros(1))
+        assert not memo.has_one_thread()
+        assert memo.remembered_as(("asked while torch is being imported",), lambda: "route") == "route"

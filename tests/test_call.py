@@ -186,7 +186,7 @@ def test_shapes_are_those_of_the_batch() -> None:
     found = proc.shapes([(3, 90, 60)] * 2, fps=2)
     assert {key: (array.shape, array.dtype.name) for key, array in video.items()} == found
     assert found["second_per_grid_ts"] == ((2,), "float32")
-    with pytest.raises(TypeError, match="fps is of videos"):
+    with pytest.raises(TypeError, match="fps is only for videos"):
         proc.shapes([(90, 60)], fps=2)
     with pytest.raises(vlmres.VlmresError, match="samples"):
         proc.shapes(sizes, [2])

@@ -324,7 +324,7 @@ def test_documents_of_whatever_holds_a_file(tmp_path: Path) -> None:
     for huge in (io.BytesIO(file), _Endless(), bytearray(file), f"data:application/pdf;base64,{text}"):
         with pytest.raises(vlmres.DecodeError, match="over the limit of 1,000"):
             Document(huge, max_file_bytes=1000)
-    with pytest.raises(vlmres.VlmresError, match="addresses are fetched by Processor"):
+    with pytest.raises(vlmres.VlmresError, match="only Processor"):
         Document("https://example.com/a.pdf")
     with pytest.raises(TypeError, match="the file of a document is a path, bytes or an open file, got 7"):
         Document(7)

@@ -74,7 +74,7 @@ def test_transparency_and_decoder_of_commands(tmp_path: Path) -> None:
     result = run("process", tmp_path / "b.avif", "-o", tmp_path / "native", *options, "--decoder", "native", code=1)
     assert "not read natively" in result.stderr
     assert (
-        "rules out"
+        "excludes"
         in run(
             "process", tmp_path, "-o", tmp_path / "x", *options, "--alpha", "reject", "--decoder", "native", code=2
         ).stderr

@@ -95,7 +95,7 @@ def test_folders_that_are_not_finished_or_not_ours(tmp_path: Path) -> None:
         bad.append({**good, "images": [{**good["images"][0], key: value}]})
     for manifest in bad:
         path.write_text(json.dumps(manifest))
-        with pytest.raises(vlmres.VlmresError, match="is no manifest of vlmres"):
+        with pytest.raises(vlmres.VlmresError, match="is not a manifest of vlmres"):
             vlmres.open_shards(tmp_path)
     path.write_text(json.dumps(good))
     shards = vlmres.open_shards(tmp_path)

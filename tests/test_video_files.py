@@ -269,7 +269,7 @@ def test_every_handle_on_a_file_is_its_path(tmp_path: Path) -> None:
                 assert list(batch) == list(expected)
                 for key in expected:
                     np.testing.assert_array_equal(batch[key], expected[key])
-    with pytest.raises(vlmres.VlmresError, match=r"video 0: addresses are fetched by"):
+    with pytest.raises(vlmres.VlmresError, match=r"video 0: only Processor"):
         processor(videos="https://example.com/clip.mp4")
     for row in ({"bytes": FILMS["h264"], "path": None}, {"bytes": None, "path": str(path)}):
         batch = processor(videos=[row])
@@ -328,7 +328,7 @@ def test_plans_and_shapes_of_files_and_settings(recipe: str, tmp_path: Path) -> 
     assert sized.plans[0] is not None
     assert sized.plans[0].views[0].resized == planned.views[0].resized
     assert sized.plans[0].size == planned.size == (96, 64)
-    with pytest.raises(TypeError, match="fps is of videos"):
+    with pytest.raises(TypeError, match="fps is only for videos"):
         processor.shapes([(96, 64)], fps=2)
 
 
@@ -367,14 +367,14 @@ def test_settings_that_cannot_be_followed() -> None:
         (file, {"speed": 2}, "has no setting 'speed'"),
         (file, {"fps": 0}, "fps of a video must be a positive number, got '0'"),
         (file, {"fps": 1, "nframes": 4}, "exclude each other"),
-        (file, {"sample_fps": 1}, "sample_fps is of frames"),
-        (frames, {"nframes": 4}, "nframes is of files"),
-        (frames, {"video_start": 1}, "video_start is of files"),
-        (Video(file), {"fps": 1}, "a Video has its fps itself"),
+        (file, {"sample_fps": 1}, "sample_fps is for frames"),
+        (frames, {"nframes": 4}, "nframes is only for video files"),
+        (frames, {"video_start": 1}, "video_start is only for video files"),
+        (Video(file), {"fps": 1}, "pass fps to the Video itself"),
         (file, {"video_start": 1.0}, "a part of a video is for sampling"),
         (file, {"total_pixels": 1000}, "the recipe qwen3-vl has no such budget"),
         (frames, {"max_pixels": 1}, "max_pixels"),
-        (frames, {"do_resize": False, "resized_width": 64}, "leaves no other size"),
+        (frames, {"do_resize": False, "resized_width": 64}, "allows no other size"),
     ]
     for video, said, message in cases:
         with pytest.raises(vlmres.VlmresError, match=message):
@@ -414,7 +414,7 @@ def test_images_and_videos_of_one_call() -> None:
     assert (sorted(none.errors), none.indices) == ([0], [1])
     with pytest.raises(vlmres.DecodeError, match="video 0: "):
         processor(images, videos=[b"no video"])
-    with pytest.raises(TypeError, match="calls of their own"):
+    with pytest.raises(TypeError, match="in separate calls"):
         vlmres.Processor("qwen3-vl", layout="packed")(images, videos=videos)
 
 
@@ -426,7 +426,7 @@ def test_every_recipe_with_videos_takes_both() -> None:
         processor = vlmres.Processor(name, dtype="uint8")
         first, second = processor(image), processor(videos=[video])
         if set(first) & set(second):
-            with pytest.raises(ValueError, match="are calls of their own"):
+            with pytest.raises(ValueError, match="in separate calls"):
                 processor(image, videos=[video])
             continue
         assert list(processor(image, videos=[video])) == [*first, *second]

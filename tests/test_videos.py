@@ -188,7 +188,7 @@ def test_arguments() -> None:
     proc = vlmres.Processor("qwen2-vl")
     with pytest.raises(TypeError, match="pass images or videos, or both"):
         proc()
-    with pytest.raises(TypeError, match="fps is of videos"):
+    with pytest.raises(TypeError, match="fps is only for videos"):
         proc(image(9, 9), fps=2.0)
     for fps, message in ((0, "positive, got 0"), ([1.0, 2.0], "each of 1 videos, got 2")):
         with pytest.raises(ValueError, match=message):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import sys
 from typing import Literal, get_args
 
 from vlmres._core import VlmresError
+from vlmres._imported import imported
 
 Arithmetic = Literal["torch", "pillow", "pillow-installed", "pillow-13", "pillow-12", "pillow-11"]
 
@@ -38,8 +38,8 @@ def installed_pillow() -> str:
     Raises:
         ModuleNotFoundError: Pillow is not installed.
     """
-    module = sys.modules.get("PIL")
-    return _pillow_of(module.__version__ if module is not None else _pillow_version())
+    pil = imported("PIL", "__version__")
+    return _pillow_of(_pillow_version() if pil is None else pil.__version__)
 
 
 @functools.cache

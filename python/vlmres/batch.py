@@ -239,7 +239,7 @@ def beside(images: Batch, videos: Batch) -> Batch:
         ValueError: Both have an array of the same key: the reference takes images or videos, not both.
     """
     if shared := [key for key in images if key in videos]:
-        raise ValueError(f"images and videos of this recipe are calls of their own: both have the key {shared[0]!r}")
+        raise ValueError(f"this recipe takes images and videos in separate calls: both have the key {shared[0]!r}")
     first = len(images.plans)
     return Batch(
         {**images, **videos},

@@ -99,14 +99,14 @@ class _Shard:
     def _content(self) -> tuple[dict[str, Any], NDArray[np.uint8]]:
         data = np.memmap(self.path, dtype=np.uint8, mode="r")
         if len(data) < 8:
-            raise VlmresError(f"{self.path} is no shard: it has {len(data)} bytes")
+            raise VlmresError(f"{self.path} is not a shard: it has {len(data)} bytes")
         (length,) = struct.unpack("<Q", data[:8].tobytes())
         if length > min(_MOST_HEADER, len(data) - 8):
-            raise VlmresError(f"{self.path} is no shard, or is cut: its header has {length:,} bytes")
+            raise VlmresError(f"{self.path} is not a shard, or is cut: its header has {length:,} bytes")
         try:
             header = json.loads(data[8 : 8 + length].tobytes())
         except (ValueError, RecursionError):
-            raise VlmresError(f"{self.path} is no shard: its header is no JSON") from None
+            raise VlmresError(f"{self.path} is not a shard: its header is no JSON") from None
         return header, data[8 + length :]
 
     def tensor(self, key: str) -> NDArray[Any]:
@@ -231,7 +231,7 @@ def open_shards(folder: str | os.PathLike[str]) -> Shards:
         manifest = json.loads(path.read_bytes())
         _check(manifest)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise VlmresError(f"{path} is no manifest of vlmres ({type(error).__name__})") from None
+        raise VlmresError(f"{path} is not a manifest of vlmres ({type(error).__name__})") from None
     return Shards(place, manifest)
 
 

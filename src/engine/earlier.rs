@@ -1,5 +1,5 @@
-//! Stages before a view's last: made whole, once for all views of an image that begin with the same, and not for many images
-//! at once.
+//! The stages before a view's last one. Their canvases are made whole, once for all views of an image that begin with
+//! the same stages, and for few images at a time.
 
 use std::ops::Range;
 
@@ -11,12 +11,12 @@ use crate::resample::{Arithmetic, identity};
 use crate::source::{OwnedImage, PixelView};
 use crate::threads::{Threads, parallel};
 
-/// Canvases of earlier stages that may be there together, in bytes; one may be larger.
+/// Most bytes of canvases of earlier stages at the same time; a single one may be larger.
 const TOGETHER: u64 = 64 << 20;
 
 /// The stages of a view before its last.
 struct Chain<'a> {
-    /// Which image's.
+    /// Index of the image.
     item: usize,
     source: PixelView<'a>,
     stages: &'a [Stage],
@@ -33,12 +33,12 @@ impl Chain<'_> {
     }
 }
 
-/// Views that follow each other, and the earlier stages that they need.
+/// Consecutive views, and the earlier stages that they need.
 pub(super) struct Group<'a> {
-    /// Which views.
+    /// The views.
     pub(super) views: Range<usize>,
     chains: Vec<Chain<'a>>,
-    /// Of each view, its chain.
+    /// The chain of each view.
     chain_of: Vec<Option<usize>>,
     bytes: u64,
 }
@@ -81,12 +81,12 @@ impl<'a> Group<'a> {
         self.chain_of.push(Some(position));
     }
 
-    /// The canvases that its views read.
+    /// Makes the canvases that its views read.
     pub(super) fn make(&self, filter: Filter, arithmetic: Arithmetic, threads: Threads) -> Vec<Result<OwnedImage>> {
         parallel(&self.chains, threads, |chain| chain.make(filter, arithmetic))
     }
 
-    /// What the last stage of a view reads, the group's first view being 0.
+    /// The input of the last stage of a view; the group's first view has index 0.
     pub(super) fn input<'m>(
         &self,
         view: usize,

@@ -1,4 +1,4 @@
-//! Images to tensors. It never looks at a recipe's family.
+//! From images to tensors. It does not know model families.
 //!
 //! A [`Call`] takes images or videos, plans each once from its header, lays the batch out, then decodes, resizes and writes.
 

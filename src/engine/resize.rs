@@ -55,7 +55,7 @@ pub fn resize_into(
     done.into_iter().collect()
 }
 
-/// Rows that are made in cache and copied to memory that may hold no values yet.
+/// Makes rows in cache and copies them to memory that need not be initialised.
 struct Copied<'a> {
     line: &'a mut [u8],
     sink: &'a Sink<'a, u8>,

@@ -90,12 +90,12 @@ impl<'a> StageJob<'a> {
         Ok(())
     }
 
-    /// What the stage resizes, where it leaves floats.
+    /// The input of the resize, if the stage produces floats.
     pub(super) fn floats(&self) -> Option<Sampled> {
         self.stage.float_resize.map(|sampling| sampling.of).filter(|of| *of != Sampled::Bytes)
     }
 
-    /// As [`Self::rows`], before they are rounded, of a stage that leaves floats. Its canvas is the resized image.
+    /// As [`Self::rows`], for a stage that produces floats: the rows before rounding. Its canvas is the resized image.
     pub(super) fn float_rows(
         &self,
         band: Range<u32>,
@@ -165,7 +165,7 @@ fn paint(pixels: &mut [u8], colour: [u8; 3]) {
     pixels.as_chunks_mut().0.fill(colour);
 }
 
-/// Room for an image's bytes, or an error where the system has none.
+/// Memory for an image's bytes, or an error if the system has none.
 pub fn reserve(size: Size) -> Result<Vec<u8>> {
     let bytes = size.area() as usize * 3;
     let mut data = Vec::new();

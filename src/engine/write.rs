@@ -1,4 +1,4 @@
-//! Images to their places in the tensors.
+//! Writes images to their places in the tensors.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -24,14 +24,15 @@ const BANDS_PER_THREAD: usize = 4;
 /// Most bytes of buffers that stay with a thread.
 const MOST_KEPT: usize = 8 << 20;
 
-/// A thread's buffers. They stay with it unless they are large, so that a call touches no fresh memory of its own.
+/// A thread's buffers. The thread keeps them unless they are large, so that calls need no fresh memory.
 #[derive(Default)]
 pub(super) struct Scratch {
     pub(super) buffers: Buffers,
     pub(super) lines: Vec<u8>,
 }
 
-/// Runs work with them. It may run such work itself: where it looks whether it is stopped, a signal's handler may begin another call.
+/// Runs work with the buffers. The work may start another call on this thread: a signal handler can do so when the work
+/// checks whether it is stopped.
 pub(super) fn with_scratch<R>(run: impl FnOnce(&mut Scratch) -> R) -> R {
     thread_local! {
         static SCRATCH: Cell<Scratch> = Cell::default();
@@ -44,7 +45,7 @@ pub(super) fn with_scratch<R>(run: impl FnOnce(&mut Scratch) -> R) -> R {
     result
 }
 
-/// An image, or a frame of a video: its pixels, and where its views go.
+/// An image, or a frame of a video: its pixels, and the places of its views.
 pub(super) struct Image<'a> {
     /// At the plan's size, or at its reduced size.
     pub(super) source: PixelView<'a>,
@@ -52,7 +53,7 @@ pub(super) struct Image<'a> {
     pub(super) placements: &'a [Placement],
 }
 
-/// Where images are written to, and how.
+/// The destination of images, and how they are written.
 pub(super) struct Output<'a, T> {
     pixels: &'a Pixels,
     arithmetic: Arithmetic,
@@ -65,7 +66,7 @@ impl<'a, T: Element> Output<'a, T> {
         Ok(Self { pixels, arithmetic, values: Values::of(pixels, arithmetic.backend)?, sinks })
     }
 
-    /// Writes images; which of them could not be written, and why.
+    /// Writes images. Returns those that could not be written, with their errors.
     pub(super) fn write(&self, images: &[Image<'_>], threads: Threads) -> Vec<(usize, Error)> {
         let views: Vec<Placed<'_>> = images
             .iter()
@@ -104,11 +105,11 @@ impl<'a, T: Element> Output<'a, T> {
 
     /// What a resize of normalised values reads.
     fn table(&self) -> Box<Table> {
-        // Pixels are not normalised: the resize becomes one of bytes, and is rounded.
+        // Pixels are not normalised, so the resize works on bytes and rounds.
         if T::DTYPE == DType::UInt8 { identity() } else { normalised(self.pixels, self.arithmetic.backend) }
     }
 
-    /// Runs last stages, in bands, into their places; which images' could not be run.
+    /// Runs last stages, in bands, into their places. Returns the images whose stages failed.
     fn run(&self, jobs: &[Job<'_>], threads: Threads) -> Vec<(usize, Error)> {
         let rows = jobs.iter().map(|job| job.height as usize).sum();
         let cut = |(index, job): (usize, &Job<'_>)| {
@@ -120,7 +121,7 @@ impl<'a, T: Element> Output<'a, T> {
             let sink = &self.sinks[to.tensor];
             with_scratch(|Scratch { buffers, lines }| {
                 if let Some(of) = stage.floats().filter(|_| T::DTYPE != DType::UInt8) {
-                    // How floats are normalised that are not yet.
+                    // The normalisation of floats that are not normalised yet.
                     let order = (of == Sampled::Floats).then_some((self.pixels, self.arithmetic.backend));
                     let writer = FloatWriter::new(to, order, sink);
                     return stage
@@ -137,7 +138,7 @@ impl<'a, T: Element> Output<'a, T> {
     }
 }
 
-/// A view of an image, and where it goes.
+/// A view of an image, and its place.
 struct Placed<'a> {
     /// Which image's.
     image: usize,
@@ -146,7 +147,7 @@ struct Placed<'a> {
     to: &'a Placement,
 }
 
-/// A view's last stage and where it goes: all at once, or tile by tile where tiles share pixels.
+/// A view's last stage and its place: the whole view, or tile by tile if tiles share pixels.
 fn parts(view: &View, to: &Placement) -> Vec<(Stage, Placement)> {
     let last = view.stages[view.stages.len() - 1];
     if view.overlap == 0 {

@@ -1,4 +1,4 @@
-//! Memory of results: aligned, and back in its pool when it is dropped.
+//! Memory for results: aligned, and returned to its pool on drop.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
@@ -7,14 +7,14 @@ use std::sync::{Arc, Weak};
 use super::{Buffer, HUGE_PAGE, LARGE, LINE, Pool, prefer_huge_pages};
 use crate::error::Result;
 
-/// Memory that begins with a cache line, so that lines are written whole, or with a huge page. What it holds has no meaning.
+/// Memory that begins at a cache line, so that lines are written whole, or at a huge page. Its contents are undefined.
 #[derive(Debug)]
 pub struct Aligned {
     start: NonNull<u8>,
     layout: Layout,
 }
 
-/// Memory of a pool, to which it returns. What it holds at first has no meaning.
+/// Memory that returns to its pool on drop. Its initial contents are undefined.
 #[derive(Debug)]
 pub struct Block {
     memory: Option<Aligned>,
@@ -28,7 +28,7 @@ unsafe impl Send for Aligned {}
 unsafe impl Sync for Aligned {}
 
 impl Pool<Aligned> {
-    /// A block of `len` bytes. It comes back even where it is larger than what the pool keeps: then that is as much.
+    /// A block of `len` bytes. It returns to the pool even if it is larger than the pool's limit, which then grows.
     pub fn block(self: &Arc<Self>, len: usize) -> Result<Block> {
         Ok(Block { memory: Some(self.take(len)?), len, home: Arc::downgrade(self) })
     }

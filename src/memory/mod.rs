@@ -1,7 +1,7 @@
-//! Memory that comes back: fresh memory costs more than the work that fills it, a page fault for every four kilobytes.
+//! Buffer pools. Fresh memory costs a page fault for every four kilobytes, which takes longer than filling it.
 //!
-//! Decoded images have a pool of vectors, as decoders make them. A processor's results have one of raw memory, which begins
-//! with a line or a huge page.
+//! Decoded images have a pool of vectors, which decoders fill. Each processor has a pool of raw memory for results,
+//! aligned to cache lines or huge pages.
 
 mod block;
 
@@ -14,19 +14,19 @@ pub use block::{Aligned, Block};
 
 use crate::error::{Error, Result};
 
-/// No pool keeps more buffers: each is looked at when one is wanted.
+/// Most buffers of a pool: a request looks at each of them.
 const MOST_BUFFERS: usize = 256;
-/// From so many bytes on, memory is of huge pages.
+/// From this size on, memory uses huge pages.
 const LARGE: usize = 4 << 20;
 /// Bytes of a huge page.
 const HUGE_PAGE: usize = 2 << 20;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Buffers that nobody uses, for the next who wants one.
+/// A pool of free buffers.
 ///
-/// No method waits for another thread: a fork may happen while that thread holds the lock. A caller that cannot take it
-/// allocates a fresh buffer, and frees rather than returns one.
+/// No method waits for another thread, because a fork may happen while that thread holds the lock. A caller that cannot
+/// take the lock allocates a fresh buffer, and frees a buffer instead of returning it.
 #[derive(Debug)]
 pub struct Pool<B>(Mutex<Free<B>>);
 
@@ -34,33 +34,33 @@ pub struct Pool<B>(Mutex<Free<B>>);
 struct Free<B> {
     /// Oldest first.
     buffers: VecDeque<B>,
-    /// Bytes that are kept at most.
+    /// Most bytes that are kept.
     most: usize,
-    /// How many of the largest results they may be, where those are more.
+    /// The limit grows to this many times the largest result.
     results: usize,
 }
 
-/// What a pool keeps.
+/// A kind of buffer that a pool keeps.
 pub trait Buffer: Sized {
-    /// Memory that nobody used, for so many bytes; none where the system has not as many.
+    /// A fresh buffer of this many bytes; none if the system has not enough memory.
     fn fresh(bytes: usize) -> Option<Self>;
 
-    /// Bytes that it has room for.
+    /// Its capacity in bytes.
     fn capacity(&self) -> usize;
 }
 
 impl<B> Pool<B> {
-    /// A pool that keeps so many bytes at most.
+    /// A pool that keeps at most this many bytes.
     pub const fn new(most: usize) -> Self {
         Self::of_results(most, 1)
     }
 
-    /// As `new`, or as many bytes as so many of the largest results have.
+    /// As `new`, but it may keep this many times the largest result, if that is more.
     pub const fn of_results(most: usize, results: usize) -> Self {
         Self(Mutex::new(Free { buffers: VecDeque::new(), most, results }))
     }
 
-    /// Gives free memory back to the system.
+    /// Frees all buffers.
     pub fn trim(&self) {
         if let Ok(mut free) = self.0.try_lock() {
             free.buffers.clear();
@@ -69,20 +69,20 @@ impl<B> Pool<B> {
 }
 
 impl<B: Buffer> Pool<B> {
-    /// A buffer for `bytes`: the smallest that fits and is not twice as large, with what it holds, else a fresh one.
+    /// A buffer for `bytes`: the smallest that fits and is not twice as large, else a fresh one. Old contents remain.
     pub fn take(&self, bytes: usize) -> Result<B> {
         let used = self.0.try_lock().ok().and_then(|mut free| free.find(bytes));
         used.or_else(|| B::fresh(capacity(bytes))).ok_or(Error::Memory { bytes })
     }
 
-    /// Keeps a buffer, unless it alone is too much; the oldest go where all are.
+    /// Keeps a buffer, unless it alone is over the limit. The oldest buffers are freed if all together are over it.
     pub fn give(&self, buffer: B) {
         if let Ok(mut free) = self.0.try_lock() {
             free.keep(buffer);
         }
     }
 
-    /// Keeps a buffer, however large: the pool may keep as much from now on.
+    /// Keeps a buffer of any size, and raises the pool's limit if needed.
     fn give_any(&self, buffer: B) {
         if let Ok(mut free) = self.0.try_lock() {
             free.most = free.most.max(buffer.capacity().saturating_mul(free.results));
@@ -110,7 +110,7 @@ impl<B: Buffer> Free<B> {
     }
 }
 
-/// Makes a buffer hold `len` values, or says that there is no memory for them.
+/// Resizes a buffer to `len` values; an error if there is no memory.
 pub fn try_resize<T: Clone>(buffer: &mut Vec<T>, len: usize, value: T) -> Result<()> {
     if len > buffer.capacity() {
         try_reserve(buffer, len - buffer.len())?;
@@ -119,20 +119,20 @@ pub fn try_resize<T: Clone>(buffer: &mut Vec<T>, len: usize, value: T) -> Result
     Ok(())
 }
 
-/// Makes room for so many values more, or says that there is no memory for them.
+/// Reserves room for more values; an error if there is no memory.
 pub fn try_reserve<T>(buffer: &mut Vec<T>, more: usize) -> Result<()> {
     let bytes = buffer.len().saturating_add(more).saturating_mul(size_of::<T>());
     buffer.try_reserve_exact(more).map_err(|_| Error::Memory { bytes })
 }
 
-/// So many values alike.
+/// A vector of equal values.
 pub fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>> {
     let mut buffer = Vec::new();
     try_resize(&mut buffer, len, value)?;
     Ok(buffer)
 }
 
-/// So many arrays of zeros; nothing where the system has no memory for them. Pages that nobody writes to cost nothing.
+/// A vector of zeros; nothing if the system has no memory. Pages that are never written cost nothing.
 pub fn zeroed<const N: usize>(count: usize) -> Option<Vec<[i16; N]>> {
     let layout = Layout::array::<[i16; N]>(count).ok()?;
     if layout.size() == 0 {
@@ -145,7 +145,8 @@ pub fn zeroed<const N: usize>(count: usize) -> Option<Vec<[i16; N]>> {
     Some(unsafe { Vec::from_raw_parts(start.cast().as_ptr(), count, count) })
 }
 
-/// An error where the system has not as many bytes: asked before somebody else's code takes them, who would end the process.
+/// An error if the system has not this many bytes. It is checked before foreign code allocates, which would abort the
+/// process.
 pub fn probe(bytes: usize) -> Result<()> {
     if bytes < LARGE {
         return Ok(());
@@ -153,7 +154,7 @@ pub fn probe(bytes: usize) -> Result<()> {
     try_reserve::<u8>(&mut Vec::new(), bytes)
 }
 
-/// What an earlier user left initialised is its length.
+/// The length of a vector is what an earlier user initialised.
 impl Buffer for Vec<u8> {
     fn fresh(bytes: usize) -> Option<Self> {
         let mut buffer = Self::new();
@@ -167,14 +168,14 @@ impl Buffer for Vec<u8> {
     }
 }
 
-/// Bytes that are taken for `len`: a few sizes, so that images of about one size share memory. Pages that nobody writes
-/// cost nothing.
+/// Bytes to allocate for `len`: one of few sizes, so that images of similar size share memory. Pages that are never
+/// written cost nothing.
 fn capacity(len: usize) -> usize {
     let step = (len.max(LINE).checked_next_power_of_two().unwrap_or(LINE) / 8).max(LINE);
     len.max(1).checked_next_multiple_of(step).unwrap_or(len)
 }
 
-/// Asks for huge pages where so many bytes of fresh memory have room for them.
+/// Asks for huge pages, if fresh memory is large enough for them.
 #[cfg_attr(any(not(target_os = "linux"), miri), allow(unused_variables))] // Miri has no such call
 fn prefer_huge_pages(start: *mut u8, bytes: usize) {
     #[cfg(all(target_os = "linux", not(miri)))]

@@ -1,4 +1,4 @@
-//! Best fit decreasing: the longest samples first, each to the pack that it leaves the fullest.
+//! Best fit decreasing: the longest samples come first, and each goes to the pack that it fills best.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub fn best_fit(lengths: &[i64], budget: i64, order: &[i64]) -> Packs {
     gather(order, &pack_of, rooms.count)
 }
 
-/// Packs by the room that they have left.
+/// Packs, ordered by the room that is left.
 struct Rooms {
     budget: i64,
     /// Packs that are open.

@@ -1,4 +1,4 @@
-//! Samples into packs: sequences of several samples, each within a budget of tokens and perhaps of images and cost.
+//! Packing: samples are combined into sequences within a budget of tokens and, optionally, of images and cost.
 
 mod best_fit;
 mod online;
@@ -6,14 +6,14 @@ mod online;
 pub use best_fit::best_fit;
 pub use online::online;
 
-/// What is packed. All slices that are there have the same length.
+/// The samples to pack. All slices have the same length.
 #[derive(Clone, Copy, Debug)]
 pub struct Samples<'a> {
     /// Tokens of each sample, none negative.
     pub lengths: &'a [i64],
-    /// Images of each sample, none negative; none are counted where this is absent.
+    /// Images of each sample, none negative; not counted if absent.
     pub items: Option<&'a [i64]>,
-    /// Cost of each sample, none negative, all finite; none is counted where this is absent.
+    /// Cost of each sample, none negative, all finite; not counted if absent.
     pub costs: Option<&'a [f64]>,
 }
 
@@ -28,7 +28,7 @@ impl Samples<'_> {
     }
 }
 
-/// Tokens, images and cost: of a sample, of a pack, or the most that a pack may have.
+/// Tokens, images and cost of a sample or a pack, or the limits of a pack.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Load {
     /// Tokens.

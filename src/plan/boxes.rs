@@ -1,4 +1,4 @@
-//! Coordinates: source pixels to what a model reads and writes, and back.
+//! Coordinates: between source pixels and the coordinates that a model reads and writes.
 
 use super::{Plan, View};
 use crate::geometry::Size;

@@ -14,10 +14,10 @@ use crate::recipe::{
 /// Most pixels of a canvas between two stages, which is made whole.
 const MAX_CANVAS: u64 = 1 << 28;
 
-/// One resize and its placement on a canvas. Where the image does not cover the canvas, `fill` does; where it sticks out, it is cut.
+/// One resize and its placement on a canvas. `fill` covers the rest of the canvas; what lies outside is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stage {
-    /// The part of the image that is resized, where it is not all of it.
+    /// The part of the image that is resized, if not all of it.
     pub cut: Option<Rect>,
     /// Size after the resize.
     pub resized: Size,
@@ -29,9 +29,9 @@ pub struct Stage {
     pub fill: [u8; 3],
     /// Whether the resize is Pillow's in every arithmetic.
     pub always_pillow: bool,
-    /// Whether the image lies on its side while it is resized.
+    /// Whether the image is transposed while it is resized.
     pub transposed: bool,
-    /// How the resize goes in floating point, where it does.
+    /// How a floating-point resize works, if this is one.
     pub float_resize: Option<FloatResize>,
 }
 
@@ -133,7 +133,7 @@ impl<'a> Chain<'a> {
         let whole = Cut { tiles: Grid::SINGLE, tile: canvas, overlap: 0 };
         let tiles = self.grid.filter(|_| self.searched).unwrap_or(whole);
         debug_assert_eq!(tiles.canvas(), canvas);
-        // A stage that changes nothing is no stage, but a view has at least one.
+        // A stage that changes nothing is dropped, but a view has at least one stage.
         let mut size = self.source;
         let mut kept = ArrayVec::<Stage, MAX_STAGES>::new();
         for (index, stage) in self.stages.iter().enumerate() {
@@ -143,7 +143,7 @@ impl<'a> Chain<'a> {
             }
             size = stage.canvas;
         }
-        // All canvases but the last are made whole.
+        // All canvases except the last are made as a whole.
         let earlier = &kept[..kept.len() - 1];
         if let Some(Size { width, height }) =
             earlier.iter().map(|stage| stage.canvas).find(|size| size.area() > MAX_CANVAS)

@@ -29,12 +29,12 @@ const MOST: u64 = i64::MAX as u64;
 /// Most tiles of a view.
 const MOST_TILES: u64 = u32::MAX as u64;
 
-/// One view: how the image becomes a canvas, and how that is cut.
+/// One view: how the image becomes a canvas, and how the canvas is cut.
 #[derive(Clone, Debug, PartialEq)]
 pub struct View {
-    /// What it is to the model.
+    /// Its role for the model.
     pub role: Role,
-    /// From the image to the canvas; each stage reads what the one before it made. At least one.
+    /// Stages from the image to the canvas, at least one. Each reads the canvas of the stage before it.
     pub stages: ArrayVec<Stage, MAX_STAGES>,
     /// Tiles that the canvas is cut into.
     pub tiles: Grid,
@@ -48,7 +48,7 @@ pub struct View {
     pub token_grid: Grid,
     /// Tokens that carry no image features: ends of rows, marks of tiles.
     pub separators: u64,
-    /// Of crops: whether a row of them ends with this one, and another follows.
+    /// For crops: whether this one ends a row of crops that is not the last.
     pub ends_row: bool,
 }
 
@@ -81,7 +81,7 @@ impl View {
 pub struct Plan {
     /// The image's size.
     pub size: Size,
-    /// Of a video, whose frames have that size.
+    /// Frames and patches of a video, whose frames have that size; none for an image.
     pub clip: Option<Clip>,
     /// Its views, in the order in which the language model receives them; a video's one is that of every frame.
     pub views: Vec<View>,
@@ -134,7 +134,8 @@ impl Plan {
         })
     }
 
-    /// The plan of an image of this size, resized as one of the size `like` is: for images whose size a caller has settled.
+    /// The plan of an image of this size that is resized as an image of the size `like` would be: for sizes that the
+    /// caller sets.
     pub fn like(recipe: &Recipe, size: Size, like: Size) -> Result<Self> {
         let plan = Self::new(recipe, like)?;
         let reads_all = |view: &View| view.role != Role::Crop && view.stages[0].cut.is_none();
@@ -145,7 +146,7 @@ impl Plan {
         Ok(Self { size, ..plan })
     }
 
-    /// The plan of a video of so many frames of this size, each resized as one of the size `like` is.
+    /// The plan of a video of this many frames of this size, each resized as a frame of the size `like` would be.
     pub fn of_video_like(recipe: &Recipe, size: Size, frames: i64, like: Size) -> Result<Self> {
         let plan = Self::of_video(recipe, like, frames)?;
         if recipe.strategy != Strategy::Native {
@@ -189,8 +190,8 @@ impl Plan {
         self.clip.map_or(1, Clip::patches)
     }
 
-    /// The largest of 8, 4, 2 and 1 by which the image may be made smaller before, so that every view's first resize still
-    /// makes it no larger: 1 where a view cuts or pads the image itself.
+    /// The largest reduction (8, 4, 2 or 1) with which the image may be decoded so that no view's first resize enlarges
+    /// it. It is 1 if a view cuts or pads the image itself.
     pub fn reduction(&self) -> u32 {
         let allows = |by: u32| {
             let first = |view: &View| view.stages[0].resized;
@@ -221,7 +222,7 @@ impl Plan {
         self.views.iter().map(|view| view.tiles.cells()).sum::<u64>() * u64::from(self.num_times())
     }
 
-    /// The view that stands for the whole image: the first global one, else the first.
+    /// The main view: the first global one, else the first.
     pub fn main_view(&self) -> usize {
         self.views.iter().position(|view| view.role == Role::Global).unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! The arrays of a batch beside its pixel values, and the shapes of all.
+//! The integer arrays of a batch, and the shapes of all arrays.
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ pub(super) fn arrays<'py>(py: Python<'py>, layout: &BatchLayout) -> PyResult<Bou
     Ok(dict)
 }
 
-/// Of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`, of videos also `times`, all int32. Images have the
-/// indices `left`.
+/// The arrays of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`, for videos also `times`, all
+/// int32. `left` are the indices of the images.
 pub(super) fn segments<'py>(py: Python<'py>, segments: &Segments, left: &[usize]) -> PyResult<Bound<'py, PyDict>> {
     let pairs = |pairs: &[[i32; 2]]| -> PyResult<Bound<'py, PyArrayDyn<i32>>> {
         PyArray1::from_slice(py, pairs.as_flattened()).reshape(&[pairs.len(), 2][..])
@@ -58,9 +58,9 @@ pub(super) fn segments<'py>(py: Python<'py>, segments: &Segments, left: &[usize]
     Ok(dict)
 }
 
-/// (shape, dtype) of every array of a batch of `plans`, by key; the dtype of pixel values is None. `layout` is "hf" or "packed",
-/// `samples` are the numbers of images of samples. With `within`, the dtype of pixel values and limits as `Call` has them, arrays that
-/// take more are refused.
+/// (shape, dtype) of every array of a batch of `plans`, by key; the dtype of pixel values is None. `layout` is "hf" or
+/// "packed"; `samples` are the numbers of images of the samples. `within` is the dtype of pixel values and limits as
+/// for `Call`; larger arrays are then an error.
 #[pyfunction]
 #[pyo3(signature = (recipe, plans, layout, samples=None, within=None))]
 pub(super) fn shapes<'py>(

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::plan::{self as core, Coordinates, Units};
 use crate::recipe::{Convention, Frame, Recipe};
 
-/// The coordinates that `convention`, `view` and `tile` of `Plan.to_model` name.
+/// The coordinates that the arguments `convention`, `view` and `tile` of `Plan.to_model` select.
 pub(super) fn coordinates(
     plan: &core::Plan,
     recipe: &Recipe,
@@ -32,7 +32,7 @@ pub(super) fn coordinates(
         return Err(Error::Argument(message).into());
     }
     let views = &plan.views;
-    // A view asked for by index is the frame itself.
+    // With an index of a view, that view is the frame.
     let frame = if view.is_some() { Frame::Canvas } else { own.frame };
     let view = match view {
         None => &views[plan.main_view()],
@@ -50,7 +50,7 @@ pub(super) fn coordinates(
     Ok(plan.coordinates(view, tile, Units { convention, frame }))
 }
 
-/// Maps boxes or points, and moves what then lies beyond `extent` (width, height) to its edge.
+/// Maps boxes or points, and moves results beyond `extent` (width, height) to its edge.
 pub(super) fn transform<'py>(
     boxes: &PyArrayLikeDyn<'py, f64, numpy::AllowTypeChange>,
     extent: Option<[f64; 2]>,
@@ -58,7 +58,7 @@ pub(super) fn transform<'py>(
 ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
     let array = boxes.as_array();
     let shape = array.shape();
-    // No boxes at all have no second dimension.
+    // An empty list of boxes has no second dimension.
     let shape = if shape == [0] { &[0, 4][..] } else { shape };
     let columns @ (2 | 4) = shape.last().copied().unwrap_or(0) else { return Err(wrong_shape(shape)) };
     if shape.len() > 2 {
@@ -86,7 +86,7 @@ fn wrong_shape(shape: &[usize]) -> PyErr {
     PyTypeError::new_err(message)
 }
 
-/// What is wrong with a box or point, if anything.
+/// The problem of a box or point, if it has one.
 fn check(row: &[f64]) -> Result<(), &'static str> {
     match row {
         _ if row.iter().any(|value| !value.is_finite()) => Err("coordinates must be finite"),

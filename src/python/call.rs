@@ -1,4 +1,4 @@
-//! `Call`: images or videos on their way to a batch.
+//! `Call`: images or videos that become a batch.
 
 use half::{bf16, f16};
 use numpy::PyUntypedArray;
@@ -19,29 +19,30 @@ use crate::options::Backend;
 use crate::threads::{self, Threads};
 use crate::write::{BatchLayout, DType, Element};
 
-/// Images or videos on their way to a batch: planned from their headers, laid out, then written. Private: `Processor` makes
+/// Images or videos that become a batch: planned from their headers, laid out, then written. Private: `Processor` makes
 /// it.
 #[pyclass(module = "vlmres._core")]
 pub(super) struct Call {
     inner: engine::Call<'static>,
     recipe: Recipe,
-    /// Of every item its own, if it has one.
+    /// The recipe of every item that has its own.
     drawn: Vec<Option<Recipe>>,
     threads: Threads,
-    /// Memory that the call reads: first bytes and ends.
+    /// Memory that the call reads: addresses of first bytes and ends.
     read: Vec<(usize, usize)>,
     failures: Vec<Failure>,
-    /// Where the memory begins that holds what is written.
+    /// Addresses of the memory that holds written values.
     written: Vec<usize>,
 }
 
 #[pymethods]
 impl Call {
-    /// Reads headers and plans. An item is an image, that is a `Source`, `bytes`, a path, an `ImageFile` or a `Deferred`, or a list of
-    /// them, the frames of a video, or None for one that was refused already; in a pair, an image or a list beside its plan, or an image
-    /// beside a recipe of its own. `samples` are the numbers of items of each sample, `arithmetic` is a
-    /// backend and the major version of the Pillow whose order of passes it has. With `scaled` a JPEG that its plan makes smaller by
-    /// half or more is decoded to a half, a quarter or an eighth. `decoder` decodes what is not read here, or everything.
+    /// Reads headers and makes plans. An item is an image (a `Source`, `bytes`, a path, an `ImageFile` or a
+    /// `Deferred`); a list of images, which are the frames of a video; a pair of one of these and its plan; a pair of
+    /// an image and its recipe; or None for an item that was refused already. `samples` are the numbers of items of
+    /// each sample. `arithmetic` is a backend and the major version of the Pillow whose order of passes it has. With
+    /// `scaled` a JPEG of which the plan needs at most half the size is decoded to a half, a quarter or an eighth.
+    /// `decoder` decodes the files that this library does not read, or all.
     #[new]
     #[pyo3(signature = (recipe, items, samples, layout, dtype, arithmetic, *, scaled, limits, decoder, num_threads))]
     #[allow(clippy::too_many_arguments)] // settings by keyword
@@ -105,20 +106,20 @@ impl Call {
         Ok(Self { inner: call, recipe: recipe_of, drawn, threads, read, failures, written: Vec::new() })
     }
 
-    /// What is wrong with items that are left out, in order: (item, frame of a video, exception).
+    /// The errors of items that are left out, in order: (item, frame of a video, exception).
     fn failures(&self, py: Python<'_>) -> Vec<(usize, Option<usize>, Py<PyAny>)> {
         let exception = |failure: &Failure| PyErr::from(failure.error.clone()).into_value(py).into_any();
         self.failures.iter().map(|failure| (failure.item, failure.frame, exception(failure))).collect()
     }
 
-    /// The plan of every item; None of those that are left out.
+    /// The plan of every item; None for an item that is left out.
     #[getter]
     fn plans(&self) -> Vec<Option<Plan>> {
         let recipes = self.drawn.iter().map(|own| own.as_ref().unwrap_or(&self.recipe));
         self.inner.plans().zip(recipes).map(|(plan, recipe)| plan.map(|plan| Plan::new(plan, recipe))).collect()
     }
 
-    /// Whether the alpha of a PNG was dropped where dark pixels were transparent.
+    /// Whether the alpha of dark transparent pixels of a PNG was dropped.
     #[getter]
     fn is_dark(&self) -> bool {
         self.inner.is_dark()
@@ -130,7 +131,7 @@ impl Call {
         self.inner.layout().map_or_else(Vec::new, |layout| layout.keys.clone())
     }
 
-    /// Lays out the items that are left: (key, shape) of every tensor of pixel values; none where no item is left. Items that
+    /// Lays out the remaining items: (key, shape) of every tensor of pixel values; empty if no item is left. Items that
     /// cannot be laid out on their own are left out.
     fn lay_out(&mut self) -> PyResult<Vec<(String, Vec<usize>)>> {
         let failures = self.inner.lay_out()?;
@@ -144,18 +145,19 @@ impl Call {
         self.inner.layout().map_or_else(|| Ok(PyDict::new(py)), |layout| batch::arrays(py, layout))
     }
 
-    /// Of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`, of videos also `times`, all int32.
+    /// The arrays of a packed batch: `cu_seqlens`, `grids`, `image_index` and `positions`, for videos also `times`, all
+    /// int32.
     fn segments<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let left: Vec<usize> = self.inner.left().collect();
         let segments = self.inner.layout().and_then(|layout| layout.segments.as_ref());
         segments.map(|segments| batch::segments(py, segments, &left)).transpose()
     }
 
-    /// Decodes, resizes, and writes every value of every tensor into `outputs`: C-contiguous arrays of their shapes, which need not
-    /// be initialised. Nothing is written where one does not fit. True where all items are in the tensors. Else some turned out
-    /// bad: with `leave_out` the others are to be laid out anew and written again, which is quick where they are
-    /// written to the beginning of the same memory. The threads are the call's own, or those of `crew`; `stop` ends
-    /// the work early.
+    /// Decodes, resizes, and writes every value of every tensor into `outputs`: C-contiguous arrays of their shapes,
+    /// which need not be initialised. If one does not fit, nothing is written. Returns True if all items are in the
+    /// tensors. Otherwise some turned out bad: with `leave_out` the others must be laid out and written again, which is
+    /// quick at the beginning of the same memory. The threads are the call's own, or those of `crew`; `stop` ends the
+    /// work early.
     #[pyo3(signature = (outputs, leave_out, crew=None, stop=None))]
     fn run(
         &mut self,
@@ -197,7 +199,7 @@ impl Call {
     }
 }
 
-/// The frames of a video; `read` gets the memory that is borrowed.
+/// The frames of a video; borrowed memory is added to `read`.
 fn inputs_of(
     frames: &Bound<'_, PyList>,
     backend: Backend,
@@ -206,7 +208,7 @@ fn inputs_of(
     frames.iter().map(|frame| input(&frame, backend, read)).collect()
 }
 
-/// A source or encoded image; `read` gets the memory that is borrowed.
+/// A source or encoded image; borrowed memory is added to `read`.
 fn input(value: &Bound<'_, PyAny>, backend: Backend, read: &mut Vec<(usize, usize)>) -> PyResult<Input<'static>> {
     if let Ok(deferred) = value.cast::<Deferred>() {
         return Ok(Deferred::input(deferred));

@@ -9,8 +9,8 @@ use super::recipe::Recipe;
 use crate::geometry::Size;
 use crate::plan as core;
 
-/// Columns of many plans: `sizes` is int64 (n, 2) of (width, height), or (n, 3) of (frames, width, height). Returns the columns by name and the errors as
-/// (row, message); the columns of an erring row are -1.
+/// Columns of many plans: `sizes` is int64 (n, 2) of (width, height), or (n, 3) of (frames, width, height). Returns the
+/// columns by name and the errors as (row, message); a row with an error has -1 in every column.
 #[pyfunction]
 pub(super) fn plan_columns<'py>(
     py: Python<'py>,

@@ -1,4 +1,4 @@
-//! Between Python's values and ours.
+//! Conversions between Python's values and those of this crate.
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
@@ -31,10 +31,10 @@ pub(super) fn overrides(kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Table> {
     Ok(table)
 }
 
-/// What a caller says of pixels of an image, bytes of a file, bytes of decoding, and bytes of outputs.
+/// Limits as a caller gives them: pixels of an image, bytes of a file, bytes for decoding, bytes of outputs.
 pub(super) type Given = (Option<u64>, Option<u64>, Option<u64>, Option<u64>);
 
-/// Limits where a caller may have said nothing.
+/// Limits, with defaults for those that the caller does not give.
 pub(super) fn limits((image_pixels, file_bytes, decoded_bytes, output_bytes): Given) -> Limits {
     let Limits { image_pixels: pixels, file_bytes: file, decoded_bytes: decoded, .. } = Limits::default();
     Limits {
@@ -45,7 +45,7 @@ pub(super) fn limits((image_pixels, file_bytes, decoded_bytes, output_bytes): Gi
     }
 }
 
-/// Lists in a list in an override's value; no parameter needs as many.
+/// Most levels of nested lists in an override; no parameter needs more.
 const MOST_NESTED: usize = 8;
 
 fn to_toml(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use crate::threads::{self, Threads, Times};
 
-/// Threads that calls side by side share, in the order in which they come. Private: a `Loader` has one.
+/// Threads that simultaneous calls share, in order of submission. Private: a `Loader` has one.
 #[pyclass(frozen, module = "vlmres._core")]
 pub(super) struct Crew(Arc<threads::Crew>);
 
@@ -23,26 +23,26 @@ impl Crew {
         self.0.stop();
     }
 
-    /// How many images were worked on, and seconds of decoding (reading included), resampling and writing.
+    /// The number of images, and seconds of decoding (including reading), resampling and writing.
     fn times(&self) -> (u64, f64, f64, f64) {
         let (images, times) = self.0.times();
         (images, times.decode.as_secs_f64(), resample(times).as_secs_f64(), times.write.as_secs_f64())
     }
 }
 
-/// What is neither opening, nor decoding, nor writing.
+/// Time that is not opening, decoding or writing.
 fn resample(times: Times) -> Duration {
     times.total.saturating_sub(times.open + times.decode + times.write)
 }
 
-/// Begins, or ends, to measure what the threads of all calls of this process do. Private: `vlmres.profile` does so.
+/// Starts or stops to measure the threads of all calls of this process. Private: for `vlmres.profile`.
 #[pyfunction]
 pub(super) fn watch(begin: bool) {
     threads::watch(begin);
 }
 
-/// Seconds that the threads of all calls spent while somebody watched: opening files and reading headers, decoding, resampling,
-/// writing.
+/// Seconds that the threads of all calls spent while they were measured: opening files and reading headers, decoding,
+/// resampling, writing.
 #[pyfunction]
 pub(super) fn watched() -> (f64, f64, f64, f64) {
     let times = threads::watched();
@@ -52,7 +52,7 @@ pub(super) fn watched() -> (f64, f64, f64, f64) {
 }
 
 impl Crew {
-    /// The threads, for a call that works without the interpreter's lock.
+    /// The threads, for a call that runs without the GIL.
     pub(super) fn shared(&self) -> Arc<threads::Crew> {
         Arc::clone(&self.0)
     }

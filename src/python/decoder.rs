@@ -14,9 +14,10 @@ use crate::geometry::Size;
 use crate::options::Backend;
 use crate::source::{self, Decoder, Encoded, OtherDecoder, OtherHeader, OwnedImage};
 
-/// What a caller says of who decodes: nothing, for this library alone; or an object, and what it decodes: "rest", "transparent" or
-/// "all". The object has `header(encoded, may_leave) -> (stored size, size, bytes)`, or None of an image that it leaves, and
-/// `decode(encoded) -> Source`, of `bytes` or a path. Both may be called on any thread.
+/// The decoder as a caller gives it: None for this library alone; or an object, and what it decodes: "rest",
+/// "transparent" or "all". The object has `header(encoded, may_leave) -> (stored size, size, bytes)`, which returns
+/// None for an image that it leaves to this library, and `decode(encoded) -> Source`, for `bytes` or a path. Both must
+/// be thread-safe.
 pub(super) type Given = Option<(Py<PyAny>, Decodes)>;
 
 /// What a Python object decodes.
@@ -74,7 +75,7 @@ impl OtherDecoder for PyDecoder {
                 .and_then(|found| Ok(found.extract::<Py<Source>>()?));
             let source = source.map_err(|error| of_python(py, &error))?;
             let pixels = source.get().read(Backend::Pillow);
-            // The copy needs no lock of the interpreter, and what it copies is kept until it is done.
+            // The copy runs without the GIL; the pixels are kept alive until it is done.
             py.detach(|| copy(pixels.view()?))
         })
     }

@@ -1,4 +1,4 @@
-//! Images whose pixels a Python function makes when they are needed.
+//! Images whose pixels a Python function makes on demand.
 
 use pyo3::prelude::*;
 
@@ -10,8 +10,8 @@ use crate::geometry::Size;
 use crate::options::Backend;
 use crate::source::OwnedImage;
 
-/// An image of a known size, whose pixels `draw() -> Source` makes when a call needs them, on any thread. Private: pages of
-/// documents and frames of video files are made into it.
+/// An image of known size, whose pixels `draw() -> Source` makes when a call needs them, on any thread. Private: used
+/// for pages of documents and frames of video files.
 #[pyclass(frozen, module = "vlmres._core")]
 pub(super) struct Deferred {
     size: Size,
@@ -49,7 +49,7 @@ impl DeferredImage for Drawn {
             let source = self.draw.bind(py).call0().and_then(|drawn| Ok(drawn.extract::<Py<Source>>()?));
             let source = source.map_err(|error| of_python(py, &error))?;
             let pixels = source.get().read(Backend::Pillow);
-            // The copy needs no lock of the interpreter, and what it copies is kept until it is done.
+            // The copy runs without the GIL; the pixels are kept alive until it is done.
             py.detach(|| copy(pixels.view()?))
         })
     }

@@ -42,7 +42,7 @@ impl From<Error> for PyErr {
                 DecodeError::new_err(message)
             }
             Error::NotNative { .. } => NotNativeError::new_err(message),
-            // With an error number Python chooses the subclass, such as FileNotFoundError.
+            // Given an error number, Python chooses the subclass, such as FileNotFoundError.
             Error::File { path, errno: Some(errno), message } => PyOSError::new_err((errno, message, path)),
             Error::File { .. } => PyOSError::new_err(message),
             Error::Memory { .. } => PyMemoryError::new_err(message),

@@ -13,7 +13,7 @@ use crate::engine::{Input, Item};
 use crate::plan;
 use crate::source::Opened;
 
-/// A file whose header was read and planned: what takes images takes it. Private: jobs make it.
+/// A file whose header is read and whose plan is made, to be passed as an image. Private: jobs make it.
 #[pyclass(frozen, module = "vlmres._core")]
 pub(super) struct ImageFile {
     path: PathBuf,
@@ -24,7 +24,7 @@ pub(super) struct ImageFile {
 
 #[pymethods]
 impl ImageFile {
-    /// Opens a file within limits, as `Call` has them, and plans it, alone in its sample.
+    /// Opens a file within limits, as for `Call`, and plans it as the only image of its sample.
     #[new]
     fn new(
         py: Python<'_>,
@@ -43,7 +43,7 @@ impl ImageFile {
         Ok(Self { path, opened: Arc::new(opened), plan: Arc::new(plan), recipe })
     }
 
-    /// Where it lies.
+    /// Its path.
     #[getter]
     fn path(&self) -> &Path {
         &self.path
@@ -57,7 +57,7 @@ impl ImageFile {
 }
 
 impl ImageFile {
-    /// As an item of a call by a recipe.
+    /// The file as an item of a call with a recipe.
     pub(super) fn item(&self, recipe: &Recipe) -> Item<'static> {
         let input = Input::Opened(Arc::clone(&self.opened));
         if Arc::ptr_eq(&self.recipe.0, &recipe.0) || self.recipe.0 == recipe.0 {

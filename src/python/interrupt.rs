@@ -1,4 +1,4 @@
-//! Work without the interpreter's lock that Ctrl-C ends, or whoever asked for it.
+//! Work without the GIL that Ctrl-C or the caller can end.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use crate::error::Result;
 use crate::threads::stoppable;
 
-/// Runs `work` without the interpreter's lock. On the main thread signals are looked for meanwhile, at most every 50 ms; where a
-/// handler raises, as that of Ctrl-C does, the work ends early and the exception is the result. Other threads never see signals.
+/// Runs `work` without the GIL. On the main thread, signals are checked at most every 50 ms. If a handler raises, as
+/// that of Ctrl-C does, the work ends early with that exception. Other threads never get signals.
 pub(super) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
     if !is_main_thread(py)? {
         return Ok(py.detach(work)?);
@@ -34,7 +34,7 @@ pub(super) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T>
     }
 }
 
-/// Says that a call is no longer wanted. Private: calls of `acall` have one each.
+/// Tells a call that it is no longer wanted. Private: each call of `acall` has one.
 #[pyclass(frozen, module = "vlmres._core")]
 #[derive(Default)]
 pub(super) struct Stop(Arc<AtomicBool>);
@@ -53,14 +53,15 @@ impl Stop {
 }
 
 impl Stop {
-    /// As [`detached`], of a call that ends early once it is told to, on whatever thread.
+    /// As [`detached`], for a call that also ends early if `stop` is set, on any thread.
     pub(super) fn detached<T: Send>(&self, py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
         let stopped = Arc::clone(&self.0);
         Ok(py.detach(|| stoppable(move || stopped.load(Ordering::Relaxed), work))?)
     }
 }
 
-/// Whether this is Python's main thread, the only one that runs signal handlers. Found once for a thread of a process.
+/// Whether this is Python's main thread, the only one that runs signal handlers. It is looked up once per thread and
+/// process.
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     thread_local! {
         static KNOWN: Cell<Option<(u32, bool)>> = const { Cell::new(None) };

@@ -8,10 +8,10 @@ use pyo3::prelude::*;
 
 use crate::memory::{Aligned, Block, Pool};
 
-/// Bytes of results that are kept for the next; more only up to the largest result.
+/// Bytes of results that a pool keeps; more only if the largest result has more.
 const KEPT: usize = 256 << 20;
 
-/// Memory for outputs, which returns when the last array over it is gone. Private: `Processor` has one.
+/// A pool of memory for outputs, to which memory returns when its last array is freed. Private: `Processor` has one.
 #[pyclass(frozen, module = "vlmres._core")]
 pub(super) struct Memory(Arc<Pool<Aligned>>);
 
@@ -19,8 +19,7 @@ pub(super) struct Memory(Arc<Pool<Aligned>>);
 #[pyclass(frozen)]
 struct Owner(#[allow(dead_code)] Block); // held, not read
 
-/// Gives back to the system what the process keeps: memory of decoded images, and passes of resizes. A call that is under way keeps
-/// what it uses.
+/// Frees what the process caches: memory of decoded images, and passes of resizes. Running calls keep what they use.
 #[pyfunction]
 pub(super) fn trim_process() {
     crate::source::trim();
@@ -34,14 +33,14 @@ pub(super) fn trim_process() {
 
 #[pymethods]
 impl Memory {
-    /// What keeps memory of as many of the largest results as `results`.
+    /// A pool that keeps as much memory as `results` times the largest result.
     #[new]
     #[pyo3(signature = (results=1))]
     fn new(results: usize) -> Self {
         Self(Arc::new(Pool::of_results(KEPT, results)))
     }
 
-    /// `bytes` bytes that hold nothing of meaning.
+    /// `bytes` bytes with undefined contents.
     fn take<'py>(&self, py: Python<'py>, bytes: usize) -> PyResult<Bound<'py, PyArray1<u8>>> {
         let block = self.0.block(bytes)?;
         let (start, len) = (block.as_ptr().cast_const(), block.len());
@@ -53,7 +52,7 @@ impl Memory {
         }
     }
 
-    /// Gives memory that no array uses back to the system.
+    /// Frees memory that no array uses.
     fn trim(&self) {
         self.0.trim();
     }

@@ -79,7 +79,7 @@ fn build_info() -> std::collections::BTreeMap<&'static str, &'static str> {
     .into()
 }
 
-/// Threads that a call uses where it does not say.
+/// The default number of threads of a call.
 #[pyfunction]
 fn default_threads() -> usize {
     crate::threads::default_threads().get()

@@ -1,4 +1,4 @@
-//! Arrays as memory that a call writes.
+//! Arrays as memory for the outputs of a call.
 
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods, npyffi};
 use pyo3::prelude::*;
@@ -6,14 +6,15 @@ use pyo3::prelude::*;
 use crate::error::Error;
 use crate::write::{DType, Sink, Tensor};
 
-/// Arrays that have the tensors' shapes and type, and share memory with nothing.
+/// Arrays that have the tensors' shapes and type and share no memory.
 pub(super) struct Outputs(Vec<Buffer>);
 
 /// Address and number of values of an output.
 struct Buffer(usize, usize);
 
 impl Outputs {
-    /// Checks arrays, which need not be initialised. `taken` is memory that they must not touch: its first bytes and ends.
+    /// Checks arrays, which need not be initialised. `taken` is memory with which they must not overlap: addresses of
+    /// first bytes and ends.
     pub(super) fn new(
         tensors: &[Tensor],
         arrays: &[Bound<'_, PyUntypedArray>],
@@ -34,7 +35,7 @@ impl Outputs {
             if !holds(array, dtype) {
                 return Err(refuse(format!("must hold {}, got {}", dtype.name(), array.dtype())).into());
             }
-            // numpy calls memory of types without a size of their own aligned wherever it lies.
+            // numpy calls memory of types without an alignment of their own aligned at any address.
             let is_aligned = address.is_multiple_of(dtype.size());
             if !array.is_c_contiguous() || flags & npyffi::NPY_ARRAY_WRITEABLE == 0 || !is_aligned {
                 return Err(refuse("must be C-contiguous, aligned and writable".into()).into());
@@ -49,7 +50,7 @@ impl Outputs {
         Ok(Self(buffers))
     }
 
-    /// Where the arrays begin.
+    /// The addresses of the arrays.
     pub(super) fn addresses(&self) -> Vec<usize> {
         self.0.iter().map(|Buffer(address, _)| *address).collect()
     }

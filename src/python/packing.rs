@@ -9,7 +9,7 @@ use crate::packing::{Load, Packs, Samples, best_fit, online};
 /// Indices of samples in packs, and where each pack ends in them.
 type Arrays<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>);
 
-/// Packs samples in `order` by best fit, with `open` packs open, or, where that is None, the longest first.
+/// Packs samples in `order` by best fit with `open` open packs; if `open` is None, the longest samples come first.
 #[pyfunction]
 #[pyo3(signature = (lengths, order, budget, items, max_items, costs, max_cost, open))]
 #[allow(clippy::too_many_arguments)]
@@ -39,7 +39,7 @@ pub(super) fn pack_samples<'py>(
     Ok((order.into_pyarray(py), ends.into_pyarray(py)))
 }
 
-/// What the algorithms take for granted.
+/// Checks what the algorithms assume.
 fn check(samples: Samples<'_>, limits: Load, order: &[i64]) -> PyResult<()> {
     let count = samples.lengths.len();
     let alike = samples.items.is_none_or(|items| items.len() == count)

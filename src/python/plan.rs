@@ -20,8 +20,8 @@ pub(super) struct Plan {
     recipe: Recipe,
 }
 
-/// The plan of an image of `size` (width, height), in a sample of so many images, or of a video of (frames, width, height), by
-/// a recipe or its name.
+/// The plan of an image of `size` (width, height) in a sample of this many images, or of a video of (frames, width,
+/// height), with a recipe or the name of one.
 #[pyfunction]
 #[pyo3(signature = (size, recipe, images=1))]
 pub(super) fn plan(size: Bound<'_, PyTuple>, recipe: &Bound<'_, PyAny>, images: usize) -> PyResult<Plan> {
@@ -41,8 +41,8 @@ pub(super) fn plan(size: Bound<'_, PyTuple>, recipe: &Bound<'_, PyAny>, images: 
     Ok(Plan { plan: Arc::new(plan), recipe })
 }
 
-/// The plan of an image of `size`, or of a video of so many frames, resized as one of the size `like` is; both are (width,
-/// height).
+/// The plan of an image of `size`, or of a video of this many frames, that is resized as if its size were `like`. Both
+/// sizes are (width, height).
 #[pyfunction]
 #[pyo3(signature = (size, like, recipe, frames=None))]
 pub(super) fn plan_like(size: (i64, i64), like: (i64, i64), recipe: Recipe, frames: Option<i64>) -> PyResult<Plan> {
@@ -68,14 +68,14 @@ impl Plan {
         self.recipe.clone()
     }
 
-    /// Frames of the video, or None of an image.
+    /// Frames of the video; None for an image.
     #[getter]
     fn frames(&self) -> Option<u32> {
         self.plan.clip.map(|clip| clip.frames)
     }
 
-    /// (times, rows, cols) of patches: a row for each chunk of a video, as in the reference's `video_grid_thw`; of an image
-    /// one for each tile.
+    /// Patches along time, rows and columns: for a video one triple per chunk, as in the reference's `video_grid_thw`;
+    /// for an image one per tile.
     #[getter]
     fn grid_thw(&self) -> Vec<(u32, u32, u32)> {
         let of_view = |view: &core::View| (1, view.patches.rows, view.patches.cols);
@@ -87,20 +87,20 @@ impl Plan {
         self.plan.views.iter().flat_map(tiles).collect()
     }
 
-    /// Of a video: the frames of every patch along time, the last one repeated where it lacks some.
+    /// For a video, the frames of every patch along time; the last frame is repeated if a patch lacks frames.
     #[getter]
     fn tubelets<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let Some(clip) = self.plan.clip else { return Ok(Vec::new()) };
         (0..clip.patches()).map(|patch| PyTuple::new(py, clip.tubelet(patch).collect::<Vec<_>>())).collect()
     }
 
-    /// Views in the order in which the language model receives them; of a video the one of every frame.
+    /// Views in the order in which the language model receives them; for a video the one view of every frame.
     #[getter]
     fn views(&self) -> Vec<View> {
         self.plan.views.iter().cloned().map(View).collect()
     }
 
-    /// (rows, cols) of tiles in a recipe with tiles, (1, 1) where an image gets none; else of patches.
+    /// (rows, cols) of tiles in a recipe with tiles, (1, 1) for an image without tiles; in other recipes of patches.
     #[getter]
     fn grid<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         convert::grid(py, self.plan.grid)
@@ -118,7 +118,7 @@ impl Plan {
         self.plan.num_visual_tokens
     }
 
-    /// Visual tokens that are not over padding (DeepSeek-OCR, arXiv:2510.18234, equation 1).
+    /// Visual tokens whose patches are not padding (DeepSeek-OCR, arXiv:2510.18234, equation 1).
     #[getter]
     fn num_valid_tokens(&self) -> u64 {
         self.plan.num_valid_tokens
@@ -130,17 +130,19 @@ impl Plan {
         self.plan.num_patches()
     }
 
-    /// Tiles of all views, an uncut view counting as one, at all times of a video: the segments of a packed batch.
+    /// Tiles of all views; an uncut view counts as one. For a video, those of all patches along time. It is the number
+    /// of segments in a packed batch.
     #[getter]
     fn num_tiles(&self) -> u64 {
         self.plan.num_tiles()
     }
 
-    /// Source pixels to the model's coordinates: `boxes` is (n, 4) or (4,), xyxy, or points, (n, 2) or (2,); the result is
-    /// float64 of that shape.
+    /// Converts boxes or points from source pixels to the model's coordinates. Boxes are xyxy of shape (n, 4) or (4,),
+    /// points have shape (n, 2) or (2,); the result is float64 of the same shape.
     ///
-    /// `convention` is "pixels", "0-1000", "0-999" or "0-1", by default the recipe's own. With `view` the coordinates are
-    /// those of that view's canvas, with `tile` also those of that tile of it. `clip` moves what lies outside to the edge.
+    /// `convention` is "pixels", "0-1000", "0-999" or "0-1", by default the recipe's own. With `view`, an index, the
+    /// coordinates are relative to that view's canvas; with `tile`, too, to that tile of it. `clip` moves coordinates
+    /// that lie outside to the edge.
     #[pyo3(signature = (boxes, convention = None, *, view = None, tile = None, clip = false))]
     fn to_model<'py>(
         &self,
@@ -154,7 +156,7 @@ impl Plan {
         boxes::transform(&boxes, clip.then_some(map.extent), |axis, value| map.affine.apply(axis, value))
     }
 
-    /// The model's coordinates to source pixels; the inverse of `to_model`.
+    /// Converts boxes or points from the model's coordinates to source pixels; the inverse of `to_model`.
     #[pyo3(signature = (boxes, convention = None, *, view = None, tile = None, clip = false))]
     fn to_image<'py>(
         &self,
@@ -170,14 +172,16 @@ impl Plan {
         boxes::transform(&boxes, clip.then_some(image), |axis, value| map.affine.invert(axis, value))
     }
 
-    /// FLOPs, bytes and activation memory of encoding the image with an `EncoderConfig`: a `vlmres.encoder.Cost`.
+    /// The cost of encoding the image with an `EncoderConfig`: FLOPs, bytes and activation memory, as a
+    /// `vlmres.encoder.Cost`.
     #[pyo3(signature = (config, *, value_bytes = 2))]
     fn cost<'py>(slf: &Bound<'py, Self>, config: Bound<'py, PyAny>, value_bytes: u32) -> PyResult<Bound<'py, PyAny>> {
         // Late, because the encoder stands above this module.
         slf.py().import("vlmres.encoder.cost")?.call_method1("plan_cost", (slf, config, value_bytes))
     }
 
-    /// A picture of what the encoder sees of `image`, or without one of how the plan cuts: as `vlmres.draw.draw`.
+    /// A picture of what the encoder sees of `image`, as `vlmres.draw.draw` makes it; without an image, a drawing of
+    /// the plan.
     #[pyo3(signature = (image = None))]
     fn show<'py>(slf: &Bound<'py, Self>, image: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         // Late, because drawing stands above this module.

@@ -16,19 +16,20 @@ use crate::recipe::{self, CheckpointFiles, Frame, Hints, Unsupported};
 /// The format of pickled recipes.
 const PICKLE_FORMAT: u32 = 1;
 
-/// A family's preprocessing as data. Make one with `Recipe.load`, `Recipe.from_toml` or `Recipe.from_pretrained`.
+/// A model family's preprocessing, as data. Create one with `Recipe.load`, `Recipe.from_toml` or
+/// `Recipe.from_pretrained`.
 #[pyclass(frozen, module = "vlmres", from_py_object)]
 #[derive(Clone)]
 pub(super) struct Recipe(pub(super) Arc<recipe::Recipe>);
 
-/// Names of the built-in recipes, and of those of the folder that `VLMRES_RECIPES` names, sorted.
+/// Names of the built-in recipes and of those in the folder that `VLMRES_RECIPES` names, sorted.
 #[pyfunction]
 pub(super) fn recipes() -> PyResult<Vec<&'static str>> {
     Ok(recipe::names()?)
 }
 
 impl Recipe {
-    /// A recipe, or the built-in one of that name.
+    /// The recipe, or the one of that name.
     pub(super) fn of(value: &Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(recipe) = value.cast::<Self>() {
             return Ok(recipe.get().clone());
@@ -52,9 +53,9 @@ impl Recipe {
         Ok(Self(Arc::new(recipe::Recipe::load(name, &overrides)?)))
     }
 
-    /// The recipe that a checkpoint asks for: its folder, one of its JSON files, its name on the Hugging Face Hub where it
-    /// lies in the local cache, or a file's content as a dict. `family` names the recipe that it is like where its files do
-    /// not say, keys in `ignore` are passed over, and `overrides` change the recipe further.
+    /// The recipe of a checkpoint: of its folder, one of its JSON files, its name on the Hugging Face Hub if it is in
+    /// the local cache, or a file's content as a dict. `family` names the recipe to start from if the files do not
+    /// tell, keys in `ignore` are ignored, and `overrides` change the recipe further.
     #[staticmethod]
     #[pyo3(signature = (directory_or_config, *, family = None, ignore = Vec::new(), **overrides))]
     fn from_pretrained(
@@ -74,8 +75,8 @@ impl Recipe {
         Ok(Self(Arc::new(recipe.replace(&convert::overrides(overrides)?)?)))
     }
 
-    /// The recipe that a TOML file or text holds, with `overrides` of its parameters. A string with a newline or an equals
-    /// sign is text, any other a path. `name` picks one of several.
+    /// The recipe in a TOML file or text, with `overrides` of its parameters. A string with a newline or an equals sign
+    /// is text, any other string is a path. `name` selects one of several recipes.
     #[staticmethod]
     #[pyo3(signature = (path_or_text, name = None, **overrides))]
     fn from_toml(
@@ -91,7 +92,8 @@ impl Recipe {
         Ok(Self(Arc::new(recipe)))
     }
 
-    /// The recipe as TOML that needs no other file, overrides included: `Recipe.from_toml` makes an equal one of it.
+    /// The recipe as TOML that needs no other file, overrides included. `Recipe.from_toml` reads it back as an equal
+    /// recipe.
     fn to_toml(&self) -> String {
         self.0.to_toml()
     }
@@ -128,13 +130,13 @@ impl Recipe {
         self.0.name()
     }
 
-    /// The user's file that it is of; None of a built-in recipe, of a text and of a pickle.
+    /// The user's file from which it was read; None for a built-in recipe, a text and a pickle.
     #[getter]
     fn file(&self) -> Option<&str> {
         self.0.file()
     }
 
-    /// The family's name for people.
+    /// The family's name in titles.
     #[getter]
     fn title(&self) -> &str {
         &self.0.title
@@ -152,17 +154,18 @@ impl Recipe {
         &self.0.reference
     }
 
-    /// The code whose output of videos this recipe reproduces; empty where it takes none.
+    /// The code whose output for videos this recipe reproduces; empty if it takes no videos.
     #[getter]
     fn video_reference(&self) -> &str {
         self.0.video().map_or("", |video| &video.reference)
     }
 
-    /// Indices (int64) of the frames that the reference's processor picks of a video of `total_frames`, so that others need
-    /// not be decoded.
+    /// Indices (int64) of the frames that the reference's processor picks from a video of `total_frames`, so that
+    /// others need not be decoded.
     ///
-    /// `video_fps` and `duration` (seconds) are the video's own; `fps` or `num_frames` are asked for. Of a part of a video, which
-    /// qwen-vl-utils alone takes, `total_frames` are those of the part, from the frame `first` on.
+    /// `video_fps` and `duration` (seconds) are the video's; `fps` or `num_frames` say what to pick. For a part of a
+    /// video, which only qwen-vl-utils supports, `total_frames` are the frames of the part, which starts at the frame
+    /// `first`.
     #[pyo3(signature = (total_frames, *, video_fps = None, duration = None, fps = None, num_frames = None, first = 0))]
     #[allow(clippy::too_many_arguments)] // what is known of a video, by keyword
     fn sample_frames<'py>(
@@ -179,13 +182,13 @@ impl Recipe {
         Ok(PyArray1::from_vec(py, sample_frames(&self.0, footage)?))
     }
 
-    /// Key of the seconds between patches along time, where the reference's processor gives them.
+    /// Key of the seconds between patches along time, if the reference's processor returns them.
     #[getter]
     fn seconds_key(&self) -> Option<&str> {
         self.0.video().ok().and_then(|video| video.seconds_key.as_deref())
     }
 
-    /// What of the recipe is not established, and why; empty where all is.
+    /// What could not be verified about the recipe, and why; empty if everything was.
     #[getter]
     fn note(&self) -> &str {
         &self.0.note
@@ -221,7 +224,7 @@ impl Recipe {
         convert::table_to_dict(py, self.0.params())
     }
 
-    /// What the parameters are and mean, by name: `vlmres._types.Parameter`s.
+    /// The parameters with their meanings, by name, as `vlmres._types.Parameter`.
     #[getter]
     fn parameters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let kind = py.import("vlmres._types")?.getattr("Parameter")?;
@@ -234,7 +237,7 @@ impl Recipe {
         Ok(dict)
     }
 
-    /// The coordinates that the model reads and writes: a `vlmres._types.Coordinates`.
+    /// The coordinates that the model reads and writes, as `vlmres._types.Coordinates`.
     #[getter]
     fn coordinates<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let frame = match self.0.boxes.frame {
@@ -250,7 +253,7 @@ impl Recipe {
         convert::table_to_dict(py, &self.0.overrides())
     }
 
-    /// A picture of what the encoder sees of `image`, a path, a PIL image or an array: as `vlmres.draw.draw`.
+    /// A picture of what the encoder sees of `image` (a path, a PIL image or an array), as `vlmres.draw.draw` makes it.
     fn show<'py>(slf: &Bound<'py, Self>, image: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         // Late, because drawing stands above this module.
         slf.py().import("vlmres.draw")?.call_method1("draw", (image, slf))

@@ -30,7 +30,7 @@ pub(super) struct Source {
 }
 
 enum Pixels {
-    /// Taken out when the last holder goes.
+    /// Released when the last holder is dropped.
     Owned(Option<OwnedImage>),
     Array(ArrayPixels),
     Arrow(ArrowPixels),
@@ -45,7 +45,7 @@ struct ArrayPixels {
     size: Size,
     channels: u8,
     strides: Strides,
-    /// Whether a fourth channel is composited on white; else it is ignored.
+    /// Whether a fourth channel is composited on white instead of ignored.
     on_white: bool,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Read {
     backend: Backend,
 }
 
-/// Bytes that stay where they are, or the path of a file.
+/// Bytes that do not move, or the path of a file.
 pub(super) fn encoded(value: &Bound<'_, PyAny>) -> PyResult<Input<'static>> {
     Ok(match value.cast::<PyBytes>() {
         Ok(bytes) => Input::Bytes(Box::new(PyBackedBytes::from(bytes.clone()))),
@@ -93,15 +93,15 @@ impl Source {
         Ok(Self { size, pixels: Arc::new(Pixels::Array(array)) })
     }
 
-    /// Borrows a PIL image of mode L, or of one with four bytes a pixel, of which the first three are read. It must lie in one
-    /// block.
+    /// Borrows a PIL image of mode L, or of a mode with four bytes per pixel, of which the first three are read. Its
+    /// memory must be one block.
     #[staticmethod]
     fn from_pil(image: &Bound<'_, PyAny>) -> PyResult<Self> {
         let block = ArrowPixels::new(image)?;
         Ok(Self { size: block.size(), pixels: Arc::new(Pixels::Arrow(block)) })
     }
 
-    /// Copies PIL images of one width that follow each other downwards, such as parts of one that lies in several blocks.
+    /// Stacks PIL images of one width vertically, such as parts of an image whose memory is several blocks.
     #[staticmethod]
     fn from_pil_bands(size: (i64, i64), bands: &Bound<'_, PyAny>) -> PyResult<Self> {
         let size = Size::of_image(size.0, size.1)?;
@@ -246,7 +246,7 @@ pub(super) fn resize_source<'py>(
     let arithmetic: Arithmetic = convert::arithmetic(&arithmetic)?;
     let pixels = source.read(arithmetic.backend);
     let view = pixels.view()?;
-    // Checked before numpy allocates what nobody has.
+    // Checked before numpy tries to allocate an impossible size.
     drop(engine::reserve(to)?);
     let shape = [to.height as usize, to.width as usize, 3];
     // SAFETY: all bytes are written before anyone sees them.
@@ -257,7 +257,7 @@ pub(super) fn resize_source<'py>(
     Ok(array)
 }
 
-/// (width, height) of an encoded image from its header: as it is to be seen, or without `exif` as it is stored.
+/// (width, height) of an encoded image from its header: after EXIF orientation, or without `exif` as stored.
 #[pyfunction]
 pub(super) fn image_size<'py>(
     py: Python<'py>,

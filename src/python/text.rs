@@ -9,8 +9,8 @@ use crate::engine::PixelOwner;
 use crate::options::Backend;
 use crate::text;
 
-/// Lines of text as the pixels tell them: float32 of shape (lines, 8): x0, y0, x1, y1, x-height, characters, 1 where characters
-/// fill squares, and evidence.
+/// Estimated lines of text: float32 of shape (lines, 8): x0, y0, x1, y1, x-height, characters, 1 if characters fill
+/// squares, and evidence.
 #[pyfunction]
 pub(super) fn text_lines<'py>(py: Python<'py>, source: &Source) -> PyResult<Bound<'py, PyArray2<f32>>> {
     let pixels = source.read(Backend::Pillow);

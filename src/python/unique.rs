@@ -1,4 +1,4 @@
-//! `first_equal`: cells of patches that are equal to an earlier one.
+//! `first_equal`: cells of patches that equal an earlier cell.
 
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use super::interrupt::detached;
 use crate::write;
 
-/// Of each cell the first one of its group that holds the same bytes: int64, itself where none does. `patches` are of `size` bytes
-/// each; a cell is `len` of them by index, -1 for one that it lacks.
+/// For each cell, the first cell of its group with the same bytes, which may be itself: int64. A patch has `size`
+/// bytes. A cell is `len` indices of patches; -1 stands for a missing patch.
 #[pyfunction]
 pub(super) fn first_equal<'py>(
     py: Python<'py>,

@@ -10,7 +10,8 @@ use super::{Body, Recipe, Strategy, check, parameters, reading, spelling};
 use crate::error::{Error, Result};
 
 impl Recipe {
-    /// A recipe of a checkpoint, whose sizes need not be whole patches: what it does is what its class does.
+    /// Builds the recipe of a checkpoint. Its sizes need not be whole patches, because it does what the checkpoint's
+    /// class does.
     pub(super) fn followed(entry: &Arc<Entry>, overrides: &Table) -> Result<Self> {
         let build = |partial| Self::build(Arc::clone(entry), entry.params.clone(), overrides, partial);
         build(false).or_else(|_| build(true))
@@ -40,7 +41,7 @@ impl Recipe {
             }
         }
         let invalid = |mut problem: Problem| {
-            // Overrides are to blame before the file is, which was right without them.
+            // An override is the likelier fault: the file was valid without it.
             if overrides.is_empty() {
                 return entry.error(&problem);
             }

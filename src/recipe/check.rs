@@ -1,5 +1,5 @@
-//! What a recipe must hold for its plans to make sense, whatever its overrides. Messages name keys and parameters that the
-//! recipe has, and the value.
+//! Checks that a recipe's plans make sense, with any overrides. Messages name the recipe's own keys and parameters, and
+//! the value.
 
 mod steps;
 mod tiles;

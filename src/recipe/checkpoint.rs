@@ -1,4 +1,5 @@
-//! From a checkpoint's configuration files to a recipe. What a recipe understands stands in its `checkpoint` section.
+//! From a checkpoint's configuration files to a recipe. A recipe's `checkpoint` section lists the configurations that
+//! it understands.
 
 mod choose;
 mod evidence;
@@ -21,12 +22,12 @@ use crate::error::{Error, Result};
 
 pub use files::CheckpointFiles;
 
-/// What a caller knows better than a checkpoint's files.
+/// What a caller can tell beyond a checkpoint's files.
 #[derive(Clone, Debug, Default)]
 pub struct Hints {
-    /// The recipe whose family the model is of, where its files do not say.
+    /// The recipe of the model's family, if its files do not tell.
     pub family: Option<String>,
-    /// Keys that are taken for absent.
+    /// Keys to ignore.
     pub ignore: Vec<String>,
 }
 

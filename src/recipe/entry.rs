@@ -1,4 +1,4 @@
-//! A recipe before its parameters are filled in, and where it is written.
+//! A recipe before its parameters are filled in, and the files where it is written.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -24,22 +24,22 @@ pub(super) struct Entry {
     pub(super) params: Table,
     pub(super) structure: Table,
     pub(super) checkpoints: BTreeMap<String, Checkpoint>,
-    /// How many recipes it extends, one after the other.
+    /// The number of recipes in the chain that it extends.
     pub(super) depth: usize,
-    /// `checkpoints` as written.
+    /// `checkpoints`, as written in the file.
     pub(super) checkpoint: Table,
-    /// Where it and those that it extends are written.
+    /// The files of the recipe and of those that it extends.
     pub(super) sources: Vec<(Arc<Source>, String)>,
     pub(super) text: OnceLock<String>,
 }
 
 impl Entry {
-    /// The recipe as a file that needs no other.
+    /// The recipe as the text of a file that needs no other.
     pub(super) fn text(&self) -> &str {
         self.text.get_or_init(|| text::write(&self.name, &self.params, &self.structure, &self.checkpoint))
     }
 
-    /// The same with these parameters, and with these keys added.
+    /// The same with these parameters and added keys.
     pub(super) fn text_with(&self, params: &Table, added: Table) -> String {
         let mut structure = self.structure.clone();
         structure.extend(added);
@@ -54,7 +54,7 @@ impl Entry {
         Error::Recipe { recipe: self.name.clone(), message: format!("{place}{path}{message}") }
     }
 
-    /// The place of the parameter, where what is written at `path` refers to one.
+    /// The path of the parameter to which the value at `path` refers, if it refers to one.
     fn parameter(&self, path: &str) -> Option<String> {
         let mut written = None;
         for key in keys(path) {
@@ -69,7 +69,7 @@ impl Entry {
         Some(format!("params.{}", text.trim_start_matches('!').strip_prefix('$')?))
     }
 
-    /// The user's file that it is of.
+    /// The user's file from which it was read.
     pub(super) fn file(&self) -> Option<&str> {
         self.sources.first().and_then(|(source, _)| source.own_file())
     }
@@ -82,7 +82,7 @@ impl Entry {
             if best.is_none_or(|(_, _, deepest)| depth > deepest) {
                 best = Some((source, line, depth));
             }
-            // A list is one recipe's alone.
+            // Lists are not merged, so a list belongs to one recipe.
             if path[..depth].iter().any(|key| matches!(key, Key::Index(_))) {
                 break;
             }
@@ -94,7 +94,7 @@ impl Entry {
         }
     }
 
-    /// All of it as one table, for another recipe to be laid over.
+    /// The whole recipe as one table, for a derived recipe.
     pub(super) fn merged(&self) -> Table {
         let mut merged = self.structure.clone();
         merged.insert("params".into(), Value::Table(self.params.clone()));

@@ -1,7 +1,7 @@
 //! Recipes: a family's preprocessing as data.
 //!
-//! The built-in ones are the TOML files of `builtin/`, one per lineage. A recipe may extend another; its `params` are
-//! what callers may override, and the rest refers to them as `"$name"`.
+//! The built-in recipes are the TOML files of `builtin/`, one per lineage. A recipe may extend another. Callers may
+//! override its `params`; the rest of the recipe refers to them as `"$name"`.
 
 mod build;
 mod check;
@@ -55,18 +55,18 @@ impl PartialEq for Recipe {
     }
 }
 
-/// What a recipe says once its parameters are filled in.
+/// The content of a recipe after its parameters are filled in.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Body {
-    /// The family's name for people.
+    /// The family's name in titles.
     pub title: String,
     /// How the family handles image size.
     pub strategy: Strategy,
     /// The code whose output this recipe reproduces.
     pub reference: String,
-    /// What could not be checked against its reference; empty where everything was.
+    /// What could not be verified against its reference; empty if everything was.
     pub note: String,
     /// From pixels to values.
     pub pixels: Pixels,
@@ -86,7 +86,7 @@ pub struct Body {
     /// Whether a tile or canvas need not be whole patches: the rest at its right and below is in no patch.
     #[serde(default)]
     pub partial_patches: bool,
-    /// What of a checkpoint cannot be followed. `from_pretrained` writes it; recipes leave it out.
+    /// What a checkpoint does that the recipe cannot follow. `from_pretrained` sets it; recipe files do not.
     #[serde(default)]
     pub unsupported: Unsupported,
 }
@@ -152,7 +152,7 @@ impl Recipe {
         Self::build(Arc::clone(entry), entry.params.clone(), overrides, false)
     }
 
-    /// The recipe as TOML that needs no other, overrides included: it loads back equal.
+    /// The recipe as TOML that needs no other recipe, overrides included. It loads back as an equal recipe.
     pub fn to_toml(&self) -> String {
         let Unsupported { boxes, videos } = self.body.unsupported.clone();
         let reasons = [("boxes", boxes), ("videos", videos)].into_iter().filter(|(_, reason)| !reason.is_empty());
@@ -215,7 +215,7 @@ impl Recipe {
         &self.entry.name
     }
 
-    /// The user's file that it is of, or nothing of a built-in recipe and of a text.
+    /// The user's file from which it was read; nothing for a built-in recipe and a text.
     pub fn file(&self) -> Option<&str> {
         self.entry.file()
     }
@@ -233,7 +233,7 @@ impl Recipe {
 
     /// How the family takes videos.
     ///
-    /// It is an error where it takes none, or where a checkpoint's cannot be followed.
+    /// It is an error if the family takes no videos, or if those of the checkpoint cannot be followed.
     pub fn video(&self) -> Result<&Video> {
         let refuse = |message: String| Error::Recipe { recipe: self.name().to_owned(), message };
         match &self.body.video {
@@ -245,7 +245,7 @@ impl Recipe {
         }
     }
 
-    /// It is an error where the model's coordinates are not known.
+    /// It is an error if the model's coordinates are not known.
     pub fn check_boxes(&self) -> Result<()> {
         if self.body.unsupported.boxes.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What recipes' parameters mean, in which unit, and between which limits.
+//! The meanings, units and limits of recipes' parameters.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -24,7 +24,7 @@ pub struct Parameter {
     pub limits: String,
 }
 
-/// Parameters by name. A recipe of a user's own may have others, of which nothing is known here.
+/// Parameters by name. A user's recipe may have others, which are not described here.
 pub fn parameters() -> &'static BTreeMap<String, Parameter> {
     static TABLE_OF: OnceLock<BTreeMap<String, Parameter>> = OnceLock::new();
     // The table is part of the binary, and a test reads it: what does not parse is of no user's making.
@@ -47,7 +47,7 @@ impl Parameter {
         if inside { Ok(()) } else { Err(format!("{}, got {value}", self.range())) }
     }
 
-    /// The limits for people, such as "between 1 and 1024".
+    /// The limits as text, such as "between 1 and 1024".
     pub fn allowed(&self) -> String {
         [self.range(), self.limits.clone()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
     }

@@ -1,4 +1,4 @@
-//! Where in a recipe something is wrong, and by which of its own words a message names it.
+//! Places in a recipe, for messages that name its own keys and parameters.
 
 use toml::Value;
 
@@ -7,12 +7,12 @@ use crate::geometry::Size;
 /// No side of a tile, canvas or crop is larger.
 pub(super) const MAX_SIDE: u64 = 1 << 16;
 
-/// What is wrong at a place of a recipe.
+/// A problem at a place of a recipe.
 #[derive(Debug)]
 pub(super) struct Problem {
     /// Keys and indices, `views[0].steps[1]`; empty for the recipe itself.
     pub(super) path: String,
-    /// What is wrong, with the value.
+    /// The problem, with the value.
     pub(super) message: String,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Place<'a> {
         Self { path: format!("{}[{index}]", self.path), written: self.written.and_then(|value| value.get(index)) }
     }
 
-    /// The name that users know: the parameter to which `key` refers, or those of its items; else the key itself.
+    /// The name for messages: the parameter to which `key` or its items refer; else the key itself.
     pub(super) fn name(&self, key: &str) -> String {
         let parameter = |value: &Value| {
             let text = value.as_str()?;

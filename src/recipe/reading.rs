@@ -1,4 +1,4 @@
-//! From a recipe's tables to its types, with errors that name the key to blame and need no Rust to be understood.
+//! From a recipe's tables to its types, with errors that name the wrong key and contain no terms of Rust.
 
 use serde::de::DeserializeOwned;
 use toml::Value;
@@ -66,8 +66,8 @@ fn attempt<T: DeserializeOwned>(value: &Value) -> Result<T, Wrong> {
     })
 }
 
-/// Lengthens a path to a table by the key in it that is to blame: the one without which the error is another. serde reads a
-/// table with a `kind` as a whole, and does not say which of its keys it was.
+/// Extends the path of a table by its wrong key: the key without which the error changes. serde reads a table with a
+/// `kind` as a whole and does not report the key.
 fn blame<T: DeserializeOwned>(value: &Value, message: &str, keys: &mut Vec<Key>) {
     while let Some(Value::Table(table)) = at(&mut value.clone(), keys) {
         let words: Vec<String> = table.keys().filter(|key| *key != "kind").cloned().collect();
@@ -97,7 +97,7 @@ fn at<'a>(value: &'a mut Value, keys: &[Key]) -> Option<&'a mut Value> {
     })
 }
 
-/// serde's message without words of Rust. `name` is what has the wrong value.
+/// serde's message without terms of Rust. `name` has the wrong value.
 fn plain(message: &str, name: &str) -> String {
     let quoted = |text: &str| text.split('`').nth(1).map(str::to_owned);
     if let Some(rest) = message.strip_prefix("missing field ") {
@@ -129,7 +129,7 @@ fn plain(message: &str, name: &str) -> String {
     format!("{name} must be {}, got {got}", wanted(expected))
 }
 
-/// What serde expected, as the language calls it.
+/// The expected type, in terms of the recipe language.
 fn wanted(expected: &str) -> String {
     let length = expected.strip_prefix("an array of length ").or_else(|| expected.strip_prefix("a tuple of size "));
     if let Some(length) = length {

@@ -39,11 +39,11 @@ const FAMILIES: &[(&str, &str)] = &[
     ("unlimited_ocr", include_str!("builtin/unlimited_ocr.toml")),
 ];
 
-/// Names a folder whose files are recipes like the built-in ones.
+/// The environment variable that names a folder of recipe files.
 const FOLDER: &str = "VLMRES_RECIPES";
-/// What to do with the name of a checkpoint.
+/// The hint for the name of a checkpoint.
 const OF_CHECKPOINT: &str = ": from_pretrained makes the recipe of a checkpoint's files";
-/// The recipe of this name, or of one that differs from it in case and punctuation alone.
+/// The recipe of this name. Case and punctuation of the name do not matter.
 pub(super) fn entry(name: &str) -> Result<&'static Arc<Entry>> {
     let recipes = registry()?;
     let known = || recipes.keys().map(String::as_str);

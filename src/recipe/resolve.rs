@@ -1,4 +1,4 @@
-//! Files to recipes: each laid over the one that it extends.
+//! Resolves `extends`: each recipe is merged over the recipe that it extends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -12,7 +12,7 @@ use super::source::{Key, Source};
 use super::{reading, spelling};
 use crate::error::{Error, Result};
 
-/// What every recipe starts from.
+/// The base of every recipe.
 const COMMON: &str = include_str!("builtin/common.toml");
 /// The section of videos.
 const VIDEO: &str = "video";
@@ -83,7 +83,7 @@ fn resolve(
     finish(name, merged, sources, depth, &own)
 }
 
-/// Takes a merged recipe apart.
+/// Splits a merged recipe into its parameters, structure and checkpoint sections.
 fn finish(
     name: &str,
     mut merged: Table,
@@ -92,7 +92,7 @@ fn finish(
     own: &BTreeSet<String>,
 ) -> Result<Entry> {
     merged.remove("extends");
-    // A derived recipe writes `false` where it does not take videos as the recipe that it extends does.
+    // A derived recipe writes `false` if it does not take videos, unlike the recipe that it extends.
     if merged.get(VIDEO) == Some(&Value::Boolean(false)) {
         merged.remove(VIDEO);
     }
@@ -124,7 +124,7 @@ fn finish(
         entry.checkpoints.insert(kind.clone(), section);
     }
     substitute(&mut Value::Table(merged.clone()), &params, "").map_err(|problem| entry.error(&problem))?;
-    // A recipe has those parameters that it names, and those of others that something of it refers to.
+    // A recipe has the parameters that it defines itself, and inherited ones to which something in it refers.
     let text = merged.to_string();
     let known: Vec<String> = params.keys().filter(|key| text.contains(&format!("${key}\""))).cloned().collect();
     params.retain(|key, _| own.contains(key) || text.contains(&format!("${key}\"")));
@@ -143,7 +143,7 @@ fn finish(
     Ok(entry)
 }
 
-/// Lays `over` on `base`: tables merge but those of another kind, anything else replaces.
+/// Merges `over` into `base`: tables of the same kind are merged, any other value is replaced.
 fn merge(base: &mut Table, over: &Table) {
     let alike = |below: &Table, above: &Table| {
         let kind = above.get("kind");

@@ -1,4 +1,4 @@
-//! Files of recipes as text: parsed into tables, and asked for the line of a key.
+//! Recipe files as text: parsed into tables, with the line of each key.
 
 use std::borrow::Cow;
 use std::path::Path;

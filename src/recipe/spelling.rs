@@ -1,11 +1,11 @@
-//! What people type for a recipe's name or a parameter's.
+//! Spelling of names: variants, and suggestions for unknown names.
 
-/// Letters and digits in lower case: what two spellings of a name have in common.
+/// A name reduced to its letters and digits in lower case, for comparison.
 fn plain(name: &str) -> String {
     name.chars().filter(|at| at.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// The known name that differs from `name` in case and punctuation alone.
+/// The known name that differs from `name` only in case and punctuation.
 pub(super) fn spelled<'a>(name: &str, mut known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let asked = plain(name);
     known.find(|known| plain(known) == asked)
@@ -57,7 +57,7 @@ pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     format!(" (it has {text})")
 }
 
-/// The name for a message: its first characters, where it is long.
+/// The name for a message, truncated if it is long.
 pub(super) fn shortened(name: &str) -> String {
     const MOST: usize = 60;
     if name.chars().count() <= MOST {

@@ -1,4 +1,4 @@
-//! What threads spend their time on, measured for each image where somebody wants to know.
+//! Measures how threads spend their time, if somebody profiles.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Threads of a loader's own, which calls side by side share.
+//! A crew: the threads of a loader, which simultaneous calls share.
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,11 +11,11 @@ use super::clock::{self, Sums, Times};
 use super::stop::Seat;
 use crate::error::{Error, Result};
 
-/// A fixed number of threads that take jobs in the order in which calls hand them over. While the last jobs of one call run, the
-/// first of the next begin, so no thread waits for the end of a call. What they spend their time on is measured.
+/// A fixed number of threads that take jobs in the order in which calls submit them. While the last jobs of one call
+/// run, the first jobs of the next begin, so that no thread waits for the end of a call. Their time is measured.
 #[derive(Debug)]
 pub struct Crew {
-    /// Left as it is in a forked child, where its threads do not exist.
+    /// Never dropped in a forked child, where its threads do not exist.
     pool: ManuallyDrop<ThreadPool>,
     process: u32,
     stopped: Arc<AtomicBool>,
@@ -43,12 +43,12 @@ impl Crew {
         Threads::new(self.pool.current_num_threads())
     }
 
-    /// Ends the work of all calls early, as [`super::stoppable`] does; it is not taken up again.
+    /// Ends the work of all calls early, as [`super::stoppable`] does, for good.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// How many images they worked on, and how long.
+    /// The number of images, and the time spent on them.
     pub fn times(&self) -> (u64, Times) {
         (self.images.load(Ordering::Relaxed), self.spent.read())
     }

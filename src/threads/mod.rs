@@ -1,4 +1,4 @@
-//! How many threads work, the pool that they come from, and how a call is stopped. Nothing starts at import.
+//! The number of threads, the pool of threads, and stopping of calls. No thread starts at import.
 
 mod clock;
 mod countdown;

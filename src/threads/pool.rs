@@ -1,4 +1,4 @@
-//! The pool. It is made by the first call that wants it and belongs to the process that made it: a forked child, in which the
+//! The pool of threads. The first call that needs it makes it. It belongs to its process: a forked child, in which the
 //! threads do not exist, makes its own.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use super::latest::Latest;
 use super::stop::{self, Seat};
 use super::{Threads, clock, default_threads, processors};
 
-/// More threads than this only wait for each other.
+/// Most threads: more would only wait for each other.
 fn most_threads() -> usize {
     processors().get().saturating_mul(4).max(16)
 }
@@ -50,7 +50,7 @@ pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J)
             });
         }
         work();
-        // The scope would wait for the others, but not look whether the caller wants them to stop.
+        // The scope alone would wait for the others without checking whether the caller wants to stop.
         if stop::can_poll() {
             others.wait(stop::SLICE, || {
                 let _ = stop::is_stopped();

@@ -1,8 +1,8 @@
-//! Stopping a call that is under way.
+//! Stopping a running call.
 //!
-//! Whoever runs a call says how to find out that it is no longer wanted ([`stoppable`]). Loops that may take long ask
-//! [`is_stopped`] every few milliseconds, on whatever thread they run, and end early. What they leave half done is never seen: the call's
-//! result is an error.
+//! The caller passes a function that tells whether the call is still wanted ([`stoppable`]). Loops that may take long
+//! ask [`is_stopped`] every few milliseconds, on any thread, and end early. Their partial results are never used: the
+//! call returns an error.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

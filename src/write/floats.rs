@@ -1,4 +1,4 @@
-//! Rows of floats to their final address.
+//! Writes rows of floats to their final places.
 
 use super::layout::{Layout, Placement};
 use super::normalize::normalise;

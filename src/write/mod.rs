@@ -1,4 +1,4 @@
-//! From rows of bytes to the tensor's values at their final address.
+//! Writes rows of bytes as values to their final places in tensors.
 
 mod batch;
 mod element;

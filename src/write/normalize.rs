@@ -1,4 +1,4 @@
-//! Normalisation as a table: a byte has 256 values, so the reference's own operations, in its order, run 256 times per channel.
+//! Normalisation as a table: the reference's operations run once for each of the 256 values of a byte, per channel.
 
 use std::any::Any;
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! Which images of a batch belong together.
+//! Which images of a batch form a sample.
 
 use std::ops::Range;
 

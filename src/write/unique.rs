@@ -1,4 +1,4 @@
-//! Cells of patches that are equal to an earlier one.
+//! Finds cells of patches that equal an earlier cell.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

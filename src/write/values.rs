@@ -1,4 +1,4 @@
-//! What bytes become, as the kernels read it: a table, and the arithmetic that gives the same.
+//! Normalised values of bytes for the kernels: a table, and vector arithmetic that gives the same bits.
 
 use crate::simd::Level;
 

@@ -1,4 +1,4 @@
-//! Canvas rows to their final address.
+//! Writes canvas rows to their final places.
 
 use super::kernels::{PatchRow, SLACK, TileRows};
 use super::layout::{Layout, Placement};

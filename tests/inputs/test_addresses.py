@@ -138,7 +138,7 @@ def test_what_is_wrong_costs_the_image_alone(site: str) -> None:
     proc = processor(redirects=2, max_bytes=1_000_000, timeout=3)
     bad = {
         f"{site}/nowhere": "answers 404",
-        f"{site}/again/3": "leads on more than 2 times",
+        f"{site}/again/3": "redirects more than 2 times",
         f"{site}/to/ftp://example.org/x": "begins with http",
         f"{site}/to/file:///etc/passwd": "begins with http",
         f"{site}/short": "ends after 10 of 1,000 bytes",
@@ -186,7 +186,7 @@ def test_errors_have_no_secrets(site: str) -> None:
 )
 def test_private_hosts_are_out_of_reach(host: str) -> None:
     proc = vlmres.Processor("llava-1.5", fetch=True)
-    with pytest.raises(vlmres.VlmresError, match="no public address"):
+    with pytest.raises(vlmres.VlmresError, match="not a public address"):
         proc([f"http://{host}/image.png"])
 
 
@@ -206,7 +206,7 @@ def test_each_redirect_is_checked_and_the_checked_address_is_asked(site: str, mo
     proc = vlmres.Processor("llava-1.5", dtype="uint8", fetch=True)
     assert proc([f"http://public.test:{port}/photo"]).indices == [0]
     assert asked == ["public.test"]
-    with pytest.raises(vlmres.VlmresError, match=r"'inner\.test' is 10\.0\.0\.7, which is no public address"):
+    with pytest.raises(vlmres.VlmresError, match=r"'inner\.test' is 10\.0\.0\.7, which is not a public address"):
         proc([f"http://public.test:{port}/to/http://inner.test/x"])
 
 

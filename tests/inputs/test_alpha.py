@@ -216,7 +216,7 @@ def test_gray_of_16_bits_is_clipped_or_scaled() -> None:
 
 @pytest.mark.parametrize("settings", [{"alpha": "white"}, {"alpha": "reject"}, {"gray16": "scale"}])
 def test_native_alone_has_no_rule_of_its_own(settings: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match='decoder="native" rules out'):
+    with pytest.raises(ValueError, match='decoder="native" excludes'):
         vlmres.Processor("llava-1.5", decoder="native", **settings)
 
 

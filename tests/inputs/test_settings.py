@@ -96,7 +96,7 @@ def test_no_resize_of_whole_merged_patches(size: tuple[int, int]) -> None:
     [
         ("qwen2-vl", {"image_mean": [0, 0, 0]}, "no setting 'image_mean' of its own"),
         ("qwen2-vl", {"do_resize": False}, "multiples of 28, got 500x300"),
-        ("qwen2-vl", {"do_resize": False, "max_pixels": 5}, "no other setting"),
+        ("qwen2-vl", {"do_resize": False, "max_pixels": 5}, "allows no other setting"),
         ("qwen2-vl", {"resized_width": 280}, "come together"),
         ("qwen2-vl", {"resized_width": 0, "resized_height": 5}, "positive integer, got '0'"),
         ("qwen2-vl", {"longest_side": 2.5}, "positive integer"),

@@ -98,7 +98,7 @@ def parse_bytes(text: str) -> int:
     """
     found = _BYTES.fullmatch(text.strip().upper())
     if found is None or (unit := found[2] or "B") not in _UNITS:
-        raise typer.BadParameter(f"{text!r} is no size such as 256MB or 2GiB")
+        raise typer.BadParameter(f"{text!r} is not a size such as 256MB or 2GiB")
     count = int(float(found[1]) * _UNITS[unit]) if "." in found[1] else int(found[1]) * _UNITS[unit]
     if not 1 <= count <= MOST:
         raise typer.BadParameter(f"must be between 1 and {MOST}, got {text!r}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from vlmres._core import Memory
+from vlmres._imported import imported
 from vlmres.outputs import STORAGE
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ class PinnedBuffers:
 
 
 def has_cuda() -> bool:
-    """Whether torch is imported, and has a device. It is not imported for the question."""
-    torch = sys.modules.get("torch")
-    return torch is not None and bool(torch.cuda.is_available())
+    """Whether torch is imported and has a CUDA device. torch is not imported for that."""
+    cuda = imported("torch.cuda", "is_available")
+    return cuda is not None and bool(cuda.is_available())
 
 
 def page_locked(shape: tuple[int, ...], dtype: Any) -> Any:

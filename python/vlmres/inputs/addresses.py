@@ -94,8 +94,8 @@ class Fetch:
                         return self._body(response, deadline, address)
             before, place = found.scheme, urllib.parse.urljoin(place, moved)
             if before == "https" and not place.startswith("https:"):
-                raise VlmresError(f"{named(address)} leads to {named(place)}, which is not https")
-        raise VlmresError(f"{named(address)} leads on more than {self.redirects} times")
+                raise VlmresError(f"{named(address)} redirects to {named(place)}, which is not https")
+        raise VlmresError(f"{named(address)} redirects more than {self.redirects} times")
 
     def _body(self, response: http.client.HTTPResponse, deadline: float, address: str) -> bytes:
         said = response.length
@@ -173,7 +173,7 @@ def _resolved(host: str, port: int, private: bool) -> list[str]:
     found = dict.fromkeys(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     for text in found:
         if not private and not _is_public(ipaddress.ip_address(text.partition("%")[0])):
-            raise VlmresError(f"{shown(host)} is {text}, which is no public address (Fetch(private=True) allows it)")
+            raise VlmresError(f"{shown(host)} is {text}, which is not a public address (Fetch(private=True) allows it)")
     return list(found)
 
 

@@ -58,8 +58,8 @@ class Hidden:
             self.watching = False
             warnings.warn(
                 "an image has transparent pixels that are dark without their transparency: a page may have become "
-                'black, as it does in the reference. alpha="white" puts images on white, alpha="drop" says that this '
-                "is meant",
+                'black, as in the reference. Pass alpha="white" to composite images on white, or alpha="drop" to '
+                "silence this warning",
                 UserWarning,
                 stacklevel=4,
             )

@@ -102,7 +102,7 @@ def content_of(source: Any, max_bytes: int | None, what: str) -> Encoded:
     except VlmresError as error:
         raise DecodeError(str(error)) from None
     if isinstance(content, Address):
-        raise VlmresError(f"addresses are fetched by Processor(..., fetch=True) alone, got {shown(content)}")
+        raise VlmresError(f"only Processor(..., fetch=True) fetches addresses, got {shown(content)}")
     if content is None:
         raise TypeError(f"the file of {what} is a path, bytes or an open file, got {kind(source)}")
     return content

@@ -64,7 +64,7 @@ class Loader:
                 raise ValueError(f"{name} must be one of {', '.join(get_args(names))}, got {value!r}")
         if self.decoder == "native" and (self.alpha in ("white", "reject") or self.gray16 == "scale"):
             what = 'gray16="scale"' if self.gray16 == "scale" else f'alpha="{self.alpha}"'
-            raise ValueError(f'{what} has Pillow read the files that it concerns, which decoder="native" rules out')
+            raise ValueError(f'{what} needs Pillow for the files that it concerns, which decoder="native" excludes')
 
     @property
     def rules(self) -> Rules:
@@ -133,7 +133,7 @@ class Loader:
 
     @staticmethod
     def _no_fetching(address: str) -> VlmresError:
-        return VlmresError(f"addresses are fetched by Processor(..., fetch=True) alone, got {named(address)}")
+        return VlmresError(f"only Processor(..., fetch=True) fetches addresses, got {named(address)}")
 
     def source(self, image: Any, data_format: DataFormat | None = None) -> Source:
         """As `load`, but always decoded."""

@@ -53,7 +53,7 @@ def plan_with(size: tuple[int, int], recipe: Recipe, settings: Mapping[str, Any]
     budgets = {key: settings[key] for key in _BUDGETS if key in settings}
     if settings.get("do_resize") is False:
         if len(settings) > 1:
-            raise VlmresError("do_resize=False leaves no other setting")
+            raise VlmresError("do_resize=False allows no other setting")
         return _unresized(size, recipe)
     changed = recipe.replace(**budgets) if budgets else recipe
     like = sides_of(size, settings)
@@ -90,6 +90,6 @@ def _unresized(size: tuple[int, int], recipe: Recipe) -> Plan:
     plan = plan_like(size, size, recipe.replace(**budgets))
     if any(view.resized != size for view in plan.views):
         raise VlmresError(
-            f"do_resize=False is for sides of whole merged patches, multiples of {side}, got {size[0]}x{size[1]}"
+            f"do_resize=False needs sides of whole merged patches, multiples of {side}, got {size[0]}x{size[1]}"
         )
     return plan

@@ -49,7 +49,7 @@ def image_size(
     loader = Loader(decoder=decoder, limits=(max_image_pixels, None, None, None))
     loaded = loader.load(image)
     if not isinstance(loaded, (bytes, str)):
-        raise TypeError(f"a path, bytes or an open file is wanted, got {kind(image)}")
+        raise TypeError(f"expected a path, bytes or an open file, got {kind(image)}")
     return encoded_size(loaded, exif, _of_headers(loader), loader.decoding)
 
 

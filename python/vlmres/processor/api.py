@@ -198,7 +198,7 @@ class Processor(Settings):
         ]
         are_videos = bool(plans) and all(plan.frames is not None for plan in plans)
         if rates is not None and not are_videos:
-            raise TypeError("fps is of videos")
+            raise TypeError("fps is only for videos")
         found = shapes(self.video_recipe if are_videos else self.recipe, plans, self.layout, samples)
         arrays = {key: (tuple(shape), dtype or self.dtype) for key, (shape, dtype) in found.items()}
         key = self.recipe.seconds_key

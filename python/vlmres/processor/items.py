@@ -135,5 +135,5 @@ def _with_plan(pair: Settled, loader: Loader, data_format: DataFormat | None, re
     if isinstance(image, Address):
         image = loader.content(image)
     if isinstance(image, ImageFile):
-        raise TypeError("an opened file has its plan")
+        raise TypeError("an opened file has a plan already and takes no settings")
     return image, plan_with(loader.size(image), recipe, pair.settings)

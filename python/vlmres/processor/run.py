@@ -81,7 +81,7 @@ def call(
         raise ValueError(f'errors must be "raise" or "return", got {options.errors!r}')
     if videos is None:
         if fps is not None:
-            raise TypeError("fps is of videos")
+            raise TypeError("fps is only for videos")
         return process(settings, pool, *_as_images(images, settings.recipe), options=options)
     films = video_items.as_videos(videos)
     if not films:
@@ -91,9 +91,9 @@ def call(
         return process(settings, pool, films, None, "video", rates, options=options)
     listed = _as_images(images, settings.recipe)
     if settings.layout == "packed":
-        raise TypeError('images and videos are calls of their own with layout="packed": their patches differ in length')
+        raise TypeError('layout="packed" takes images and videos in separate calls: their patches differ in length')
     if options.out is not None and not isinstance(options.out, dict):
-        raise TypeError("out of images and videos is a dict by key")
+        raise TypeError("for images and videos together, out must be a dict by key")
     options = replace(options, is_part=True)
     first = process(settings, pool, *listed, options=options)
     return beside(first, process(settings, pool, films, None, "video", rates, options=options))

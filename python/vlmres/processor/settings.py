@@ -120,7 +120,7 @@ def chooser_for(
     """
     if not (isinstance(recipe, str) and recipe == "auto"):
         if candidates is not None:
-            raise TypeError(f'candidates are of recipe="auto", got {recipe!r}')
+            raise TypeError(f'candidates need recipe="auto", got {recipe!r}')
         return None
     if candidates is None:
         raise TypeError(

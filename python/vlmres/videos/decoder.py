@@ -186,6 +186,6 @@ def _av() -> ModuleType:
     try:
         import av
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("Files of videos need PyAV: pip install 'vlmres[video]'", name="av") from None
+        raise ModuleNotFoundError("Video files need PyAV: pip install 'vlmres[video]'", name="av") from None
     module: ModuleType = av
     return module

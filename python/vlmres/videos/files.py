@@ -106,7 +106,7 @@ class Video:
         if sum(option is not None for option in (fps, num_frames, frames)) > 1:
             raise TypeError("give one of fps, num_frames and frames")
         if frames is not None and (start is not None or end is not None):
-            raise TypeError("frames say themselves where they begin and end")
+            raise TypeError("frames exclude start and end")
         self._source = content_of(source, max_file_bytes, "a video")
         self._fps, self._num_frames, self._frames = fps, num_frames, frames
         self._start, self._end = _checked_time("start", start), _checked_time("end", end)

@@ -57,7 +57,7 @@ class VideoSettings:
         """The plan of this many frames of `size` (width, height)."""
         if self.sides.get("do_resize") is False:
             if len(self.sides) > 1:
-                raise VlmresError("do_resize=False leaves no other size")
+                raise VlmresError("do_resize=False allows no other size")
             return _unresized(self.recipe, frames, size)
         like = sides_of(size, self.sides)
         if like is None:
@@ -85,16 +85,16 @@ def with_settings(item: Any, recipe: Recipe) -> VideoSettings:
     is_file = holds_file(video)
     if isinstance(video, Video) and (picking := [key for key in said if key in _PICKING]):
         raise VlmresError(
-            f"a Video has its {picking[0]} itself: Video(file, fps=..., num_frames=..., start=..., end=...)"
+            f"pass {picking[0]} to the Video itself: Video(file, fps=..., num_frames=..., start=..., end=...)"
         )
     if "fps" in said and "nframes" in said:
         raise VlmresError("fps and nframes of a video exclude each other")
     rate = "fps" if "fps" in said else "sample_fps"
     if is_file and "sample_fps" in said:
-        raise VlmresError("sample_fps is of frames that are picked already; fps is that of a file's")
+        raise VlmresError("sample_fps is for frames that are picked already; a file takes fps")
     fps = _number(said, rate, above=0)
     if not is_file and (key := next((key for key in ("nframes", "video_start", "video_end") if key in said), None)):
-        raise VlmresError(f"{key} is of files of videos: these frames are picked already")
+        raise VlmresError(f"{key} is only for video files: these frames are picked already")
     count = said.get("nframes")
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         raise VlmresError(f"nframes must be a positive integer, got {shown(count)}")
@@ -153,7 +153,7 @@ def _unresized(recipe: Recipe, frames: int, size: tuple[int, int]) -> Plan:
     plan = plan_size((frames, *size), recipe.replace(**changes))
     if plan.views[0].resized != size:
         raise VlmresError(
-            f"do_resize=False is for sides of whole merged patches, multiples of {side}, got {size[0]}x{size[1]}"
+            f"do_resize=False needs sides of whole merged patches, multiples of {side}, got {size[0]}x{size[1]}"
         )
     return plan
 

@@ -1,4 +1,5 @@
-//! What is written already when an item turns out bad: the others' values move to their places in the batch without it.
+//! Compaction: when an item turns out bad, values that are written already move to their places in the batch without
+//! it.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use crate::plan::Plan;
 use crate::threads::is_stopped;
 use crate::write::{BatchLayout, Element, Placement, Sink};
 
-/// A batch before items were left out of it.
+/// The batch as it was before items were left out.
 pub(super) struct Before {
     pub(super) layout: BatchLayout,
     /// The plan of every item that was in it.
@@ -25,9 +26,9 @@ struct Move {
 }
 
 impl Call<'_> {
-    /// After [`Self::leave_out`] and [`Self::lay_out`]: moves what is written in the memory of the batch before, `sinks`, to its
-    /// places in the new one. What cannot be moved the next [`Self::run`] writes again; all of it, where that gets other
-    /// memory and [`Self::forget`] was called.
+    /// After [`Self::leave_out`] and [`Self::lay_out`]: moves the values that are written in `sinks`, the memory of the
+    /// previous batch, to their places in the new one. The next [`Self::run`] writes again what cannot be moved; or
+    /// everything, if it gets other memory and [`Self::forget`] was called.
     pub fn compact<T: Element>(&mut self, sinks: &mut [Sink<'_, T>]) {
         let Some(before) = self.before.take() else { return };
         let Some(layout) = &self.layout else { return };
@@ -46,12 +47,12 @@ impl Call<'_> {
         }
     }
 
-    /// Nothing of the batch is written.
+    /// Marks the whole batch as not written.
     pub fn forget(&mut self) {
         self.written = vec![false; self.items.len()];
     }
 
-    /// What moves, and of which items it is all there is.
+    /// The moves, and the items that they move completely.
     fn moves(&self, before: &Before, layout: &BatchLayout) -> (Vec<Move>, Vec<bool>) {
         let (mut old, mut new) = (before.layout.placements.iter(), layout.placements.iter());
         let mut moves = Vec::new();
@@ -69,7 +70,7 @@ impl Call<'_> {
     }
 }
 
-/// The moves of an item's views; none, where they lie otherwise than before.
+/// The moves of an item's views; none if their layout has changed.
 fn push_moves(old: &[&Placement], new: &[&Placement], moves: &mut Vec<Move>) -> bool {
     let known = moves.len();
     for (old, new) in old.iter().zip(new) {
@@ -89,7 +90,7 @@ fn push_moves(old: &[&Placement], new: &[&Placement], moves: &mut Vec<Move>) -> 
     true
 }
 
-/// Whether no move overwrites what a later one reads: all go towards the beginning, in the order in which they lie.
+/// Whether no move overwrites what a later move reads: all go towards the beginning, in order of address.
 fn is_in_order(moves: &[Move], tensors: usize) -> bool {
     let mut ends = vec![0; tensors];
     moves.iter().all(|&Move { tensor, from, to, count }| {

@@ -31,14 +31,13 @@ pub struct Settings {
     pub layout: LayoutKind,
     /// The type of pixel values.
     pub dtype: DType,
-    /// Whose bits.
+    /// Whose rounding to follow.
     pub arithmetic: Arithmetic,
-    /// Whether a JPEG is decoded to a half, a quarter or an eighth of its sides where every view of its plan is at most that
-    /// large.
+    /// Whether a JPEG is decoded to a half, a quarter or an eighth of its sides if no view of its plan is larger.
     pub scaled: bool,
-    /// The most that files, images and outputs may take.
+    /// Limits of files, images and outputs.
     pub limits: Limits,
-    /// Who decodes.
+    /// Which decoder reads files.
     pub decoder: Decoder,
 }
 
@@ -46,66 +45,66 @@ pub struct Settings {
 pub enum Item<'a> {
     /// An image.
     Image(Input<'a>),
-    /// One that is planned by a recipe of its own, which makes the same values of pixels as the call's.
+    /// An image with a recipe of its own, which differs from the call's in its views only.
     Drawn(Input<'a>, Arc<Recipe>),
-    /// One whose plan, alone in its sample, is known already.
+    /// An image with a known plan, which was made for a sample of one.
     Planned(Input<'a>, Arc<Plan>),
-    /// One whose plan is settled, however many images its sample has.
+    /// An image whose plan is fixed, whatever the number of images in its sample.
     Settled(Input<'a>, Arc<Plan>),
     /// The frames of a video.
     Video(Vec<Input<'a>>),
-    /// Those of one whose plan is settled.
+    /// The frames of a video whose plan is fixed.
     SettledVideo(Vec<Input<'a>>, Arc<Plan>),
-    /// Something that the caller has refused already: it has an index, and that is all.
+    /// An item that the caller has refused already. It only keeps its index.
     Refused,
 }
 
-/// What is wrong with an item.
+/// The error of an item.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// Its index.
     pub item: usize,
-    /// The frame of a video that is to blame.
+    /// The bad frame of a video.
     pub frame: Option<usize>,
-    /// What is wrong.
+    /// The error.
     pub error: Error,
 }
 
-/// Images or videos on their way to the tensors of a batch.
+/// A call: images or videos that become the tensors of a batch.
 pub struct Call<'a> {
     recipe: Arc<Recipe>,
     settings: Settings,
     items: Vec<Entry<'a>>,
-    /// Items of each sample, those that are left out too.
+    /// Number of items of each sample, including those that are left out.
     samples: Option<Vec<usize>>,
-    /// Of the items that are left, once they are laid out.
+    /// The layout of the remaining items, once it is made.
     layout: Option<BatchLayout>,
     /// Whether an item's values are in their places.
     written: Vec<bool>,
-    /// Whether alpha was dropped of dark pixels that were transparent.
+    /// Whether the alpha of dark transparent pixels was dropped.
     dark: AtomicBool,
-    /// The batch before items were left out, until it is laid out anew.
+    /// The batch before items were left out, until the next layout.
     before: Option<Before>,
 }
 
-/// An item, and what is known of it.
+/// An item and its state.
 struct Entry<'a> {
-    /// The image, or the frames; none of an item that is left out.
+    /// The image, or the frames; none if the item is left out.
     sources: Vec<Source<'a>>,
     size: Size,
     is_video: bool,
-    /// Its own, in place of the call's.
+    /// Its own recipe, in place of the call's.
     recipe: Option<Arc<Recipe>>,
     plan: Option<Arc<Plan>>,
-    /// For how many images in its sample it is planned.
+    /// The number of images in its sample for which it is planned.
     among: usize,
-    /// Whether its plan stays, however many they are.
+    /// Whether its plan is fixed, whatever that number.
     settled: bool,
 }
 
 impl<'a> Call<'a> {
-    /// Reads headers and plans. `samples` are the numbers of items of each sample. Items with which something is wrong are
-    /// left out: the batch is that of the others, plans included.
+    /// Reads headers and makes plans. `samples` are the numbers of items of each sample. Bad items are left out: the
+    /// others are planned and laid out as if the bad ones did not exist.
     pub fn new(
         recipe: Arc<Recipe>,
         settings: Settings,
@@ -175,8 +174,8 @@ impl<'a> Call<'a> {
         Ok((call, failures))
     }
 
-    /// Leaves out items that turned out bad: the rest is planned as without them, and to be laid out anew. Items that cannot be
-    /// planned so are left out, too, and returned.
+    /// Leaves out items that turned out bad. The rest is planned as if they did not exist, and must be laid out again.
+    /// Items that cannot be planned then are left out and returned, too.
     pub fn leave_out(&mut self, items: impl IntoIterator<Item = usize>) -> Vec<Failure> {
         if let Some(layout) = self.layout.take() {
             let plans = self.items.iter().map(|entry| entry.plan.clone()).collect();
@@ -191,7 +190,7 @@ impl<'a> Call<'a> {
         failures
     }
 
-    /// Plans what is not planned for its sample as it is.
+    /// Plans the items whose plan does not fit the present size of their sample.
     fn plan(&mut self, failures: &mut Vec<Failure>) {
         self.layout = None;
         loop {
@@ -208,7 +207,7 @@ impl<'a> Call<'a> {
                     }
                 }
             }
-            // Where one goes, its sample's others are among fewer.
+            // When an item is left out, the others of its sample are among fewer.
             if failures.len() == before || self.samples.is_none() {
                 break;
             }
@@ -216,8 +215,8 @@ impl<'a> Call<'a> {
         failures.sort_by_key(|failure| failure.item);
     }
 
-    /// Lays out the items that are left, if any. Where that cannot be done, as they are over the limit of outputs, those that cannot
-    /// be laid out on their own either are left out and returned.
+    /// Lays out the remaining items, if any. If they are over the limit of outputs, items that are over it alone are
+    /// left out and returned.
     pub fn lay_out(&mut self) -> Result<Vec<Failure>> {
         if self.layout.is_some() || self.left().next().is_none() {
             return Ok(Vec::new());
@@ -259,26 +258,26 @@ impl<'a> Call<'a> {
         BatchLayout::new(&self.recipe, plans, *layout, samples, limits.outputs(images, dtype.size()))
     }
 
-    /// How many items of each sample are left.
+    /// The number of remaining items of each sample.
     fn left_in_samples(&self) -> Vec<usize> {
         let mut items = self.items.iter();
         let left = |&count: &usize| items.by_ref().take(count).filter(|entry| entry.is_left()).count();
         self.samples.iter().flatten().map(left).collect()
     }
 
-    /// Of every item, how many images its sample has.
+    /// For every item, the number of images of its sample.
     fn images_of_samples(&self) -> Vec<usize> {
         let Some(samples) = &self.samples else { return vec![1; self.items.len()] };
         let counts = samples.iter().zip(self.left_in_samples());
         counts.flat_map(|(&count, left)| std::iter::repeat_n(left, count)).collect()
     }
 
-    /// Indices of the items that are left.
+    /// Indices of the remaining items.
     pub fn left(&self) -> impl Iterator<Item = usize> {
         self.items.iter().enumerate().filter(|(_, entry)| entry.is_left()).map(|(index, _)| index)
     }
 
-    /// The plan of every item; none of those that are left out.
+    /// The plan of every item; none for an item that is left out.
     pub fn plans(&self) -> impl Iterator<Item = Option<&Arc<Plan>>> {
         self.items.iter().map(|entry| entry.plan.as_ref())
     }
@@ -288,12 +287,12 @@ impl<'a> Call<'a> {
         self.settings.dtype
     }
 
-    /// Whether the alpha of a PNG was dropped where dark pixels were transparent: a page may have become black.
+    /// Whether the alpha of dark transparent pixels of a PNG was dropped, so that a page may have become black.
     pub fn is_dark(&self) -> bool {
         self.dark.load(Ordering::Relaxed)
     }
 
-    /// The layout, where there is one.
+    /// The layout, if it is made.
     pub fn layout(&self) -> Option<&BatchLayout> {
         self.layout.as_ref()
     }
@@ -319,7 +318,8 @@ impl Entry<'_> {
     }
 }
 
-/// Refuses a recipe whose plans cannot be in a batch of another's: only its views may differ, what is made of their pixels not.
+/// Refuses a recipe whose images cannot be in one batch with those of another recipe: the two may differ in their views
+/// only.
 fn check_alike(one: &Recipe, other: &Recipe, layout: LayoutKind) -> Result<()> {
     let parts = [
         ("pixels", one.pixels == other.pixels),
@@ -337,7 +337,7 @@ fn check_alike(one: &Recipe, other: &Recipe, layout: LayoutKind) -> Result<()> {
     }
 }
 
-/// The sources of an item and their size, or what is wrong and with which frame.
+/// The sources of an item and their size; or the error, and the frame that has it.
 fn gather(
     opened: Vec<Result<Source<'_>>>,
     is_video: bool,

@@ -14,15 +14,15 @@ use crate::source::{ColourKey, OwnedImage, recycle, take_dark};
 use crate::threads::{Crew, Phase, Threads, check_stopped, parallel, timed};
 use crate::write::{Element, Placement, Sink, Tensor};
 
-/// What a pixel costs to decode, when one that is resized costs one.
+/// Cost of decoding a pixel, relative to resizing one.
 const DECODING: u64 = 8;
-/// An image that is more than a thread's share divided by this is resized by all threads together.
+/// An image that costs more than a thread's share divided by this is resized by all threads together.
 const PARTS_OF_A_SHARE: u64 = 8;
 
 /// Bytes of padding that are written at once.
 const FILL_BYTES: usize = 4 << 20;
 
-/// An image, or a frame, that is to be written.
+/// An image or a frame that must be written.
 struct Task<'c> {
     item: usize,
     frame: Option<usize>,
@@ -31,16 +31,16 @@ struct Task<'c> {
     placements: &'c [Placement],
 }
 
-/// Who works.
+/// The threads that work.
 #[derive(Clone, Copy)]
 enum By<'a> {
-    /// So many threads of the process's pool, the caller's among them.
+    /// This many threads of the process's pool, including the caller's.
     Threads(Threads),
-    /// A crew, which other calls share.
+    /// A crew, which calls share.
     Crew(&'a Crew),
 }
 
-/// What a thread takes: an image whole, or its decoding alone.
+/// A job of a thread: an image as a whole, or only its decoding.
 #[derive(Clone, Copy)]
 enum Job {
     Whole(usize),
@@ -48,13 +48,14 @@ enum Job {
 }
 
 impl Call<'_> {
-    /// Writes the batch: every value of every tensor of the layout that is not written yet. `sinks` are the tensors' memory in their
-    /// order. Items that turn out bad are returned in order, and what their places hold has no meaning.
+    /// Writes the batch: every value of the layout's tensors that is not written yet. `sinks` are the memory of the
+    /// tensors, in order. Items that turn out bad are returned in order; the contents of their places are undefined.
     pub fn run<T: Element>(&mut self, sinks: &mut [Sink<'_, T>], threads: Threads) -> Result<Vec<Failure>> {
         self.run_by(sinks, By::Threads(threads))
     }
 
-    /// As [`Call::run`], by a crew's threads: the caller's waits. An image is one thread's from its file to its values.
+    /// As [`Call::run`], on a crew's threads while the caller's waits. One thread handles an image from its file to its
+    /// values.
     pub fn run_by_crew<T: Element>(&mut self, sinks: &mut [Sink<'_, T>], crew: &Crew) -> Result<Vec<Failure>> {
         self.run_by(sinks, By::Crew(crew))
     }
@@ -87,7 +88,7 @@ impl Call<'_> {
                 };
                 let bands = if bytes < SERIAL_BYTES { Threads::ONE } else { threads };
                 write_zeros(&layout.tensors, sinks, bands)?;
-                // Decoding is worth a thread, however small the result.
+                // Decoding justifies a thread, however small the result.
                 let images = if tasks.iter().any(|task| task.source.is_encoded()) { threads } else { bands };
                 let images = Threads::new(images.get().min(together));
                 self.run_tasks(&tasks, &output, images, bands)
@@ -123,7 +124,7 @@ impl Call<'_> {
                 (Job::Whole(_), Ok(_)) => {}
             }
         }
-        // In their order, so that views that begin alike follow each other.
+        // In order, so that views with equal first stages are neighbours.
         shared.sort_by_key(|(task, _)| (task.item, task.frame));
         let mut written = Vec::with_capacity(shared.len());
         let mut views = Vec::with_capacity(shared.len());
@@ -152,8 +153,8 @@ impl Call<'_> {
         failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// transformers' PIL backend composites a file's colour key on white, where its recipe composites; its other drops it,
-    /// and so do frames of a video.
+    /// Whether a file's colour key becomes white. transformers' PIL backend composites it, if its recipe composites.
+    /// The torchvision backend drops it, and so do videos.
     fn colour_key(&self, task: &Task<'_>) -> ColourKey {
         let composites = self.recipe.pixels.convert == Convert::White;
         let is_pillow = self.settings.arithmetic.backend == Backend::Pillow;
@@ -163,7 +164,7 @@ impl Call<'_> {
     fn decode(&self, task: &Task<'_>) -> Result<Option<OwnedImage>> {
         check_stopped()?;
         let colour_key = self.colour_key(task);
-        // What others have decoded on this thread is not of this call.
+        // Clears what earlier calls left on this thread.
         take_dark();
         let decoded = timed(Phase::Decode, || task.source.decode(task.plan, self.settings.scaled, colour_key));
         if take_dark() {
@@ -202,7 +203,7 @@ impl Task<'_> {
         Failure { item: self.item, frame: self.frame, error }
     }
 
-    /// About how long it takes, in pixels that are resized.
+    /// Estimated cost, in resized pixels.
     fn cost(&self) -> u64 {
         let reading = if self.source.is_encoded() { DECODING } else { 1 };
         let written: u64 = self.plan.views.iter().map(|view| view.canvas().area()).sum();
@@ -227,9 +228,9 @@ fn write_zeros<T: Element>(tensors: &[Tensor], sinks: &[Sink<'_, T>], threads: T
     done.into_iter().collect()
 }
 
-/// What threads take, one after the other. An image is a thread's from its file to its values, while it is in cache; the largest come
-/// first, so that none is alone at the end. Those that are too large for that, at most one for each thread, are only
-/// decoded: all threads write them together, in bands.
+/// The jobs of the threads, in order. One thread handles an image from its file to its values, while it is in cache.
+/// The largest images come first, so that none is left alone at the end. Images that are too large for one thread, at
+/// most one per thread, are only decoded; then all threads write them together, in bands.
 fn jobs(tasks: &[Task<'_>], images: Threads, bands: Threads) -> Vec<Job> {
     if images == Threads::ONE {
         return (0..tasks.len()).map(Job::Whole).collect();

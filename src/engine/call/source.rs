@@ -1,4 +1,4 @@
-//! What a call is given, and how it becomes pixels.
+//! The inputs of a call, and how they become pixels.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::source::{ColourKey, Decoder, Memory, Opened, OwnedImage, PixelView};
 use crate::threads::{Phase, Threads, check_stopped, job, parallel, timed};
 
-/// Holds an image's pixels for as long as a call reads them.
+/// Keeps an image's pixels alive while a call reads them.
 pub trait PixelOwner: Send + Sync {
     /// The pixels.
     fn view(&self) -> Result<PixelView<'_>>;
@@ -28,12 +28,12 @@ impl PixelOwner for OwnedImage {
     }
 }
 
-/// An image whose size is known, and whose pixels are made when they are needed: a page that is drawn, a video's frame.
+/// An image of known size whose pixels are made on demand: a page of a document, or a frame of a video file.
 pub trait DeferredImage: Send + Sync {
     /// The size.
     fn size(&self) -> Size;
 
-    /// The pixels, of that size.
+    /// Makes the pixels, of that size.
     fn pixels(&self) -> Result<OwnedImage>;
 }
 
@@ -41,13 +41,13 @@ pub trait DeferredImage: Send + Sync {
 pub enum Input<'a> {
     /// The bytes of an image file.
     Bytes(Memory<'a>),
-    /// Where an image file lies.
+    /// The path of an image file.
     Path(PathBuf),
     /// An image file whose header was read already.
     Opened(Arc<Opened<'static>>),
     /// Pixels.
     Pixels(Box<dyn PixelOwner + 'a>),
-    /// Pixels that are made when they are needed.
+    /// Pixels that are made on demand.
     Deferred(Box<dyn DeferredImage + 'a>),
 }
 
@@ -106,7 +106,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The image's size as it is to be seen.
+    /// The image's size after EXIF orientation.
     pub(super) fn size(&self) -> Result<Size> {
         match self {
             Self::Encoded(opened) => opened.size(),
@@ -116,7 +116,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Bytes that decoding it takes, those of a file that is read for it among them.
+    /// Bytes that decoding takes, including those of a file that is read.
     pub(super) fn decoding_bytes(&self) -> u64 {
         match self {
             Self::Deferred(image) => image.size().area() * PIXEL_BYTES,
@@ -129,7 +129,7 @@ impl<'a> Source<'a> {
         !matches!(self, Self::Pixels(_))
     }
 
-    /// The decoded image, straight at its plan's reduced size where that is wanted and can be; nothing of pixels.
+    /// The decoded image, at its plan's reduced size if that is wanted and possible; nothing if the source is pixels.
     pub(super) fn decode(&self, plan: &Plan, scaled: bool, key: ColourKey) -> Result<Option<OwnedImage>> {
         if let Self::Deferred(image) = self {
             return image.pixels().map(Some);
@@ -138,7 +138,7 @@ impl<'a> Source<'a> {
         self.encoded().map(|opened| opened.decode(reduction, key)).transpose()
     }
 
-    /// The pixels, where `decoded` is what was decoded.
+    /// The pixels; `decoded` is the decoded image, if there is one.
     pub(super) fn view<'v>(&'v self, decoded: Option<&'v OwnedImage>, plan: &Plan) -> Result<PixelView<'v>> {
         let view = match (self, decoded) {
             (_, Some(image)) => image.view()?,

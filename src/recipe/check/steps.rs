@@ -1,4 +1,4 @@
-//! What the arguments of a step must hold.
+//! Checks of the arguments of a step.
 
 use super::{MAX_PATCHES, MAX_TILES};
 use crate::recipe::language::{CapPer, FrameCount, NamedTarget, Step, Target};

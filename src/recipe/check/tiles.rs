@@ -1,4 +1,4 @@
-//! What tiles and the search for their grid must hold, and the grids that a search looks at.
+//! Checks of tiles and of the search for their grid, and the grids that a search looks at.
 
 use super::MAX_TILES;
 use crate::geometry::{Grid, Size};

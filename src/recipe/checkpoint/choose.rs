@@ -1,4 +1,4 @@
-//! Which recipe is a checkpoint's, and why none is.
+//! Chooses the recipe of a checkpoint, or explains why there is none.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Whose a checkpoint is: the image processor's class, the processor's and the model's, as its files name them.
+//! The classes that a checkpoint's files name: of the image processor, the processor and the model.
 
 use serde_json::Value as Json;
 

@@ -1,4 +1,4 @@
-//! From what the files say to a recipe's parameters, where it can be exact.
+//! From the contents of the files to a recipe's parameters, if the recipe can be exact.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -30,7 +30,7 @@ const COMMON: [(&str, &str); 10] = [
 /// Pillow's numbers of its filters.
 const FILTERS: [&str; 6] = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
 
-/// Keys that say nothing of the pixels.
+/// Keys that do not affect pixels.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Keys {

@@ -1,4 +1,4 @@
-//! What a checkpoint's files say, key by key.
+//! The contents of a checkpoint's files, key by key.
 
 use std::collections::BTreeMap;
 

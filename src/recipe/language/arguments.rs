@@ -1,4 +1,4 @@
-//! What arguments of steps may be: sizes, colours, roundings, budgets.
+//! Types of the arguments of steps: sizes, colours, roundings, budgets.
 
 use serde::Deserialize;
 
@@ -33,7 +33,7 @@ pub enum NamedTarget {
 #[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Align {
-    /// Centred, an odd pixel after.
+    /// Centred; an odd pixel goes to the right or below.
     #[default]
     Center,
     /// Centred by Python's `round(d / 2)`: an odd pixel goes to either side (`ImageOps.pad`).
@@ -64,7 +64,7 @@ pub enum NamedFill {
     Mean,
 }
 
-/// How a longest-edge resize rounds the shorter side.
+/// How a resize of the longer side rounds the shorter side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -75,12 +75,12 @@ pub enum LongestRounding {
     Scale,
     /// `int(short * (edge / long))`.
     ScaleDown,
-    /// As `scale_down`, and the longer side too, which may then be a pixel short of `edge`: `int(side * min(scale))` of a square
-    /// canvas.
+    /// As `scale_down`, for both sides: `int(side * min(scale))` with a square canvas. The longer side may then be a
+    /// pixel shorter than `edge`.
     ScaleBothDown,
     /// `int(edge / aspect)` or `int(edge * aspect)`.
     Aspect,
-    /// As `aspect`, then up to an even number; no side is longer than 4096 (Idefics 3).
+    /// As `aspect`, then rounded up to an even number; no side is longer than 4096 (Idefics 3).
     AspectEven,
 }
 
@@ -98,7 +98,7 @@ pub enum ContainRounding {
     PilContain,
 }
 
-/// How sides round that are brought down before they are rounded up to whole merged patches.
+/// How sides round when they are shrunk, before they are rounded up to whole merged patches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
@@ -127,9 +127,9 @@ pub enum Precision {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Clamp {
-    /// After rounding, before the area is looked at (qwen-vl-utils).
+    /// After rounding, before the area is checked (qwen-vl-utils).
     AfterRounding,
-    /// After shrinking: a side may round to zero first, which makes the image grow (transformers).
+    /// After shrinking. Before that a side may round to zero, which makes the image grow (transformers).
     AfterShrinking,
     /// Both times.
     Both,
@@ -145,10 +145,11 @@ pub enum Enlarge {
     None,
     /// Both sides by one factor, truncated (GLM).
     Scale,
-    /// The height to a merged patch and the width along, rounded; then the width (`PaddleOCR-VL`).
+    /// The height is raised to a merged patch, and the width in proportion, rounded; then the same for the width
+    /// (`PaddleOCR-VL`).
     Sides,
-    /// The shorter side to a merged patch and the longer along, rounded; of images without so short a side, the longer is
-    /// taken for no more than 200 times the shorter (Ovis 2.5).
+    /// The shorter side is raised to a merged patch, and the longer in proportion, rounded. For images without such a
+    /// short side, the longer side counts as at most 200 times the shorter (Ovis 2.5).
     Short,
 }
 
@@ -164,7 +165,7 @@ pub enum FrameCount {
 }
 
 impl FrameCount {
-    /// One frame: the budget is that of each.
+    /// One frame: each has the whole budget.
     pub(super) fn one() -> Self {
         Self::Count(1)
     }
@@ -179,8 +180,8 @@ pub enum NamedFrameCount {
     All,
 }
 
-/// A limit of pixels that grows tighter with the number of frames (transformers' `cap_pixels_per_frame`, qwen-vl-utils'
-/// `total_pixels`). A frame keeps 1.05 times the fewest pixels.
+/// A limit of a frame's pixels that falls with the number of frames (transformers' `cap_pixels_per_frame`,
+/// qwen-vl-utils' `total_pixels`). It is never below 1.05 times the fewest pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -189,7 +190,7 @@ pub struct Cap {
     pub enabled: bool,
     /// Merged patches.
     pub tokens: u64,
-    /// What they count.
+    /// What `tokens` counts.
     pub per: CapPer,
     /// Pixels of the whole video, where `per` is "share".
     #[serde(default)]
@@ -201,11 +202,11 @@ pub struct Cap {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CapPer {
-    /// Tokens of the whole video, less a tenth: each patch along time gets an even share (Qwen2-VL).
+    /// Tokens of the whole video, less a tenth: each patch along time gets an equal share (Qwen2-VL).
     Video,
-    /// Tokens of one frame, which gets at most an even share of the whole budget (Qwen3-VL).
+    /// Tokens of one frame, which gets at most an equal share of the whole budget (Qwen3-VL).
     Frame,
-    /// Tokens of one frame, each patch along time of which gets an even share of `total_pixels`, in fractions of a pixel; then the
-    /// budget holds (qwen-vl-utils).
+    /// Tokens of one frame. Each patch along time gets an equal share of `total_pixels`, which may be a fraction of a
+    /// pixel; then the budget applies (qwen-vl-utils).
     Share,
 }

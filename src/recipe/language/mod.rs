@@ -1,4 +1,4 @@
-//! The vocabulary in which recipes are written: what each section of a `builtin/*.toml` may say.
+//! The recipe language: the contents of each section of a `builtin/*.toml`.
 
 mod arguments;
 mod checkpoint;
@@ -31,11 +31,12 @@ pub use views::{Crops, Role, Search, Separators, TileSize, Tiles, Unpad, ViewOrd
 pub enum Strategy {
     /// Every image becomes a canvas of one size: squashed, cropped or padded.
     Squash,
-    /// The image is cut into a grid of tiles. A view of the whole image, where there is one, has the size of a tile: a thumbnail.
+    /// The image is cut into a grid of tiles. If there is also a view of the whole image, it has the size of a tile: a
+    /// thumbnail.
     Tiles,
-    /// The canvas goes by the image's own size and shape, within a budget.
+    /// The canvas follows the image's own size and aspect ratio, within a budget.
     Native,
-    /// Tiles, and the whole image at a size that is not a tile's.
+    /// Tiles, and the whole image at another size than a tile's.
     Hybrid,
 }
 
@@ -56,9 +57,10 @@ impl Strategy {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tokens {
-    /// Patches per side of a token, which sets the number of tokens and nothing else: a tile of 27 patches and a stride of 2 have 14 tokens a side, the last of a single patch.
+    /// Patches per side of a token. It only sets the number of tokens: a tile of 27 patches a side with a stride of 2
+    /// has 14 tokens a side, the last of which covers a single patch.
     pub stride: u32,
-    /// Tokens per image besides those of its views: separators, start and end.
+    /// Tokens per image in addition to those of its views: separators, start and end.
     pub extra: u64,
 }
 
@@ -95,7 +97,7 @@ impl Convention {
     }
 }
 
-/// What relative coordinates are relative to.
+/// The frame that relative coordinates refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -106,7 +108,7 @@ pub enum Frame {
     Canvas,
 }
 
-/// Why a checkpoint's boxes or videos cannot be followed though its images can; empty where they can.
+/// Why a checkpoint's boxes or videos cannot be followed, although its images can; empty if they can.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(default, deny_unknown_fields)]

@@ -14,9 +14,9 @@ use crate::geometry::Size;
 pub struct OutputSpec {
     /// The output's key.
     pub key: String,
-    /// What it holds.
+    /// The kind of its contents.
     pub kind: OutputKind,
-    /// Roles of the views it is made of; all views where empty.
+    /// Roles of the views that it contains; empty for all views.
     #[serde(default)]
     pub roles: Vec<Role>,
     /// Tiles: one row of tiles per image, padded with zeros to the longest, or to `length` tiles.
@@ -25,29 +25,29 @@ pub struct OutputSpec {
     /// Tiles: whether tiles of different sizes are padded, right and below, to the largest. Padding is zero after normalisation.
     #[serde(default)]
     pub padded: bool,
-    /// Tiles: the size of one tile of zeros that stands in where there are none; else the key is left out.
+    /// Tiles: the size of one tile of zeros that is used if there are no tiles. Without it the key is left out.
     #[serde(default)]
     pub zeros_when_empty: Option<Size>,
-    /// Number of patches, or of tiles where nested, to pad to. Padding is zero after normalisation.
+    /// Number of patches (or of tiles, if nested) to pad to. Padding is zero after normalisation.
     #[serde(default)]
     pub length: u32,
-    /// Tiles where nested: this many more, for views beside the tiles.
+    /// Nested tiles: this many more, for views other than tiles.
     #[serde(default)]
     pub extra_slots: u32,
-    /// Patches: number of merged patches to pad to, where that is more.
+    /// Patches: number of merged patches to pad to, if there are fewer.
     #[serde(default)]
     pub length_tokens: u32,
-    /// What it has an entry for.
+    /// Whether it has an entry for each image or each tile.
     #[serde(default)]
     pub per: Per,
-    /// Whether there is a row for each sample, padded with zeros to the longest: the reference takes lists of the images
-    /// of samples, and a list of images for one sample.
+    /// Whether there is a row for each sample, padded with zeros to the longest. Then the reference takes a list of
+    /// images for each sample; a single list counts as one sample.
     #[serde(default)]
     pub per_sample: bool,
-    /// Tile mask: number of ones for an image that a sample lacks and a longer sample has.
+    /// Tile mask: number of leading ones for a missing image, when samples are padded to equal length.
     #[serde(default)]
     pub ones_when_missing: u32,
-    /// Tile rows and columns: whether they are zero where there is a single tile.
+    /// Tile rows and columns: whether they are zero if there is a single tile.
     #[serde(default)]
     pub zero_if_single: bool,
     /// Whether the output is made.
@@ -58,7 +58,7 @@ pub struct OutputSpec {
     pub dtype: IntType,
 }
 
-/// What an output has an entry for.
+/// The unit of an output's entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
@@ -70,7 +70,7 @@ pub enum Per {
     Tile,
 }
 
-/// Type of an array that holds no pixel values.
+/// Type of an array without pixel values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
@@ -87,8 +87,8 @@ pub enum IntType {
 }
 
 impl OutputKind {
-    /// The words of an [`OutputSpec`] that mean something for this kind, besides `key`, `kind` and `enabled`; of any other a
-    /// recipe is refused.
+    /// The keys of an [`OutputSpec`] that apply to this kind, besides `key`, `kind` and `enabled`; a recipe with any
+    /// other is refused.
     pub fn words(self) -> &'static [&'static str] {
         match self {
             Self::Tiles => &["roles", "nested", "padded", "length", "extra_slots", "per_sample", "zeros_when_empty"],
@@ -133,7 +133,8 @@ pub enum OutputKind {
     FlatPatches,
     /// `[1, 3, size, patches * size]`.
     StripPatches,
-    /// `[images, 3]`: frames, patch rows, patch columns; of videos a row for each chunk, with patches along time for frames.
+    /// `[images, 3]`: frames, patch rows, patch columns. For videos a row for each chunk, with patches along time in
+    /// place of frames.
     GridThw,
     /// `[videos]`: chunks.
     NumChunks,
@@ -151,25 +152,26 @@ pub enum OutputKind {
     PatchPositions,
     /// `[images, 2]`: tile columns, tile rows.
     TileGrid,
-    /// `[images, 2]`: tile rows, tile columns; zeros where there is no view of tiles.
+    /// `[images, 2]`: tile rows, tile columns; zeros if there is no view with tiles.
     TileShape,
     /// `[images]`: tile rows.
     TileRows,
     /// `[images]`: tile columns.
     TileCols,
-    /// `[images]`: 1 and the tile grid's place among all grids of up to `length` tiles, by rows, then columns.
+    /// `[images]`: 1 plus the index of the tile grid among all grids of up to `length` tiles, by rows, then columns.
     TileGridId,
     /// `[images, length]`: 1 for a tile, 0 for padding; `[tiles]` of 1 per tile.
     TileMask,
-    /// `[images, most, rows, columns]`, nested and padded as the tiles: 0 for a patch of a tile that shows nothing but padding
-    /// right or below; 1 for any other, of other views, and where there is no tile.
+    /// `[images, most, rows, columns]`, nested and padded as the tiles: 0 for a patch of a tile that is only padding
+    /// right or below; 1 for any other patch, for other views, and for missing tiles.
     TilePatchMask,
     /// `[tiles, height, width]`: 1 for a pixel of the resized image, 0 for padding; nested and padded as the tiles.
     PixelMask,
-    /// `[images, most crops]`: whether a row of crops, but the last, ends with this one; left out where there are no crops.
+    /// `[images, most crops]`: whether this crop ends a row of crops that is not the last; left out if there are no
+    /// crops.
     RowEnds,
-    /// `[tokens of all images, stride * stride]`: the patches that make each token, counted over all tiles; -1 for none.
-    /// Where tiles overlap, each patch is taken from the tile in which it is farther from the edge.
+    /// `[tokens of all images, stride * stride]`: indices of the patches that make each token, over all tiles; -1 for
+    /// none. If tiles overlap, a patch is taken from the tile in which it is farther from the edge.
     TokenPatches,
     /// `[images, 2 * views]`: rows and columns of each view's tokens.
     TokenGrids,

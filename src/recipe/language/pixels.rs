@@ -4,17 +4,17 @@ use serde::Deserialize;
 
 use crate::options::{Backend, Filter, PatchOrder};
 
-/// What becomes of images that are not RGB.
+/// How images that are not RGB are converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Convert {
-    /// To RGB, transparency composited on white (transformers 5).
+    /// To RGB, with transparency composited on white (transformers 5).
     White,
-    /// RGBA composited on white; other transparency discarded (qwen-vl-utils).
+    /// RGBA is composited on white; other transparency is dropped (qwen-vl-utils).
     #[serde(rename = "white_rgba")]
     WhiteRgba,
-    /// To RGB, alpha discarded (`Image.convert("RGB")`; the authors' code of most families).
+    /// To RGB, with alpha dropped (`Image.convert("RGB")`; the authors' code of most families).
     Drop,
     /// Images that are not RGB are refused.
     None,
@@ -41,7 +41,7 @@ pub enum NormalizeAs {
 pub struct Pixels {
     /// Resampling filter of every step.
     pub filter: Filter,
-    /// Arithmetic of every step that does not name its own.
+    /// Arithmetic of every step without its own.
     pub arithmetic: Backend,
     /// Colour rule.
     pub convert: Convert,
@@ -66,8 +66,9 @@ pub struct Pixels {
 pub struct Patches {
     /// Side of a patch in pixels.
     pub size: u32,
-    /// Patches per side of a merged patch, to which steps such as `smart_resize` align, and in which `order = "merge"` writes.
-    /// It changes no number of tokens (`tokens.stride` does): with fixed sizes and `order = "raster"` it changes nothing.
+    /// Patches per side of a merged patch. Steps such as `smart_resize` align to merged patches, and `order = "merge"`
+    /// writes patches in their order. It does not change the number of tokens (`tokens.stride` does): with fixed sizes
+    /// and `order = "raster"` it has no effect.
     pub merge: u32,
     /// Frames in a patch; a still image is repeated.
     pub temporal: u32,

@@ -55,8 +55,9 @@ pub enum Step {
         #[serde(default)]
         precision: Precision,
     },
-    /// Resize the longer side to as many tiles of side `edge` as leave no more than `max` where the shorter one's are counted
-    /// up; the shorter side truncates. An image that is taller than wide lies on its side meanwhile (Phi-3.5).
+    /// Resize the longer side to the largest number of tiles of side `edge` that gives at most `max` tiles, when the
+    /// shorter side's tiles are rounded up. The shorter side truncates. An image that is taller than wide is transposed
+    /// for this (Phi-3.5).
     HdTransform {
         /// Side of a tile.
         edge: u32,
@@ -67,10 +68,10 @@ pub enum Step {
     SmartResize {
         /// When each side is raised to at least one merged patch.
         clamp: Clamp,
-        /// What happens to images with smaller sides.
+        /// How images with smaller sides are enlarged.
         #[serde(default)]
         enlarge: Enlarge,
-        /// Frames that the budget is for.
+        /// Number of frames that the budget covers.
         #[serde(default = "FrameCount::one")]
         frames: FrameCount,
         /// A further limit for videos.
@@ -91,7 +92,7 @@ pub enum Step {
         /// Most merged patches.
         #[serde(default)]
         max_tokens: Option<u64>,
-        /// Whether this step is Pillow's in every arithmetic.
+        /// Whether this step uses Pillow's arithmetic always.
         #[serde(default)]
         always_pillow: bool,
     },
@@ -100,58 +101,60 @@ pub enum Step {
         /// Most patches.
         max_patches: u32,
     },
-    /// Resize to whole merged patches, rounded up, after the longer side is brought down to `longest` (Pixtral).
+    /// Shrink the longer side to `longest`, then resize to whole merged patches, rounded up (Pixtral).
     CeilPatches {
         /// Most pixels of a side before rounding.
         longest: u32,
-        /// How sides round that are brought down.
+        /// How sides round when they are shrunk.
         #[serde(default)]
         rounding: CeilRounding,
     },
-    /// Shrink, where there are more patches than allowed; never enlarge (Kimi).
+    /// Shrink if there are more patches than allowed; never enlarge (Kimi).
     ShrinkToPatches {
         /// Most whole patches.
         max_patches: u32,
         /// Most patches of a side.
         max_side_patches: u32,
     },
-    /// Resize to the largest multiples of merged patches within a budget, as near to it as their shape allows (Gemma 4).
+    /// Resize to the largest multiples of merged patches within a budget, with nearly the image's aspect ratio (Gemma
+    /// 4).
     FloorPatches {
         /// Most merged patches.
         max_tokens: u32,
     },
-    /// Resize to whole merged patches, rounded up to whole patches, within a budget of patches (Nemotron).
+    /// Round up to whole patches, then resize to whole merged patches within a budget of patches (Nemotron).
     PatchBudget {
         /// Fewest patches.
         min_patches: u32,
         /// Most patches.
         max_patches: u32,
     },
-    /// Place, shrunk or enlarged only where the budget asks, on a canvas of merged patches rounded up (GLM-5).
+    /// Place on a canvas of whole merged patches, rounded up. The image is only shrunk or enlarged if the budget
+    /// requires it (GLM-5).
     PadToPatches {
         /// Fewest merged patches.
         min_tokens: u64,
         /// Most merged patches.
         max_tokens: u64,
     },
-    /// Resize to whole merged patches with nearly the area of a square, whatever the image's own (MiniCPM-V).
+    /// Resize to whole merged patches with nearly the area of a square, whatever the area of the image (MiniCPM-V).
     MatchArea {
         /// Side of the square.
         edge: u32,
     },
-    /// Cut out the centre; where the image is smaller, pad with bytes of zero.
+    /// Cut out the centre; if the image is smaller, pad with zero bytes.
     CenterCrop {
         /// The size.
         to: Size,
-        /// Where an odd pixel is cut off.
+        /// Which side loses an odd pixel.
         #[serde(default)]
         align: Align,
     },
-    /// Pad a thin image right and below to a square with bytes of zero (Step3).
+    /// Pad a thin image right and below to a square with zero bytes (Step3).
     PadThinToSquare {
-        /// The shorter side is under this.
+        /// Applies if the shorter side is below this.
         under: u32,
-        /// Longer over shorter side is over this.
+        /// Applies if longer over shorter side is above this.
         ratio: u32,
     },
     /// Place on a larger canvas.

@@ -12,11 +12,11 @@ use super::{OutputSpec, Tokens};
 pub struct Video {
     /// The code whose output it reproduces.
     pub reference: String,
-    /// From a frame to its canvas, for every frame alike.
+    /// The view of every frame.
     pub view: ViewSpec,
-    /// Frames in a patch; the last frame of a video is repeated where one lacks some.
+    /// Frames in a patch; the last frame of a video is repeated if a patch lacks frames.
     pub temporal: u32,
-    /// Most patches along time in a row of the grid; none where the whole video is one row.
+    /// Most patches along time in a row of the grid; by default the whole video is one row.
     #[serde(default)]
     pub chunk: u32,
     /// Whether a token is the mean over a chunk.
@@ -26,7 +26,7 @@ pub struct Video {
     pub tokens: Tokens,
     /// The reference processor's output.
     pub outputs: Vec<OutputSpec>,
-    /// Key of the seconds between patches along time, where the reference's processor gives them.
+    /// Key of the seconds between patches along time, if the reference's processor returns them.
     #[serde(default)]
     pub seconds_key: Option<String>,
     /// How the reference picks frames of a longer video.
@@ -44,8 +44,8 @@ pub enum Sampling {
     /// The reference, by `frame_sampling`.
     #[default]
     Reference,
-    /// qwen-vl-utils: from the first frame to the last in f32, rounded, an even number of them. Its rate and limits are those of
-    /// `frame_sampling`, or 2 frames a second, 4 and 768 frames.
+    /// qwen-vl-utils: an even number of frames from the first to the last, in f32, rounded. Its rate and limits are
+    /// those of `frame_sampling`, or else 2 frames per second and 4 to 768 frames.
     QwenVlUtils,
 }
 
@@ -54,9 +54,9 @@ pub enum Sampling {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FrameSampling {
-    /// Equal steps from the first frame, truncated; all frames where no rate is asked for (transformers' default).
+    /// Equal steps from the first frame, truncated; all frames if no rate is given (transformers' default).
     Arange {
-        /// Frames a second; none where that is 0.
+        /// Frames per second; 0 for no rate.
         fps: f64,
     },
     /// Equal steps from the first frame in f32, truncated, of whole patches (Qwen2-VL).
@@ -75,22 +75,24 @@ pub enum FrameSampling {
         /// Most frames.
         max_frames: u32,
     },
-    /// The first frame at or after each time, an even number of them (GLM-4V).
+    /// The first frame at or after each time; an even number of frames (GLM-4V).
     Timestamps {
         /// Frames a second.
         fps: f64,
         /// Most seconds; longer videos are sampled evenly.
         max_duration: f64,
     },
-    /// A frame whenever its time has come, evenly where these are too many or too few; an even number (GLM-4.6V, GLM-5).
+    /// The first frame after each interval; evenly spaced if these are too many or too few; an even number of frames
+    /// (GLM-4.6V, GLM-5).
     FpsByDuration {
-        /// Patches, or frames, a second by the duration up to which that is; the last rate holds beyond.
+        /// Patches or frames per second, by the duration up to which the rate applies; the last rate applies to longer
+        /// videos.
         rates: Vec<[f64; 2]>,
-        /// Whether rates are of patches, and not the caller's to set.
+        /// Whether rates count patches; the caller cannot change them then.
         per_patch: bool,
         /// Most frames.
         max_frames: u32,
-        /// Most seconds that count; any where that is 0.
+        /// Most seconds that count; 0 for no limit.
         max_duration: f64,
     },
 }

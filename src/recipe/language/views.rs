@@ -1,4 +1,4 @@
-//! Views of an image: which parts of it, under which conditions, cut how, worth which tokens.
+//! Views of an image: their part of the image, conditions, tiles and tokens.
 
 use serde::Deserialize;
 
@@ -8,7 +8,7 @@ use super::{no_limit, yes};
 use crate::geometry::{Grid, Size};
 use crate::options::FloatResize;
 
-/// What a view is to the model.
+/// The role of a view for the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -46,17 +46,18 @@ pub enum When {
     /// For every image.
     #[default]
     Always,
-    /// Where an earlier view has more than one tile.
+    /// If an earlier view has more than one tile.
     EarlierTiled,
-    /// Where the image is the only one of its sample.
+    /// If the image is the only one of its sample.
     Alone,
-    /// Where its sample has more images.
+    /// If its sample has more images.
     Several,
-    /// Where the image's longer side is over this many pixels.
+    /// If the image's longer side has more pixels than this.
     LongestOver(u32),
-    /// Where the image's area is over that of a square of this side.
+    /// If the image's area is larger than a square of this side.
     AreaOver(u32),
-    /// Where the sides, rounded to whole merged patches, have an area over `tolerance` times that of `tokens` of them.
+    /// If the image, rounded to whole merged patches, has more than `tolerance` times the area of `tokens` merged
+    /// patches.
     RoundedOver {
         /// Merged patches.
         tokens: u64,
@@ -72,7 +73,7 @@ pub enum When {
 pub enum TileSize {
     /// `[width, height]`.
     Fixed(Size),
-    /// Whole merged patches with nearly the area of the square on this side, of the cell's aspect ratio (MiniCPM-V).
+    /// Whole merged patches with nearly the area of a square and the aspect ratio of the cell (MiniCPM-V).
     MatchArea {
         /// Side of the square.
         edge: u32,
@@ -88,7 +89,7 @@ pub struct Tiles {
     pub size: TileSize,
     /// How the grid is found, from the image's size just before the first step that uses "grid".
     pub search: Search,
-    /// Pixels that neighbouring tiles share (Molmo2). The search then sees the image, and each tile, without as many.
+    /// Pixels that neighbouring tiles share (Molmo2). The search subtracts them from the image and from each tile.
     #[serde(default)]
     pub overlap: u32,
 }
@@ -107,7 +108,7 @@ pub enum Search {
         /// Most tiles of a side.
         #[serde(default = "no_limit")]
         max_side: u32,
-        /// Whether an image that fits `max` tiles at the size it has gets just those that hold it.
+        /// Whether an image that fits into `max` tiles at its own size gets exactly the tiles that cover it.
         #[serde(default)]
         keep_if_fits: bool,
         /// All grids, by area, then columns; filled in when the recipe is checked.
@@ -122,11 +123,12 @@ pub enum Search {
         #[serde(default)]
         width_first: bool,
     },
-    /// The grid onto which the image must be enlarged least, else the one for which it shrinks least; fewer tiles on a tie.
+    /// The grid for which the image is enlarged least; if there is none, the one for which it is shrunk least; fewer
+    /// tiles on a tie.
     Scale {
         /// Most tiles.
         max: u32,
-        /// Whether, of grids that enlarge, the one that does it most is taken.
+        /// Whether the grid that enlarges most is taken, among those that enlarge.
         #[serde(default)]
         enlarge_most: bool,
         /// Precision of the scales.
@@ -142,15 +144,16 @@ pub enum Search {
         max: u32,
         /// Share of pixels that must be kept, 0 to 1.
         threshold: f64,
-        /// Whether the grid found is used with rows for columns and columns for rows, as transformers does.
+        /// Whether rows and columns of the grid are swapped, as transformers does.
         transposed: bool,
         /// All grids, by area; filled in when the recipe is checked.
         #[serde(skip)]
         grids: Vec<Grid>,
     },
-    /// As many tiles as the image is long, rounded up; then as many as its shorter side has at that length (Idefics 3).
+    /// Tiles that cover the longer side, rounded up; then as many as the shorter side has at that scale (Idefics 3).
     LongestSide,
-    /// The grid of nearly as many tiles as squares of side `edge` fit the image, of closest aspect ratio (MiniCPM-V).
+    /// The grid of closest aspect ratio among those with nearly as many tiles as squares of side `edge` in the image
+    /// (MiniCPM-V).
     Slices {
         /// Side of the square.
         edge: u32,
@@ -175,9 +178,9 @@ pub enum Crops {
     },
     /// The four quarters (Idefics 2).
     Quarters,
-    /// Windows of the image at nearly its own size, in whole rows and columns (Step3).
+    /// Windows over the image at nearly its own size, in whole rows and columns (Step3).
     Windows {
-        /// Longer side up to which only a long image has windows, as large as its shorter side.
+        /// Up to this longer side only an elongated image has windows, with the size of its shorter side.
         small: u32,
         /// Side of a window.
         window: u32,
@@ -197,22 +200,22 @@ pub struct Separators {
     pub per_row: i64,
     /// Tokens for the whole view.
     pub once: i64,
-    /// Whether a view of a single tile has none of these.
+    /// Whether a view with a single tile has no such tokens.
     pub only_if_tiled: bool,
 }
 
-/// Which tokens over padding are removed.
+/// Which padding tokens are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Unpad {
-    /// Those outside the image's aspect ratio, around which there is padding (LLaVA-NeXT).
+    /// Tokens outside the image's aspect ratio, with padding on both sides (LLaVA-NeXT).
     Aspect,
-    /// Those whose first patch shows nothing but padding, which is right or below (Phi-4).
+    /// Tokens whose first patch is only padding, which is right or below (Phi-4).
     Patches,
 }
 
-/// Where a view comes among those of an image.
+/// The place of a view among those of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
@@ -238,7 +241,7 @@ pub struct ViewSpec {
     /// For which images it is made.
     #[serde(default)]
     pub when: When,
-    /// Where the language model receives it, among the views made so far.
+    /// Its place in the language model's input, among the views made so far.
     #[serde(default)]
     pub order: ViewOrder,
     /// Parts of the image, each of which becomes a view; without `crops` the whole image does.
@@ -249,7 +252,7 @@ pub struct ViewSpec {
     pub pre_crop_steps: Vec<Step>,
     /// Steps from the image, or from a crop of it, to its canvas.
     pub steps: Vec<Step>,
-    /// How the last step resizes, where it is in floating point.
+    /// How the last step resizes, if it does so in floating point.
     #[serde(default)]
     pub float_resize: Option<FloatResize>,
     /// How the canvas is cut.
@@ -258,10 +261,10 @@ pub struct ViewSpec {
     /// Whether each row of tokens ends in a newline token.
     #[serde(default)]
     pub row_newline: bool,
-    /// Whether tokens over padding are removed.
+    /// Whether padding tokens are removed.
     #[serde(default)]
     pub unpad: Option<Unpad>,
-    /// Tokens that are left after unpadding are interpolated down to about as many as this many tiles have
+    /// Tokens that remain after unpadding are interpolated down to about the number of this many tiles
     /// (LLaVA-OneVision's `anyres_max_N`).
     #[serde(default)]
     pub max_token_tiles: Option<u32>,

@@ -1,4 +1,5 @@
-//! Lines: what an instruction set does with as many bytes as it stores at once, and runs of values written in them.
+//! Lines: the bytes that an instruction set stores at once, its operations on them, and runs of values written as
+//! lines.
 //!
 //! Functions here have no features of their own: they are inlined into those of an instruction set.
 
@@ -8,7 +9,7 @@ use std::cell::Cell;
 
 use crate::write::values::Form;
 
-/// Pixels that are parted at once.
+/// Pixels that are split into channels at once.
 pub(super) const PARTED: usize = 16;
 /// Bytes that a line's load may reach beyond a run of bytes on both sides.
 pub(super) const REACH: usize = 64;
@@ -18,7 +19,7 @@ const MOST_KEPT: usize = 1 << 20;
 /// An instruction set that fills lines.
 ///
 /// # Safety of its functions
-/// The machine must have the instruction set's features; what more a function demands is said there.
+/// The machine must have the instruction set's features. Each function states its further requirements.
 pub(super) trait Lines: Copy {
     /// A line, or as much of one as a store takes.
     type Line: Copy;
@@ -31,7 +32,7 @@ pub(super) trait Lines: Copy {
     /// [`Self::BYTES`] bytes from `bytes` on must be readable.
     unsafe fn load(bytes: *const u8) -> Self::Line;
 
-    /// Stores a line; past the caches if so.
+    /// Stores a line; with `PAST` the store bypasses the caches.
     ///
     /// # Safety
     /// `out` must be a multiple of [`Self::BYTES`], and as many bytes from there on must be writable.
@@ -49,19 +50,19 @@ pub(super) trait Lines: Copy {
     /// `count` must be less than [`Self::BYTES`].
     unsafe fn splice(first: Self::Line, second: Self::Line, count: usize) -> Self::Line;
 
-    /// Parts [`PARTED`] pixels of packed RGB into channels.
+    /// Splits [`PARTED`] pixels of packed RGB into channels.
     ///
     /// # Safety
     /// 64 bytes from `pixels` on must be readable, and [`PARTED`] bytes from each channel on writable.
     unsafe fn part(pixels: *const u8, channels: [*mut u8; 3]);
 
-    /// Orders stores past the caches before all that follow.
+    /// Orders stores that bypass the caches before all later ones.
     ///
     /// # Safety
     /// Nothing but the features.
     unsafe fn fence();
 
-    /// Brings a line to the cache that will be written in part.
+    /// Prefetches a line of which only a part will be written.
     ///
     /// # Safety
     /// Nothing but the features: `out` may be any address.
@@ -91,7 +92,8 @@ pub(super) const fn step<I: Lines, T>() -> usize {
     I::BYTES / size_of::<T>()
 }
 
-/// Two buffers of a thread, used in turn, so that what is read was not written just before. They hold what an earlier user left.
+/// Two buffers of a thread, used in turn, so that data is not read immediately after it was written. Their initial
+/// contents are undefined.
 pub(super) struct Pair {
     bytes: Vec<u8>,
     /// Bytes of each.
@@ -158,8 +160,8 @@ impl<T> Target<T> {
         self.out.align_offset(I::BYTES).min(len)
     }
 
-    /// Asks for the lines that a run of `len` values fills in part only. A store that waits for its line holds up all that
-    /// follow, those past the caches among them.
+    /// Prefetches the lines that a run of `len` values fills only in part. A store that waits for its line delays all
+    /// later stores.
     #[inline(always)]
     pub(super) fn prefetch<I: Lines>(&self, len: usize) {
         let ends = [self.out.cast_const(), self.out.wrapping_add(len)];
@@ -213,7 +215,7 @@ pub(super) unsafe fn write<I: Values<T>, T>(segments: &[Segment<'_, I::Operands>
         while at < total {
             let segment = &segments[index];
             let end = start + segment.len;
-            // In registers: what a reference points to would be read again after every store.
+            // Copied to registers: through a reference they would be read again after every store.
             let (bytes, operands) = (segment.bytes, *segment.operands);
             while at + step <= end {
                 to.store::<I>(at, I::line(bytes.add(at - start), &operands));

@@ -1,8 +1,8 @@
 //! Runs of values in whole cache lines, for any instruction set.
 //!
-//! Pixels are first parted into channels, in cache, as bytes. Values are then made in the order of the output, a line at a
-//! time, so that the output is written from first to last byte with aligned stores, past the caches where it is large.
-//! Functions here have no features of their own: they are inlined into those of an instruction set.
+//! Pixels are first split into channels, as bytes in cache. Values are then made in the order of the output, a line at
+//! a time. So the output is written from its first to its last byte with aligned stores, which bypass the caches if it
+//! is large. Functions here have no features of their own: they are inlined into those of an instruction set.
 
 #![allow(clippy::inline_always)] // they would be slow elsewhere
 

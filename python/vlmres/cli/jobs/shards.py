@@ -81,7 +81,7 @@ def fingerprint(inputs: Sequence[Input], settings: dict[str, Any]) -> str:
 
 
 def read_metadata(path: Path) -> Metadata | None:
-    """The record of a finished shard; None if there is no shard, or it is damaged.
+    """The record of a finished shard; None if there is not a shard, or it is damaged.
 
     Raises:
         ForeignError: The file belongs to another program, or was made to look like a shard.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from vlmres._imported import imported
 
 
 def same(first: Any, second: Any) -> bool:
@@ -32,7 +33,7 @@ def same(first: Any, second: Any) -> bool:
 
 def is_tensor(value: Any) -> bool:
     """Whether a value is a torch tensor; torch is not imported for that."""
-    torch = sys.modules.get("torch")
+    torch = imported("torch", "Tensor")
     return torch is not None and isinstance(value, torch.Tensor)
 
 

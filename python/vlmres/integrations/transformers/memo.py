@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 import numpy as np
 from transformers.image_utils import SizeDict
 
+from vlmres._imported import imported
 from vlmres.integrations.operations.decline import DeclinedError
 
 R = TypeVar("R")
@@ -84,7 +84,7 @@ def _frozen(value: Any) -> Hashable:
 
 
 def _torch_defaults() -> Hashable:
-    torch = sys.modules.get("torch")
+    torch = imported("torch", "get_default_device")
     if torch is None:
         return None
     return torch.get_default_dtype(), torch.get_default_device(), has_one_thread()
@@ -92,5 +92,5 @@ def _torch_defaults() -> Hashable:
 
 def has_one_thread() -> bool:
     """Whether torch computes on one thread, as in a DataLoader worker; some of its kernels then round differently."""
-    torch = sys.modules.get("torch")
+    torch = imported("torch", "get_num_threads")
     return torch is not None and torch.get_num_threads() == 1
