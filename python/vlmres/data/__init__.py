@@ -1,6 +1,6 @@
 """Data for training: loading at the engine's speed, packing and balance.
 
-Nothing here needs more than numpy to be imported; torch, `datasets` and others are used where the caller has them.
+Importing it needs only numpy; torch, `datasets` and others are used if the caller has them.
 """
 
 from __future__ import annotations

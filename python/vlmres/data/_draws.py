@@ -1,7 +1,7 @@
 """Random numbers that are the same on every machine and with every numpy.
 
-numpy keeps the raw stream of a bit generator for ever, but not what a `Generator` makes of it (NEP 19). So only raw
-numbers are drawn here, from Philox, whose counter says what they are for: each (epoch, number) has a stream of its own.
+numpy guarantees the raw stream of a bit generator, but not the numbers that a `Generator` derives from it (NEP 19). So
+only raw numbers are drawn here, from Philox. Each (epoch, number) has a stream of its own, through Philox's counter.
 """
 
 from __future__ import annotations

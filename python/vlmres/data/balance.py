@@ -1,4 +1,4 @@
-"""Packs into steps, and a step's packs to ranks, so that no rank waits for another."""
+"""Divides packs into steps, and the packs of a step among ranks, so that no rank waits for another."""
 
 from __future__ import annotations
 

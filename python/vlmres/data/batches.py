@@ -1,4 +1,4 @@
-"""A batch, made of samples."""
+"""Making a batch from samples."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 
 
 class LoaderBatch(Batch):
-    """A `Batch` that a `Loader` made, and what its samples hold beside images."""
+    """A `Batch` of a `Loader`, with the other fields of its samples."""
 
     samples: list[Any]
-    """Of each sample what is no image: a dict, or None where the item is an image or a list of images."""
+    """The other fields of each sample: a dict; None if the item is an image or a list of images."""
     item_indices: NDArray[np.int64]
-    """int64 [samples]: the number of each sample among the items."""
+    """int64 [samples]: the index of each sample among the items."""
     image_counts: NDArray[np.int64]
-    """int64 [samples]: how many images each sample has in the tensors; a PDF file has its pages."""
+    """int64 [samples]: the number of images of each sample in the tensors; the pages of a PDF file count as images."""
     video_batch: Batch | None
-    """The videos' tensors, where samples have some."""
+    """The batch of the videos, if samples have any."""
     is_filler: bool
-    """Whether the batch only keeps ranks in step: its samples come in another batch of the epoch, too, or it has none
-    and no arrays."""
+    """Whether the batch is a filler that keeps ranks in step: its samples are in another batch of the epoch, too, or it
+    has neither samples nor arrays."""
 
     @classmethod
     def of(cls, batch: Batch | None, arrays: dict[str, Any], dtype: str) -> LoaderBatch:
-        """The same batch, with these arrays; none where there are no images."""
+        """The same batch with these arrays; without arrays if there are no images."""
         if batch is None:
             return cls(arrays, [], {}, values=frozenset(), dtype=dtype)
         made = cls(arrays, batch.plans, {}, values=batch._values, dtype=dtype, video_infos=batch.video_infos)
@@ -56,22 +56,22 @@ class LoaderBatch(Batch):
 
 @dataclass
 class Made:
-    """What became of a batch."""
+    """The result of making a batch."""
 
     result: Any
     """The batch, or what `collate` made of it."""
     images: int
-    """How many images and videos it has."""
+    """Number of images and videos in it."""
     errors: list[Exception | None]
-    """Of every sample what is wrong with it; None where nothing is."""
+    """The error of every sample; None for a good one."""
     state: Any
-    """Where the loop is when it has the batch."""
+    """The loop's state after this batch."""
     is_left_out: bool
-    """Whether the loop does not get it, because nothing is left of it."""
+    """Whether the loop skips it, because no sample is left."""
 
 
 class _BadSamplesError(Exception):
-    """Samples turned out bad: their places, and what is wrong."""
+    """Samples turned out bad: their positions and errors."""
 
     def __init__(self, errors: dict[int, Exception]) -> None:
         super().__init__()

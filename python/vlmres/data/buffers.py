@@ -1,4 +1,4 @@
-"""Memory of batches, which is used again."""
+"""Reusable memory for batches."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _POOLED_BYTES = 1 << 16
 
 
 class Buffers:
-    """Gives a batch's tensors memory, and takes it again when the last view of it is gone.
+    """Allocates the tensors of batches, and reuses memory when the last view of it is gone.
 
-    It keeps memory for as many batches as `batches`; one that the caller keeps has its memory for itself, and the next
+    It keeps memory for `batches` batches. If the caller keeps a batch, its memory is not reused, and the next batch
     gets fresh memory.
     """
 
@@ -46,9 +46,8 @@ class Buffers:
 class PinnedBuffers:
     """The same in page-locked memory, as tensors.
 
-    It is that of torch's caching host allocator, which uses memory again, too, and knows of every copy that was begun
-    with `non_blocking=True`: on whatever stream, memory is not used again before the copy is done. An instance is for
-    one batch.
+    The memory comes from torch's caching host allocator. It tracks copies with `non_blocking=True` on all streams, so
+    memory is not reused before its copies are done. An instance serves one batch.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a `Loader` did, and how long it took."""
+"""Counters of a `Loader`: what it did, and how long it took."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Index files: sizes and tokens of images, so that nobody need read their headers again.
+"""Index files: sizes and tokens of images, so that their headers need not be read again.
 
-`vlmres plan ... -o FILE` writes one, `Loader(sizes=FILE)` reads it. Its name says what it is: .parquet, .csv or .jsonl
-with a row for each image or page, or .npy with widths and heights alone.
+`vlmres plan ... -o FILE` writes one, `Loader(sizes=FILE)` reads it. The ending of its name gives the format: .parquet,
+.csv or .jsonl with a row for each image or page, or .npy with only widths and heights.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def read(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sizes of an index's images, int64 (n, 2), and where each sample's end: one more than there are samples.
+    """Sizes of an index's images, int64 (n, 2), and the bounds of its samples, which are one more than samples.
 
-    A sample is an image file, or all pages of a PDF file that follow each other. One without a size has no images.
+    A sample is an image file, or consecutive pages of one PDF file. A row without a size has no images.
 
     Raises:
         ValueError: It is no index.

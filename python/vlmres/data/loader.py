@@ -1,4 +1,4 @@
-"""Batches for a training loop, from threads of one process."""
+"""`Loader`: batches for a training loop, made by threads of one process."""
 
 from __future__ import annotations
 
@@ -39,53 +39,52 @@ Collate = Callable[[list[Any], LoaderBatch], Any]
 class Loader:
     """Loads images, or samples with images, into batches: decoding, resizing and writing in threads of this process.
 
-    A thread takes an image from its file to its values, straight to its place in the batch. Batches come in order, and
-    their memory is used again when nothing refers to it any more: a batch, or a view of one, that the caller keeps
-    stays valid, and costs the next ones fresh memory. With torch and CUDA a batch's arrays are tensors, of page-locked
-    memory.
+    One thread handles an image from its file to its values, which it writes directly into the batch. Batches come in
+    order. Their memory is reused when nothing refers to it any more: a batch, or a view of it, stays valid while the
+    caller keeps it. With torch and CUDA the arrays of a batch are tensors in page-locked memory.
 
-    Each loop over a loader is an epoch, and the next loop the next one, whether or not the loop before came to its end.
+    Each loop over a loader is one epoch. The next loop is the next epoch, even if the loop before was not finished.
 
     Args:
-        items: A sequence (numbers and a length), or an iterable: of images, that is all that a `Processor` takes, or
-            samples. A sample is a list of images, or a dict with a field "image", "images", "video" or "videos", or
-            with fields named as image files are ("jpg", "left.png", as WebDataset has them); what else it holds passes
-            through. `datasets` datasets, torch datasets, WebDataset, and Arrow columns and tables are such.
-        recipe: A recipe, its name, or a `Processor`, which then says `layout`, `dtype` and all else; or a `Mix`, which
-            draws a recipe for each sample in each epoch: of recipes that differ in their views alone, so that pixels
-            become the same values and patches; or "auto", as of `Processor`, with `candidates`.
-        batch_size: The most samples of a batch.
-        max_tokens: The most tokens of a batch's images: `vlmres.pack` packs them online. At least one of both is given,
-            or a schedule. With "auto" a sample counts with the most that a candidate gives it.
-        schedule: A `Schedule` of the samples, of which this rank's packs are the batches, in order; or what makes that
-            of an epoch, a function of its number, as a `Mix` needs it. Ranks and seed are the schedule's own.
-        sizes: (width, height) of every image of a sequence, so that no header is read before the first batch: integers
-            of shape (n, 2), a list of such for each sample, or an index file, which `vlmres plan ... -o` makes. A file
-            of another size is an error.
-        num_threads: Threads that decode. By default as of `Processor`.
-        prefetch: How many batches are made ahead, at least 1.
-        shuffle: Whether a sequence is shuffled, in each epoch anew.
-        seed: What the shuffling follows from, with the epoch.
-        rank: Which of `world_size` parts is this one's: the ranks take the batches of one order in turn. Each rank has
-            as many; where the last are missing, the epoch's first come again.
-        world_size: How many ranks there are. Of an iterable each reads all and takes every `world_size`-th sample: give
-            one that is split already a `world_size` of 1.
-        errors: "raise" the first error, which names its item, or "skip" samples in which something is wrong. Then
-            `stats()` counts them, and 100 in a row are an error.
+        items: A sequence (with indices and a length) or an iterable, of images as a `Processor` takes them, or of
+            samples. A sample is a list of images; or a dict with a field "image", "images", "video" or "videos", or
+            with fields that are named like image files ("jpg", "left.png", as in WebDataset). Other fields are passed
+            through. `datasets` datasets, torch datasets, WebDataset, and Arrow columns and tables work.
+        recipe: A recipe or its name. Or a `Processor`, which also sets `layout`, `dtype` and everything else. Or a
+            `Mix`, which draws a recipe for each sample in each epoch; its recipes may differ in their views only. Or
+            "auto" with `candidates`, as in `Processor`.
+        batch_size: Most samples of a batch.
+        max_tokens: Most tokens of a batch's images, which are packed as by `vlmres.pack` with "online". `batch_size`,
+            `max_tokens` or `schedule` must be given. With "auto" a sample counts with the most tokens of any candidate.
+        schedule: A `Schedule` of the samples; this rank's packs are the batches. Or a function from the number of an
+            epoch to its `Schedule`, as a `Mix` needs. The schedule sets the number of ranks and the seed.
+        sizes: (width, height) of every image of a sequence, so that no headers are read before the first batch:
+            integers of shape (n, 2), a list of them for each sample, or an index file from `vlmres plan ... -o`. An
+            image of another size is an error.
+        num_threads: Threads for decoding. By default as in `Processor`.
+        prefetch: Number of batches that are made ahead, at least 1.
+        shuffle: Whether to shuffle a sequence, anew in each epoch.
+        seed: Seed of the shuffling, together with the epoch.
+        rank: This process's rank, below `world_size`. The ranks take the batches of one order in turn. All have the
+            same number of batches; if the last round is incomplete, the epoch's first batches are repeated.
+        world_size: Number of ranks. From an iterable each rank reads all samples and takes every `world_size`-th; for
+            an iterable that is split already, use 1.
+        errors: "raise" the first error, which names its item; or "skip" bad samples. Then `stats()` counts them, and
+            100 in a row are an error.
         layout: As of `Processor`.
         dtype: As of `Processor`.
         candidates: Of "auto", as of `Processor`.
-        collate: Called as `collate(samples, batch)` with what passes through, a list, and the `Batch`; what it returns
-            is the loader's batch. It runs in a thread, one batch at a time.
-        progress: Whether a bar shows how far an epoch is; needs tqdm or rich.
+        collate: A function `collate(samples, batch)` of the samples' other fields, a list, and the `Batch`; the loader
+            yields its result. It runs in a thread, one batch at a time.
+        progress: Whether to show a progress bar of the epoch; needs tqdm or rich.
 
     Without `collate` a batch is a `Batch` that also has `samples`, `item_indices`, `image_counts`, `video_batch` and
-    `is_filler`. Where there are several ranks, a batch of which nothing is left, and a schedule's empty pack, is one
-    without arrays, so that all ranks take as many steps.
+    `is_filler`. With several ranks, a batch whose samples are all bad, and an empty pack of a schedule, are batches
+    without arrays, so that all ranks take the same number of steps.
 
     Raises:
         ValueError: An argument has an unsupported value, or a sample alone has more than `max_tokens`.
-        TypeError: `items` holds no items, or nothing says what a batch is, or two arguments do.
+        TypeError: `items` is not a collection of items, or no argument, or more than one, defines the batches.
     """
 
     def __init__(
@@ -131,7 +130,7 @@ class Loader:
             if not is_sequence(items):
                 raise ValueError("sizes are of a sequence, got an iterable")
             self._sizes = Sizes(sizes, len(items))
-        # Where ranks run in step, each gets as many batches, and be they empty.
+        # With several ranks each gets the same number of batches, even if some are empty.
         self._leaves_out = world_size == 1 and schedule is None
         if schedule is None:
             self._source = self._cut(items, Batching(batch_size, max_tokens, shuffle, seed, rank, world_size))
@@ -166,7 +165,7 @@ class Loader:
         return FromSequence(items, Order(len(items), batching, lengths, self._recipes.digest))
 
     def __len__(self) -> int:
-        """Batches of this rank in the epoch that is under way, or else in the next one.
+        """Number of batches of this rank in the current epoch, or else in the next one.
 
         Raises:
             TypeError: The items are an iterable.
@@ -192,48 +191,48 @@ class Loader:
         self._counts.begin(crew)
         end = functools.partial(self._counts.end, crew)
         loop = Loop(self._source, maker.make, self._counts, ahead=self.prefetch, has_bar=self._progress, on_close=end)
-        # The loop lives as long as its caller wants it: one that is left in the middle ends its threads.
+        # A loop that is left early ends its threads.
         self._loop = weakref.ref(loop)
         return loop
 
     def set_epoch(self, epoch: int) -> None:
-        """Says which epoch the next loop is."""
+        """Sets the epoch of the next loop."""
         check_integer("epoch", epoch, 0)
         self.close()
         self._source.set_epoch(epoch)
         self._resumes = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loop is: behind the last batch that it got.
+        """The state of the loop after the last batch that it got.
 
-        Of a sequence these are a few integers. Of an iterable it holds the iterable's own state, where that has a
-        `state_dict`; else how many samples to skip.
+        For a sequence the state is a few integers. For an iterable it has the iterable's own state, if that has a
+        `state_dict`; else the number of samples to skip.
         """
         return self._source.state()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Makes the next loop go on behind the batch at which `state` was taken, with the same batches.
+        """Makes the next loop continue after the batch at which `state` was taken, with the same batches.
 
         Raises:
-            ValueError: The state is of other items or settings.
+            ValueError: The state belongs to other items or settings.
         """
         self.close()
         self._source.load(state)
         self._resumes = True
 
     def stats(self) -> dict[str, Any]:
-        """What was done since the loader was made, and which side is slower.
+        """Statistics since the loader was made, and which side is slower.
 
         Returns:
-            `images`, `batches` and `skipped` (samples): how many. `decode_ms`, `resample_ms` and `write_ms`: what a
-            thread spends on an image, reading included in decoding. `wait_ms`: how long the loop waited for an image's
-            batch, the first of an epoch not counted. `bottleneck`: "loader" where the loop waited more than a tenth of
-            its time, else "consumer"; None where there are no two batches yet.
+            `images`, `batches` and `skipped` (samples): counts. `decode_ms` (including reading), `resample_ms` and
+            `write_ms`: thread time per image in milliseconds. `wait_ms`: time that the loop waited, per image, without
+            the first batch of each epoch. `bottleneck`: "loader" if the loop waited more than a tenth of its time, else
+            "consumer"; None before the second batch.
         """
         return self._counts.stats()
 
     def close(self) -> None:
-        """Ends the threads of a loop that is under way. The loader can be used again."""
+        """Ends the threads of a running loop. The loader can be used again."""
         loop = None if self._loop is None else self._loop()
         self._loop = None
         if loop is not None:

@@ -25,19 +25,19 @@ _LEAST = {
 
 
 class Mix:
-    """Several recipes, one of which each sample gets, in each epoch anew.
+    """Several recipes, from which one is drawn for each sample in each epoch.
 
-    Which one follows from (seed, epoch, index) alone, not from the order in which samples are read, the number of
-    ranks or of workers. It is known before a pixel is, so tokens and costs are, and packs and balance hold.
+    The draw depends only on (seed, epoch, index), not on the order in which samples are read or on the number of ranks
+    or workers. It is known before any pixel is read. So tokens and costs are known, too, and packing and balance work.
 
     Args:
         recipes: Recipes or their names, such as the modes of one model.
-        weights: How often each is drawn, relative to the others; equally often by default.
-        seed: What the draws follow from, from 0 to 2**64 - 1.
+        weights: Relative frequency of each recipe; by default equal.
+        seed: Seed of the draws, from 0 to 2**64 - 1.
 
     Raises:
-        ValueError: There are no recipes, the weights are not as many or not positive numbers, or the seed has no such
-            value.
+        ValueError: There are no recipes, the weights are not positive or not one for each recipe, or the seed is out of
+            range.
         RecipeError: There is no such recipe.
     """
 
@@ -57,23 +57,23 @@ class Mix:
     def areas(
         cls, recipe: Recipe | str, least: int, most: int, *, levels: int = 16, enlarge: bool = False, seed: int = 0
     ) -> Mix:
-        """A recipe with a bound of its images' area that is drawn: random `max_pixels`, the ratio kept.
+        """A recipe with a random bound of the image's area, such as a random `max_pixels`. The aspect ratio is kept.
 
-        The side of a square of that area is uniform from that of `least` to that of `most`, in `levels` steps: a recipe
-        for each, so that plans of many samples are made together.
+        The square root of the area is uniform between those of `least` and `most`, in `levels` steps. Each step is one
+        recipe, so that many samples are planned together.
 
         Args:
             recipe: A recipe whose resolution a number of pixels, patches or tokens bounds.
             least: The smallest area, in pixels.
             most: The largest.
-            levels: How many different ones there are.
-            enlarge: Whether smaller images are enlarged to it (both bounds are the area, as NaViT samples resolutions,
-                arXiv:2307.06304); else it is the upper bound alone.
+            levels: Number of different areas.
+            enlarge: Whether smaller images are enlarged to the area, so that it is the lower bound, too (as in NaViT,
+                arXiv:2307.06304). Otherwise it is only the upper bound.
             seed: As of `Mix`.
 
         Raises:
-            RecipeError: The recipe has no such parameter, or not with such a value.
-            ValueError: The areas or levels have no such values.
+            RecipeError: The recipe has no such parameter, or does not allow the value.
+            ValueError: An area or the number of levels is unsupported.
         """
         loaded = Recipe.load(recipe) if isinstance(recipe, str) else recipe
         name, pixels = area_bound(loaded)
@@ -100,7 +100,7 @@ class Mix:
         return f"Mix([{names}{', …' if len(self) > 3 else ''}], seed={self.seed})"
 
     def choose(self, indices: ArrayLike, epoch: int = 0) -> NDArray[np.int64]:
-        """Which of `recipes` samples get: int64, of the shape of `indices`.
+        """The index into `recipes` for each sample: int64, of the shape of `indices`.
 
         Args:
             indices: Indices of samples in the data set, none negative.
@@ -127,7 +127,9 @@ class Mix:
     def plan_many(
         self, sizes: ArrayLike, *, indices: ArrayLike | None = None, epoch: int = 0
     ) -> tuple[PlanTable, NDArray[np.int64]]:
-        """Plans of images by the recipes that their samples get, and which those are: (table, int64 (n,)).
+        """Plans images with the recipes of their samples.
+
+        Returns the table and the index of each image's recipe, int64 (n,).
 
         Args:
             sizes: (width, height) of each image: integers of shape (n, 2).
@@ -163,5 +165,5 @@ class Mix:
         return PlanTable(**columns), chosen
 
     def tokens(self, sizes: ArrayLike, *, indices: ArrayLike | None = None, epoch: int = 0) -> NDArray[np.int64]:
-        """Tokens of images by the recipes that their samples get: `PlanTable.num_tokens` of `plan_many`."""
+        """Tokens of images with the recipes of their samples: `PlanTable.num_tokens` of `plan_many`."""
         return self.plan_many(sizes, indices=indices, epoch=epoch)[0].num_tokens

@@ -1,4 +1,4 @@
-"""Samples into packs: sequences of several samples within a budget of tokens, and perhaps of images and cost."""
+"""Packing: samples are combined into sequences within a budget of tokens and, optionally, of images and cost."""
 
 from __future__ import annotations
 
@@ -40,30 +40,30 @@ def pack(
 ) -> list[NDArray[np.int64]]:
     """Packs samples into sequences of at most `budget` tokens.
 
-    "online" shuffles the samples and puts each into the open pack that it leaves the fullest, of 64: every pack is a
-    fair sample of the data. "best-fit" knows all samples: the longest come first, which leaves almost no padding, and
-    the packs are shuffled. Under several limits the longest first would leave packs of many short samples that reach
-    the other limit half empty, so "best-fit" then is "online" with 256 open packs.
+    "online" shuffles the samples and puts each into the fullest of 64 open packs that has room for it, so every pack is
+    a fair sample of the data. "best-fit" sorts all samples, the longest first, which leaves almost no padding, and
+    shuffles the packs. With several limits that order would leave packs of many short samples half empty, so "best-fit"
+    is then "online" with 256 open packs.
 
     Args:
         lengths: Tokens of each sample: integers of shape (n,), none negative.
-        budget: The most tokens of a pack.
+        budget: Most tokens of a pack.
         method: "online" or "best-fit".
         items: Images of each sample, integers of shape (n,); one each by default. Only with `max_items`.
-        max_items: The most images of a pack.
+        max_items: Most images of a pack.
         costs: Cost of each sample, numbers of shape (n,), such as p(p + 3h) of its patches (docs/packing.md). Only
             with `max_cost`.
-        max_cost: The most cost of a pack, as a sum in float64 in the pack's order.
-        seed: What the shuffling follows from; None keeps the order of the samples, and of packs.
+        max_cost: Highest cost of a pack, summed in float64 in the pack's order.
+        seed: Seed of the shuffling; None keeps the order of samples and packs.
 
     Returns:
         int64 arrays of indices, one for each pack, in order of use. Every index is in one pack, once. The same
         arguments give the same packs on every machine.
 
     Raises:
-        ValueError: A sample is over a limit, alone; the message names it. A length, number of images or cost is
+        ValueError: A single sample is over a limit; the message names it. Or a length, number of images or cost is
             negative or not finite, shapes differ, or an argument has an unsupported value.
-        TypeError: Lengths or numbers of images are not integers, or costs are no numbers.
+        TypeError: Lengths or numbers of images are not integers, or costs are not numbers.
     """
     if method not in get_args(Method):
         raise ValueError(f"method must be one of {', '.join(get_args(Method))}, got {method!r}")
@@ -148,14 +148,14 @@ class Samples:
 
 
 class Segments(NamedTuple):
-    """Where the samples of a pack are, for an encoder or a language model that keeps them apart."""
+    """The positions of a pack's samples, for an encoder or a language model that separates them."""
 
     cu_seqlens: NDArray[np.int32]
-    """int32 [samples + 1]: where samples start, and the end; of padding too, if there is any."""
+    """int32 [samples + 1]: starts of the samples, and the end. Padding counts as one more sample."""
     segment_ids: NDArray[np.int32]
-    """int32 [tokens]: the sample of each token, counted from 1; 0 over padding."""
+    """int32 [tokens]: the sample of each token, counted from 1; 0 for padding."""
     position_ids: NDArray[np.int64]
-    """int64 [tokens]: position of each token in its sample; 0 over padding."""
+    """int64 [tokens]: position of each token in its sample; 0 for padding."""
 
     @property
     def max_seqlen(self) -> int:
@@ -167,7 +167,7 @@ def segments(lengths: ArrayLike, pack: ArrayLike, *, budget: int | None = None) 
     """Bounds, segment ids and position ids of a pack's tokens.
 
     Args:
-        lengths: Tokens of each sample, as of `vlmres.pack`; or patches, for a vision tower's `cu_seqlens`.
+        lengths: Tokens of each sample, as in `vlmres.pack`; or patches, for a vision tower's `cu_seqlens`.
         pack: Indices of the pack's samples, in their order.
         budget: Tokens to pad to; by default there is no padding. Padding is a segment of its own in `cu_seqlens`.
 

@@ -1,4 +1,7 @@
-"""Which rank takes which packs in which step of an epoch: balanced, resumable, the same on every rank."""
+"""`Schedule`: which rank takes which packs in each step of an epoch.
+
+It is balanced, resumable, and the same on every rank.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,9 @@ class Step(tuple["NDArray[np.int64]", ...]):
     """A rank's packs of one step: a tuple of int64 index arrays, `packs_per_rank` of them."""
 
     fillers: tuple[bool, ...]
-    """Whether each pack only fills the epoch's last step: it is empty, or repeats one of this epoch."""
+    """For each pack, whether it only fills the epoch's last step: it is empty, or repeats a pack of this epoch."""
     state: dict[str, Any]
-    """What `Schedule.state_dict` is after this step, for a consumer that reads ahead."""
+    """The value of `Schedule.state_dict` after this step, for a consumer that reads ahead."""
 
     def __new__(cls, packs: Iterable[NDArray[np.int64]], fillers: Iterable[bool], state: dict[str, Any]) -> Self:
         """Packs, which of them are fillers, and the state after them."""
@@ -58,34 +61,34 @@ class _Position:
 class Schedule:
     """Packs of a data set for every rank and step.
 
-    An epoch shuffles the samples and takes them in windows of `window`. A window's samples are packed, and its packs
-    cut into steps of ranks x packs_per_rank. Packs that are left over, the emptiest, wait for the epoch's end, where
-    their samples are packed once more. So all ranks have equally many packs in every step; where the very last step
-    lacks some, packs of several samples are divided, and only where there are not even enough samples it is filled with
-    empty packs or repeated ones, marked in `Step.fillers`.
+    An epoch shuffles the samples and takes them in windows of `window` samples. The samples of a window are packed, and
+    its packs divided into steps of ranks x packs_per_rank. The emptiest packs are left over; their samples are packed
+    again at the epoch's end. So all ranks have the same number of packs in every step. If the last step lacks packs,
+    packs of several samples are split. Only if there are not enough samples, the step is filled with empty or repeated
+    packs, which `Step.fillers` marks.
 
-    Everything follows from the arguments, the epoch and the window: no rank needs to ask another, and a state is a few
-    integers and a digest of the arguments. After a change of ranks, or of packs per rank, the rest of the epoch is cut
-    anew: every sample is seen exactly once.
+    Everything follows from the arguments, the epoch and the window. So ranks need not communicate, and a state is a few
+    integers and a digest of the arguments. After a change of the number of ranks, or of packs per rank, the rest of the
+    epoch is divided again; every sample is still seen exactly once.
 
     Args:
         lengths: Tokens of each sample, as of `vlmres.pack`.
         budget: Tokens of a pack.
         items: Images of each sample.
         max_items: Images of a pack.
-        costs: What is balanced, without a `max_cost` too; tokens where there are none.
+        costs: Cost of each sample, which is balanced, also without `max_cost`; by default its tokens.
         max_cost: Cost of a pack.
-        ranks: How many ranks there are.
+        ranks: Number of ranks.
         packs_per_rank: Packs of a rank in a step.
-        balance: "steps" makes the packs of a step alike in cost: neighbours of a window sorted by cost, of which the
-            steps are shuffled; then shares them out as "lpt" does. "lpt" leaves steps as they come and shares their
-            packs out so that ranks have nearly equal costs: the costliest pack first, each to the rank with the least.
-            None does neither. With "steps" gradients of successive steps differ more in kind.
-        seed: What all shuffling follows from.
+        balance: "lpt" distributes the packs of a step so that ranks have nearly equal costs: the costliest pack first,
+            each to the rank with the least cost. "steps" also forms steps of packs with similar cost: a window's packs
+            are sorted by cost, divided into steps, and the steps shuffled. Gradients of successive steps differ more
+            then. None does neither.
+        seed: Seed of all shuffling.
         method: As of `vlmres.pack`, within a window.
         window: Samples of a window.
-        fill: What fills an epoch's last step where there are not enough samples: "empty" packs, or "repeat" of packs
-            of this epoch.
+        fill: How the epoch's last step is filled if there are not enough samples: with "empty" packs, or with a
+            "repeat" of packs of this epoch.
 
     Raises:
         ValueError, TypeError: As `vlmres.pack` does.
@@ -140,19 +143,19 @@ class Schedule:
 
     @property
     def epoch(self) -> int:
-        """The epoch of the latest step, or of the state that was loaded."""
+        """The epoch of the latest step, or of the loaded state."""
         return self._latest[0]
 
     def steps(self, rank: int, epoch: int = 0, *, after: Mapping[str, Any] | None = None) -> Iterator[Step]:
-        """A rank's steps of an epoch, in order: all of them, or after `load_state_dict` those that are left.
+        """The steps of a rank in an epoch, in order; after `load_state_dict`, the remaining steps.
 
         Args:
             rank: From 0 to ranks - 1.
-            epoch: Which. Epochs before that of a loaded state are an error.
-            after: A state of this epoch to go on from, in place of a loaded one.
+            epoch: The epoch. An epoch before that of a loaded state is an error.
+            after: A state of this epoch to continue from, in place of a loaded one.
 
         Raises:
-            ValueError: There is no such rank or epoch, or `after` is no state of this schedule and epoch.
+            ValueError: There is no such rank or epoch, or `after` is not a state of this schedule and epoch.
         """
         _check_index("rank", rank, self.ranks)
         if after is None:
@@ -163,7 +166,7 @@ class Schedule:
         return (steps[rank] for steps in self._all_steps(position, epoch))
 
     def all_steps(self, epoch: int = 0) -> Iterator[list[Step]]:
-        """The steps of all ranks at once, for one process that feeds them or simulates them.
+        """The steps of all ranks together, for a process that feeds or simulates all ranks.
 
         Raises:
             ValueError: There is no such epoch.
@@ -171,7 +174,7 @@ class Schedule:
         return self._all_steps(self._from(epoch), epoch)
 
     def num_steps(self, epoch: int = 0) -> int:
-        """How many steps `steps` gives; takes as long as packing the epoch."""
+        """The number of steps that `steps` gives. It takes as long as packing the epoch."""
         return sum(1 for _ in self._packs(self._from(epoch), epoch))
 
     def state_dict(self) -> dict[str, Any]:
@@ -182,10 +185,10 @@ class Schedule:
         return self._state(*self._latest)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a state, of a schedule with the same arguments but perhaps other ranks.
+        """Continues from a state of a schedule with the same arguments, of which only the number of ranks may differ.
 
         Raises:
-            ValueError: It is of other samples, limits or settings, or no state of a schedule.
+            ValueError: The state belongs to other samples, limits or settings, or is not a state of a schedule.
         """
         self._start = self._latest = self._read(state)
 

@@ -1,4 +1,4 @@
-"""`shared_collate`: batches of a DataLoader's workers are made where the consumer reads them."""
+"""`shared_collate`: a DataLoader's workers write batches into memory that the consumer reads."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ class SharedCollate:
 
 
 def shared_collate(collate: Callable[[Any], Any], *, slots: int | None = None) -> SharedCollate:
-    """A `collate_fn` whose batches cost no copy and no fresh memory on their way out of a DataLoader's workers.
+    """A `collate_fn` whose batches leave a DataLoader's workers without a copy and without fresh memory.
 
-    While `collate` runs in a worker, pixel values that a `Processor` or an accelerated transformers processor makes are
-    written into a slot, memory that worker and consumer share. What else the batch holds of tensors and arrays is
-    copied there. The consumer gets views, and the slot goes back to the worker when the last of them is gone. It works
-    with fork, forkserver and spawn, with persistent workers and with `pin_memory`, and leaves nothing behind.
+    While `collate` runs in a worker, a `Processor` or an accelerated transformers processor writes pixel values into a
+    slot: memory that worker and consumer share. Other tensors and arrays of the batch are copied into it. The consumer
+    gets views, and the slot returns to the worker when the last view is gone. It works with fork, forkserver and spawn,
+    with persistent workers and with `pin_memory`, and leaves no files behind.
 
-    In the main process (`num_workers=0`) it is `collate`. Where a slot is missing, or memory, a warning says so once,
-    and the batch comes in memory of its own, or by value. It needs Linux; elsewhere it is `collate`.
+    In the main process (`num_workers=0`), and on systems other than Linux, it only calls `collate`. If there is no free
+    slot or no memory, it warns once, and the batch gets memory of its own or is sent by value.
 
-    Where the consumer uses CUDA the slots are page-locked, once, and `pin_memory` copies nothing. A slot is used again
-    when all is done that was asked of the devices, on the streams that were current where the last view was dropped. A
-    batch that is copied on another stream must be kept until that stream has been waited for.
+    If the consumer uses CUDA, each slot is page-locked once, and `pin_memory` copies nothing. A slot is reused after
+    the work that was queued on the current streams when its last view was dropped. If a batch is copied on another
+    stream, keep it until that stream is synchronised.
 
     Args:
         collate: The `collate_fn`: a list of samples to a batch of any structure.
-        slots: How many batches' memory each worker keeps: by default 4, which is enough for `prefetch_factor=2` and a
-            consumer that keeps one batch. More are made when they are needed, up to this number.
+        slots: Most slots of each worker. The default of 4 is enough for `prefetch_factor=2` and a consumer that keeps
+            one batch. Slots are made when they are needed.
 
     Raises:
-        TypeError: `collate` cannot be called, or `slots` is no integer.
+        TypeError: `collate` is not callable, or `slots` is not an integer.
         ValueError: `slots` is below 1.
     """
     if not callable(collate):
