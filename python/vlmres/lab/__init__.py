@@ -1,4 +1,4 @@
-"""The resolution lab: what a strategy and a budget lose of images, measured with a reader.
+"""The resolution lab: how legible text stays under a strategy and a budget, measured with a reader.
 
     >>> from vlmres import lab
     >>> pages, wrong = lab.open_pages(["scans"])  # doctest: +SKIP
@@ -6,8 +6,8 @@
     >>> results = lab.run(pages, candidates, lab.load_reader("pp-ocrv6"))  # doctest: +SKIP
     >>> lab.write_report(results, "report")  # doctest: +SKIP
 
-It claims nothing about a vision-language model that it did not run. `vlmres.legibility` has the two limits that it
-rests on, legibility and capacity.
+It makes no claim about vision-language models, which it does not run. `vlmres.legibility` has the two limits that it
+uses, legibility and capacity.
 """
 
 from vlmres.lab.candidates import Candidate, with_budgets

@@ -1,4 +1,4 @@
-"""What is compared: recipes, each as it is or within a budget of tokens an image."""
+"""Candidates to compare: recipes, each as it is or within a budget of tokens per image."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ DEFAULT_BUDGETS = (256, 512, 1024, 2048)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recipe, and the most tokens that an image may have."""
+    """A recipe, and the most tokens of an image."""
 
     recipe: Recipe
     budget: int | None = None
-    """None leaves the recipe as it is."""
+    """Most tokens; None for the recipe as it is."""
     named: str = ""
-    """What the recipe is called, where that is not its own name."""
+    """The recipe's name in reports, if it differs from its own."""
 
     @property
     def family(self) -> str:
@@ -57,10 +57,12 @@ class Candidate:
 
 
 def with_budgets(recipes: list[tuple[str, Recipe]], budgets: list[int]) -> tuple[list[Candidate], list[str]]:
-    """Every recipe within every budget. One that gives all images the same tokens is there once, as it is.
+    """Combines every recipe with every budget.
+
+    A recipe that gives all images the same tokens occurs once, without a budget.
 
     Returns:
-        The candidates, and what is said of recipes that have no budgets.
+        The candidates, and notes about recipes without budgets.
     """
     candidates: list[Candidate] = []
     fixed: list[str] = []

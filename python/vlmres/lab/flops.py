@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def encoder_of(recipe: str) -> str | None:
-    """The checkpoint whose encoder is counted for a recipe; None where none is known."""
+    """The checkpoint whose encoder is counted for a recipe; None if none is known."""
     name: str | None = _published()["recipes"].get(recipe)
     return name
 
 
 def encoder_flops(plan: Plan) -> int | None:
-    """FLOPs of encoding an image (`Plan.cost`); None where the recipe's encoder is not known."""
+    """FLOPs of encoding an image (`Plan.cost`); None if the recipe's encoder is not known."""
     name = encoder_of(plan.recipe.name)
     if name is None:
         return None

@@ -1,4 +1,4 @@
-"""One page measured: what a reader reads of its lines at full size, and of what each candidate's encoder sees."""
+"""Measuring one page: its lines are read at full size and as each candidate's encoder sees them."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ if TYPE_CHECKING:
 Truth = Literal["known", "layer", "reader"]
 
 LAYER_MAY_DIFFER = 0.1
-"""The share of characters in which a text layer may differ from what is read at full size."""
+"""Largest share of characters in which a text layer may differ from the text read at full size."""
 
-# Shorter pieces tell little, and are read wrongly by chance.
+# Shorter pieces say little, and may be misread by chance.
 _LEAST_LETTERS = 4
-# Of so many lines more than are asked for the text at full size is read, because some cannot be.
+# This many more lines than needed are read at full size, because some cannot be read.
 _SPARE = 1.2
 
 
 @dataclass
 class View:
-    """What became of a page's lines with one candidate."""
+    """The results of a page's lines for one candidate."""
 
     tokens: int
     visual_tokens: int
     flops: int | None
     unique: float | None
-    """Share of the merged patches that equal no earlier one."""
+    """Share of the merged patches that do not equal an earlier one."""
     readings: list[str] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
     x_heights: list[float] = field(default_factory=list)
-    """Effective, in pixels; 0 where no view shows the line."""
+    """Effective x-heights in pixels; 0 if no view shows the line."""
 
 
 @dataclass
 class Measured:
-    """A page's outcomes, as they are stored."""
+    """The results of a page, as stored."""
 
     name: str
     layout: str
     size: tuple[int, int]
     truth: Truth
-    """Where the truth is from: known as it was drawn, the PDF's text layer, or the reader at full size."""
+    """The source of the true text: the drawing of the page, the PDF's text layer, or the reader at full size."""
     lines: list[Line]
     views: dict[str, View]
-    """By label of the candidate."""
+    """Results by the label of the candidate."""
     text_tokens: float
     """An estimate for the whole page."""
     unread: int
-    """Lines that were left out because the reader does not read them at full size."""
+    """Number of lines that were left out because the reader cannot read them at full size."""
     failed: str | None = None
-    """Why nothing was measured."""
+    """The reason why nothing was measured."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -80,7 +80,7 @@ class Measured:
 
 
 class UnmeasurableError(Exception):
-    """A page on which nothing can be measured, and why."""
+    """A page on which nothing can be measured; the message gives the reason."""
 
 
 class ReaderError(RuntimeError):
@@ -88,14 +88,14 @@ class ReaderError(RuntimeError):
 
 
 def measure(page: Page, candidates: Sequence[Candidate], reader: Reader, lines: int | None, seed: int) -> Measured:
-    """A page's outcomes.
+    """Measures a page.
 
     Args:
         page: The page.
-        candidates: What is compared.
-        reader: Who reads.
-        lines: The most lines; None for all.
-        seed: Of the sample.
+        candidates: The candidates to compare.
+        reader: Reads the lines.
+        lines: Most lines; None for all.
+        seed: Seed of the sample of lines.
 
     Raises:
         ReaderError: The reader raised an error.
@@ -135,7 +135,7 @@ def _failed(page: Page, size: tuple[int, int], why: str) -> Measured:
 def _truths(
     content: Content, page: Page, reader: Reader, most: int | None, rng: random.Random
 ) -> tuple[Truth, list[Line], int, float]:
-    """The lines that are measured, with their texts; how many were left out; and the page's text tokens."""
+    """The lines to measure with their texts, the number of lines that were left out, and the page's text tokens."""
     known = [line for line in content.lines if _is_enough(line.text) and line.x_height > 0]
     if known:
         sample = _sample(known, most, rng)
@@ -228,7 +228,7 @@ def _at_full_size(pixels: Pixels, box: Box) -> Pixels:
 def _views(
     pixels: Pixels, size: tuple[int, int], lines: list[Line], candidates: Sequence[Candidate], reader: Reader
 ) -> dict[str, View]:
-    """What the reader reads of each candidate's views: of each line the best."""
+    """The texts that the reader reads in each candidate's views, for each line the best."""
     if not lines:
         raise UnmeasurableError("the reader reads none of its lines at full size")
     shown: dict[str, list[list[Glimpse]]] = {}

@@ -1,4 +1,4 @@
-"""What the lab measures on: pages and their lines."""
+"""The lab's input: pages and their lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Line:
     box: Box
     """(x0, y0, x1, y1) around its letters, in pixels of the page."""
     text: str
-    """What it says; empty where only a reader can tell."""
+    """Its text; empty if it is unknown."""
     x_height: float
     """Height of an "x" in pixels of the page; of Han 0.55 of a character's."""
     script: Script = "latin"
@@ -34,9 +34,9 @@ class Content:
     pixels: Pixels
     """uint8 of shape (height, width, 3)."""
     lines: list[Line] = field(default_factory=list)
-    """Lines that are known; none of a page without text of its own, where the reader finds them."""
+    """Known lines; none for a page without text of its own, on which the reader finds lines."""
     text: str | None = None
-    """All of the page's text, where it is known."""
+    """All text of the page, if known."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Page:
     name: str
     open: Callable[[], Content]
     identity: str
-    """Changes with its content: results are stored under it."""
+    """A key that changes with the page's content; results are stored under it."""
     layout: str = "image"
-    """What kind of page it is: "document", "image"; of the grid "text", "photograph", "table", "chart"."""
+    """The kind of page: "document" or "image"; in the grid "text", "photograph", "table" or "chart"."""
 
 
 def digest(*parts: str | bytes) -> str:

@@ -1,4 +1,4 @@
-"""A run of the lab: pages measured side by side, each stored as soon as it is done."""
+"""A run of the lab: several pages are measured at the same time, and each is stored as soon as it is done."""
 
 from __future__ import annotations
 
@@ -46,20 +46,21 @@ def run(
     The same pages, settings and reader give the same results, whatever `jobs` is and however often a run was stopped.
 
     Args:
-        pages: Of `open_pages` or `grid_pages`.
-        candidates: What is compared.
-        reader: Who reads.
-        lines: The most lines of a page; None for all.
-        most_pages: A sample of so many pages; None for all.
-        seed: Of both samples.
-        jobs: Pages at once, each in a thread; by default `VLMRES_NUM_THREADS`, else all processors.
-        store: A folder where outcomes are kept: pages that are in it are not measured again.
-        notes: What the report says of what was left out before.
-        progress: Called with the pages that are done, how many there are, and the name of the last one.
+        pages: Pages from `open_pages` or `grid_pages`.
+        candidates: The candidates to compare.
+        reader: Reads the lines.
+        lines: Most lines of a page; None for all.
+        most_pages: Most pages, chosen at random; None for all.
+        seed: Seed of the random choice of pages and lines.
+        jobs: Pages that are measured at the same time, each in a thread; by default `VLMRES_NUM_THREADS`, else all
+            processors.
+        store: A folder for results. Pages whose results are in it are not measured again.
+        notes: Notes for the report about pages that were left out before.
+        progress: Called with the number of finished pages, the number of pages, and the name of the last one.
 
     Raises:
         ValueError: There are no pages or no candidates, or two candidates have one label.
-        ReaderError: The reader raised an error. What was measured before is stored.
+        ReaderError: The reader raised an error. Results before it are stored.
     """
     labels = [candidate.label for candidate in candidates]
     if not pages or not candidates:

@@ -1,11 +1,11 @@
-"""How much of a line a reader read right."""
+"""The share of a line that a reader read correctly."""
 
 from __future__ import annotations
 
 import unicodedata
 
 LEGIBLE = 0.9
-"""A line is legible where at least this share of it is read right: the character error rate is at most 10 %."""
+"""A line counts as legible if at least this share is read correctly: a character error rate of at most 10 %."""
 
 
 def accuracy(reading: str, truth: str) -> float:
@@ -21,7 +21,7 @@ def accuracy(reading: str, truth: str) -> float:
 
 
 def normalised(text: str) -> str:
-    """What is compared of a text."""
+    """A text reduced to the characters that are compared."""
     return "".join(unicodedata.normalize("NFKC", text).split())
 
 

@@ -1,4 +1,4 @@
-"""What an encoder sees of a line: crops of the canvases that the engine makes."""
+"""A line as an encoder sees it: crops of the engine's canvases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vlmres.lab.readers import Box, Pixels
 
 MARGIN = 0.15
-"""Of a line's height: what of its surroundings a reader is shown."""
+"""The margin around a line that a reader is shown, as a share of the line's height."""
 
 
 class Glimpse(NamedTuple):
@@ -25,7 +25,7 @@ class Glimpse(NamedTuple):
     pixels: Pixels
     """uint8 of shape (height, width, 3)."""
     scale: float
-    """Of the view: its pixels per pixel of the image, in the direction in which it has fewer."""
+    """The view's scale: its pixels per pixel of the image, in the direction of the lower scale."""
 
 
 class Seen:
@@ -43,7 +43,7 @@ class Seen:
         self._canvases = canvases(self.batch)
 
     def glimpses(self, box: Box) -> list[Glimpse]:
-        """What each view that has all of the box shows of it, the largest first."""
+        """The box as shown by each view that contains all of it, the largest scale first."""
         found = []
         for view, scale in enumerate(scales(self.plan, box)):
             if scale > 0:
@@ -54,7 +54,7 @@ class Seen:
 
     @property
     def unique_share(self) -> float:
-        """The share of merged patches that equal no earlier one of the image."""
+        """The share of merged patches that do not equal an earlier one of the image."""
         return self.batch.unique().share
 
 

@@ -23,10 +23,10 @@ _READS_WITH = "qwen3-vl"
 
 
 def open_pages(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Page], dict[str, str]]:
-    """The pages of files, and of all images and PDF files in folders, in the order of their names.
+    """Opens the pages of files, and of all images and PDF files in folders, in the order of their names.
 
     Returns:
-        The pages, and why others cannot be opened, by name.
+        The pages, and by name the errors of files that cannot be opened.
     """
     pages: list[Page] = []
     wrong: dict[str, str] = {}

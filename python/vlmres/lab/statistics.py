@@ -1,4 +1,4 @@
-"""What a table of outcomes says: spread over areas and ratios, and intervals of shares."""
+"""Statistics of results: their spread over areas and ratios, and confidence intervals."""
 
 from __future__ import annotations
 

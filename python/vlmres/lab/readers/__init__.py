@@ -1,8 +1,8 @@
-"""Who reads lines: a reader is a plug-in.
+"""Readers of lines, which are plug-ins.
 
-A reader has a `name` and a method `read`, from lines (RGB, uint8, each of shape (height, width, 3)) to their texts. One
-that has `find` too, from a page to boxes of lines, reads pages that have no text of their own. `FunctionReader` makes
-one of a function, which may ask a model behind an HTTP interface.
+A reader has a `name` and a method `read`, from lines (RGB, uint8, each of shape (height, width, 3)) to their texts. A
+reader that also has `find`, from a page to boxes of lines, can read pages without text of their own. `FunctionReader`
+makes a reader from a function, which may call a model over HTTP.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ class FunctionReader:
 
     Args:
         function: From a list of lines (RGB, uint8, shape (height, width, 3)) to a list of their texts.
-        name: What it is called; by default the function's name. Results are stored under it: change it with the model.
-        finder: Who finds lines on pages without a text layer, such as another reader. By default nobody, and such pages
-            are left out.
+        name: Its name; by default the function's. Results are stored under it, so change it when the model changes.
+        finder: A reader that finds lines on pages without a text layer. Without one, such pages are left out.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a reader is, and what it is given."""
+"""The interface of readers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 
 class Reader(Protocol):
-    """Reads lines of text. The lab calls it from several threads, and with the same lines it has to answer the same."""
+    """Reads lines of text. It must be thread-safe and deterministic: the lab calls it from several threads."""
 
     name: str
-    """What the report calls it; it is part of what results are stored under."""
+    """Its name in the report, which is part of the key of stored results."""
 
     def read(self, lines: Sequence[Pixels], /) -> list[str]:
         """The text of each line."""
