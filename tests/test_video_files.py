@@ -165,7 +165,7 @@ def _turned(degrees: int) -> bytes:
 def test_a_turned_video_is_said_or_turned(degrees: int, turns: int) -> None:
     file, plain = _turned(degrees), decoded(FILMS["mpeg4"])
     frames = Video(file, frames=[5]).picked(QWEN)
-    with pytest.warns(UserWarning, match=r"is to be turned by -?\d+ degrees; transformers does not turn it"):
+    with pytest.warns(UserWarning, match=r"declares a rotation of -?\d+ degrees; transformers does not rotate"):
         left = frames.frame(0)
     np.testing.assert_array_equal(left, plain[5])
     np.testing.assert_array_equal(Video(file, frames=[5], rotate=False).picked(QWEN).frame(0), plain[5])
