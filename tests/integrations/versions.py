@@ -12,16 +12,20 @@ COMPOSITES = VERSION >= (5, 21)
 
 # Recipes whose references came later than a version.
 _ABSENT: dict[tuple[int, int], set[str]] = {
+    (5, 16): {"granite-docling", "molmo2", "nemotron-omni", "unlimited-ocr"},
     (5, 17): {"granite-docling", "molmo2", "nemotron-omni", "unlimited-ocr"},
     (5, 19): {"granite-docling", "molmo2", "unlimited-ocr"},
     (5, 20): {"granite-docling"},
 }
 # Models of transformers whose image processors an old version has and vlmres leaves to it.
 _DECLINED: dict[tuple[int, int], set[str]] = {
-    (5, 17): {"pixtral"},  # it pads whatever it is told, and says that it does not
+    # It pads whatever it is told, and says that it does not.
+    (5, 16): {"pixtral"},
+    (5, 17): {"pixtral"},
 }
 # Recipes whose video processors it leaves to them: what says how a video's chunks lie came later.
 _DECLINED_VIDEOS: dict[tuple[int, int], set[str]] = {
+    (5, 16): {"minimax-m3-vl"},
     (5, 17): {"minimax-m3-vl"},
     (5, 19): {"minimax-m3-vl"},
     (5, 20): {"minimax-m3-vl"},

@@ -1,6 +1,7 @@
 """vLLM's loader of images, which decodes lazily."""
 
 import copy
+import importlib
 import pickle
 from collections.abc import Callable
 from io import BytesIO
@@ -17,7 +18,7 @@ from tests.images import image
 from vlmres.integrations.operations.counters import IMAGES, counters
 from vlmres.integrations.operations.lazy import LazyImage, unread
 from vlmres.integrations.transformers import accelerate
-from vlmres.integrations.vllm import media
+from vlmres.integrations.vllm import hooks, media
 from vlmres.integrations.vllm.hooks import Hook
 
 Install = Callable[[Hook], ModuleType]
@@ -116,6 +117,35 @@ def test_an_accelerated_processor_takes_the_file(loaders: Any, monkeypatch: pyte
     monkeypatch.setattr(LazyImage, "decode", lambda _: pytest.fail("it was decoded"))
     result = accelerated(lazy, return_tensors="pt")
     assert torch.equal(result["pixel_values"], expected["pixel_values"])
+
+
+@pytest.mark.parametrize("orientation", [None, 6, 9])
+def test_a_parser_does_not_decode(loaders: Any, monkeypatch: pytest.MonkeyPatch, orientation: int | None) -> None:
+    parser = importlib.import_module(media.PARSER)
+    theirs = parser.normalize_image
+    monkeypatch.setattr(media, "_NORMALIZERS", frozenset({hooks.digest(parser, ("normalize_image",))}))
+    for _ in range(2):
+        media.keep_lazy(parser)
+    data = jpeg(orientation)
+    lazy = loaders[0](data).media
+    (kept,) = parser.parsed([lazy])
+    assert type(kept) is type(lazy) is LazyImage
+    assert kept is not lazy
+    expected = theirs(loaders[1](data).media)
+    assert (kept.size, kept.mode, kept.info) == (expected.size, expected.mode, expected.info)
+    assert dict(kept.getexif()) == dict(expected.getexif())
+    assert kept == expected
+    turned = image(20, 30)
+    turned.getexif()[0x0112] = 6
+    assert parser.parsed([turned])[0].size == (30, 20)
+
+
+def test_a_parser_of_another_source_is_left(loaders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    parser = importlib.import_module(media.PARSER)
+    monkeypatch.setattr(media, "_NORMALIZERS", frozenset())
+    media.keep_lazy(parser)
+    (decoded,) = parser.parsed([loaders[0](jpeg()).media])
+    assert type(decoded) is Image.Image
 
 
 def test_unread() -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
-from tests.images import image, pixels
+from tests.images import image
 from tests.integrations import models, tiny
 from vlmres.verify import references as hf
 
@@ -26,8 +27,13 @@ class Case(NamedTuple):
     prompt: str
     by: str
     """The class that makes its pixels."""
-    data: Callable[[Size], dict[str, Any]] = lambda size: {"image": [image(*size)]}
-    """What a request has besides its text, of images of a size."""
+    of: Callable[[list[Image.Image]], dict[str, Any]] = lambda images: {"image": images}
+    """What a request has besides its text: an image, or the frames of a video."""
+    frames: int = 1
+
+    def data(self, size: Size) -> dict[str, Any]:
+        """That of noise of a size."""
+        return self.of([image(*size, seed=seed) for seed in range(self.frames)])
 
 
 def make(name: str, folder: Path, *, weights: bool) -> None:
@@ -68,18 +74,18 @@ def of_transformers(name: str) -> Case:
 def of_videos(name: str, cls: str) -> Case:
     """The case of a Qwen family's videos."""
     prompt = models.FAMILIES[name].prompt.replace("image", "video")
-    return Case(lambda folder: make(name, folder, weights=False), prompt, cls, video)
+    return Case(lambda folder: make(name, folder, weights=False), prompt, cls, video, 6)
 
 
-def video(size: Size) -> dict[str, Any]:
-    """Six frames, as vLLM's loader of videos gives them."""
-    frames = np.stack([pixels(*size, seed=seed) for seed in range(6)])
+def video(frames: list[Image.Image]) -> dict[str, Any]:
+    """A video, as vLLM's loader gives it."""
+    count = len(frames)
     metadata = {
-        "total_num_frames": 6,
+        "total_num_frames": count,
         "fps": 2.0,
-        "duration": 3.0,
-        "frames_indices": list(range(6)),
+        "duration": count / 2,
+        "frames_indices": list(range(count)),
         "video_backend": "opencv",
         "do_sample_frames": False,
     }
-    return {"video": [(frames, metadata)]}
+    return {"video": [(np.stack([np.asarray(frame) for frame in frames]), metadata)]}

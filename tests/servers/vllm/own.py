@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from PIL import Image
 from transformers import AutoConfig, PretrainedConfig, Qwen2Config
 
-from tests.images import image
 from tests.integrations import models, tiny
-from tests.servers.vllm.checkpoints import Case, Size, video
+from tests.servers.vllm.checkpoints import Case, video
 
 _TEXT = {
     "hidden_size": 32,
@@ -52,6 +52,10 @@ class NVLMConfig(PretrainedConfig):
     __init__ = _init
 
 
+for _config in (InternVLChatConfig, NVLMConfig):
+    AutoConfig.register(_config.model_type, _config, exist_ok=True)
+
+
 def _write(folder: Path, tokens: tuple[str, ...], config: dict[str, Any], **files: dict[str, Any]) -> None:
     tokenizer = tiny.tokenizer(tokens)
     tokenizer.add_special_tokens({"eos_token": "<s>"})
@@ -61,13 +65,11 @@ def _write(folder: Path, tokens: tuple[str, ...], config: dict[str, Any], **file
 
 
 def _internvl(folder: Path) -> None:
-    AutoConfig.register(InternVLChatConfig.model_type, InternVLChatConfig, exist_ok=True)
     tokens = ("<img>", "</img>", "<IMG_CONTEXT>", "<|video_pad|>", "<image>", "<video>")
     _write(folder, tokens, _chat(InternVLChatConfig, "InternVLChatModel", 12))
 
 
 def _nvlm(folder: Path) -> None:
-    AutoConfig.register(NVLMConfig.model_type, NVLMConfig, exist_ok=True)
     places = (*(f"<tile_{index}>" for index in range(1, 7)), "<tile_global_thumbnail>")
     _write(folder, ("<Image>", "</Image>", "<|vision_pad|>", "<image>", *places), _chat(NVLMConfig, "NVLM_D", 6))
 
@@ -134,12 +136,11 @@ def _kimi(folder: Path) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps({"media_proc_cfg": settings}))
 
 
-def _kimi_image(size: Size) -> dict[str, Any]:
-    return {"vision_chunk": [{"type": "image", "image": image(*size), "uuid": None}]}
+def _kimi_image(images: list[Image.Image]) -> dict[str, Any]:
+    return {"vision_chunk": [{"type": "image", "image": one, "uuid": None} for one in images]}
 
 
-def _kimi_chunk(size: Size) -> dict[str, Any]:
-    frames = [image(*size, seed=seed) for seed in range(4)]
+def _kimi_chunk(frames: list[Image.Image]) -> dict[str, Any]:
     return {
         "vision_chunk": [{"type": "video_chunk", "video_chunk": frames, "uuid": None, "prompt": "", "video_idx": 0}]
     }
@@ -176,7 +177,7 @@ def _minicpm(folder: Path) -> None:
 
 OWN: dict[str, Case] = {
     "internvl-chat": Case(_internvl, "<image>" + models.ASKED, "InternVLImageProcessor"),
-    "internvl-chat (video)": Case(_internvl, "<video>" + models.ASKED, "InternVLVideoProcessor", video),
+    "internvl-chat (video)": Case(_internvl, "<video>" + models.ASKED, "InternVLVideoProcessor", video, 6),
     "nvlm-d": Case(_nvlm, "<image>" + models.ASKED, "InternVLImageProcessor"),
     "deepseek-ocr": Case(
         lambda folder: _deepseek(folder, "DeepseekOCRForCausalLM"), models.IMAGE, "DeepseekOCRProcessor"
@@ -190,6 +191,6 @@ OWN: dict[str, Case] = {
         "DeepseekVLV2Processor",
     ),
     "kimi-k2.5": Case(_kimi, "<|media_pad|>" + models.ASKED, "KimiK25FusedVisionProcessor", _kimi_image),
-    "kimi-k2.5 (video)": Case(_kimi, "<|media_pad|>" + models.ASKED, "KimiK25FusedVisionProcessor", _kimi_chunk),
+    "kimi-k2.5 (video)": Case(_kimi, "<|media_pad|>" + models.ASKED, "KimiK25FusedVisionProcessor", _kimi_chunk, 4),
     "minicpm-v-4.6": Case(_minicpm, "<|image_pad|>" + models.ASKED, "MiniCPMV4_6ImageProcessor"),
 }

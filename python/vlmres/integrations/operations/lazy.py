@@ -57,6 +57,16 @@ class LazyImage(Image.Image):
         self.__class__ = Image.Image  # type: ignore[assignment]
         vars(self).pop("vlmres_file", None)
 
+    def copy(self) -> Image.Image:
+        """Another image of the same file, which waits for its pixels too."""
+        file = vars(self).get("vlmres_file")
+        if file is None:
+            return self.copy()  # another thread has decoded it
+        lazy = LazyImage()
+        lazy._mode, lazy._size, lazy.info = self._mode, self._size, self.info.copy()
+        lazy.vlmres_file = file
+        return lazy
+
     @property
     def im(self) -> Any:
         """Pillow's pixels."""

@@ -6,6 +6,7 @@ the rest of its work, on its threads. Other files are vLLM's.
 
 from __future__ import annotations
 
+import functools
 from io import BytesIO
 from types import ModuleType
 from typing import Any
@@ -18,8 +19,12 @@ from vlmres.integrations.operations.compare import same
 from vlmres.integrations.operations.decline import DeclinedError
 from vlmres.integrations.operations.lazy import LazyImage
 from vlmres.integrations.transformers.memo import remembered_as
-from vlmres.integrations.vllm.hooks import Hook
+from vlmres.integrations.vllm.hooks import Hook, digest
 from vlmres.integrations.vllm.trial import samples
+
+PARSER = "vllm.multimodal.parse"
+# Digests of its function that turns images.
+_NORMALIZERS = frozenset({"ed56501d4d3fdb47"})
 
 
 def _replace(original: Any, module: ModuleType) -> Any:
@@ -47,6 +52,27 @@ def _replace(original: Any, module: ModuleType) -> Any:
         return module.MediaWithBytes(LazyImage.of(image, data), data, None)
 
     return load_bytes
+
+
+def keep_lazy(module: ModuleType) -> None:
+    """Has vLLM's parser of requests turn images that wait for their pixels without decoding them.
+
+    A parser gives images the orientation that their EXIF data tells. Those of the loader have it, and are copied.
+    """
+    original = getattr(module, "normalize_image", None)
+    if original is None or hasattr(original, "_vlmres_original"):
+        return
+    if digest(module, ("normalize_image",)) not in _NORMALIZERS:
+        return  # images are decoded there, as without vlmres
+
+    @functools.wraps(original)
+    def normalize_image(image: Any) -> Any:
+        if isinstance(image, LazyImage) and image.getexif().get(0x0112, 1) not in range(2, 9):
+            return image.copy()
+        return original(image)
+
+    normalize_image._vlmres_original = original  # type: ignore[attr-defined]
+    module.normalize_image = normalize_image  # type: ignore[attr-defined]
 
 
 def _tried(loader: Any, lazily: Any, original: Any) -> Any:

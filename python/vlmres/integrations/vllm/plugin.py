@@ -6,7 +6,7 @@ from vlmres.integrations.operations import log, shadow, share
 from vlmres.integrations.operations.counters import counters
 from vlmres.integrations.operations.imports import when_imported
 from vlmres.integrations.transformers import install
-from vlmres.integrations.vllm import gates
+from vlmres.integrations.vllm import gates, media
 from vlmres.integrations.vllm.classes import HOOKS
 from vlmres.integrations.vllm.constructed import PLACES, install_places
 from vlmres.integrations.vllm.hooks import install_hooks
@@ -29,4 +29,5 @@ def enable() -> None:
     install()
     when_imported(gates.MODULE, gates.install_gates)
     install_hooks(HOOKS)
+    when_imported(media.PARSER, media.keep_lazy)
     install_places(PLACES)
