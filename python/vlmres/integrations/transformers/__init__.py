@@ -15,7 +15,7 @@ of it once, with the reason.
 try:
     import transformers.image_processing_backends  # noqa: F401
 except ImportError as error:
-    raise ImportError(f"vlmres.integrations.transformers needs transformers 5.17 or later: {error}") from error
+    raise ImportError(f"vlmres.integrations.transformers needs transformers 5.16 or later: {error}") from error
 
 from vlmres.integrations.transformers.auto import install, uninstall
 from vlmres.integrations.transformers.drop_in import accelerate
