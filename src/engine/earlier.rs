@@ -24,10 +24,14 @@ struct Chain<'a> {
 
 impl Chain<'_> {
     fn make(&self, filter: Filter, arithmetic: Arithmetic) -> Result<OwnedImage> {
-        let (first, rest) = (self.stages[0], &self.stages[1..]);
-        let mut made = StageJob::new(self.source, first, filter, arithmetic, identity)?.canvas()?;
-        for &stage in rest {
-            made = StageJob::new(made.view()?, stage, filter, arithmetic, identity)?.canvas()?;
+        let canvas = |source: PixelView<'_>, stage: Stage| {
+            let mut source = source.cut(stage.cut);
+            StageJob::new(source.size(), source.interleaving(), stage, filter, arithmetic, identity)?
+                .canvas(&mut source)
+        };
+        let mut made = canvas(self.source, self.stages[0])?;
+        for &stage in &self.stages[1..] {
+            made = canvas(made.view()?, stage)?;
         }
         Ok(made)
     }

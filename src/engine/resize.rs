@@ -43,13 +43,14 @@ pub fn resize_into(
         return Err(Error::Argument(format!("{}x{} pixels do not fill {} bytes", to.width, to.height, sink.len())));
     }
     let sink = &*sink;
-    let job = StageJob::new(source, Stage::resize(to, false), filter, arithmetic, identity)?;
+    let job =
+        StageJob::new(source.size(), source.interleaving(), Stage::resize(to, false), filter, arithmetic, identity)?;
     let threads = if sink.len() < SERIAL_BYTES { Threads::ONE } else { threads };
     let bands: Vec<_> = cut(to.height, 1, to.height as usize, threads).collect();
     let done = parallel(&bands, threads, |band| {
         with_scratch(|Scratch { buffers, lines }| {
             try_resize(lines, row_bytes, 0)?;
-            job.rows(band.clone(), buffers, &mut Copied { line: lines, sink })
+            job.rows(&mut source.clone(), band.clone(), buffers, &mut Copied { line: lines, sink })
         })
     });
     done.into_iter().collect()

@@ -7,7 +7,7 @@ use crate::geometry::Size;
 use crate::options::{Backend, Filter, Sampled};
 use crate::plan::Stage;
 use crate::resample::{Arithmetic, FloatResampler, FloatScratch, Resampler, RowSink, Scratch, Table, Window, identity};
-use crate::source::{OwnedImage, PixelView};
+use crate::source::{Interleaving, OwnedImage, Rows};
 
 /// A worker's buffers.
 #[derive(Default)]
@@ -23,23 +23,25 @@ impl Buffers {
     }
 }
 
-enum Pass<'a> {
-    Bytes(Resampler<'a>),
-    Floats(Box<FloatResampler<'a>>),
+enum Pass {
+    Bytes(Resampler),
+    Floats(Box<FloatResampler>),
 }
 
-/// A stage, set up over its source.
-pub(super) struct StageJob<'a> {
-    pass: Pass<'a>,
+/// A stage, set up for its source.
+pub(super) struct StageJob {
+    pass: Pass,
     stage: Stage,
     /// The part of the resized image that lies on the canvas.
     window: Window,
 }
 
-impl<'a> StageJob<'a> {
-    /// `table` are the normalised values of bytes, for a stage that resizes those.
+impl StageJob {
+    /// A stage that reads images of a size, cut already, whose rows lie as `lie` says where they can be read in place. `table` are the normalised values of bytes, for a stage that
+    /// resizes those.
     pub(super) fn new(
-        source: PixelView<'a>,
+        size: Size,
+        lie: Option<Interleaving>,
         stage: Stage,
         filter: Filter,
         arithmetic: Arithmetic,
@@ -49,21 +51,34 @@ impl<'a> StageJob<'a> {
             columns: visible(stage.offset.x, stage.resized.width, stage.canvas.width),
             rows: visible(stage.offset.y, stage.resized.height, stage.canvas.height),
         };
-        let source = stage.cut.map_or(source, |cut| source.crop(cut));
         let pass = if let Some(sampling) = stage.float_resize {
             let table = if sampling.of == Sampled::Normalized { table() } else { identity() };
-            let resampler = FloatResampler::new(source, stage.resized, window.clone(), sampling, table)?;
+            let resampler = FloatResampler::new(size, stage.resized, window.clone(), sampling, table)?;
             Pass::Floats(Box::new(resampler))
         } else {
             let backend = if stage.always_pillow { Backend::Pillow } else { arithmetic.backend };
             let arithmetic = Arithmetic { backend, transposed: stage.transposed, ..arithmetic };
-            Pass::Bytes(Resampler::new(source, stage.resized, window.clone(), filter, arithmetic)?)
+            Pass::Bytes(Resampler::new(size, lie, stage.resized, window.clone(), filter, arithmetic)?)
         };
         Ok(Self { pass, stage, window })
     }
 
+    /// Most rows of the source from the first to the last that are read at once.
+    pub(super) fn span(&self) -> u32 {
+        match &self.pass {
+            Pass::Bytes(resampler) => resampler.span(),
+            Pass::Floats(_) => 1,
+        }
+    }
+
     /// Makes the canvas rows of `band` in order, as packed RGB.
-    pub(super) fn rows(&self, band: Range<u32>, buffers: &mut Buffers, sink: &mut impl RowSink) -> Result<()> {
+    pub(super) fn rows(
+        &self,
+        source: &mut impl Rows,
+        band: Range<u32>,
+        buffers: &mut Buffers,
+        sink: &mut impl RowSink,
+    ) -> Result<()> {
         let Stage { offset, fill, .. } = self.stage;
         let on_canvas = |row: u32| (i64::from(row) + i64::from(offset.y)) as u32;
         let content = on_canvas(self.window.rows.start)..on_canvas(self.window.rows.end);
@@ -72,15 +87,15 @@ impl<'a> StageJob<'a> {
         }
         let inside = band.start.max(content.start)..band.end.min(content.end);
         if !inside.is_empty() {
-            let source = |y: u32| (i64::from(y) - i64::from(offset.y)) as u32;
+            let resized = |y: u32| (i64::from(y) - i64::from(offset.y)) as u32;
             let left = offset.x.max(0) as usize * 3;
             let columns = left..left + self.window.columns.len() * 3;
             let mut sink = OnCanvas { sink, columns, offset: offset.y, fill };
-            let rows = source(inside.start)..source(inside.end);
+            let rows = resized(inside.start)..resized(inside.end);
             match &self.pass {
-                Pass::Bytes(resampler) => resampler.rows(rows, &mut buffers.bytes, &mut sink)?,
+                Pass::Bytes(resampler) => resampler.rows(source, rows, &mut buffers.bytes, &mut sink)?,
                 Pass::Floats(resampler) => {
-                    resampler.rows(rows, &mut buffers.floats, |y, row| sink.row(y, |out| round(row, out)))?;
+                    resampler.rows(source, rows, &mut buffers.floats, |y, row| sink.row(y, |out| round(row, out)))?;
                 }
             }
         }
@@ -98,22 +113,23 @@ impl<'a> StageJob<'a> {
     /// As [`Self::rows`], for a stage that produces floats: the rows before rounding. Its canvas is the resized image.
     pub(super) fn float_rows(
         &self,
+        source: &mut impl Rows,
         band: Range<u32>,
         buffers: &mut Buffers,
         emit: impl FnMut(u32, &[f32]),
     ) -> Result<()> {
         debug_assert!(!self.stage.places());
         if let Pass::Floats(resampler) = &self.pass {
-            resampler.rows(band, &mut buffers.floats, emit)?;
+            resampler.rows(source, band, &mut buffers.floats, emit)?;
         }
         Ok(())
     }
 
     /// The whole canvas.
-    pub(super) fn canvas(&self) -> Result<OwnedImage> {
+    pub(super) fn canvas(&self, source: &mut impl Rows) -> Result<OwnedImage> {
         let canvas = self.stage.canvas;
-        let mut rows = Rows { data: reserve(canvas)?, len: canvas.width as usize * 3 };
-        self.rows(0..canvas.height, &mut Buffers::default(), &mut rows)?;
+        let mut rows = Canvas { data: reserve(canvas)?, len: canvas.width as usize * 3 };
+        self.rows(source, 0..canvas.height, &mut Buffers::default(), &mut rows)?;
         OwnedImage::new(canvas, rows.data)
     }
 }
@@ -139,13 +155,13 @@ impl<S: RowSink> RowSink for OnCanvas<'_, S> {
     }
 }
 
-/// Rows of an image, one after the other.
-struct Rows {
+/// Rows of a canvas, one after the other.
+struct Canvas {
     data: Vec<u8>,
     len: usize,
 }
 
-impl RowSink for Rows {
+impl RowSink for Canvas {
     fn row(&mut self, _: u32, make: impl FnOnce(&mut [u8])) {
         let at = self.data.len();
         self.data.resize(at + self.len, 0);

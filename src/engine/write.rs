@@ -12,7 +12,7 @@ use crate::options::Sampled;
 use crate::plan::{Plan, Stage, View};
 use crate::recipe::Pixels;
 use crate::resample::{Arithmetic, Table, identity};
-use crate::source::PixelView;
+use crate::source::{Interleaving, PixelView, Rows, Streamed};
 use crate::threads::{Phase, Threads, parallel, timed};
 use crate::write::{Cells, DType, Element, FloatWriter, Placement, Sink, Values, Writer, normalised};
 
@@ -96,9 +96,16 @@ impl<'a, T: Element> Output<'a, T> {
     /// Sets up the last stage of a view over what it reads.
     fn set_up<'p>(&self, placed: &Placed<'_>, input: PixelView<'p>, jobs: &mut Vec<Job<'p>>) -> Result<()> {
         for (stage, to) in parts(placed.view, placed.to) {
-            let height = stage.canvas.height;
-            let stage = StageJob::new(input, stage, self.pixels.filter, self.arithmetic, || self.table())?;
-            jobs.push(Job { image: placed.image, stage, height, to });
+            let (height, source) = (stage.canvas.height, input.cut(stage.cut));
+            let stage = StageJob::new(
+                source.size(),
+                source.interleaving(),
+                stage,
+                self.pixels.filter,
+                self.arithmetic,
+                || self.table(),
+            )?;
+            jobs.push(Job { image: placed.image, source, stage, height, to });
         }
         Ok(())
     }
@@ -117,25 +124,44 @@ impl<'a, T: Element> Output<'a, T> {
         };
         let bands: Vec<(usize, Range<u32>)> = jobs.iter().enumerate().flat_map(cut).collect();
         let done = parallel(&bands, threads, |(index, band)| {
-            let Job { stage, to, .. } = &jobs[*index];
-            let sink = &self.sinks[to.tensor];
-            with_scratch(|Scratch { buffers, lines }| {
-                if let Some(of) = stage.floats().filter(|_| T::DTYPE != DType::UInt8) {
-                    // The normalisation of floats that are not normalised yet.
-                    let order = (of == Sampled::Floats).then_some((self.pixels, self.arithmetic.backend));
-                    let writer = FloatWriter::new(to, order, sink);
-                    return stage
-                        .float_rows(band.clone(), buffers, |y, row| timed(Phase::Write, || writer.row(y, row)));
-                }
-                let mut writer = Writer::new(to, &self.values, sink, lines)?;
-                stage.rows(band.clone(), buffers, &mut writer)?;
-                writer.finish();
-                Ok(())
-            })
+            let Job { source, stage, to, .. } = &jobs[*index];
+            self.rows(&mut source.clone(), stage, to, band.clone())
         });
         let failed = |((index, _), done): ((usize, _), Result<()>)| Some((jobs[index].image, done.err()?));
         bands.into_iter().zip(done).filter_map(failed).collect()
     }
+
+    /// Makes some rows of a last stage, and writes them to its place.
+    fn rows(&self, source: &mut impl Rows, stage: &StageJob, to: &Placement, band: Range<u32>) -> Result<()> {
+        let sink = &self.sinks[to.tensor];
+        with_scratch(|Scratch { buffers, lines }| {
+            if let Some(of) = stage.floats().filter(|_| T::DTYPE != DType::UInt8) {
+                // The normalisation of floats that are not normalised yet.
+                let order = (of == Sampled::Floats).then_some((self.pixels, self.arithmetic.backend));
+                let writer = FloatWriter::new(to, order, sink);
+                return stage.float_rows(source, band, buffers, |y, row| timed(Phase::Write, || writer.row(y, row)));
+            }
+            let mut writer = Writer::new(to, &self.values, sink, lines)?;
+            stage.rows(source, band, buffers, &mut writer)?;
+            writer.finish();
+            Ok(())
+        })
+    }
+
+    /// Writes an image while it is decoded, of which a view is made that [`reads_in_order`].
+    pub(super) fn stream(&self, file: &Streamed<'_>, view: &View, to: &Placement) -> Result<()> {
+        let stage = view.stages[0];
+        let job =
+            StageJob::new(file.size(), Some(Interleaving::RGB), stage, self.pixels.filter, self.arithmetic, || {
+                self.table()
+            })?;
+        file.read(job.span(), |rows| self.rows(rows, &job, to, 0..stage.canvas.height))
+    }
+}
+
+/// Whether a view is made of all rows of its image from the first to the last, each once.
+pub(super) fn reads_in_order(view: &View) -> bool {
+    view.overlap == 0 && view.stages.len() == 1 && view.stages[0].cut.is_none()
 }
 
 /// A view of an image, and its place.
@@ -167,7 +193,8 @@ fn parts(view: &View, to: &Placement) -> Vec<(Stage, Placement)> {
 struct Job<'a> {
     /// Which image's.
     image: usize,
-    stage: StageJob<'a>,
+    source: PixelView<'a>,
+    stage: StageJob,
     /// Rows of its canvas.
     height: u32,
     to: Placement,

@@ -134,7 +134,7 @@ impl Source {
     ) -> PyResult<Self> {
         let input = self::encoded(encoded)?;
         let (limits, decoder) = (convert::limits(limits), decoder::decoder(decoder));
-        let image = detached(py, || open(input, &limits, &decoder)?.decode(1, source::ColourKey::Kept))?;
+        let image = detached(py, || open(input, &limits, &decoder)?.decode(1, source::ColourKey::Kept, Threads::ONE))?;
         Ok(Self::owned(image))
     }
 

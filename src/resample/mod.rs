@@ -5,6 +5,7 @@
 
 mod filter;
 mod floats;
+mod input;
 mod kernels;
 mod nearest;
 mod passes;

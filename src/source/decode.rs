@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::limits::Limits;
 use crate::memory::{Pool, probe};
+use crate::threads::Threads;
 
 /// Decoded images' memory, at most 64 MiB of it. One for all: who decodes need not know who did before.
 static DECODED: Pool<Vec<u8>> = Pool::new(64 << 20);
@@ -69,6 +70,11 @@ pub fn trim() {
 /// Keeps an image's memory for the next.
 pub fn recycle(image: OwnedImage) {
     give(image.into_bytes());
+}
+
+/// Memory for so many bytes, as [`reuse`] has it, with room alone where nobody used it before.
+pub(super) fn take(bytes: usize) -> Result<Vec<u8>> {
+    DECODED.take(bytes)
 }
 
 /// Keeps memory for the next image.
@@ -155,16 +161,24 @@ impl Header {
     /// Decodes the bytes that have this header to RGB as transformers loads a file: EXIF orientation applied, transparency
     /// discarded. A JPEG is decoded straight to a `reduction`th of its size: 1, 2, 4 or 8. Only 1 is exact.
     pub fn decode(&self, bytes: &[u8], reduction: u32) -> Result<OwnedImage> {
-        self.decode_keyed(bytes, reduction, ColourKey::Kept)
+        self.decode_keyed(bytes, reduction, ColourKey::Kept, Threads::ONE)
     }
 
-    /// As [`Self::decode`], with the colour that is declared transparent as `key` says.
-    pub fn decode_keyed(&self, bytes: &[u8], reduction: u32, key: ColourKey) -> Result<OwnedImage> {
+    /// As [`Self::decode`], with the colour that is declared transparent as `key` says, on so many threads as the file lets work.
+    pub fn decode_keyed(&self, bytes: &[u8], reduction: u32, key: ColourKey, threads: Threads) -> Result<OwnedImage> {
         probe(self.bytes as usize)?;
         guarded(|| match &self.format {
-            Format::Jpeg(jpeg) => decode_jpeg(*jpeg, bytes, reduction),
+            Format::Jpeg(jpeg) => decode_jpeg(*jpeg, bytes, reduction, threads),
             _ => self.decode_other(bytes, key),
         })
+    }
+
+    /// The JPEG whose rows come from the first to the last, so that it may be decoded while they are read.
+    pub(super) fn streamed(&self) -> Option<Jpeg> {
+        match self.format {
+            Format::Jpeg(jpeg) if jpeg.is_known() && self.orientation == Orientation::Upright => Some(jpeg),
+            _ => None,
+        }
     }
 
     fn decode_other(&self, bytes: &[u8], key: ColourKey) -> Result<OwnedImage> {
@@ -196,22 +210,25 @@ impl Header {
     }
 }
 
-fn decode_jpeg(jpeg: Jpeg, bytes: &[u8], reduction: u32) -> Result<OwnedImage> {
-    let eighths = match reduction {
+fn decode_jpeg(jpeg: Jpeg, bytes: &[u8], reduction: u32, threads: Threads) -> Result<OwnedImage> {
+    let eighths = eighths(reduction);
+    let (width, height) = jpeg.reduced(eighths);
+    let (made, pixels) = jpeg.decode(bytes, eighths, take(width * height * 3)?, threads)?;
+    turned(made, pixels, jpeg.orientation())
+}
+
+/// How many eighths of a JPEG's sides are left of them.
+pub(super) fn eighths(reduction: u32) -> usize {
+    match reduction {
         2 => 4,
         4 => 2,
         8 => 1,
         _ => 8,
-    };
-    let (width, height) = jpeg.size();
-    let reduced = |side: u32| (side as usize * eighths).div_ceil(8);
-    let memory = DECODED.take(reduced(width) * reduced(height) * 3)?;
-    let (made, pixels) = jpeg.decode(bytes, eighths, memory)?;
-    turned(made, pixels, jpeg.orientation())
+    }
 }
 
 /// Runs a decoder, turning its panic into an error. The panic's message still goes to the panic hook.
-fn guarded<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn guarded<T>(decode: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
         let message = panic
             .downcast_ref::<String>()

@@ -7,6 +7,7 @@ use super::{ColourKey, Decoder, Header, ImageFile, Opened, OwnedImage, file};
 use crate::error::Result;
 use crate::geometry::Size;
 use crate::limits::Limits;
+use crate::threads::Threads;
 
 /// Encoded bytes, or the file that has them.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ impl Encoded<'_> {
             Self::Bytes(bytes) => Opened::bytes(Box::new(bytes), limits, &Decoder::Own)?,
             Self::Path(path) => Opened::file(path, limits, &Decoder::Own)?,
         };
-        opened.decode(1, ColourKey::Kept)
+        opened.decode(1, ColourKey::Kept, Threads::ONE)
     }
 }
 

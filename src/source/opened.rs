@@ -1,12 +1,14 @@
 //! Encoded images whose header was read, wherever their bytes are and whoever decodes them.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::other::AnyHeader;
-use super::{ColourKey, Decoder, Encoded, Header, ImageFile, OwnedImage};
+use super::{ColourKey, Decoder, Encoded, Header, ImageFile, OwnedImage, Streamed};
 use crate::error::Result;
 use crate::geometry::Size;
 use crate::limits::Limits;
+use crate::threads::Threads;
 
 /// Bytes in memory, and who holds them.
 pub type Memory<'a> = Box<dyn AsRef<[u8]> + Send + Sync + 'a>;
@@ -91,8 +93,20 @@ impl<'a> Opened<'a> {
         }
     }
 
+    /// The file, to be decoded while its rows are read; nothing where it can only be decoded whole.
+    pub fn streamed(&self, reduction: u32) -> Result<Option<Streamed<'_>>> {
+        let AnyHeader::Own(header) = &self.header else { return Ok(None) };
+        let Some(jpeg) = header.streamed() else { return Ok(None) };
+        let bytes = match &self.place {
+            Place::Memory(bytes) => Cow::Borrowed((**bytes).as_ref()),
+            Place::File(file) => Cow::Owned(file.read()?),
+            Place::Path(_) => return Ok(None),
+        };
+        Streamed::new(jpeg, bytes, reduction).map(Some)
+    }
+
     /// The pixels: see [`Header::decode_keyed`]. Another library's are never reduced.
-    pub fn decode(&self, reduction: u32, key: ColourKey) -> Result<OwnedImage> {
+    pub fn decode(&self, reduction: u32, key: ColourKey, threads: Threads) -> Result<OwnedImage> {
         let held;
         let encoded = match &self.place {
             Place::Memory(bytes) => Encoded::Bytes((**bytes).as_ref()),
@@ -104,7 +118,7 @@ impl<'a> Opened<'a> {
         };
         match (&self.header, encoded) {
             (AnyHeader::Own(header), Encoded::Bytes(bytes)) => {
-                self.decoder.rest(header.decode_keyed(bytes, reduction, key), encoded)
+                self.decoder.rest(header.decode_keyed(bytes, reduction, key, threads), encoded)
             }
             _ => self.decoder.other(encoded),
         }

@@ -136,6 +136,11 @@ impl<'a> PixelView<'a> {
         Self { origin: down.wrapping_add_signed(self.strides.x * x as isize), size, ..self }
     }
 
+    /// The part of this image that is wanted, where not all of it is.
+    pub(crate) fn cut(self, part: Option<Rect>) -> Self {
+        part.map_or(self, |part| self.crop(part))
+    }
+
     /// The image's size.
     pub fn size(&self) -> Size {
         self.size

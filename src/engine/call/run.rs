@@ -3,14 +3,14 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use super::super::write::{Image, Output, SERIAL_BYTES};
+use super::super::write::{Image, Output, SERIAL_BYTES, reads_in_order};
 use super::source::Source;
 use super::{Call, Entry, Failure};
 use crate::error::{Error, Result};
 use crate::options::Backend;
 use crate::plan::Plan;
 use crate::recipe::Convert;
-use crate::source::{ColourKey, OwnedImage, recycle, take_dark};
+use crate::source::{ColourKey, OwnedImage, Streamed, recycle, take_dark};
 use crate::threads::{Crew, Phase, Threads, check_stopped, parallel, timed};
 use crate::write::{Element, Placement, Sink, Tensor};
 
@@ -111,9 +111,11 @@ impl Call<'_> {
         bands: Threads,
     ) -> Vec<Failure> {
         let jobs = jobs(tasks, images, bands);
+        // Those that no image keeps busy.
+        let each = Threads::new(bands.get() / jobs.len().max(1));
         let done = parallel(&jobs, images, |job| match *job {
             Job::Whole(index) => self.write_whole(&tasks[index], output).map(|()| None),
-            Job::Decode(index) => self.decode(&tasks[index]),
+            Job::Decode(index) => self.decode(&tasks[index], each),
         });
         let mut failures = Vec::new();
         let mut shared = Vec::new();
@@ -145,9 +147,15 @@ impl Call<'_> {
         failures
     }
 
-    /// Decodes, resizes and writes an image while it is in cache.
+    /// Decodes, resizes and writes an image while it, or some rows of it, are in cache.
     fn write_whole<T: Element>(&self, task: &Task<'_>, output: &Output<'_, T>) -> Result<()> {
-        let decoded = self.decode(task)?;
+        if let ([view], [to]) = (&task.plan.views[..], task.placements)
+            && reads_in_order(view)
+            && let Some(file) = task.streamed(self.settings.scaled)?
+        {
+            return output.stream(&file, view, to);
+        }
+        let decoded = self.decode(task, Threads::ONE)?;
         let failed = output.write(&[task.image(decoded.as_ref())?], Threads::ONE);
         decoded.into_iter().for_each(recycle);
         failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
@@ -161,12 +169,13 @@ impl Call<'_> {
         if composites && is_pillow && task.frame.is_none() { ColourKey::White } else { ColourKey::Kept }
     }
 
-    fn decode(&self, task: &Task<'_>) -> Result<Option<OwnedImage>> {
+    /// Decodes an image, on so many threads as its file lets work.
+    fn decode(&self, task: &Task<'_>, threads: Threads) -> Result<Option<OwnedImage>> {
         check_stopped()?;
         let colour_key = self.colour_key(task);
         // Clears what earlier calls left on this thread.
         take_dark();
-        let decoded = timed(Phase::Decode, || task.source.decode(task.plan, self.settings.scaled, colour_key));
+        let decoded = timed(Phase::Decode, || task.source.decode(task.plan, self.settings.scaled, colour_key, threads));
         if take_dark() {
             self.dark.store(true, Ordering::Relaxed);
         }
@@ -194,6 +203,11 @@ impl Call<'_> {
 }
 
 impl Task<'_> {
+    fn streamed(&self, scaled: bool) -> Result<Option<Streamed<'_>>> {
+        check_stopped()?;
+        timed(Phase::Decode, || self.source.streamed(self.plan, scaled))
+    }
+
     fn image<'i>(&'i self, decoded: Option<&'i OwnedImage>) -> Result<Image<'i>> {
         let source = self.source.view(decoded, self.plan)?;
         Ok(Image { source, plan: self.plan, placements: self.placements })

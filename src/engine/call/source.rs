@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::limits::Limits;
 use crate::plan::Plan;
-use crate::source::{ColourKey, Decoder, Memory, Opened, OwnedImage, PixelView};
+use crate::source::{ColourKey, Decoder, Memory, Opened, OwnedImage, PixelView, Streamed};
 use crate::threads::{Phase, Threads, check_stopped, job, parallel, timed};
 
 /// Keeps an image's pixels alive while a call reads them.
@@ -130,12 +130,25 @@ impl<'a> Source<'a> {
     }
 
     /// The decoded image, at its plan's reduced size if that is wanted and possible; nothing if the source is pixels.
-    pub(super) fn decode(&self, plan: &Plan, scaled: bool, key: ColourKey) -> Result<Option<OwnedImage>> {
+    pub(super) fn decode(
+        &self,
+        plan: &Plan,
+        scaled: bool,
+        key: ColourKey,
+        threads: Threads,
+    ) -> Result<Option<OwnedImage>> {
         if let Self::Deferred(image) = self {
             return image.pixels().map(Some);
         }
         let reduction = if scaled { plan.reduction() } else { 1 };
-        self.encoded().map(|opened| opened.decode(reduction, key)).transpose()
+        self.encoded().map(|opened| opened.decode(reduction, key, threads)).transpose()
+    }
+
+    /// A file that can be decoded while its rows are read, as by [`Self::decode`].
+    pub(super) fn streamed(&self, plan: &Plan, scaled: bool) -> Result<Option<Streamed<'_>>> {
+        let Some(opened) = self.encoded() else { return Ok(None) };
+        let streamed = opened.streamed(if scaled { plan.reduction() } else { 1 })?;
+        streamed.map(|file| check_size(file.size(), plan).map(|()| file)).transpose()
     }
 
     /// The pixels; `decoded` is the decoded image, if there is one.
@@ -145,14 +158,19 @@ impl<'a> Source<'a> {
             (Self::Pixels(pixels), None) => pixels.view()?,
             (_, None) => return Err(Error::Argument("the image is not decoded".into())),
         };
-        if [plan.size, plan.reduced_size()].contains(&view.size()) {
-            Ok(view)
-        } else {
-            let (size, planned) = (view.size(), plan.size);
-            Err(Error::Argument(format!(
-                "the image has {}x{} pixels, its plan {}x{}",
-                size.width, size.height, planned.width, planned.height
-            )))
-        }
+        check_size(view.size(), plan)?;
+        Ok(view)
     }
+}
+
+/// Refuses an image of another size than its plan's.
+fn check_size(size: Size, plan: &Plan) -> Result<()> {
+    if [plan.size, plan.reduced_size()].contains(&size) {
+        return Ok(());
+    }
+    let planned = plan.size;
+    Err(Error::Argument(format!(
+        "the image has {}x{} pixels, its plan {}x{}",
+        size.width, size.height, planned.width, planned.height
+    )))
 }

@@ -126,7 +126,7 @@ fn a_file_is_decoded_for_the_plan_of_its_sample() {
             Call::new(recipe(name), settings(LayoutKind::Hf, true), items, Some(vec![2]), Threads::ONE).unwrap();
         let plan = call.plans().next().flatten().unwrap();
         assert!(plan.reduction() > 1 || name != "llava-1.5");
-        let decoded = call.items[0].sources[0].decode(plan, true, ColourKey::Kept).unwrap().unwrap();
+        let decoded = call.items[0].sources[0].decode(plan, true, ColourKey::Kept, Threads::ONE).unwrap().unwrap();
         assert_eq!(decoded.size(), plan.reduced_size(), "{name}");
     }
 }

@@ -16,7 +16,7 @@ use crate::geometry::Size;
 use crate::memory::try_resize;
 use crate::options::{Filter, FloatResize};
 use crate::simd::Level;
-use crate::source::PixelView;
+use crate::source::Rows;
 use crate::threads::check_stopped;
 
 /// Output sizes (width plus height) up to which ATen weighs four corners, whatever its threads.
@@ -36,7 +36,7 @@ pub(crate) fn identity() -> Box<Table> {
 /// Buffers that a worker keeps from band to band.
 #[derive(Debug, Default)]
 pub(crate) struct FloatScratch {
-    source: Vec<u8>,
+    converted: Vec<u8>,
     values: Vec<f32>,
     lines: Lines,
     output: Vec<f32>,
@@ -46,7 +46,7 @@ impl FloatScratch {
     /// Bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
         let floats = self.values.capacity() + self.lines.values.capacity() + self.output.capacity();
-        self.source.capacity() + floats * 4 + self.lines.rows.capacity() * 8
+        self.converted.capacity() + floats * 4 + self.lines.rows.capacity() * 8
     }
 }
 
@@ -59,8 +59,9 @@ struct Lines {
 }
 
 /// A resample in f32, set up.
-pub(crate) struct FloatResampler<'a> {
-    source: PixelView<'a>,
+pub(crate) struct FloatResampler {
+    /// Of the source.
+    size: Size,
     table: Box<Table>,
     window: Window,
     /// Columns of the source that are read, in whose order the horizontal axis counts.
@@ -74,27 +75,20 @@ pub(crate) struct FloatResampler<'a> {
     level: Level,
 }
 
-impl<'a> FloatResampler<'a> {
-    /// Sets up the resample of a whole image to `to`, of which `window` is wanted.
-    pub(crate) fn new(
-        source: PixelView<'a>,
-        to: Size,
-        window: Window,
-        sampling: FloatResize,
-        table: Box<Table>,
-    ) -> Result<Self> {
-        Self::at_level(Level::current()?, source, to, window, sampling, table)
+impl FloatResampler {
+    /// Sets up the resample of a whole image of a size to `to`, of which `window` is wanted.
+    pub(crate) fn new(size: Size, to: Size, window: Window, sampling: FloatResize, table: Box<Table>) -> Result<Self> {
+        Self::at_level(Level::current()?, size, to, window, sampling, table)
     }
 
     fn at_level(
         level: Level,
-        source: PixelView<'a>,
+        size: Size,
         to: Size,
         window: Window,
         sampling: FloatResize,
         table: Box<Table>,
     ) -> Result<Self> {
-        let size = source.size();
         let two = sampling.filter == Filter::Bilinear && !sampling.antialias;
         let sampling = FloatResize { corners: two && (sampling.corners || to.width + to.height <= SMALL), ..sampling };
         let mut horizontal = Axis::new(sampling, Direction::Across, size.width, to.width, &window.columns)?;
@@ -102,21 +96,22 @@ impl<'a> FloatResampler<'a> {
         let span = (0..window.rows.len()).map(|row| vertical.span(row).len() as u32).max().unwrap_or(0);
         let corners = sampling.corners;
         let used = horizontal.compact()?;
-        Ok(Self { source, table, window, used, horizontal, vertical, corners, span, level })
+        Ok(Self { size, table, window, used, horizontal, vertical, corners, span, level })
     }
 
     /// Makes the rows `band` (absolute rows within the window) in order and hands each to `emit`: RGB values of the window's
     /// columns.
     pub(crate) fn rows(
         &self,
+        source: &mut impl Rows,
         band: Range<u32>,
         scratch: &mut FloatScratch,
         mut emit: impl FnMut(u32, &[f32]),
     ) -> Result<()> {
         let len = self.window.columns.len() * 3;
         let line = if self.corners { self.used.len() * 3 } else { len };
-        let FloatScratch { source, values, lines, output } = scratch;
-        try_resize(source, self.source.size().width as usize * 3, 0)?;
+        let FloatScratch { converted, values, lines, output } = scratch;
+        try_resize(converted, self.size.width as usize * 3, 0)?;
         try_resize(values, self.used.len() * 3, 0.0)?;
         try_resize(output, len, 0.0)?;
         try_resize(&mut lines.values, line.saturating_mul(self.span as usize), 0.0)?;
@@ -134,11 +129,12 @@ impl<'a> FloatResampler<'a> {
                         check_stopped()?;
                     }
                     let out = &mut lines.values[place * line..][..line];
-                    self.source.copy_row(at, source);
+                    source.advance(at + 1)?;
+                    source.copy_row(at, converted);
                     if self.corners {
-                        self.take(source, out);
+                        self.take(converted, out);
                     } else {
-                        self.take(source, values);
+                        self.take(converted, values);
                         sums::columns(self.level, values.as_chunks().0, &self.horizontal, out.as_chunks_mut().0);
                     }
                     lines.rows[place] = Some(at);

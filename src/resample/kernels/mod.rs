@@ -188,7 +188,7 @@ impl Vertical {
     }
 
     /// Most input rows of an output row, or more.
-    fn widest(&self) -> usize {
+    pub(super) fn widest(&self) -> usize {
         match self {
             Self::Kept(axis, _) => axis.widest(),
             Self::Streamed(vertical) => vertical.axis().widest(),

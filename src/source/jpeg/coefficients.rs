@@ -9,8 +9,10 @@ use super::kernels::Nonzero;
 use super::markers::{Event, Markers};
 use super::output::Output;
 use super::quad::{LANES, Plane, Quad};
+use super::rows::Rows;
 use super::scan::{Place, ReadUnits, ScanReader};
 use super::smooth::Progress;
+use super::stream::Window;
 use super::units::Units;
 
 /// A file of more scans is refused, as by libjpeg-turbo's own tests.
@@ -20,6 +22,8 @@ const MOST_SCANS: u32 = 500;
 const MOST_VISITS: u64 = 1 << 26;
 /// The most progressive of pictures need about 21.
 const VISITS_OF_A_BLOCK: u64 = 24;
+/// Somebody is asked once in so many whether the rest is still wanted.
+const CHECKED: u64 = 1 << 12;
 /// A block that a scan refines costs as much as so many others.
 const VISITS_OF_REFINED: u64 = 8;
 
@@ -34,7 +38,7 @@ pub(super) struct Coefficients {
     most_visits: u64,
     nonzero: Nonzero,
     /// Of scans' bits.
-    memory: Vec<u8>,
+    window: Window,
     /// Sequential scans are read as if no marker ended them.
     careful: bool,
 }
@@ -50,7 +54,7 @@ impl Coefficients {
         }
         let most_visits = MOST_VISITS.max(blocks_of_all * VISITS_OF_A_BLOCK);
         let progress = Progress::new(frame.components.len());
-        Ok(Self { planes, progress, visits: 0, most_visits, nonzero, memory: Vec::new(), careful })
+        Ok(Self { planes, progress, visits: 0, most_visits, nonzero, window: Window::default(), careful })
     }
 
     /// Reads all scans, to the end marker.
@@ -59,16 +63,16 @@ impl Coefficients {
             markers.default_codes();
         }
         loop {
-            let frame = markers.frame.clone().ok_or(Stop::Broken("a scan without a frame"))?;
-            let units = Units::new(&frame, markers)?;
+            let frame = markers.frame.as_ref().ok_or(Stop::Broken("a scan without a frame"))?;
+            let (units, is_progressive) = (Units::new(frame, markers)?, frame.progressive);
             markers.latch_quant()?;
-            if frame.progressive {
+            if is_progressive {
                 self.progressive(&units, markers)?;
             } else if self.careful {
                 let scan = CarefulReader::new(markers)?;
                 self.sequential(&units, markers, scan)?;
             } else {
-                let scan = ScanReader::new(markers, Vec::new())?;
+                let scan = ScanReader::new(markers, Window::default())?;
                 self.sequential(&units, markers, scan)?;
             }
             match markers.read(markers.bytes.len())? {
@@ -81,8 +85,11 @@ impl Coefficients {
 
     /// Notes that a scan goes over so many blocks.
     fn visit(&mut self, visits: u64) -> Result<(), Stop> {
-        check()?;
+        let before = self.visits;
         self.visits += visits;
+        if before / CHECKED != self.visits / CHECKED {
+            check()?;
+        }
         if self.visits > self.most_visits {
             return Err(Stop::Broken("more scans than an image of its size may have"));
         }
@@ -90,7 +97,7 @@ impl Coefficients {
     }
 
     fn progressive(&mut self, units: &Units, markers: &mut Markers<'_>) -> Result<(), Stop> {
-        let mut scan = ScanReader::new(markers, take(&mut self.memory))?;
+        let mut scan = ScanReader::new(markers, take(&mut self.window))?;
         self.progress.start_scan(&markers.scan, markers.scans);
         let visits = u64::from(units.columns) * units.size() as u64;
         let visits = if scan.refines_bands() { visits * VISITS_OF_REFINED } else { visits };
@@ -119,7 +126,7 @@ impl Coefficients {
             }
         }
         scan.stream.finish(markers);
-        self.memory = scan.stream.into_memory();
+        self.window = scan.stream.into_window();
         Ok(())
     }
 
@@ -160,27 +167,23 @@ impl Coefficients {
         Ok(())
     }
 
-    pub(super) fn output(&self, markers: &Markers<'_>, output: &mut Output) -> Result<(), Stop> {
-        let frame = markers.frame.as_ref().ok_or(Stop::Broken("a scan without a frame"))?;
+    /// Transforms a row of the image's units, and makes the rows that it allows.
+    pub(super) fn output(&self, frame: &Frame, row: u32, output: &mut Output, rows: &mut impl Rows) {
         let smooths = frame.progressive && self.progress.is_incomplete(frame);
-        for row in 0..frame.rows() {
-            check()?;
-            for (index, part) in frame.components.iter().enumerate() {
-                let plane = &self.planes[index];
-                let quant = part.quant.unwrap_or([0; 64]);
-                for y in row * part.v..((row + 1) * part.v).min(part.blocks_y) {
-                    let mut emit = |x, quad: &Quad| output.transform(index, x, y as usize, quad, &quant);
-                    if smooths {
-                        self.progress.smooth(frame, index, row, y, plane, emit);
-                        continue;
-                    }
-                    for (x, quad) in plane.row(y).iter().take(part.blocks_x.div_ceil(LANES) as usize).enumerate() {
-                        emit(x, quad);
-                    }
+        for (index, part) in frame.components.iter().enumerate() {
+            let plane = &self.planes[index];
+            let quant = part.quant.unwrap_or([0; 64]);
+            for y in row * part.v..((row + 1) * part.v).min(part.blocks_y) {
+                let mut emit = |x, quad: &Quad| output.transform(index, x, y as usize, quad, &quant);
+                if smooths {
+                    self.progress.smooth(frame, index, row, y, plane, emit);
+                    continue;
+                }
+                for (x, quad) in plane.row(y).iter().take(part.blocks_x.div_ceil(LANES) as usize).enumerate() {
+                    emit(x, quad);
                 }
             }
-            output.emit(row + 1, row + 1 == frame.rows());
         }
-        Ok(())
+        output.emit(row + 1, row + 1 == frame.rows(), rows);
     }
 }

@@ -1,5 +1,7 @@
 //! What a JPEG's headers say of its image, and why reading one stops.
 
+use arrayvec::ArrayVec;
+
 /// Why reading ends before the image does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -85,11 +87,13 @@ impl Frame {
     }
 }
 
+/// The parts of a scan: component, DC table, AC table.
+pub(super) type Parts = ArrayVec<(usize, usize, usize), 4>;
+
 /// The scan header.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scan {
-    /// (component, DC table, AC table)
-    pub(super) parts: Vec<(usize, usize, usize)>,
+    pub(super) parts: Parts,
     pub(super) first: u32,
     pub(super) last: u32,
     pub(super) high: u32,

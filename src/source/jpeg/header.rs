@@ -13,11 +13,14 @@ pub(super) struct Header {
     pub(super) metadata: Metadata,
     /// Bytes of a progressive image's coefficients.
     pub(super) coefficients: u64,
+    /// Whether it is coded by Huffman's codes, and not lossless.
+    pub(super) is_known: bool,
 }
 
 impl Header {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Stop> {
-        let mut header = Self { width: 0, height: 0, metadata: Metadata::default(), coefficients: 0 };
+        let metadata = Metadata::default();
+        let mut header = Self { width: 0, height: 0, metadata, coefficients: 0, is_known: false };
         let mut at = 2;
         loop {
             // Over junk, and fill bytes, to a marker.
@@ -41,6 +44,7 @@ impl Header {
                     let segment = segment()?;
                     header.frame(segment)?;
                     header.coefficients = if second == 0xc2 { header.samples(segment) * 2 } else { 0 };
+                    header.is_known = matches!(second, 0xc0..=0xc2);
                     segment.len() + 2
                 }
                 0xda => {

@@ -1,6 +1,8 @@
 //! A JPEG's markers, read as libjpeg reads them: what it accepts, refuses and passes over.
 
-use super::frame::{Colours, Component, Frame, NATURAL, Scan, Stop};
+use arrayvec::ArrayVec;
+
+use super::frame::{Colours, Component, Frame, NATURAL, Parts, Scan, Stop};
 use super::huffman::Code;
 use super::standard;
 
@@ -12,6 +14,7 @@ pub(super) enum Event {
 }
 
 /// The state that markers set.
+#[derive(Clone)]
 pub(super) struct Markers<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
@@ -242,18 +245,18 @@ impl<'a> Markers<'a> {
 
     fn scan_header(&mut self, end: usize) -> Result<(), Stop> {
         let Some(frame) = &self.frame else { return Err(Stop::Broken("a scan without a frame")) };
-        let ids: Vec<u8> = frame.components.iter().map(|part| part.id).collect();
+        let ids: ArrayVec<u8, 4> = frame.components.iter().take(4).map(|part| part.id).collect();
         let length = self.word(end)?;
         let count = u32::from(self.byte(end)?);
         if length != count * 2 + 6 || !(1..=4).contains(&count) {
             return Err(Stop::Broken("a scan header of the wrong length"));
         }
-        let mut parts: Vec<(usize, usize, usize)> = Vec::new();
+        let mut parts = Parts::new();
         for _ in 0..count {
             let id = self.byte(end)?;
             let tables = self.byte(end)?;
             // libjpeg asks whether the scan's part of that number is taken, not whether the component is.
-            let found = ids.iter().take(4).enumerate().position(|(index, &own)| own == id && index >= parts.len());
+            let found = ids.iter().enumerate().position(|(index, &own)| own == id && index >= parts.len());
             let Some(index) = found else { return Err(Stop::Broken("a scan of an unknown component")) };
             if parts.iter().any(|part| part.0 == index) {
                 return Err(Stop::Broken("a scan with a component twice"));

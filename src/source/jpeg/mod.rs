@@ -4,15 +4,18 @@ mod baseline;
 mod bits;
 mod careful;
 mod coefficients;
+mod decoding;
 mod frame;
 mod header;
 mod huffman;
+mod intervals;
 mod kernels;
 mod markers;
 mod output;
 mod progressive;
 mod quad;
 mod reduced;
+mod rows;
 mod scan;
 mod sequential;
 mod smooth;
@@ -20,17 +23,17 @@ mod standard;
 mod stream;
 mod units;
 
-use coefficients::Coefficients;
+use std::ops::Range;
+
+use decoding::Decoding;
 use frame::Stop;
 use header::Header;
-use markers::Markers;
-use output::Output;
 
 use super::orientation::Orientation;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::simd::Level;
-use crate::threads::is_stopped;
+use crate::threads::{Threads, is_stopped};
 
 /// Whether the bytes are a JPEG's, as Pillow tells.
 pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
@@ -45,19 +48,33 @@ pub(super) struct Jpeg {
     orientation: Orientation,
     /// Bytes of its coefficients, where they are kept.
     coefficients: u64,
+    /// Whether its coding is one that this decoder knows.
+    is_known: bool,
+}
+
+/// A file's rows while it is decoded, from the first on.
+pub(super) struct JpegRows<'a> {
+    decoding: Decoding<'a>,
+    bytes: &'a [u8],
 }
 
 impl Jpeg {
     /// Reads the header, as Pillow's `open` does.
     pub(super) fn open(bytes: &[u8]) -> Result<Self> {
-        let Header { width, height, metadata, coefficients } =
+        let Header { width, height, metadata, coefficients, is_known } =
             Header::read(bytes).map_err(|stop| error(stop, bytes))?;
-        Ok(Self { width, height, orientation: metadata.orientation(), coefficients })
+        Ok(Self { width, height, orientation: metadata.orientation(), coefficients, is_known })
     }
 
     /// Its size as stored.
     pub(super) fn size(self) -> (u32, u32) {
         (self.width, self.height)
+    }
+
+    /// Its size at `eighths` of that.
+    pub(super) fn reduced(self, eighths: usize) -> (usize, usize) {
+        let reduced = |side: u32| (side as usize * eighths).div_ceil(8);
+        (reduced(self.width), reduced(self.height))
     }
 
     /// At least the bytes that decoding it takes.
@@ -70,45 +87,78 @@ impl Jpeg {
         self.orientation
     }
 
+    /// Whether a decoder of another library is never needed for it.
+    pub(super) fn is_known(self) -> bool {
+        self.is_known
+    }
+
     /// Decodes the file that has this header, at `eighths` of its size, 1, 2, 4 or 8: packed RGB and its size, in the memory of
-    /// `pixels`. Eight is exact.
-    pub(super) fn decode(self, bytes: &[u8], eighths: usize, pixels: Vec<u8>) -> Result<(Size, Vec<u8>)> {
-        let made = self.read(bytes, eighths, pixels, Level::current()?).map_err(|stop| error(stop, bytes))?;
-        let size = Size::of_image(made.width as i64, made.height as i64)?;
-        Ok((size, made.into_pixels()))
-    }
-
-    fn read(self, bytes: &[u8], eighths: usize, pixels: Vec<u8>, level: Level) -> std::result::Result<Output, Stop> {
-        match self.pass(bytes, eighths, pixels, level, false) {
-            Err(Stop::Again) => self.pass(bytes, eighths, Vec::new(), level, true),
-            made => made,
-        }
-    }
-
-    fn pass(
+    /// `pixels`. Eight is exact. Several threads work where restart markers let them.
+    pub(super) fn decode(
         self,
         bytes: &[u8],
         eighths: usize,
         pixels: Vec<u8>,
-        level: Level,
+        threads: Threads,
+    ) -> Result<(Size, Vec<u8>)> {
+        let level = Level::current()?;
+        let whole = |pixels, careful| {
+            let mut decoding = Decoding::new(self, bytes, eighths, pixels, None, careful, level)?;
+            decoding.all(threads)?;
+            Ok(decoding)
+        };
+        let made = match whole(pixels, false) {
+            Err(Stop::Again) => whole(Vec::new(), true),
+            made => made,
+        };
+        let made = made.map_err(|stop| error(stop, bytes))?;
+        let (width, height) = made.size();
+        Ok((Size::of_image(width as i64, height as i64)?, made.into_memory()))
+    }
+
+    /// Begins to decode the file that has this header row by row, carefully or not, in `memory`, which holds nothing of meaning: of the
+    /// rows made, each is there until so many others are asked for after it. Nothing where it must be read carefully.
+    pub(super) fn rows(
+        self,
+        bytes: &[u8],
+        eighths: usize,
+        memory: Vec<u8>,
+        span: usize,
         careful: bool,
-    ) -> std::result::Result<Output, Stop> {
-        let mut markers = Markers::new(bytes);
-        markers.read_header()?;
-        let frame = markers.frame.clone().ok_or(Stop::Broken("a scan without a frame"))?;
-        if (frame.width, frame.height) != self.size() {
-            return Err(Stop::Broken("two sizes"));
-        }
-        let output = Output::new(&frame, markers.colours(), eighths, pixels, level);
-        let mut output = output.ok_or(Stop::Broken("sampling factors that do not divide, or too little memory"))?;
-        if frame.progressive || markers.scan.parts.len() < frame.components.len() {
-            let mut image = Coefficients::new(&frame, output.kernels.nonzero, careful)?;
-            image.read(&mut markers)?;
-            image.output(&markers, &mut output)?;
-        } else {
-            baseline::read(&mut markers, &mut output, careful)?;
-        }
-        Ok(output)
+    ) -> Result<Option<JpegRows<'_>>> {
+        let decoding = Decoding::new(self, bytes, eighths, memory, Some(span), careful, Level::current()?);
+        Ok(known(decoding, bytes)?.map(|decoding| JpegRows { decoding, bytes }))
+    }
+}
+
+impl JpegRows<'_> {
+    /// Makes the rows before `end`.
+    pub(super) fn advance(&mut self, end: usize) -> Result<()> {
+        self.decoding.advance(end).map_err(|stop| error(stop, self.bytes))
+    }
+
+    /// Bytes of row `y`, which was made.
+    pub(super) fn row(&self, y: usize, range: Range<usize>) -> &[u8] {
+        &self.decoding.row(y)[range]
+    }
+
+    /// Decodes what is left, and says whether the file was read right: else all its rows are to be made again, carefully.
+    pub(super) fn finish(&mut self) -> Result<bool> {
+        Ok(known(self.decoding.finish(), self.bytes)?.is_some())
+    }
+
+    /// Memory for the next file's rows.
+    pub(super) fn into_memory(self) -> Vec<u8> {
+        self.decoding.into_memory()
+    }
+}
+
+/// Nothing of what must be read carefully.
+fn known<T>(found: std::result::Result<T, Stop>, bytes: &[u8]) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(Stop::Again) => Ok(None),
+        Err(stop) => Err(error(stop, bytes)),
     }
 }
 

@@ -1,8 +1,11 @@
 //! From planes of samples to rows of RGB: chroma is made whole and colours are converted, as libjpeg and then Pillow do.
 
-use super::frame::{Colours, Component, Frame};
+use std::ops::Range;
+
+use super::frame::{Colours, Component, Frame, Stop};
 use super::kernels::{Blend, Kernels};
 use super::quad::{LANES, Quad};
+use super::rows::Rows;
 use crate::simd::Level;
 
 /// How a component's rows become rows of the image's width.
@@ -117,7 +120,7 @@ impl Plane {
     }
 }
 
-/// The planes of an image and the rows made of them so far.
+/// The planes of an image, of which rows are made.
 pub(super) struct Output {
     planes: Vec<Plane>,
     pub(super) kernels: Kernels,
@@ -126,25 +129,19 @@ pub(super) struct Output {
     pub(super) width: usize,
     pub(super) height: usize,
     /// Output rows to a row of units, and how many of them wait for the next.
-    unit_rows: usize,
+    pub(super) unit_rows: usize,
     waiting: usize,
-    next: usize,
-    pixels: Vec<u8>,
+    /// Rows made so far, and the end of those that are to be made.
+    pub(super) made: usize,
+    end: usize,
     lines: [Vec<u8>; 4],
     sums: Vec<u16>,
     whites: Vec<u8>,
 }
 
 impl Output {
-    /// An image of `eighths` of the frame's size (1, 2, 4 or 8), into `pixels`; nothing where the sampling is not supported or
-    /// memory lacks.
-    pub(super) fn new(
-        frame: &Frame,
-        colours: Colours,
-        eighths: usize,
-        mut pixels: Vec<u8>,
-        level: Level,
-    ) -> Option<Self> {
+    /// An image of `eighths` of the frame's size: 1, 2, 4 or 8.
+    pub(super) fn new(frame: &Frame, colours: Colours, eighths: usize, level: Level) -> Result<Self, Stop> {
         let (max_h, max_v) = (frame.max_h, frame.max_v);
         let planes = frame.components.iter().map(|part| {
             // A component of fewer samples is transformed to larger blocks rather than made whole afterwards.
@@ -156,13 +153,12 @@ impl Output {
             }
             Plane::new(part, frame, side, eighths)
         });
-        let planes = planes.collect::<Option<Vec<_>>>()?;
+        let lacking = Stop::Broken("sampling factors that do not divide, or too little memory");
+        let planes = planes.collect::<Option<Vec<_>>>().ok_or(lacking)?;
         let waiting = if planes.iter().any(Plane::needs_neighbours) { max_v as usize } else { 0 };
         let (width, height) =
             ((frame.width as usize * eighths).div_ceil(8), (frame.height as usize * eighths).div_ceil(8));
-        pixels.truncate(width * height * 3);
-        pixels.try_reserve_exact(width * height * 3 - pixels.len()).ok()?;
-        Some(Self {
+        Ok(Self {
             planes,
             kernels: Kernels::of(level),
             colours,
@@ -170,8 +166,8 @@ impl Output {
             height,
             unit_rows: max_v as usize * eighths,
             waiting,
-            next: 0,
-            pixels,
+            made: 0,
+            end: height,
             lines: Default::default(),
             sums: Vec::new(),
             whites: Vec::new(),
@@ -190,23 +186,28 @@ impl Output {
         }
     }
 
-    /// Makes the rows that `units` rows of units allow.
-    pub(super) fn emit(&mut self, units: u32, is_last: bool) {
-        let ready = if is_last { self.height } else { units as usize * self.unit_rows - self.waiting };
-        for y in self.next..ready.min(self.height) {
-            self.emit_row(y);
-        }
-        self.next = self.next.max(ready.min(self.height));
+    /// Most rows that a row of units allows.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.unit_rows + self.waiting
     }
 
-    fn emit_row(&mut self, y: usize) {
-        let Self { planes, kernels, lines, sums, whites, pixels, width, .. } = self;
-        let bytes = *width * 3;
-        // A row at a time, so that zeros are written into cache, and none where the memory was used before.
-        if pixels.len() < (y + 1) * bytes {
-            pixels.resize((y + 1) * bytes, 0);
+    /// Only some of the rows are to be made.
+    pub(super) fn only(&mut self, rows: Range<usize>) {
+        (self.made, self.end) = (rows.start, rows.end.min(self.height));
+    }
+
+    /// Makes the rows that `units` rows of units allow.
+    pub(super) fn emit(&mut self, units: u32, is_last: bool, rows: &mut impl Rows) {
+        let ready = if is_last { self.height } else { units as usize * self.unit_rows - self.waiting };
+        let ready = ready.min(self.end);
+        for y in self.made..ready {
+            self.emit_row(y, rows.row_mut(y));
         }
-        let packed = &mut pixels[y * bytes..(y + 1) * bytes];
+        self.made = self.made.max(ready);
+    }
+
+    fn emit_row(&mut self, y: usize, packed: &mut [u8]) {
+        let Self { planes, kernels, lines, sums, whites, width, .. } = self;
         let mut lines = lines.iter_mut();
         let mut rows: [&[u8]; 4] = [&[]; 4];
         for ((plane, line), row) in planes.iter().zip(&mut lines).zip(&mut rows) {
@@ -221,13 +222,9 @@ impl Output {
         if matches!(self.colours, Colours::Cmyk | Colours::Ycck) {
             // Pillow takes all inks as inverted, and makes RGB of them by products. YCCK's first three are inverted RGB.
             let invert = if self.colours == Colours::Cmyk { 255 } else { 0 };
-            whites.resize(bytes, 0);
+            whites.resize(packed.len(), 0);
             (kernels.interleave)(fourth, fourth, fourth, whites);
             (kernels.inks)(packed, whites, invert);
         }
-    }
-
-    pub(super) fn into_pixels(self) -> Vec<u8> {
-        self.pixels
     }
 }

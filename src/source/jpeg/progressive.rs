@@ -148,6 +148,7 @@ impl<'a> ScanReader<'a> {
         let (last, low) = (*last, *low);
         let band = !0 >> (63 - last);
         let some = sent_order(some) & band;
+        let mut set = 0;
         let mut at = self.first;
         while *end_of_band_run == 0 && at <= last {
             let word = stream.peek(stream.position());
@@ -182,7 +183,7 @@ impl<'a> ScanReader<'a> {
             }
             let next = if zeros == 0 { last + 1 } else { zeros.trailing_zeros() as usize };
             let between = (1u64.checked_shl(next as u32).unwrap_or(0)).wrapping_sub(1) & (!0 << at);
-            correct(stream, low, quad, lane, some & between);
+            set |= corrections(stream, some & between);
             if value != 0 {
                 quad.set(lane, next, value << low);
             }
@@ -190,32 +191,46 @@ impl<'a> ScanReader<'a> {
         }
         if *end_of_band_run > 0 {
             if at <= last {
-                correct(stream, low, quad, lane, some & (!0 << at));
+                set |= corrections(stream, some & (!0 << at));
             }
             *end_of_band_run -= 1;
         }
+        correct(quad, lane, low, set);
     }
 }
 
-/// Reads a bit for each coefficient of `some`, in the order they are sent.
+/// Reads a bit for each coefficient of `some`, in the order they are sent, and says for which it is set.
 #[inline]
-fn correct(stream: &mut Stream<'_>, low: u32, quad: &mut Quad, lane: usize, some: u64) {
-    const AT_HAND: u32 = 56;
-    let plus = 1i16 << low;
-    let mut left = some;
+fn corrections(stream: &mut Stream<'_>, some: u64) -> u64 {
+    const AT_HAND: usize = 56;
+    let (mut left, mut set) = (some, 0);
     while left != 0 {
         let position = stream.position();
         let mut word = stream.peek(position);
-        let count = left.count_ones().min(AT_HAND);
-        for _ in 0..count {
-            let value = &mut quad.0[(usize::from(ORDER[left.trailing_zeros() as usize & 63]) + lane) & 255];
-            left &= left - 1;
-            let sign = *value >> 15;
-            let more = (word >> 63) as i16 & i16::from(*value & plus == 0);
-            *value = value.wrapping_add(((plus ^ sign) - sign) & -more);
+        let mut count = 0;
+        while left != 0 && count < AT_HAND {
+            let lowest = left & left.wrapping_neg();
+            set |= lowest & ((word as i64) >> 63) as u64;
+            left ^= lowest;
             word <<= 1;
+            count += 1;
         }
-        stream.set_position(position + count as usize);
+        stream.set_position(position + count);
+    }
+    set
+}
+
+/// Adds a bit to the coefficients of `some`, away from zero, as far as it is not there.
+#[inline]
+fn correct(quad: &mut Quad, lane: usize, low: u32, mut some: u64) {
+    let plus = 1i16 << low;
+    while some != 0 {
+        let value = &mut quad.0[(usize::from(ORDER[some.trailing_zeros() as usize & 63]) + lane) & 255];
+        some &= some - 1;
+        if *value & plus == 0 {
+            let sign = *value >> 15;
+            *value = value.wrapping_add((plus ^ sign) - sign);
+        }
     }
 }
 

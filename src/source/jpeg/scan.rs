@@ -1,11 +1,13 @@
 //! A scan's entropy-coded data, unit by unit, with libjpeg's way through damaged data.
 
+use arrayvec::ArrayVec;
+
 use super::frame::Stop;
 use super::huffman::{Joint, Use};
 use super::markers::Markers;
 use super::quad::Quad;
 use super::sequential;
-use super::stream::Stream;
+use super::stream::{Stream, Window};
 
 /// Where a block of a unit goes.
 #[derive(Clone, Copy, Debug)]
@@ -56,12 +58,12 @@ pub(super) struct ScanReader<'a> {
     pub(super) predictions: [i32; 4],
     pub(super) end_of_band_run: u32,
     to_restart: u32,
-    pub(super) tables: Vec<Tables>,
+    pub(super) tables: ArrayVec<Tables, 4>,
 }
 
 impl<'a> ScanReader<'a> {
-    /// Sets up the scan whose header was read, with the memory of an earlier one.
-    pub(super) fn new(markers: &Markers<'a>, memory: Vec<u8>) -> Result<Self, Stop> {
+    /// Sets up the scan whose header was read, with the window of an earlier one.
+    pub(super) fn new(markers: &Markers<'a>, window: Window) -> Result<Self, Stop> {
         let scan = &markers.scan;
         let progressive = markers.frame.as_ref().is_some_and(|frame| frame.progressive);
         let kind = match (progressive, scan.first == 0, scan.high == 0) {
@@ -95,7 +97,7 @@ impl<'a> ScanReader<'a> {
             Ok(Tables { dc, ac })
         });
         Ok(Self {
-            stream: Stream::new(markers.bytes, markers.at, memory),
+            stream: Stream::new(markers.bytes, markers.at, window),
             kind,
             first: scan.first as usize,
             last: scan.last as usize,

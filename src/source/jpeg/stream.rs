@@ -9,13 +9,36 @@ const WINDOW: usize = 16 << 10;
 /// More than the bytes of any unit.
 const UNIT: usize = 2700;
 
+/// Bytes that are read ahead.
+#[derive(Default)]
+pub(super) struct Window {
+    bytes: Vec<u8>,
+    /// From here on they are zeros.
+    used: usize,
+}
+
+impl Window {
+    fn resize(&mut self, length: usize) {
+        self.bytes.resize(length, 0);
+        self.used = self.used.min(length);
+    }
+
+    /// Makes zeros of what is behind the first bytes.
+    fn clear_from(&mut self, end: usize) {
+        if end < self.used {
+            self.bytes[end..self.used].fill(0);
+            self.used = end;
+        }
+    }
+}
+
 /// The bits of a scan, or of an interval between restarts.
 pub(super) struct Stream<'a> {
     bytes: &'a [u8],
     /// Where the bytes begin that are still to be taken into the window.
     at: usize,
     /// Entropy-coded bytes without what is stuffed between them, then room for a unit; zeros where their end is reached.
-    window: Vec<u8>,
+    window: Window,
     filled: usize,
     /// The next bit.
     position: usize,
@@ -28,14 +51,14 @@ pub(super) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// The bits from some byte on, with the memory of an earlier scan.
-    pub(super) fn new(bytes: &'a [u8], at: usize, mut window: Vec<u8>) -> Self {
-        window.resize((bytes.len().saturating_sub(at) + 1).min(WINDOW) + UNIT, 0);
+    /// The bits from some byte on, with the window of an earlier scan.
+    pub(super) fn new(bytes: &'a [u8], at: usize, mut window: Window) -> Self {
+        window.resize((bytes.len().saturating_sub(at) + 1).min(WINDOW) + UNIT);
         Self { bytes, at, window, filled: 0, position: 0, marker: 0, cut: false, is_odd: false }
     }
 
-    /// Memory for the next scan.
-    pub(super) fn into_memory(self) -> Vec<u8> {
+    /// The window, for the next scan.
+    pub(super) fn into_window(self) -> Window {
         self.window
     }
 
@@ -45,7 +68,7 @@ impl<'a> Stream<'a> {
         (self.at, self.marker) = (markers.at, markers.pending);
         (self.filled, self.position) = (0, 0);
         if self.marker != 0 {
-            self.window.fill(0);
+            self.window.clear_from(0);
             self.position = usize::from(starved);
         }
     }
@@ -85,14 +108,14 @@ impl<'a> Stream<'a> {
     #[inline(never)]
     fn slide(&mut self) {
         let start = self.position / 8;
-        self.window.copy_within(start..self.filled, 0);
+        self.window.bytes.copy_within(start..self.filled, 0);
         self.position %= 8;
         self.filled -= start;
-        let most = self.window.len() - UNIT;
+        let most = self.window.bytes.len() - UNIT;
         while self.filled < most {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
             let ahead = &rest[..rest.len().min(most - self.filled)];
-            let taken = copy_to_ff(ahead, &mut self.window[self.filled..]);
+            let taken = copy_to_ff(ahead, &mut self.window.bytes[self.filled..]);
             self.filled += taken;
             self.at += taken;
             if taken < ahead.len() {
@@ -107,15 +130,17 @@ impl<'a> Stream<'a> {
                     break;
                 }
                 self.is_odd |= more > 1;
-                self.window[self.filled] = 0xff;
+                self.window.bytes[self.filled] = 0xff;
                 self.filled += 1;
             } else if taken == rest.len() {
                 self.cut = true;
                 break;
             }
         }
+        // Bytes are copied eight at a time.
+        self.window.used = self.window.used.max(self.filled + 8).min(self.window.bytes.len());
         if self.ended() {
-            self.window[self.filled..].fill(0);
+            self.window.clear_from(self.filled);
         }
     }
 
@@ -123,7 +148,7 @@ impl<'a> Stream<'a> {
     #[inline]
     pub(super) fn peek(&self, position: usize) -> u64 {
         let at = position / 8;
-        let word = self.window.get(at..at + 8).and_then(<[u8]>::first_chunk::<8>);
+        let word = self.window.bytes.get(at..at + 8).and_then(<[u8]>::first_chunk::<8>);
         word.map_or(0, |word| u64::from_be_bytes(*word) << (position % 8))
     }
 

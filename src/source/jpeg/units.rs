@@ -1,12 +1,14 @@
 //! The units of a scan: a block of its one part, or the blocks that all its parts have in a minimum coded unit.
 
+use arrayvec::ArrayVec;
+
 use super::frame::{Frame, Stop};
 use super::markers::Markers;
 
 /// The units of a scan.
 pub(super) struct Units {
     /// For each block of one: the scan's part, the component, and its place in the unit.
-    places: Vec<(usize, usize, u32, u32)>,
+    places: ArrayVec<(usize, usize, u32, u32), 10>,
     /// Units in a row, and rows of them.
     pub(super) columns: u32,
     pub(super) rows: u32,
@@ -19,7 +21,7 @@ pub(super) struct Units {
 impl Units {
     pub(super) fn new(frame: &Frame, markers: &Markers<'_>) -> Result<Self, Stop> {
         let scan = &markers.scan.parts;
-        let mut units = Self { places: Vec::new(), columns: 0, rows: 0, steps: [(1, 1); 4], per_row: 1 };
+        let mut units = Self { places: ArrayVec::new(), columns: 0, rows: 0, steps: [(1, 1); 4], per_row: 1 };
         if let [(index, ..)] = scan[..] {
             let part = &frame.components[index];
             units.places.push((0, index, 0, 0));
@@ -32,11 +34,12 @@ impl Units {
             units.steps[index] = (part.h, part.v);
             for y in 0..part.v {
                 for x in 0..part.h {
-                    units.places.push((number, index, x, y));
+                    let place = units.places.try_push((number, index, x, y));
+                    place.map_err(|_| Stop::Broken("more than ten blocks to a unit"))?;
                 }
             }
         }
-        if units.places.len() > 10 { Err(Stop::Broken("more than ten blocks to a unit")) } else { Ok(units) }
+        Ok(units)
     }
 
     /// Blocks of a unit.

@@ -1,6 +1,7 @@
 //! JPEG in a TIFF: the tables that all tiles share, then a tile's own data. What colours are, the TIFF says.
 
 use crate::source::jpeg::{Jpeg, is_jpeg};
+use crate::threads::Threads;
 
 const ADOBE: &[u8] = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00";
 
@@ -49,6 +50,6 @@ impl Shared {
         }
         file.extend_from_slice(rest);
         let jpeg = Jpeg::open(&file).ok().filter(|_| is_jpeg(&file))?;
-        jpeg.decode(&file, 8, Vec::new()).ok().map(|(_, pixels)| pixels)
+        jpeg.decode(&file, 8, Vec::new(), Threads::ONE).ok().map(|(_, pixels)| pixels)
     }
 }
