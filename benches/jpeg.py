@@ -23,6 +23,7 @@ import simplejpeg
 import typer
 from PIL import Image
 
+import vlmres
 from vlmres._core import Source
 
 SIZES = ((64, 48), (640, 480), (1920, 1080), (4032, 3024))
@@ -42,7 +43,8 @@ KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 # Parts of a decode, by what the names of their functions hold.
 PARTS: Mapping[str, str] = {
-    "entropy": r"jpeg::(scan|stream|huffman|sequential|progressive|coefficients|careful|bits|markers|baseline)|nonzero",
+    "entropy": r"jpeg::(scan|stream|huffman|sequential|progressive|coefficients|careful|bits|markers|baseline|decoding)"
+    r"|nonzero",
     "transform": r"idct|::fill|reduced|smooth",
     "colours": r"ycc|widen|blend_rows|interleave|inks|jpeg::output",
 }
@@ -113,6 +115,53 @@ def run(
             ratios = " ".join(f"{ratio:.2f}" for *_, ratio in found)
             cells.append(f"**{ratios}**, {found[0][0]:.3g} ms")
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+@app.command()
+def patches(
+    photos: Annotated[list[Path], typer.Argument(help="Photographs, as large as the largest size.")],
+    rounds: Annotated[int, typer.Option(help="Rounds of a file.")] = 15,
+    sizes: Annotated[str, typer.Option(help="Only sizes with this text.")] = "",
+) -> None:
+    """From files, and from their pixels, to patches of bytes (Qwen2-VL, at most 1280 tokens), beside decoding alone.
+
+    Milliseconds are those of the first photograph; how many times as long as decoding a call takes, of each.
+    """
+    processor = vlmres.Processor("qwen2-vl", layout="packed", dtype="uint8", num_threads=1, max_pixels=1280 * 28 * 28)
+    print("| file | decoding | from the file | from pixels | from the file beside decoding |\n|---|---|---|---|---|")
+    for size in (size for size in SIZES[1:] if sizes in f"{size[0]}x{size[1]}"):
+        for quality in (75, 85, 90, 95):
+            name = f"4:2:0 q{quality}"
+            pictures = (cut(Image.open(path).convert("RGB"), size) for path in photos)
+            found = [calls(processor, encode(picture, *KINDS[name]), rounds) for picture in pictures]
+            taken = " | ".join(f"{statistics.median(column):.2f}" for column in zip(*found[0], strict=True))
+            ratios = (statistics.median(call / decode for decode, call, _ in of_one) for of_one in found)
+            print(
+                f"| {size[0]}x{size[1]}, {name} | {taken} | {' '.join(f'{ratio:.2f}' for ratio in ratios)} |",
+                flush=True,
+            )
+
+
+def calls(processor: vlmres.Processor, data: bytes, rounds: int) -> list[tuple[float, float, float]]:
+    """Milliseconds of CPU of a decode, of a call from the file, and of one from its pixels, in turns."""
+    pixels = Source.decode(data).to_array()
+    memory = np.empty_like(processor(data)["patches"])
+    work: tuple[Callable[[], Any], ...] = (
+        lambda: Source.decode(data),
+        lambda: processor(data, out=memory),
+        lambda: processor(pixels, out=memory),
+    )
+    times = max(1, 4_000_000 // pixels[..., 0].size)
+    return [(taken(work[0], times), taken(work[1], times), taken(work[2], times)) for _ in range(rounds)]
+
+
+def taken(work: Callable[[], Any], times: int) -> float:
+    """Milliseconds of CPU, after a call that is not timed."""
+    work()
+    start = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - start) / times * 1000
 
 
 @app.command()
