@@ -18,6 +18,8 @@ PILLOW12 := $(VENV)/pillow-12.3
 # Another transformers beside the environment's own, for the tests of the drop-in: make test-transformers VERSION=5.19
 VERSION ?= 5.19
 DROP_IN := $(VENV)/transformers-$(VERSION)
+# Once the environment has a release build, no target puts a slower one in its place.
+DEMO_PROFILE = $(if $(wildcard $(VENV)/.test),release,demo)
 # Pillow-SIMD, which has Pillow's name: benches/compare/fleet.py looks for it here.
 PILLOW_SIMD := $(VENV)/pillow-simd
 # PYTHON=3.12 is python3.12.
@@ -128,8 +130,9 @@ fuzz: prerequisites ## Every fuzz target in turn (needs cargo-fuzz): SECONDS=60 
 build: $(VENV)/.test ## Install the package and all that its tests need into .venv
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --skip-install
 
+# Compiles in a third less time than the release profile, unless this environment has a release build already.
 build-demo: $(VENV)/.demo
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --skip-install
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --profile $(DEMO_PROFILE) --quiet --skip-install
 
 bench: prerequisites ## Criterion benchmarks of the Rust core
 	cargo bench --locked
@@ -162,16 +165,27 @@ clean: ## Remove what the other targets made
 	rm -rf $(VENV) target out dist
 	rm -f python/vlmres/_core*.so
 
-$(VENV)/.demo: pyproject.toml Makefile | prerequisites
-	@echo "Building vlmres into $(VENV); the first time takes some minutes."
-	$(INTERPRETER) -m venv $(VENV)
-	$(BIN)/python -m pip install "maturin>=1.10,<2"
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --extras cli
+$(VENV)/.maturin: Makefile | prerequisites
+	@echo "make: an environment in $(VENV)"
+	@$(INTERPRETER) -m venv $(VENV)
+	@$(BIN)/python -m pip install "maturin>=1.10,<2"
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.demo requirements/test.txt
-	$(BIN)/python -m pip install --requirement requirements/test.txt
+# pip installs what the command line needs while rustc works; the last line checks it against pyproject.toml.
+$(VENV)/.demo: $(VENV)/.maturin pyproject.toml
+	@echo "make: compiling vlmres; the first time takes a minute or two"
+	@export PIP_NO_COMPILE=1 VIRTUAL_ENV=$(abspath $(VENV)); \
+		$(BIN)/python -m pip install numpy pillow rich safetensors typer & installing=$$!; \
+		$(BIN)/maturin develop --profile $(DEMO_PROFILE) --skip-install; compiled=$$?; \
+		wait $$installing && [ $$compiled = 0 ] && \
+		$(BIN)/maturin develop --profile $(DEMO_PROFILE) --quiet --extras cli
 	@touch $@
+
+$(VENV)/.test: $(VENV)/.maturin pyproject.toml requirements/test.txt
+	@echo "make: compiling vlmres and installing what its tests need; the first time takes some minutes"
+	$(BIN)/python -m pip install --requirement requirements/test.txt
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --extras cli
+	@touch $(VENV)/.demo $@
 
 $(VENV)/.docs: $(VENV)/.demo requirements/docs.txt
 	$(BIN)/python -m pip install --requirement requirements/docs.txt
