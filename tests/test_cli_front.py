@@ -86,3 +86,69 @@ def test_images_are_sorted_and_limited() -> None:
 def test_a_summary_has_no_images_to_show(option: tuple[str, str]) -> None:
     result = CliRunner().invoke(app, ["plan", *NAMES, "-r", "qwen2-vl", "--summary", *option])
     assert result.exit_code == 2
+
+
+COMMANDS = ("demo", "plan", "explain", "process", "encode", "compare", "lab", "recipes", "verify", "doctor")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_of_80_columns_breaks_no_name_and_offers_json(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "--json" in result.stdout
+    # A choice that is longer than its column ends in the next line without an opening bracket.
+    cells = [cell for line in result.stdout.splitlines() for cell in line.split()]
+    assert not [cell for cell in cells if "|" in cell and cell.startswith("<") != cell.endswith(">")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["demo", "absent.png"], "vlmres demo: invalid value for IMAGE: absent.png is no file"),
+        (["demo", "--colour"], "vlmres demo: no such option: --colour"),
+        (["plan", "64x64"], "vlmres plan: missing option '--recipe'"),
+        (["plan", "64x64", "-r", "qwen2-vi"], "qwen2-vl"),
+        (["plan", "64x64", "-r", "clip", "--sort", "size"], "vlmres plan: invalid value for '--sort'"),
+        (["plan", "64x64", "-r", "clip", "--max-image-pixels", "0"], "between 1 and"),
+        (["plan", "64x64", "-r", "clip", "--max-file-bytes", "much"], "'much' is no size such as 256MB"),
+        (["process", ".", "-r", "clip"], "vlmres process: missing option '--out'"),
+        (["process", ".", "-r", "clip", "-o", "out", "--dtype", "int8"], "'int8'"),
+        (["encode", ".", "-o", "out"], "vlmres encode: missing option '--checkpoint'"),
+        (["encode", ".", "-o", "out", "-c", "absent"], "absent"),
+        (["compare", "absent.png", "--runs", "0"], "vlmres compare: invalid value for '--runs'"),
+        (["compare", "absent.png", "--box", "1,2"], "'1,2' is not X0,Y0,X1,Y1"),
+        (["lab", "--budget", "256"], "name files or folders, or take --grid"),
+        (["lab", "--grid", "--reader", "eyes"], "eyes"),
+        (["recipes", "qwen"], "qwen"),
+        (["recipes", "clip", "siglip"], "vlmres recipes: got unexpected extra argument"),
+        (["explain", "size_max"], "no recipe has a parameter 'size_max'"),
+        (["verify", "--cases", "0"], "vlmres verify: invalid value for '--cases'"),
+        (["verify", "-r", "nothing"], "nothing"),
+        (["doctor", "absent"], "there is no folder absent"),
+        (["doctor", "--vlm"], "--vllm"),
+        (["pln"], "vlmres: no such command 'pln'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_command_is_one_line(arguments: list[str], says: str) -> None:
+    result = CliRunner().invoke(app, arguments, prog_name="vlmres")
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert result.stderr.startswith("vlmres")
+
+
+def test_json_of_what_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (60, 40)).save(path)
+    (row,) = map(json.loads, run("compare", str(path), "-r", "clip", "--runs", "1", "--json").splitlines())
+    assert (row["recipe"], row["num_tokens"]) == ("clip", vlmres.plan((60, 40), "clip").num_tokens)
+    assert row["ms"] > 0
+    made = json.loads(run("process", str(path), "-r", "clip", "-o", str(tmp_path / "out"), "--json"))
+    assert (made["images"], made["failed"], made["shards_written"], made["shards_kept"]) == (1, 0, 1, 0)
+    again = json.loads(run("process", str(path), "-r", "clip", "-o", str(tmp_path / "out"), "--json"))
+    assert (again["shards_written"], again["shards_kept"], again["nbytes"]) == (0, 1, made["nbytes"])
+    rows = [json.loads(line) for line in run("demo", str(path), "-o", str(tmp_path / "seen"), "--json").splitlines()]
+    assert {row["strategy"] for row in rows} == {"squash", "tiles", "native", "hybrid"}
+    assert (tmp_path / "seen" / "hybrid.png").is_file()

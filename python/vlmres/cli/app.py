@@ -12,6 +12,7 @@ from vlmres.cli.demo import demo
 from vlmres.cli.doctor import doctor
 from vlmres.cli.encode import encode
 from vlmres.cli.explain import explain
+from vlmres.cli.group import Commands
 from vlmres.cli.lab import lab
 from vlmres.cli.plan import plan
 from vlmres.cli.process import process
@@ -20,6 +21,7 @@ from vlmres.cli.verify import verify
 
 app = typer.Typer(
     name="vlmres",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,

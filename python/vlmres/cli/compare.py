@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import vlmres
 from vlmres.cli import output
 from vlmres.cli.cost import value_bytes
-from vlmres.cli.options import complete_recipe, load_recipe
-from vlmres.cli.plan import view_roles
+from vlmres.cli.options import AsJson, complete_recipe, load_recipe
+from vlmres.cli.plan import describe, view_roles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +51,7 @@ def compare(
         Path | None,
         typer.Option(
             help="Draw a line of each image as every encoder sees it, all at one scale, into this file: views.png.",
+            metavar="FILE",
             show_default=False,
         ),
     ] = None,
@@ -60,19 +63,20 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Timed runs per recipe.")] = 5,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs per recipe.", metavar="N")] = 5,
+    as_json: AsJson = False,
 ) -> None:
     """Compare strategies on images: views, grid, tokens, patches, bytes and time.
 
     The time is that of the whole call to float32 in the hf layout, decoding included: the median of the timed runs,
-    after a warm-up.
+    after a warm-up. With --json every line is the JSON object of an image by a recipe.
     """
     chosen = [load_recipe(name) for name in recipe or DEFAULT]
     part = None if box is None else _box(box)
     complete = True
     drawn: dict[Path, list[vlmres.Recipe]] = {}
     for image in images:
-        done = _table(image, chosen, runs)
+        done = _compare(image, chosen, runs, as_json=as_json)
         complete = complete and len(done) == len(chosen)
         if done:
             drawn[image] = done
@@ -92,40 +96,57 @@ def _box(text: str) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
-def _table(image: Path, recipes: Sequence[vlmres.Recipe], runs: int) -> list[vlmres.Recipe]:
-    """Prints the table of an image. Returns the recipes that could process it."""
+@dataclass(frozen=True)
+class _Row:
+    """An image by a recipe."""
+
+    recipe: vlmres.Recipe
+    plan: vlmres.Plan
+    milliseconds: float
+
+    def cells(self) -> list[str]:
+        return [
+            self.recipe.name,
+            self.recipe.strategy,
+            view_roles(self.plan),
+            output.by(self.plan.grid),
+            f"{self.plan.num_tokens:,}",
+            f"{self.plan.num_patches:,}",
+            output.size(value_bytes(self.plan, "hf", "float32")),
+            output.size(value_bytes(self.plan, "packed", "uint8")),
+            f"{self.milliseconds:.1f}",
+        ]
+
+    def as_dict(self, image: Path) -> dict[str, Any]:
+        planned = describe(str(image), self.plan, "hf", "float32", (None,) * 4)
+        return {**planned, "strategy": self.recipe.strategy, "ms": round(self.milliseconds, 3)}
+
+
+def _compare(image: Path, recipes: Sequence[vlmres.Recipe], runs: int, *, as_json: bool) -> list[vlmres.Recipe]:
+    """Prints what becomes of an image. Returns the recipes that could process it."""
     try:
         size = vlmres.image_size(image)
     except (vlmres.VlmresError, OSError) as error:
         output.complain(image, error)
         return []
-    numbers = ("grid", "tokens", "patches", "f32 hf", "u8 packed", "ms")
-    table = output.table("recipe", "strategy", "views", *numbers, right=numbers)
-    times = f"ms: median of {runs} after a warm-up, decoding included"
-    table.title = f"{output.show(image)}, {output.by(size)} ({times}; {output.ORDER})"
-    done = []
+    rows = []
     for one in recipes:
         try:
-            planned = vlmres.plan(size, one)
-            milliseconds = median_ms(vlmres.Processor(one), image, runs)
+            rows.append(_Row(one, vlmres.plan(size, one), median_ms(vlmres.Processor(one), image, runs)))
         except (vlmres.VlmresError, OSError) as error:
             output.complain(f"{image} by {one.name}", error)
-            continue
-        done.append(one)
-        table.add_row(
-            one.name,
-            one.strategy,
-            view_roles(planned),
-            output.by(planned.grid),
-            f"{planned.num_tokens:,}",
-            f"{planned.num_patches:,}",
-            output.size(value_bytes(planned, "hf", "float32")),
-            output.size(value_bytes(planned, "packed", "uint8")),
-            f"{milliseconds:.1f}",
-        )
-    if done:
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(row.as_dict(image)))
+    elif rows:
+        numbers = ("grid", "tokens", "patches", "f32 hf", "u8 packed", "ms")
+        table = output.table("recipe", "strategy", "views", *numbers, right=numbers)
+        times = f"ms: median of {runs} after a warm-up, decoding included"
+        table.title = f"{output.show(image)}, {output.by(size)} ({times}; {output.ORDER})"
+        for row in rows:
+            table.add_row(*row.cells())
         output.console().print(table)
-    return done
+    return [row.recipe for row in rows]
 
 
 def median_ms(processor: vlmres.Processor, image: Path, runs: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +12,12 @@ import typer
 import vlmres
 from vlmres.cli import output
 from vlmres.cli.compare import median_ms
+from vlmres.cli.options import AsJson
+from vlmres.cli.plan import describe as describe_plan
 from vlmres.draw import contact_sheet, draw
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 SAMPLE_FOLDER = Path(vlmres.__file__).parent / "samples"
@@ -127,15 +131,25 @@ def picture(strategy: Strategy, paths: list[Path], folder: Path) -> Path:
 def demo(
     images: Annotated[
         list[Path] | None,
-        typer.Argument(help="Images; by default the samples that come with vlmres.", show_default=False),
+        typer.Argument(
+            help="Images; by default the samples that come with vlmres.", metavar="IMAGE...", show_default=False
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures.", metavar="DIR")] = Path("out/demo"),
+    as_json: AsJson = False,
 ) -> None:
-    """Show what four strategies do to images: tokens, views, time, and pictures of what the encoder sees."""
+    """Show what four strategies do to images: tokens, views, time, and pictures of what the encoder sees.
+
+    With --json every line is the JSON object of an image by a recipe.
+    """
     paths = images or [SAMPLE_FOLDER / name for name in SAMPLES]
     for path in paths:
         if not path.is_file():
-            raise typer.BadParameter(f"{path} is no file", param_hint="IMAGES")
+            raise typer.BadParameter(f"{path} is no file", param_hint="IMAGE")
+    if as_json:
+        _print_json(paths)
+        _draw(paths, out, output.console(stderr=True))
+        return
     console = output.console()
     build = vlmres.build_info()
     console.print(
@@ -152,8 +166,21 @@ def demo(
         f"MB: float32 tensors in the reference processor's layout. ms: file to tensors, decoding included, median of "
         f"{RUNS} after a warm-up ({build['simd']} kernels).\n"
     )
-    out.mkdir(parents=True, exist_ok=True)
     console.print("What the encoder sees, drawn from the same pixels:")
+    _draw(paths, out, console)
+
+
+def _draw(paths: list[Path], folder: Path, console: Console) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for strategy in STRATEGIES:
-        target = picture(strategy, paths, out)
+        target = picture(strategy, paths, folder)
         console.print(f"  {target}  {strategy.name}, as {strategy.recipes[0]} does", soft_wrap=True)
+
+
+def _print_json(paths: list[Path]) -> None:
+    for strategy in STRATEGIES:
+        for recipe in strategy.recipes:
+            for path in paths:
+                result = measure(path, recipe)
+                described = describe_plan(str(path), result.plan, "hf", "float32", (None,) * 4)
+                typer.echo(json.dumps({**described, "strategy": strategy.name, "ms": round(result.milliseconds, 3)}))

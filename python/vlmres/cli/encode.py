@@ -15,6 +15,7 @@ from vlmres.cli.jobs.command import run_job
 from vlmres.cli.options import (
     AlphaOption,
     ArithmeticOption,
+    AsJson,
     DecodeOption,
     DecoderOption,
     DpiOption,
@@ -66,11 +67,18 @@ def encode(
     ] = None,
     overrides: Overrides = None,
     device: Annotated[
-        str | None, typer.Option(help="cuda, cuda:1, cpu; by default CUDA where there is one.", show_default=False)
+        str | None,
+        typer.Option(
+            help="cuda, cuda:1, cpu; by default CUDA where there is one.", metavar="DEVICE", show_default=False
+        ),
     ] = None,
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"] | None,
-        typer.Option(help="Type of weights and tokens; by default the checkpoint's.", show_default=False),
+        typer.Option(
+            help="Type of weights and tokens: float32, bfloat16, float16; by default the checkpoint's.",
+            metavar="TYPE",
+            show_default=False,
+        ),
     ] = None,
     arithmetic: ArithmeticOption = None,
     decode: DecodeOption = "exact",
@@ -78,9 +86,14 @@ def encode(
     alpha: AlphaOption = "reference",
     dpi: DpiOption = "144",
     shard_size: Annotated[
-        int, typer.Option(min=1, help="Images per shard, whose tokens are small; fewer where they need over 1 GiB.")
+        int,
+        typer.Option(
+            min=1, help="Images per shard, whose tokens are small; fewer where they need over 1 GiB.", metavar="N"
+        ),
     ] = 256,
-    max_patches: Annotated[int, typer.Option(min=1, help="Patches of one run, unless one image has more.")] = 65536,
+    max_patches: Annotated[
+        int, typer.Option(min=1, help="Patches of one run, unless one image has more.", metavar="N")
+    ] = 65536,
     threads: Threads = None,
     force: Force = False,
     max_image_pixels: MaxImagePixels = None,
@@ -89,6 +102,7 @@ def encode(
     max_output_bytes: MaxOutputBytes = None,
     follow_links: FollowLinks = False,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Encode images into the visual tokens that a model's language model receives.
 
@@ -145,7 +159,7 @@ def encode(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     try:
-        run_job(job, force=force, quiet=quiet)
+        run_job(job, force=force, quiet=quiet, as_json=as_json)
     except torch.OutOfMemoryError as error:
         message = f"no room for an image beside the encoder: {_first_line(error)}"
         raise typer.BadParameter(message, param_hint="--device") from None

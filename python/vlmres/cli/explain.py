@@ -23,7 +23,12 @@ def complete_parameter(incomplete: str) -> list[str]:
 def explain(
     parameter: Annotated[
         str,
-        typer.Argument(help="A parameter, such as max_pixels.", autocompletion=complete_parameter, show_default=False),
+        typer.Argument(
+            help="A parameter, such as max_pixels.",
+            metavar="PARAMETER",
+            autocompletion=complete_parameter,
+            show_default=False,
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:

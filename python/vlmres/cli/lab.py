@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vlmres.cli import output
 from vlmres.cli.files import find_files
-from vlmres.cli.options import complete_recipe, load_recipe
+from vlmres.cli.options import AsJson, complete_recipe, load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmres._core import Recipe
-    from vlmres.lab import Candidate, Page, Reader, Results
+    from vlmres.lab import Candidate, Page, Reader, Results, Summary
 
 
 def lab(
@@ -53,18 +54,21 @@ def lab(
         str,
         typer.Option(help="pp-ocrv6, pp-ocrv4, tesseract, tesseract:LANGUAGES, or FILE.py:FUNCTION.", metavar="NAME"),
     ] = "pp-ocrv6",
-    lines: Annotated[int, typer.Option(min=1, help="Lines of a page, sampled.")] = 6,
-    pages: Annotated[int, typer.Option(min=1, help="Pages, sampled.")] = 50,
+    lines: Annotated[int, typer.Option(min=1, help="Lines of a page, sampled.", metavar="N")] = 6,
+    pages: Annotated[int, typer.Option(min=1, help="Pages, sampled.", metavar="N")] = 50,
     full: Annotated[bool, typer.Option("--full", help="All lines of all pages.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the samples and of the grid.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the samples and of the grid.", metavar="N")] = 0,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, help="Pages at once; by default one a core.", show_default=False),
+        typer.Option(
+            "--jobs", "-j", min=1, help="Pages at once; by default one a core.", metavar="N", show_default=False
+        ),
     ] = None,
     against: Annotated[
         Path | None,
         typer.Option(help="Compare with another report.", metavar="DIR", show_default=False),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure which strategy, and how many tokens, your images need.
 
@@ -108,7 +112,7 @@ def lab(
         index = write_report(results, out, pages=found, candidates=candidates, against=other)
     except OSError as error:
         raise _unwritable(out, error) from None
-    _tell(results, index)
+    _tell(results, index, as_json=as_json)
 
 
 def _unwritable(out: Path, error: OSError) -> typer.BadParameter:
@@ -161,7 +165,7 @@ def _pages(paths: Sequence[Path], *, grid: bool, seed: int, lines: int) -> tuple
     return found, [f"{name}: {why}" for name, why in wrong.items()]
 
 
-def _tell(results: Results, index: Path) -> None:
+def _tell(results: Results, index: Path, *, as_json: bool) -> None:
     from vlmres.lab.answer import answer, caution
 
     if not results.num_lines:
@@ -170,6 +174,10 @@ def _tell(results: Results, index: Path) -> None:
         output.console(stderr=True).print(f"vlmres: nothing could be measured; {output.show(index)} says why")
         raise typer.Exit(1)
     summaries = results.summaries()
+    if as_json:
+        for one in summaries:
+            typer.echo(json.dumps(_as_dict(one)))
+        return
     numbers = ("tokens", "legible %", "accuracy %", "ACV", "RCV")
     table = output.table("candidate", "strategy", *numbers, right=numbers)
     for one in sorted(summaries, key=lambda summary: summary.tokens):
@@ -185,3 +193,18 @@ def _tell(results: Results, index: Path) -> None:
     console.print(table)
     for text in (answer(results, summaries), caution(results, summaries), f"The report: {output.show(index)}"):
         console.print(text, soft_wrap=True)
+
+
+def _as_dict(one: Summary) -> dict[str, Any]:
+    """A candidate as JSON holds it, shares from 0 to 1."""
+    acv, rcv = (None if math.isnan(value) else value for value in one.spread)
+    return {
+        "candidate": one.subject.label,
+        "strategy": one.subject.strategy,
+        "tokens": one.tokens,
+        "legible": one.legible.mean,
+        "legible_range": [one.legible.low, one.legible.high],
+        "accuracy": one.accuracy.mean,
+        "acv": acv,
+        "rcv": rcv,
+    }

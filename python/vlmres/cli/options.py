@@ -7,7 +7,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -16,10 +16,13 @@ from vlmres.arithmetic import Arithmetic
 from vlmres.checks import MOST
 from vlmres.cli.items import Dpi
 from vlmres.inputs import Alpha, Decoder
-from vlmres.processor import Decode, LimitSettings
+from vlmres.processor import Decode, DType, LimitSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+DTYPES = ", ".join(get_args(DType))
 
 
 def complete_recipe(incomplete: str) -> list[str]:
@@ -70,7 +73,12 @@ Overrides = Annotated[
     ),
 ]
 ArithmeticOption = Annotated[
-    Arithmetic | None, typer.Option(help="Whose resize to equal; by default the recipe's.", show_default=False)
+    Arithmetic | None,
+    typer.Option(
+        help=f"Whose resize to equal: {', '.join(get_args(Arithmetic))}; by default the recipe's.",
+        metavar="NAME",
+        show_default=False,
+    ),
 ]
 DecodeOption = Annotated[
     Decode, typer.Option(help="scaled: JPEG files that become far smaller are decoded smaller; faster, not exact.")
@@ -105,9 +113,23 @@ def parse_bytes(text: str) -> int:
     return count
 
 
+def parse_pixels(text: str) -> int:
+    """A number of pixels.
+
+    Raises:
+        typer.BadParameter: It is none, or out of range.
+    """
+    with contextlib.suppress(ValueError):
+        if 1 <= (count := int(text)) <= MOST:
+            return count
+    raise typer.BadParameter(f"must be a number of pixels between 1 and {MOST}, got {text!r}")
+
+
 def _limit(text: str, *, of: str = "bytes") -> Any:
     if of == "pixels":
-        return typer.Option(min=1, max=MOST, help=text, rich_help_panel="Limits", metavar="PIXELS", show_default=False)
+        return typer.Option(
+            parser=parse_pixels, help=text, rich_help_panel="Limits", metavar="PIXELS", show_default=False
+        )
     return typer.Option(parser=parse_bytes, help=text, rich_help_panel="Limits", metavar="SIZE", show_default=False)
 
 
@@ -122,7 +144,9 @@ MaxOutputBytes = Annotated[
     int | None,
     _limit("Images whose tensors take more bytes are refused, and tensors made at once take no more; by default 4GiB."),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads; by default all processors.", show_default=False)]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads; by default all processors.", metavar="N", show_default=False)
+]
 Shard = Annotated[
     str | None,
     typer.Option(
@@ -139,7 +163,8 @@ AlphaOption = Annotated[
     Alpha,
     typer.Option(
         help="What becomes of transparency. reference: as in the reference. white: composited on white. "
-        "drop: discarded. reject: such images are errors."
+        "drop: discarded. reject: such images are errors.",
+        metavar="RULE",
     ),
 ]
 

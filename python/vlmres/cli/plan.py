@@ -15,6 +15,7 @@ from vlmres.cli.cost import value_bytes
 from vlmres.cli.files import find_files
 from vlmres.cli.items import FAILURES, Item, Opener
 from vlmres.cli.options import (
+    DTYPES,
     AsJson,
     DecoderOption,
     DpiOption,
@@ -61,7 +62,9 @@ def plan(
     recipe: RecipeName,
     overrides: Overrides = None,
     layout: Annotated[Layout, typer.Option(help="Layout that bytes are counted for.")] = "hf",
-    dtype: Annotated[DType, typer.Option(help="Type of pixel values that bytes are counted for.")] = "float32",
+    dtype: Annotated[
+        DType, typer.Option(help=f"Type of pixel values that bytes are counted for: {DTYPES}.", metavar="TYPE")
+    ] = "float32",
     decoder: DecoderOption = "auto",
     dpi: DpiOption = "144",
     follow_links: FollowLinks = False,
@@ -69,7 +72,11 @@ def plan(
     as_json: AsJson = False,
     sort: Annotated[
         Literal["name", "tokens", "patches", "tiles", "bytes"] | None,
-        typer.Option(help="Order of the images: by name, or those with most first.", show_default=False),
+        typer.Option(
+            help="Order of the images: name, or those first that have most tokens, patches, tiles or bytes.",
+            metavar="KEY",
+            show_default=False,
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Show so many images at most.", min=1, metavar="N", show_default=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,10 @@ from vlmres.cli.files import find_files
 from vlmres.cli.jobs.command import run_job
 from vlmres.cli.jobs.process import ProcessJob
 from vlmres.cli.options import (
+    DTYPES,
     AlphaOption,
     ArithmeticOption,
+    AsJson,
     DecodeOption,
     DecoderOption,
     DpiOption,
@@ -48,14 +51,17 @@ def process(
         Layout, typer.Option(help="hf: the reference processor's tensors. packed: all patches in one tensor.")
     ] = "hf",
     dtype: Annotated[
-        DType, typer.Option(help="Type of pixel values; uint8 are those before normalisation.")
+        DType,
+        typer.Option(help=f"Type of pixel values: {DTYPES}; uint8 are those before normalisation.", metavar="TYPE"),
     ] = "float32",
     arithmetic: ArithmeticOption = None,
     decode: DecodeOption = "exact",
     decoder: DecoderOption = "auto",
     alpha: AlphaOption = "reference",
     dpi: DpiOption = "144",
-    shard_size: Annotated[int, typer.Option(min=1, help="Images per shard; fewer where they need over 1 GiB.")] = 64,
+    shard_size: Annotated[
+        int, typer.Option(min=1, help="Images per shard; fewer where they need over 1 GiB.", metavar="N")
+    ] = 64,
     threads: Threads = None,
     shard: Shard = None,
     force: Force = False,
@@ -65,6 +71,7 @@ def process(
     max_output_bytes: MaxOutputBytes = None,
     follow_links: FollowLinks = False,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Process images into safetensors shards and a manifest.json that says where each image is.
 
@@ -89,7 +96,7 @@ def process(
         # Every N-th file, because neighbouring files are often alike and parts should be equally large.
         files = files[number::count]
         if not files:
-            typer.echo(f"part {shard} has no images")
+            typer.echo(json.dumps({"images": 0, "part": shard}) if as_json else f"part {shard} has no images")
             return
         out = out / f"part-{number:05d}-of-{count:05d}"
-    run_job(ProcessJob(files, out, processor, shard_size, dpi), force=force, quiet=quiet)
+    run_job(ProcessJob(files, out, processor, shard_size, dpi), force=force, quiet=quiet, as_json=as_json)

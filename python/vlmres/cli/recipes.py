@@ -17,7 +17,9 @@ from vlmres.cli.options import AsJson, complete_recipe, known_recipes, load_reci
 def recipes(
     name: Annotated[
         str | None,
-        typer.Argument(help="Show this recipe's parameters.", autocompletion=complete_recipe, show_default=False),
+        typer.Argument(
+            help="Show this recipe's parameters.", metavar="NAME", autocompletion=complete_recipe, show_default=False
+        ),
     ] = None,
     as_json: AsJson = False,
     schema: Annotated[

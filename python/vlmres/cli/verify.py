@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import vlmres
 from vlmres._core import default_threads
 from vlmres.cli import output
-from vlmres.cli.options import complete_recipe, known_recipes, load_recipe
+from vlmres.cli.options import AsJson, complete_recipe, known_recipes, load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,13 @@ def verify(
     ] = None,
     checkpoint: Annotated[
         list[Path] | None,
-        typer.Option(help="Verify a checkpoint's folder; may be repeated.", metavar="DIR", show_default=False),
+        typer.Option(
+            "--checkpoint",
+            "-c",
+            help="Verify a checkpoint's folder; may be repeated.",
+            metavar="DIR",
+            show_default=False,
+        ),
     ] = None,
     against: Annotated[
         str | None,
@@ -47,7 +54,7 @@ def verify(
             show_default=False,
         ),
     ] = None,
-    cases: Annotated[int, typer.Option(min=1, help="Cases per recipe and arithmetic.")] = 100,
+    cases: Annotated[int, typer.Option(min=1, help="Cases per recipe and arithmetic.", metavar="N")] = 100,
     arithmetic: Annotated[
         Literal["torch", "pillow"] | None,
         typer.Option(help="Only this backend of transformers; by default both.", show_default=False),
@@ -56,20 +63,26 @@ def verify(
         Literal["images", "videos"] | None,
         typer.Option(help="Only images, or only the videos of the recipes that take them.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Other cases for another seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Other cases for another seed.", metavar="N")] = 0,
     case: Annotated[
-        int | None, typer.Option(min=0, help="Run the case of this number alone.", show_default=False)
+        int | None, typer.Option(min=0, help="Run the case of this number alone.", metavar="N", show_default=False)
     ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(
-            "--jobs", "-j", min=1, help="Recipes at once, each in a process; by default one a core.", show_default=False
+            "--jobs",
+            "-j",
+            min=1,
+            help="Recipes at once, each in a process; by default one a core.",
+            metavar="N",
+            show_default=False,
         ),
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Write a Markdown report here.", metavar="FILE", show_default=False),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Compare vlmres with the installed transformers, bit for bit.
 
@@ -92,12 +105,16 @@ def verify(
     tallies = [Tally(subject, one) for subject in subjects for one in subject.arithmetics if one in arithmetics]
     _run(tallies, seed, numbers, min(jobs or default_threads(), len(tallies)))
 
-    table = output.table(*reports.COLUMNS, right=reports.NUMBERS)
-    for tally in tallies:
-        table.add_row(*reports.row(tally))
-    console = output.console()
-    console.print(table)
-    console.print(reports.versions(), soft_wrap=True)
+    if as_json:
+        for tally in tallies:
+            typer.echo(json.dumps(reports.as_dict(tally)))
+    else:
+        table = output.table(*reports.COLUMNS, right=reports.NUMBERS)
+        for tally in tallies:
+            table.add_row(*reports.row(tally))
+        console = output.console()
+        console.print(table)
+        console.print(reports.versions(), soft_wrap=True)
     _complain(tallies)
     if report is not None:
         try:

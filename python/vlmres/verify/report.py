@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import platform
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import vlmres
 
@@ -32,6 +32,23 @@ def row(tally: Tally) -> list[str]:
         _tokens(tally),
         f"{tally.seconds:.1f}",
     ]
+
+
+def as_dict(tally: Tally) -> dict[str, Any]:
+    """A tally as JSON holds it."""
+    return {
+        "recipe": tally.subject.name,
+        "arithmetic": tally.arithmetic,
+        "cases": tally.cases,
+        "left_out": tally.left_out,
+        "max_difference": tally.difference,
+        "differing": tally.differing,
+        "counted": tally.counted,
+        "miscounted": tally.miscounted,
+        "failed": tally.failed,
+        "failures": [f"{failure.reason} ({failure.case})" for failure in tally.failures],
+        "seconds": round(tally.seconds, 3),
+    }
 
 
 def _tokens(tally: Tally) -> str:

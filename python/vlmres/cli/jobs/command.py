@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import time
 from typing import TYPE_CHECKING, Any
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 _LONG = 256
 
 
-def run_job(job: Job, *, force: bool, quiet: bool) -> None:
-    """Runs a job, from preparing its folder to the exit code."""
+def run_job(job: Job, *, force: bool, quiet: bool, as_json: bool = False) -> None:
+    """Runs a job, from preparing its folder to the exit code; with `as_json` the result is printed as JSON."""
     with contextlib.ExitStack() as stack:
         try:
             _open(job, stack, force=force)
-            counts = _run(job, quiet=quiet)
+            counts = _run(job, quiet=quiet, as_json=as_json)
         except KeyboardInterrupt:
             output.console(stderr=True).print("vlmres: interrupted; the same command goes on where it stopped")
             raise typer.Exit(130) from None
@@ -72,7 +73,7 @@ def _foretell(job: Job) -> None:
         output.console(stderr=True).print(text, soft_wrap=True)
 
 
-def _run(job: Job, *, quiet: bool) -> dict[str, int]:
+def _run(job: Job, *, quiet: bool, as_json: bool) -> dict[str, int]:
     """Runs a job with a progress bar on the standard error, and prints the result."""
     counts = {"made": 0, "kept": 0, "images": 0, "failed": 0, "processed": 0}
     if not quiet:
@@ -99,7 +100,12 @@ def _run(job: Job, *, quiet: bool) -> dict[str, int]:
     seconds = time.perf_counter() - start
     size = sum(path.stat().st_size for path in job.folder.shards())
     speed = f", {counts['processed'] / seconds:.1f} images/s" if counts["processed"] else ""
-    if quiet:
+    if as_json:
+        shards = {"shards_written": counts["made"], "shards_kept": counts["kept"]}
+        images = {key: counts[key] for key in ("images", "failed")}
+        where = {"folder": str(job.folder.path), "nbytes": size, "seconds": round(seconds, 3)}
+        typer.echo(json.dumps({**images, **shards, **where}))
+    if quiet or as_json:
         return counts
     output.console().print(
         f"{counts['images']:,} images, {counts['failed']:,} failed; {counts['made']:,} shards written, "
