@@ -11,26 +11,38 @@ from typer.core import TyperGroup
 
 from vlmres.cli import output
 
-# Of typer, whose own names for them are private.
-_USAGE_ERRORS = typer.BadParameter.__mro__[1:3]
+# typer's own name for it is private.
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 class Commands(TyperGroup):
-    """Commands whose errors of usage are one line on the standard error; typer prints a box of six."""
+    """Commands whose usage errors are one line on the standard error; typer prints a box of six."""
 
-    def main(self, args: Sequence[str] | None = None, *more: Any, standalone_mode: bool = True, **named: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Runs a command, and exits unless `standalone_mode` is false."""
-        if not standalone_mode:
-            return super().main(args, *more, standalone_mode=False, **named)
         try:
-            code = super().main(args, *more, standalone_mode=False, **named)
-        except _USAGE_ERRORS as error:
-            if type(error).__name__ != "NoArgsIsHelpError":  # whose help is printed already
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except _USAGE_ERROR as error:
+            if not standalone_mode:
+                raise
+            if type(error).__name__ != "NoArgsIsHelpError":  # its help is printed already
                 _complain(error)
-            code = error.exit_code  # type: ignore[attr-defined]
+            sys.exit(2)
         except typer.Abort:
+            if not standalone_mode:
+                raise
             sys.stderr.write("vlmres: aborted\n")
-            code = 1
+            sys.exit(1)
+        if not standalone_mode:
+            return code
         sys.exit(code if isinstance(code, int) else 0)
 
 
