@@ -148,7 +148,7 @@ def test_plan_of_long_and_odd_names(tmp_path: Path) -> None:
 )
 def test_wrong_usage_is_explained(arguments: list[str], message: str) -> None:
     result = run("plan", EXAMPLES / "line.png", *arguments, code=2)
-    assert message in " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split())
+    assert message in " ".join(result.stderr.split())
     assert result.stdout == ""
 
 
@@ -417,7 +417,7 @@ def test_out_that_is_a_file(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.write_text("")
     said = run("process", photos, "-o", out, "-r", "qwen2-vl", code=2).stderr
-    assert "File exists" in " ".join(said.replace("│", " ").split())
+    assert "File exists" in " ".join(said.split())
 
 
 # compare, recipes, info

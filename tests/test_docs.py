@@ -19,6 +19,11 @@ ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "python" / "vlmres" / "samples"
 # What stands between these is run step by step, in a folder of its own.
 TUTORIAL = re.compile(r"<!-- tutorial -->.*?<!-- end of tutorial -->", re.DOTALL)
+# What a page's examples read is written by commands that stand before them.
+COMMANDS_BEFORE = {
+    "filter.md": [["plan", "line.png", "page.png", "photo.jpg", "-r", "qwen3-vl", "-o", "index.parquet"]],
+    "jobs.md": [["process", "scans", "-r", "internvl2", "-o", "tensors"]],
+}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -37,9 +42,14 @@ def test_python_examples_run(
         if image.is_file():
             (tmp_path / image.name).symlink_to(image)
     (tmp_path / "report.pdf").write_bytes(pdf(4, size=(300, 400)))
+    (tmp_path / "scans").mkdir()
+    for name in ("page.png", "report.pdf"):
+        (tmp_path / "scans" / name).write_bytes((tmp_path / name).read_bytes())
     (tmp_path / "clip.mp4").write_bytes(film(90))
     (tmp_path / "clip.webm").write_bytes(film(60, codec="libvpx", container="webm"))
     monkeypatch.chdir(tmp_path)
+    for arguments in COMMANDS_BEFORE.get(page.name, ()):
+        assert CliRunner().invoke(app, arguments).exit_code == 0
     namespace: dict[str, Any] = {}
     text = TUTORIAL.sub("", page.read_text(encoding="utf-8"))
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):

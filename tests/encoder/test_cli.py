@@ -76,7 +76,7 @@ def test_shards_hold_the_tokens(folder: Path, caplog: pytest.LogCaptureFixture) 
 
 def _words(text: str) -> str:
     """Without the frame that help is set in, and its line breaks."""
-    return " ".join(text.replace("│", " ").split())
+    return " ".join(text.split())
 
 
 def test_wrong_usage(folder: Path) -> None:
