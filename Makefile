@@ -18,8 +18,6 @@ PILLOW12 := $(VENV)/pillow-12.3
 # Another transformers beside the environment's own, for the tests of the drop-in: make test-transformers VERSION=5.19
 VERSION ?= 5.19
 DROP_IN := $(VENV)/transformers-$(VERSION)
-# Once the environment has a release build, no target puts a slower one in its place.
-DEMO_PROFILE = $(if $(wildcard $(VENV)/.test),release,demo)
 # Pillow-SIMD, which has Pillow's name: benches/compare/fleet.py looks for it here.
 PILLOW_SIMD := $(VENV)/pillow-simd
 # PYTHON=3.12 is python3.12.
@@ -130,9 +128,8 @@ fuzz: prerequisites ## Every fuzz target in turn (needs cargo-fuzz): SECONDS=60 
 build: $(VENV)/.test ## Install the package and all that its tests need into .venv
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --skip-install
 
-# Compiles sooner than the release profile, and runs nearly as fast.
 build-demo: $(VENV)/.demo
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --profile $(DEMO_PROFILE) --quiet --skip-install
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --skip-install
 
 bench: prerequisites ## Criterion benchmarks of the Rust core
 	cargo bench --locked
@@ -176,9 +173,9 @@ $(VENV)/.demo: $(VENV)/.maturin pyproject.toml
 	@echo "make: compiling vlmres; the first time takes a minute or two"
 	@export PIP_NO_COMPILE=1 VIRTUAL_ENV=$(abspath $(VENV)); \
 		$(BIN)/python -m pip install numpy pillow rich safetensors typer & installing=$$!; \
-		$(BIN)/maturin develop --profile $(DEMO_PROFILE) --skip-install; compiled=$$?; \
+		$(BIN)/maturin develop --release --skip-install; compiled=$$?; \
 		wait $$installing && [ $$compiled = 0 ] && \
-		$(BIN)/maturin develop --profile $(DEMO_PROFILE) --quiet --extras cli
+		$(BIN)/maturin develop --release --quiet --extras cli
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.maturin pyproject.toml requirements/test.txt
