@@ -338,6 +338,18 @@ for limits in ({"max_decoded_bytes": 1000}, {"max_output_bytes": 1000}, {"max_im
     assert all("over the limit of 1000" in line for line in lines)
 
 
+def test_coefficients_of_every_image_that_keeps_them_are_foretold() -> None:
+    """A JPEG of several scans keeps them, progressive or not; one of a single scan does not."""
+    lines = run("""
+processor = vlmres.Processor("siglip", num_threads=1, dtype="uint8", max_decoded_bytes=4 << 20)
+for frame, last, parts in ((0xC0, 63, 3), (0xC0, 63, 1), (0xC2, 0, 3)):
+    attempt(lambda: processor(jpeg(1000, 1000, 3, frame, scan(0, last, 0, bytes(1 << 16), components=parts))))
+""")
+    assert not any("max_decoded_bytes" in line for line in lines[:1]), lines
+    assert all("over the limit of 4194304 (max_decoded_bytes)" in line for line in lines[1:]), lines
+    assert len(lines) == 3
+
+
 def test_ordinary_work_meets_no_limit() -> None:
     """What the defaults leave for the largest inputs: those of Pillow's limit, and the largest outputs of an image."""
     lines = run("""

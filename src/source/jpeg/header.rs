@@ -11,7 +11,7 @@ pub(super) struct Header {
     pub(super) height: u32,
     /// EXIF data, with their prefix, and XMP.
     pub(super) metadata: Metadata,
-    /// Bytes of a progressive image's coefficients.
+    /// Bytes of the coefficients of an image that comes in several scans.
     pub(super) coefficients: u64,
     /// Whether it is coded by Huffman's codes, and not lossless.
     pub(super) is_known: bool,
@@ -22,6 +22,8 @@ impl Header {
         let metadata = Metadata::default();
         let mut header = Self { width: 0, height: 0, metadata, coefficients: 0, is_known: false };
         let mut at = 2;
+        // Of the frame: whether it is progressive, its components and its samples.
+        let mut frame = (false, 0, 0);
         loop {
             // Over junk, and fill bytes, to a marker.
             let Some(&[first, second]) = bytes.get(at..).and_then(<[u8]>::first_chunk::<2>) else {
@@ -43,12 +45,17 @@ impl Header {
                 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | 0xde => {
                     let segment = segment()?;
                     header.frame(segment)?;
-                    header.coefficients = if second == 0xc2 { header.samples(segment) * 2 } else { 0 };
+                    frame = (second == 0xc2, segment[5], header.samples(segment));
                     header.is_known = matches!(second, 0xc0..=0xc2);
                     segment.len() + 2
                 }
                 0xda => {
-                    segment()?;
+                    let (progressive, components, samples) = frame;
+                    let parts = segment()?.first();
+                    // A scan without all components is not the only one.
+                    if progressive || parts.is_some_and(|&parts| parts < components) {
+                        header.coefficients = samples * 2;
+                    }
                     break;
                 }
                 code => {
