@@ -46,6 +46,7 @@ def files(width: int, height: int) -> Iterator[tuple[str, bytes]]:
     yield "TIFF", _encode(photo, "TIFF")
     yield "TIFF, deflate", _encode(photo, "TIFF", compression="tiff_adobe_deflate")
     yield "TIFF, LZW", _encode(photo, "TIFF", compression="tiff_lzw")
+    yield "TIFF, LZW with predictor", _encode(photo, "TIFF", compression="tiff_lzw", tiffinfo={317: 2})
     yield "TIFF, PackBits", _encode(photo, "TIFF", compression="packbits")
     yield "TIFF, JPEG", _encode(photo, "TIFF", compression="jpeg", quality=90)
     yield "TIFF, Group 4", _encode(page, "TIFF", compression="group4")
