@@ -58,6 +58,8 @@ inputs() {
     orientation) echo "exif tiff" ;;
     recipe_toml) echo "recipes recipe_toml" ;;
     checkpoint_json) echo "checkpoints checkpoint_json" ;;
+    plan) echo "plans -" ;;
+    call) echo "calls -" ;;
     *) echo "- -" ;;
     esac
 }
@@ -70,8 +72,8 @@ for target in $targets; do
     options=(-max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=384 -max_len=8192)
     options+=(-artifact_prefix="$logs/$target/" -print_final_stats=1)
     [ "$dictionary" = - ] || options+=(-dict="fuzz/dictionaries/$dictionary.dict")
-    # Targets without seeds: short inputs say too little to begin with.
-    [ "$folders" != - ] || options+=(-len_control=0)
+    # Of structured inputs short ones say too little to begin with.
+    [ "$dictionary" != - ] || options+=(-len_control=0)
     mkdir -p "fuzz/corpus/$target" "$logs/$target"
     corpora=("fuzz/corpus/$target")
     for folder in ${folders//,/ }; do

@@ -22,6 +22,9 @@ import vlmres
 HERE = Path(__file__).resolve().parent
 WIDTH, HEIGHT = 21, 18
 LONGEST = 4096
+# One recipe of each strategy, and those that take videos.
+STRATEGIES = ("clip", "siglip", "qwen2-vl", "glm-4v", "llava-next", "internvl2", "deepseek-ocr-2", "idefics2")
+SIZES = {"photo": (640, 480), "tall": (30, 900), "pixel": (1, 1), "line": (1 << 20, 1)}
 
 
 def jpegs() -> dict[str, bytes]:
@@ -138,9 +141,8 @@ def orientations() -> dict[str, bytes]:
 
 
 def recipes() -> dict[str, bytes]:
-    """One of each strategy, and those that take videos."""
-    names = ("clip", "siglip", "qwen2-vl", "glm-4v", "llava-next", "internvl2", "deepseek-ocr-2", "idefics2")
-    return {name: vlmres.Recipe.load(name).to_toml().encode() for name in names}
+    """One of each strategy."""
+    return {name: vlmres.Recipe.load(name).to_toml().encode() for name in STRATEGIES}
 
 
 def checkpoints() -> dict[str, bytes]:
@@ -153,6 +155,102 @@ def checkpoints() -> dict[str, bytes]:
     return files
 
 
+class Choices:
+    """Bytes that a structured target reads as these choices, by the rules of the `arbitrary` crate.
+
+    Bytes that are missing are the first of each choice. Where a target asks for other things than here, its seeds say
+    less, and nothing breaks.
+    """
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def number(self, value: int, low: int, high: int) -> Choices:
+        """`int_in_range(low..=high)`."""
+        count = ((high - low).bit_length() + 7) // 8
+        self.data += (value - low).to_bytes(count, "big")
+        return self
+
+    def choose(self, index: int, count: int) -> Choices:
+        """`choose` of so many."""
+        return self.number(index, 0, count - 1)
+
+    def ratio(self, hit: bool, denominator: int) -> Choices:
+        """`ratio(1, denominator)`."""
+        return self.number(1 if hit else 2, 1, denominator)
+
+    def boolean(self, value: bool) -> Choices:
+        """`arbitrary::<bool>()`."""
+        self.data.append(value)
+        return self
+
+    def recipe(self, name: str) -> Choices:
+        """A built-in recipe without overrides."""
+        names = vlmres.recipes()
+        return self.choose(names.index(name), len(names)).number(0, 0, 3)
+
+    def size(self, width: int, height: int, most: int) -> Choices:
+        """A size of sides that are numbers up to `most`."""
+        for side in (width, height):
+            self.number(4, 0, 4).number(side, 1, most)
+        return self
+
+
+def plans() -> dict[str, bytes]:
+    """One of each strategy, with images of all sizes and a video."""
+    files = {}
+    for name in STRATEGIES:
+        choices = Choices().recipe(name)
+        # 300 frames at 30 a second, of which 2 a second or 16 are picked.
+        choices.number(1, 0, 2).number(300, 1, 2000).number(1, 0, 4).number(30, 1, 240).number(4, 0, 4)
+        choices.number(2, 0, 4).number(2000, 1, 10_000).number(1, 0, 3).number(16, 1, 300).ratio(False, 8)
+        choices.number(len(SIZES), 1, 4)
+        for width, height in SIZES.values():
+            choices.size(width, height, (1 << 30) - 1)
+        choices.number(0, 0, 2).number(8, 0, 4096).size(320, 240, 1 << 16)
+        files[name] = bytes(choices.data)
+    return files
+
+
+def calls(count: int) -> dict[str, bytes]:
+    """One of each strategy with an image, and with a video; images of all sizes; files, so many of them."""
+
+    def begin(name: str, video: bool, items: int) -> Choices:
+        choices = Choices().recipe(name)
+        for _ in range(4):
+            choices.ratio(False, 8)
+        # Pillow's arithmetic, transformers' layout, float32, one thread.
+        choices.choose(0, 4).choose(0, 2).boolean(False).number(1, 1, 2).choose(0, 4)
+        return choices.ratio(video, 4).number(items, 1, 4)
+
+    def view(choices: Choices) -> Choices:
+        choices.number(5, 0, 9).choose(1, 3).choose(0, 3).number(0, 0, 4)
+        for zero in (8, 16, 16):
+            choices.ratio(False, zero).ratio(False, 4)
+        return choices.number(7, 0, 255)
+
+    files = {}
+    for name in STRATEGIES:
+        files[f"image-{name}"] = view(begin(name, False, 1).size(320, 240, 1 << 20).ratio(False, 20)).data
+        video = begin(name, True, 1).size(64, 48, 1 << 20).ratio(False, 20).number(4, 0, 5)
+        for _ in range(4):
+            view(video)
+        files[f"video-{name}"] = video.data
+    for kind, (width, height) in SIZES.items():
+        files[kind] = view(begin("siglip", False, 1).size(width, height, 1 << 20).ratio(False, 20)).data
+    for first in range(0, count, 4):
+        choices = begin("clip", False, min(4, count - first))
+        for index in range(first, min(first + 4, count)):
+            choices.size(9, 7, 1 << 20).ratio(False, 20)
+            choices.number(0, 0, 9).choose(index, count).number(0, 0, 2).ratio(False, 4)
+        files[f"files-{first}"] = choices.data
+    # Paths: a device, what is missing, a folder.
+    for index in range(5):
+        path = begin("clip", False, 1).size(9, 7, 1 << 20).ratio(False, 20).number(3, 0, 9)
+        files[f"path-{index}"] = path.number(index, 0, 255).data
+    return {name: bytes(data) for name, data in files.items()}
+
+
 def words(*texts: bytes) -> str:
     """A dictionary of the words of texts."""
     found = {word for text in texts for word in re.findall(r"[A-Za-z_$][A-Za-z0-9_]{2,}", text.decode())}
@@ -161,10 +259,11 @@ def words(*texts: bytes) -> str:
 
 def main() -> None:
     """Replaces all of them."""
+    images = {"jpeg": jpegs(), "png": pngs(), **others()}
     folders = {
-        "jpeg": jpegs(),
-        "png": pngs(),
-        **others(),
+        **images,
+        "plans": plans(),
+        "calls": calls(sum(map(len, images.values()))),
         "exif": orientations(),
         "recipes": recipes(),
         "checkpoints": checkpoints(),

@@ -24,5 +24,7 @@ pack image_size jpeg jpeg png webp gif bmp tiff
 pack orientation tiff exif
 pack recipe_toml recipe_toml recipes
 pack checkpoint_json checkpoint_json checkpoints
-pack plan -
-pack call -
+pack plan - plans
+pack call - calls
+pack resize -
+pack declared -

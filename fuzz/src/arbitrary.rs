@@ -116,6 +116,13 @@ pub fn size(bytes: &mut Unstructured<'_>, most: u32, area: u64) -> Result<Size> 
     Ok(Size::new(width, height))
 }
 
+/// A side of so many bits at most, of any order of magnitude.
+pub fn side(bytes: &mut Unstructured<'_>, bits: u32) -> Result<u32> {
+    let most = bytes.int_in_range(1..=bits)?;
+    let value: u32 = bytes.arbitrary()?;
+    Ok((value >> (32 - most)).max(1))
+}
+
 /// The files of some seeds.
 pub fn files() -> Vec<Vec<u8>> {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");

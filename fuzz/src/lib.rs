@@ -1,6 +1,8 @@
 //! What the fuzz targets share.
 
 pub mod arbitrary;
+pub mod cost;
+pub mod declared;
 pub mod decode;
 pub mod jpeg_peer;
 pub mod memory;

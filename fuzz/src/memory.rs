@@ -21,6 +21,11 @@ pub fn limit(bytes: usize) {
     LIMIT.store(bytes, Ordering::Relaxed);
 }
 
+/// Bytes that are in use.
+pub fn used() -> usize {
+    USED.load(Ordering::Relaxed)
+}
+
 /// The most bytes that `work` has in use at once, beyond what was in use before.
 pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = USED.load(Ordering::Relaxed);
