@@ -11,3 +11,6 @@ mod zone;
 
 pub use estimate::estimate;
 pub use lines::Line;
+
+#[cfg(test)]
+mod tests;

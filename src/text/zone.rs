@@ -6,6 +6,10 @@ use super::components::{Component, Run};
 const EDGE: f32 = 0.5;
 /// Ink of the rows between.
 const INNER: f32 = 0.3;
+/// Width of a component that fills a square, for the band's height: a digit has 0.65 at most.
+const SQUARE: f32 = 0.75;
+/// Share of a line's components that fill squares, where its characters do: others are parts of characters.
+const LEAST_SQUARE: f32 = 0.25;
 
 /// Ink of a line by row, once its slope is taken out.
 pub(super) struct Zone {
@@ -20,6 +24,8 @@ pub(super) struct Zone {
     width: f32,
     /// Heights of the components, sorted.
     heights: Vec<u32>,
+    /// Their widths, sorted.
+    widths: Vec<u32>,
 }
 
 /// The band.
@@ -33,6 +39,8 @@ pub(super) struct Band {
     pub(super) strokes: f32,
     /// Height of tall components for that of the band.
     tall: f32,
+    /// Share of the components that fill a square of its height.
+    square: f32,
 }
 
 /// What a line is written in.
@@ -47,11 +55,12 @@ pub(super) enum Kind {
 }
 
 impl Band {
-    /// Latin's small letters have strokes like capitals (1.0 to 1.6), and ascenders (1.25 and more); Han has neither (1.8, 1.0 to 1.1).
+    /// Latin's small letters have strokes like capitals (1.0 to 1.6), and ascenders (1.25 and more); Han has neither (1.8, 1.0 to
+    /// 1.1). Digits as 8 and 0 have as many strokes as Han, but are narrow.
     pub(super) fn kind(&self) -> Kind {
         if self.tall >= 1.17 {
             Kind::Mixed
-        } else if self.strokes < 1.65 {
+        } else if self.strokes < 1.65 || self.square < LEAST_SQUARE {
             Kind::Flat
         } else {
             Kind::Dense
@@ -69,10 +78,12 @@ impl Zone {
         let top = range.clone().map(|member| member.y0 as i32 + level(member)).min().unwrap_or(0) - 1;
         let bottom = range.clone().map(|member| member.y1 as i32 + level(member)).max().unwrap_or(0) + 1;
         let rows = (bottom - top).max(1) as usize;
-        let mut heights: Vec<u32> = range.map(|member| member.y1 - member.y0).collect();
+        let mut heights: Vec<u32> = range.clone().map(|member| member.y1 - member.y0).collect();
+        let mut widths: Vec<u32> = range.map(|member| member.x1 - member.x0).collect();
         heights.sort_unstable();
+        widths.sort_unstable();
         let width = last.saturating_sub(x0).max(1) as f32;
-        Self { top, ink: vec![0; rows], runs: vec![0; rows], slope, x0, width, heights }
+        Self { top, ink: vec![0; rows], runs: vec![0; rows], slope, x0, width, heights, widths }
     }
 
     pub(super) fn add(&mut self, run: &Run) {
@@ -117,7 +128,9 @@ impl Zone {
         let height = best.len() as f32;
         let runs: u32 = self.runs[best].iter().sum();
         let tall = self.heights[self.heights.len() * 85 / 100] as f32;
-        Some(Band { height, slope: self.slope, strokes: runs as f32 / self.width, tall: tall / height })
+        let narrow = self.widths.partition_point(|&width| (width as f32) < SQUARE * height);
+        let square = 1.0 - narrow as f32 / self.widths.len() as f32;
+        Some(Band { height, slope: self.slope, strokes: runs as f32 / self.width, tall: tall / height, square })
     }
 }
 
