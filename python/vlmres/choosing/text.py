@@ -23,7 +23,7 @@ class PageText:
     """The lines of text of one image; arrays have an entry for each line.
 
     The estimate recognises no characters. A letter is a piece of connected ink, and a line is a row of letters. The
-    x-height is taken as 0.72 of the height of capitals and digits, and 0.4 of characters that fill squares (Han).
+    x-height is taken as 0.72 of the height of capitals and digits, and 0.5 of characters that fill squares (Han).
     Handwriting and vertical lines are not found, and text that is tilted by more than about three degrees only in part.
     """
 
