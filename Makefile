@@ -39,7 +39,7 @@ export PIP_QUIET := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-lab test-browser lab-grid test-servers test-vllm test-loom docs test-aarch64 build build-demo fuzz bench compare compare-loading prove-loading fmt clean prerequisites
+.PHONY: help demo audit test quick lint lint-rust lint-python test-rust test-python test-transformers test-encoder test-ray test-lab test-browser lab-grid test-servers test-vllm test-loom docs test-aarch64 build build-demo build-lab fuzz bench compare compare-loading prove-loading fmt clean prerequisites
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -86,15 +86,18 @@ test-ray: $(RAY)/.installed ## Tests on a local Ray cluster of two nodes, in an 
 	VIRTUAL_ENV=$(abspath $(RAY)) $(RAY)/bin/maturin develop --release --quiet --skip-install
 	$(RAY)/bin/python -m pytest -p no:logging tests/ray
 
-test-lab: $(LAB)/.installed ## Tests of the resolution lab with a real reader, in an environment of their own
+build-lab: $(LAB)/.installed
 	VIRTUAL_ENV=$(abspath $(LAB)) $(LAB)/bin/maturin develop --release --quiet --skip-install
+
+test-lab: build-lab ## Tests of the resolution lab with a real reader, in an environment of their own
 	VLMRES_TEST_LAB=1 $(LAB)/bin/python -m pytest tests/lab
 
 test-browser: build docs ## The lab's report and the site in Chromium (Debian: apt install chromium)
 	VLMRES_TEST_BROWSER=1 $(BIN)/python -m pytest tests/lab/test_browser.py tests/test_site.py
 
-lab-grid: $(LAB)/.installed ## The grid's tables in docs/lab/, by two readers: about 5 minutes of processor time each
+lab-grid: build-lab ## The grid's tables in docs/lab/, by two readers: about 5 minutes of processor time each
 	$(LAB)/bin/python -m pip install --no-deps rapidocr-onnxruntime==1.4.4
+	rm -rf out/lab
 	@for reader in pp-ocrv6 pp-ocrv4; do \
 		$(LAB)/bin/vlmres lab --grid --seed 0 --lines 2 $(addprefix -r ,$(GRID)) --reader $$reader -o out/lab/$$reader || exit 1; \
 		cp out/lab/$$reader/table.csv docs/lab/$$reader.csv; done
