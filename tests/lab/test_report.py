@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -79,6 +80,30 @@ def test_the_first_screen_answers_and_says_what_is_not_measured(report: Path, re
     assert re.search(r"Effective x-height that bars needs, latin: \d\.\d\d px, right for \d+ % of 160 readings", text)
     assert "32 lines" in first
     assert text.index(NOT_MEASURED) < text.index("Tokens against legible lines")
+
+
+def test_what_to_set_is_python_that_keeps_the_budget(report: Path, results: Results) -> None:
+    text = (report / "index.html").read_text(encoding="utf-8")
+    section = text[text.index("What to set") :]
+    rows = re.findall(r"<tr><td>(.*?)</tr>", section[: section.index("</section>")])
+    summaries = results.summaries()
+    assert len(rows) == len({one.subject.family for one in summaries}) == 3
+    for row in rows:
+        family = row.partition("<")[0]
+        kept = [one for one in summaries if one.subject.family == family and one.legible.mean >= 0.95]
+        code = re.search("<code>(.+?)</code>", row)
+        if not kept:
+            assert code is None
+            assert "not enough" in row
+            continue
+        assert code is not None
+        best = min(kept, key=lambda one: one.tokens)
+        sizes = [page.size for page in results.pages]
+        recipes = [eval(unescape(code[1]), {"vlmres": vlmres, "image": size}) for size in sizes]
+        tokens = [vlmres.plan(size, recipe).num_tokens for size, recipe in zip(sizes, recipes, strict=True)]
+        assert np.mean(tokens) == pytest.approx(best.tokens)
+    assert any("not enough" in row for row in rows)
+    assert any("<code>" in row for row in rows)
 
 
 def test_the_report_needs_nothing_beside_it(report: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vlmres.lab.results import CAPACITY, TARGET, by_family
 from vlmres.legibility import Capacity
@@ -14,6 +14,26 @@ if TYPE_CHECKING:
     from vlmres.lab.statistics import Interval
 
 _NAMED = 3
+
+
+class Need(NamedTuple):
+    """What a family of candidates needs."""
+
+    family: str
+    enough: Summary | None
+    """Of those that keep enough lines legible, and whose tokens hold the text, the one with the fewest tokens."""
+    most: Summary
+    """The one that keeps the most."""
+
+
+def needs(summaries: Sequence[Summary], target: float = TARGET) -> list[Need]:
+    """What each family needs to keep this share of the lines legible: the fewest tokens first."""
+    found = []
+    for family, ones in by_family(summaries):
+        enough = [one for one in ones if one.legible.mean >= target and one.readable.mean >= target]
+        most = max(ones, key=lambda one: (one.readable.mean, -one.tokens))
+        found.append(Need(family, enough[0] if enough else None, most))
+    return sorted(found, key=lambda need: need.enough.tokens if need.enough else float("inf"))
 
 
 def percent(share: Interval) -> str:
@@ -30,32 +50,26 @@ def answer(results: Results, summaries: Sequence[Summary], target: float = TARGE
     """Which candidate keeps this share of the lines legible with the fewest tokens, and what others need for it."""
     reader = results.settings.reader
     lines = "the grid's lines" if all(page.name.startswith("grid/") for page in results.pages) else "your lines"
-    enough = [one for one in summaries if one.legible.mean >= target and one.readable.mean >= target]
-    if not enough:
+    first, *others = needs(summaries, target)
+    if first.enough is None:
         nearest = max(summaries, key=lambda one: (one.readable.mean, -one.tokens))
         return (
             f"No candidate keeps {100 * target:.0f} % of {lines} legible to {reader}; {_named(nearest)} comes "
             f"nearest with {percent(nearest.legible)}."
         )
-    best = min(enough, key=lambda one: one.tokens)
-    said = f"{_named(best)} keeps {percent(best.legible)} of {lines} legible to {reader}"
-    others = [_need(family, found, target) for family, found in by_family(summaries) if family != best.subject.family]
-    need = [f"{family} {tokens:,.0f}" for tokens, family in sorted(one[:2] for one in others if one[0] is not None)]
-    less = [text for tokens, _, text in others if tokens is None][:_NAMED]
+    said = f"{_named(first.enough)} keeps {percent(first.enough.legible)} of {lines} legible to {reader}"
+    need = [f"{one.family} {one.enough.tokens:,.0f}" for one in others if one.enough is not None]
+    less = [
+        f"{one.family} keeps {100 * one.most.readable.mean:.0f} % at most, with {one.most.tokens:,.0f}"
+        for one in others
+        if one.enough is None
+    ]
     more = [f"for {100 * target:.0f} % others need more: {_listed(need)}"] if need else []
-    return "; ".join([said, *more, *less]) + "."
+    return "; ".join([said, *more, *less[:_NAMED]]) + "."
 
 
 def _named(summary: Summary) -> str:
     return f"{summary.subject.family} at {summary.tokens:,.0f} tokens an image"
-
-
-def _need(family: str, summaries: list[Summary], target: float) -> tuple[float | None, str, str]:
-    """The tokens that a family needs; None where no budget is enough, and what it keeps then."""
-    enough = [one for one in summaries if one.legible.mean >= target and one.readable.mean >= target]
-    most = max(summaries, key=lambda one: one.readable.mean)
-    text = f"{family} keeps {100 * most.readable.mean:.0f} % at most, with {most.tokens:,.0f}"
-    return (enough[0].tokens if enough else None), family, text
 
 
 def _listed(names: Sequence[str]) -> str:

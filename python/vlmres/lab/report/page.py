@@ -15,6 +15,7 @@ from vlmres.lab.report.tables import (
     group_tables,
     heat_maps,
     main_table,
+    what_to_set,
     worst_pages,
 )
 from vlmres.lab.results import NOT_MEASURED, TARGET
@@ -93,6 +94,7 @@ def _rest(
 ) -> str:
     columns = shown(summaries)
     sections = [
+        ("What to set, by recipe", _with_words(what_to_set(summaries), _SET)),
         (
             "All candidates",
             f"<button id='copy' type='button'>Copy the table</button>{main_table(summaries)}<p>{_COLUMNS}</p>",
@@ -103,7 +105,7 @@ def _rest(
             "The worst lines, as each encoder sees them",
             _with_words(
                 worst_lines(results, summaries, pages, candidates),
-                "All pictures of a line have one scale; squares are the pixels that the encoder gets.",
+                _SEEN,
             ),
         ),
         ("Where lines are lost, and why", _with_words(worst_pages(results, columns), _WHY)),
@@ -114,10 +116,19 @@ def _rest(
     return "".join(f"<section><h2>{title}</h2>{content}</section>" for title, content in sections if content)
 
 
+_SET = (
+    f"For the model that you have: of what was tried the fewest tokens that keep {100 * TARGET:.0f} % of the lines "
+    "legible. image is a path, a PIL image or (width, height)."
+)
+_SEEN = (
+    "All pictures of a line have one scale; squares are the pixels that the encoder gets. The x-height is that of a "
+    'small "x" in these pixels; below each picture is what the reader reads.'
+)
 _COLUMNS = (
-    f"\u25cf on the Pareto front. A line is legible where at least {100 * LEGIBLE:.0f} % of its characters are read "
-    "right; small figures are 95 % intervals, in which lines of one page count as alike. ACV and RCV: how much the "
-    "accuracy varies over areas and over ratios (less is better). Crowded pages: there tokens may be the limit."
+    "\u25cf on the Pareto front: none keeps as much for fewer tokens. A line is legible where at least "
+    f"{100 * LEGIBLE:.0f} % of its characters are read right; small figures are 95 % intervals, in which lines of one "
+    "page count as alike. ACV and RCV: how much the accuracy varies over areas and over ratios (less is better). "
+    "Crowded pages: there tokens may be the limit."
 )
 _WHY = (
     "Lost lines of how many. pixels: the x-height that the encoder gets is below what is safe for the reader. cropped: "

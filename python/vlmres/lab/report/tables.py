@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlmres.lab.answer import needs
 from vlmres.lab.results import pareto
 from vlmres.lab.statistics import AREAS, difference
 
@@ -28,7 +29,7 @@ def main_table(summaries: Sequence[Summary]) -> str:
     front = {one.subject.label for one in pareto(summaries)}
     flops = any(one.flops is not None for one in summaries)
     unique = any(one.unique is not None for one in summaries)
-    head = ["candidate", "tokens", "legible lines, %", "accuracy, %", "per 1,000 tokens", "ACV", "RCV"]
+    head = ["candidate", "tokens", "legible lines, %", "accuracy, %", "accuracy per 1,000 tokens", "ACV", "RCV"]
     head += ["encoder, GFLOP"] * flops + ["unique patches, %"] * unique + ["crowded pages", "strategy"]
     rows = []
     for one in sorted(summaries, key=lambda summary: summary.tokens):
@@ -46,6 +47,24 @@ def main_table(summaries: Sequence[Summary]) -> str:
         row += ["&ndash;" if one.unique is None else f"{100 * one.unique:.0f}"] * unique
         rows.append([*row, str(one.crowded), one.subject.strategy])
     return _table(head, rows, name="main")
+
+
+def what_to_set(summaries: Sequence[Summary]) -> str:
+    """For each recipe the fewest tokens that are enough, and the line of Python that gives an image so many."""
+    rows = []
+    for need in needs(summaries):
+        one = need.enough or need.most
+        subject = one.subject
+        name = f'"{subject.family}"'
+        code = (
+            f"vlmres.Recipe.load({name})"
+            if subject.budget is None
+            else f"vlmres.fit_budget([image], {name}, {subject.budget}).plans[0].recipe"
+        )
+        tokens = f"{one.tokens:,.0f}" + ("" if subject.budget is None else f" <small>of {subject.budget:,}</small>")
+        said = f"<code>{escape(code)}</code>" if need.enough else "not enough at any budget that was tried"
+        rows.append([escape(subject.family), tokens, _share(one.legible), said])
+    return _table(["recipe", "tokens, of the budget", "legible lines, %", "what to set"], rows)
 
 
 def equal_tokens(results: Results, summaries: Sequence[Summary]) -> str:
