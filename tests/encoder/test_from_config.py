@@ -1,8 +1,10 @@
 """Encoders with random weights, and the example that trains them."""
 
+import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -63,20 +65,59 @@ def test_types() -> None:
         VisionEncoder.from_config(CONFIG, dtype="int8")
 
 
-def test_the_example_of_strategies(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_of_strategies(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    import train_strategies  # type: ignore[import-not-found]
+    import train_strategies as example  # type: ignore[import-not-found]
 
-    for name, recipe in train_strategies.RECIPES.items():
+    for name, recipe in example.RECIPES.items():
         for size in ((24, 500), (300, 260), (900, 180)):
-            assert vlmres.plan(size, recipe).num_patches <= train_strategies.TOKENS, name
-    train_strategies.main(["--seeds", "1", "--steps", "20", "--batch", "8", "--tests", "35"])
-    table = capsys.readouterr().out
-    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [
-        "| squash",
-        "| tiles",
-        "| native",
-        "| mixed, tested in tiles",
-        "| mixed, tested native",
-    ]
+            assert vlmres.plan(size, recipe).num_patches <= example.TOKENS, name
+    page = example.page("river", (300, 90), np.random.default_rng(1))
+    assert page.shape == (90, 300, 3)
+    assert page.std() > 20
+    out = tmp_path / "results.jsonl"
+    arguments = ["--seeds", "1", "--steps", "20", "--batch", "8", "--tests", "35", "--out", str(out)]
+    example.main(arguments)
+    printed = capsys.readouterr().out
+    names = ["squash", "tiles", "native", "mixed, tested in tiles", "mixed, tested native"]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in printed.splitlines()[2:7]] == names
+    results = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(result["seed"], result["strategy"]) for result in results] == [(1, name) for name in names]
+    for result in results:
+        assert np.shape(result["bins"]) == (7, 5)
+        assert result["accuracy"] == pytest.approx(np.mean(result["bins"]))
+    # What the file has is printed, and not trained again.
+    monkeypatch.delattr(example, "train")
+    example.main(arguments)
+    assert capsys.readouterr().out == printed
+    with pytest.raises(SystemExit):
+        example.main([*arguments, "--steps", "5"])
+    assert "at least 20 steps" in capsys.readouterr().err
+    sys.modules.pop("train_strategies")
+
+
+def test_the_example_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two words in one size, which twenty steps tell apart from chance; the measures are those of known heat maps."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import train_strategies as example
+
+    assert example.variation(np.array([50.0, 50.0, 50.0])) == 0
+    assert example.variation(np.array([40.0, 60.0])) == pytest.approx(100 * np.std([40, 60], ddof=1) / 50)
+    assert np.isnan(example.variation(np.zeros(3)))
+    losses = []
+    cross_entropy = example.functional.cross_entropy
+
+    def kept(*given: torch.Tensor) -> torch.Tensor:
+        loss: torch.Tensor = cross_entropy(*given)
+        losses.append(loss.item())
+        return loss
+
+    monkeypatch.setattr(example.functional, "cross_entropy", kept)
+    monkeypatch.setattr(example, "WORDS", ("iiii", "mmmm"))
+    monkeypatch.setattr(example, "AREAS", (128**2,))
+    monkeypatch.setattr(example, "RATIOS", (1.0,))
+    example.train(("native",), 0, 40, 16)
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:5])
     sys.modules.pop("train_strategies")
