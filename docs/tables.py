@@ -6,6 +6,7 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -149,6 +150,15 @@ def common() -> str:
     return f"```toml\n{text}```"
 
 
+def trained(what: str) -> str:
+    """A table of `examples/train_strategies.py`, from the results that it left in docs/lab/."""
+    sys.path.insert(0, str(ROOT / "examples"))
+    import train_strategies as example  # type: ignore[import-not-found]
+
+    lines = (ROOT / "docs" / "lab" / "strategies.jsonl").read_text(encoding="utf-8").splitlines()
+    return str(getattr(example, what)([json.loads(line) for line in lines]))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "recipes": recipes,
     "strategies": strategies,
@@ -157,6 +167,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "effects": effects,
     "common": common,
     "lab_grid": lab_grid.table,
+    "trained": partial(trained, "table"),
+    "trained_bins": partial(trained, "by_bin"),
     "recipe_words": partial(language.words, "Recipe"),
     "strategy_values": partial(language.values, "Strategy"),
     "pixels_words": partial(language.words, "Pixels"),
