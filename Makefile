@@ -95,7 +95,7 @@ test-lab: build-lab ## Tests of the resolution lab with a real reader, in an env
 test-browser: build docs ## The lab's report and the site in Chromium (Debian: apt install chromium)
 	VLMRES_TEST_BROWSER=1 $(BIN)/python -m pytest tests/lab/test_browser.py tests/test_site.py
 
-lab-grid: build-lab ## The grid's tables in docs/lab/, by two readers: about 5 minutes of processor time each
+lab-grid: build-lab ## The grid's tables in docs/lab/, by two readers: about 4 minutes of processor time each
 	$(LAB)/bin/python -m pip install --no-deps rapidocr-onnxruntime==1.4.4
 	rm -rf out/lab
 	@for reader in pp-ocrv6 pp-ocrv4; do \
