@@ -276,7 +276,7 @@ def test_auto_needs_candidates_for_one_encoder() -> None:
         vlmres.Processor("auto", candidates=DEEPSEEK)
     with pytest.raises(ValueError, match='decode must be "exact"'):
         vlmres.Processor("auto", "packed", candidates=DEEPSEEK, decode="scaled")
-    with pytest.raises(TypeError, match='candidates are of recipe="auto"'):
+    with pytest.raises(TypeError, match='candidates need recipe="auto"'):
         vlmres.Processor("internvl2", "packed", candidates=DEEPSEEK)
     with pytest.raises(vlmres.VlmresError, match="cannot be in one batch"):
         vlmres.Processor("auto", "packed", candidates=["qwen2-vl", "internvl2"])
