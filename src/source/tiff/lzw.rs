@@ -221,7 +221,7 @@ mod tests {
                 0 => random(255),
                 1 => next,
                 2 => random(next),
-                3 => next - random(1) * (next > END + 3) as usize,
+                3 => next - random(1) * usize::from(next > END + 3),
                 _ => [random(255), next, random(next)][random(2)],
             });
             // To the middle of a string, too.
