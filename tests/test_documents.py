@@ -267,7 +267,7 @@ def test_plans_of_pages(tmp_path: Path) -> None:
     assert vlmres.plan(pdf(1), "qwen3-vl").num_tokens == expected.num_tokens
     with pytest.raises(vlmres.PlanError, match="say which page, page=0 to page=2"):
         vlmres.plan(path, "qwen3-vl")
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="has pages 0 to 2, got page=3"):
         vlmres.plan(path, "qwen3-vl", page=3)
 
 

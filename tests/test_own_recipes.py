@@ -85,6 +85,8 @@ def test_files_and_names(tmp_path: Path) -> None:
     assert vlmres.Recipe.from_toml(str(path), name="foo.1").params["max_tiles"] == 4
     with pytest.raises(vlmres.RecipeError, match=r"own.toml: has several recipes, name= picks one: bar, foo-vl, foo.1"):
         vlmres.Recipe.from_toml(path)
+    with pytest.raises(vlmres.RecipeError, match="from_toml reads a recipe of a file"):
+        vlmres.Processor(f"{path}:bar")
     with pytest.raises(vlmres.RecipeError, match=r'own.toml: has no recipe "baz"; did you mean "bar"\?; it has bar'):
         vlmres.Recipe.from_toml(path, "baz")
     with pytest.raises(FileNotFoundError, match=r"^\[Errno 2\] No such file or directory: '.*nowhere.toml'$"):

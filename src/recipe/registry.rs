@@ -43,14 +43,22 @@ const FAMILIES: &[(&str, &str)] = &[
 const FOLDER: &str = "VLMRES_RECIPES";
 /// The hint for the name of a checkpoint.
 const OF_CHECKPOINT: &str = ": from_pretrained makes the recipe of a checkpoint's files";
+/// The hint for the name of a file of recipes.
+const OF_FILE: &str = ": from_toml reads a recipe of a file";
+
 /// The recipe of this name. Case and punctuation of the name do not matter.
 pub(super) fn entry(name: &str) -> Result<&'static Arc<Entry>> {
     let recipes = registry()?;
     let known = || recipes.keys().map(String::as_str);
+    let hint = match name {
+        file if file.contains(".toml") => OF_FILE,
+        path if path.contains('/') => OF_CHECKPOINT,
+        _ => "",
+    };
     let found = recipes.get(name).or_else(|| recipes.get(spelling::spelled(name, known())?));
     found.ok_or_else(|| Error::UnknownRecipe {
         name: spelling::shortened(name),
-        hint: if name.contains('/') { OF_CHECKPOINT } else { "" }.to_owned() + &spelling::question(name, known()),
+        hint: hint.to_owned() + &spelling::question(name, known()),
         count: recipes.len(),
     })
 }

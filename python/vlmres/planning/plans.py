@@ -117,4 +117,6 @@ def _page(document: Document, page: int | None) -> Document:
     """The document reduced to one page."""
     if page is None and len(document) != 1:
         raise PlanError(f"{document!r}: say which page, page=0 to page={len(document) - 1}")
+    if page is not None and not -len(document) <= page < len(document):
+        raise IndexError(f"{document!r} has pages 0 to {len(document) - 1}, got page={page}")
     return document.chosen([document.numbers[page or 0]])
