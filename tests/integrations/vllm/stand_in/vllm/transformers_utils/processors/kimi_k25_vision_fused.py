@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 from tests.reference.authors_vl import kimi_vl
-from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
+from transformers import BatchFeature
+from transformers.image_processing_utils import BaseImageProcessor
 
 
 def _ensure_media_type(media: dict[str, Any]) -> dict[str, Any]:
