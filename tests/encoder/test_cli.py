@@ -94,7 +94,7 @@ def test_wrong_usage(folder: Path) -> None:
     for device in ("abacus", "meta"):
         result = CliRunner().invoke(app, ["encode", images, "-c", checkpoint, "-o", out, "--device", device])
         assert result.exit_code == 2
-        assert f"Invalid value for --device: {device}: " in _words(result.output)
+        assert f"invalid value for --device: {device}: " in _words(result.output)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_recipes_that_do_not_fit(options: list[str], wanted: str, folder: Path) 
     arguments = ["encode", str(folder / "images"), "-c", str(folder / "checkpoint"), "-o", str(out), *options]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert "Invalid value for --recipe: recipe " in _words(result.output)
+    assert "invalid value for --recipe: recipe " in _words(result.output)
     assert wanted in _words(result.output)
     assert not out.exists()
 
@@ -128,11 +128,11 @@ def test_out_of_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     words = _words(result.output)
-    assert "Invalid value for --device: no room for an image beside the encoder: CUDA out of memory." in words
+    assert "invalid value for --device: no room for an image beside the encoder: CUDA out of memory" in words
     monkeypatch.setattr(VisionModel, "__init__", full)
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert "no room for the encoder: CUDA out of memory." in _words(result.output)
+    assert "no room for the encoder: CUDA out of memory" in _words(result.output)
 
 
 @pytest.mark.parametrize(
