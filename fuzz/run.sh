@@ -82,7 +82,7 @@ for target in $targets; do
     log=$logs/$target/log
     result=passed
     started=$SECONDS
-    "fuzz/target/$(rustc -vV | sed -n 's/^host: //p')/release/$target" "${options[@]}" "${corpora[@]}" >"$log" 2>&1 || result=FAILED
+    "${CARGO_TARGET_DIR:-fuzz/target}/$(rustc -vV | sed -n 's/^host: //p')/release/$target" "${options[@]}" "${corpora[@]}" >"$log" 2>&1 || result=FAILED
     counts=$(sed -n 's/^#\([0-9]*\).* cov: \([0-9]*\) ft: \([0-9]*\) corp: \([0-9]*\).*/\1 \3 \2 \4/p' "$log" | tail -n 1)
     read -r executions features edges corpus <<<"${counts:-0 0 0 0}"
     printf '%-16s %12s %9s %9s %9s %8s  %s\n' "$target" "$executions" "$features" "$edges" "$corpus" $((SECONDS - started)) "$result"
