@@ -14,6 +14,8 @@ SITE = Path(__file__).parent.parent / "out" / "site"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PAGES = ("index", "install", "tutorial", "gallery", "howto/boxes", "performance", "recipes", "api", "cli")
 
+# The suite installs neither mkdocs nor a browser, and a site that is left in out/ may be of another tree. The target
+# builds the site, and there nothing is skipped: without Chromium it fails.
 pytestmark = pytest.mark.skipif("VLMRES_TEST_BROWSER" not in os.environ, reason="make test-browser builds the site")
 
 # Opens each page in a frame of a width, and writes what it measures where --dump-dom shows it.
