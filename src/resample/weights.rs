@@ -9,6 +9,8 @@ use crate::threads::check_stopped;
 
 /// Pillow's fraction bits.
 const PILLOW_BITS: u32 = 32 - 8 - 2;
+/// No weight of an axis that grows is larger: those whose window a border cuts come to 9/7 (Lanczos, two inputs) at most.
+const MOST_OF_GROWTH: f64 = 1.5;
 /// Weights after which somebody is asked whether they are still wanted.
 const PATIENCE: usize = 1 << 16;
 
@@ -52,16 +54,27 @@ impl Axis {
         let inverse = 1.0 / filter_scale;
         let mut axis = Self { filter, input, range, scale, support, inverse, bits: PILLOW_BITS };
         if backend == Backend::Torch {
-            // ATen's precision depends on the largest weight of the whole axis, kept or not.
-            let (mut largest, mut one, mut done) = (0.0f64, Vec::new(), 0);
-            for index in 0..output {
-                axis.fill(index, &mut one)?;
-                largest = one.iter().copied().fold(largest, f64::max);
-                ask(&mut done, one.len())?;
-            }
-            axis.bits = torch_bits(largest);
+            axis.bits = axis.torch_bits(output)?;
         }
         Ok(axis)
+    }
+
+    /// ATen's fraction bits, which depend on the largest weight of the whole axis, kept or not.
+    ///
+    /// An axis that grows has its answer at a border, soon: one of a thin image may have 10^8 outputs, of which a crop
+    /// keeps some hundred.
+    fn torch_bits(&self, output: u32) -> Result<u32> {
+        let fewest = if self.scale <= 1.0 { torch_bits(MOST_OF_GROWTH) } else { 0 };
+        let (mut largest, mut one, mut done) = (0.0f64, Vec::new(), 0);
+        for index in 0..output {
+            self.fill(index, &mut one)?;
+            largest = one.iter().copied().fold(largest, f64::max);
+            if torch_bits(largest) == fewest {
+                break;
+            }
+            ask(&mut done, one.len())?;
+        }
+        Ok(torch_bits(largest))
     }
 
     /// At least as many weights as such an axis has for so many outputs.
@@ -231,6 +244,33 @@ mod tests {
         assert_eq!((part.len(), part.bits()), (12, whole.bits()));
         for index in 0..12 {
             assert_eq!(part.of(index), whole.of(index + 11));
+        }
+    }
+
+    #[test]
+    fn an_axis_that_grows_has_the_bits_of_all_its_weights() {
+        for filter in [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos] {
+            for input in (1..40).chain([99, 640, 1080]) {
+                for output in (input..input + 60).chain([input * 7 - 1, input * 50 + 3]) {
+                    let axis = Axis::new(filter, Backend::Torch, input, output, 0..output).unwrap();
+                    let (mut largest, mut weights) = (0.0f64, Vec::new());
+                    for index in 0..output {
+                        axis.fill(index, &mut weights).unwrap();
+                        largest = weights.iter().copied().fold(largest, f64::max);
+                    }
+                    assert!(largest < 9.0 / 7.0, "{filter:?} {input} {output}: {largest}");
+                    assert_eq!(axis.bits(), torch_bits(largest), "{filter:?} {input} {output}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_crop_of_a_hundred_million_outputs_costs_what_it_keeps() {
+        // A minute or two before the scan stopped at the border: nobody waits for it.
+        for _ in 0..1000 {
+            let axis = of(Filter::Bicubic, Backend::Torch, 736_060, 164_877_440, 82_438_608..82_438_832);
+            assert_eq!((axis.len(), axis.bits()), (224, 14));
         }
     }
 
