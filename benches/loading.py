@@ -1,6 +1,6 @@
 """Core-milliseconds an image in a training loop: what all processes of a loader use, user and system time.
 
-    python -m benches.loading [--rounds 3] [--batches 8] [--batch-size 8] [case ...]
+    python -m benches.loading [--rounds 3] [--batches 24] [--batch-size 8] [case ...]
 
 Every case runs in a process of its own, over the same 1920x1080 JPEG files, with Qwen2-VL at most 1280 tokens and two
 workers or threads. Memory is touched first, some batches are not counted, and a case is repeated in turn with the
@@ -271,7 +271,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", choices=[[], *CASES], default=[])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batches", type=int, default=8)
+    parser.add_argument("--batches", type=int, default=24)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--read", action="store_true", help="some of them also with a consumer that reads")
     parser.add_argument("--write", action="store_true", help="put the table into docs/loading.md")

@@ -1,4 +1,4 @@
-"""Training loops as people write them: transformers' `Trainer` with slots, a plain loop with packs and gradients."""
+"""Training loops as people write them: `Trainer` and Lightning with slots, a plain loop with packs and gradients."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from transformers import (
     AutoImageProcessor,
     Qwen2_5_VLConfig,
@@ -22,7 +22,7 @@ from transformers import (
 from tests.images import pixels
 from vlmres.data import Loader
 from vlmres.integrations.torch import consumer, segments, shared_collate
-from vlmres.integrations.transformers import install, uninstall
+from vlmres.integrations.transformers import accelerate, install, uninstall
 
 IMAGE, START, END, TEXT = 3, 4, 5, 6
 
@@ -123,6 +123,47 @@ def test_a_trainer_with_slots_learns_as_without(tmp_path: Any) -> None:
         uninstall()
     expected = train(Collate(original), 0, tmp_path)
     found = train(shared_collate(Collate(accelerated)), 1, tmp_path)
+    assert found == expected
+    assert len(found) == 6
+    assert found[-1] < found[0]
+    gc.collect()
+    consumer.sweep()
+    assert consumer.mapped() == 0
+
+
+def fit(collate: Any, workers: int) -> list[float]:
+    """The losses of Lightning's `Trainer`."""
+    from pytorch_lightning import LightningModule
+    from pytorch_lightning import Trainer as Lightning
+
+    class Module(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model()
+            self.losses: list[float] = []
+
+        def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
+            loss: torch.Tensor = self.model(**batch).loss
+            self.losses.append(loss.item())
+            return loss
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.AdamW(self.parameters(), lr=1e-3)
+
+    module = Module()
+    loader = DataLoader(Images(), 4, collate_fn=collate, num_workers=workers)
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    Lightning(max_steps=6, accelerator="cpu", enable_checkpointing=False, **quiet).fit(module, loader)
+    return module.losses
+
+
+@pytest.mark.skipif(not segments.is_supported(), reason="needs memfd_create")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+def test_lightning_with_slots_learns_as_without() -> None:
+    pytest.importorskip("pytorch_lightning")
+    original = Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=84 * 84)
+    expected = fit(Collate(original), 0)
+    found = fit(shared_collate(Collate(accelerate(original))), 1)
     assert found == expected
     assert len(found) == 6
     assert found[-1] < found[0]

@@ -76,11 +76,13 @@ def _stand_in(processor: Any, path: str) -> Any:
             fetch = type(processor).fetch_images
             make = functools.partial(_tried, form, functools.partial(fetch, processor))
             kind = remembered_as(("files", fetch, form), make)
-            lazy = LazyImage.of(image, Path(path))
+            if kind.source == "PIL image":
+                return LazyImage.of(image, Path(path))
+            width, height = image.size[::-1] if orientation in range(5, 9) else image.size
     except Exception:
         # transformers says what is wrong with the path or its file, or reads what the string holds.
         return None
-    return lazy if kind.source == "PIL image" else _without_pixels(lazy, kind)
+    return _without_pixels(Path(path), (width, height), kind)
 
 
 def _orientation(segments: list[bytes]) -> int | None:
@@ -101,12 +103,12 @@ def _orientation(segments: list[bytes]) -> int | None:
     return found[0][3] if len(found) == 1 and found[0][1:3] == (3, 1) else None
 
 
-def _without_pixels(lazy: LazyImage, kind: Kind) -> Any:
+def _without_pixels(file: Path, size: tuple[int, int], kind: Kind) -> Any:
     import torch
 
     # What reads it instead of the file fails: such a tensor has no memory.
-    tensor: Any = torch.empty((3, lazy.height, lazy.width), dtype=torch.uint8, device="meta")
-    tensor.vlmres_file, tensor.vlmres_kind = lazy.vlmres_file, kind
+    tensor: Any = torch.empty((3, size[1], size[0]), dtype=torch.uint8, device="meta")
+    tensor.vlmres_file, tensor.vlmres_kind = file, kind
     return tensor
 
 
