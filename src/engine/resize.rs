@@ -63,7 +63,7 @@ struct Copied<'a> {
 }
 
 impl RowSink for Copied<'_> {
-    fn row(&mut self, y: u32, make: impl FnOnce(&mut [u8])) {
+    fn row(&mut self, y: u32, make: &mut dyn FnMut(&mut [u8])) {
         make(self.line);
         self.sink.copy(y as usize * self.line.len(), self.line);
     }

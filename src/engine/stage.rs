@@ -74,16 +74,16 @@ impl StageJob {
     /// Makes the canvas rows of `band` in order, as packed RGB.
     pub(super) fn rows(
         &self,
-        source: &mut impl Rows,
+        source: &mut dyn Rows,
         band: Range<u32>,
         buffers: &mut Buffers,
-        sink: &mut impl RowSink,
+        sink: &mut dyn RowSink,
     ) -> Result<()> {
         let Stage { offset, fill, .. } = self.stage;
         let on_canvas = |row: u32| (i64::from(row) + i64::from(offset.y)) as u32;
         let content = on_canvas(self.window.rows.start)..on_canvas(self.window.rows.end);
         for y in band.start..band.end.min(content.start) {
-            sink.row(y, |out| paint(out, fill));
+            sink.row(y, &mut |out| paint(out, fill));
         }
         let inside = band.start.max(content.start)..band.end.min(content.end);
         if !inside.is_empty() {
@@ -95,12 +95,14 @@ impl StageJob {
             match &self.pass {
                 Pass::Bytes(resampler) => resampler.rows(source, rows, &mut buffers.bytes, &mut sink)?,
                 Pass::Floats(resampler) => {
-                    resampler.rows(source, rows, &mut buffers.floats, |y, row| sink.row(y, |out| round(row, out)))?;
+                    resampler.rows(source, rows, &mut buffers.floats, &mut |y, row| {
+                        sink.row(y, &mut |out| round(row, out));
+                    })?;
                 }
             }
         }
         for y in band.start.max(content.end)..band.end {
-            sink.row(y, |out| paint(out, fill));
+            sink.row(y, &mut |out| paint(out, fill));
         }
         Ok(())
     }
@@ -113,10 +115,10 @@ impl StageJob {
     /// As [`Self::rows`], for a stage that produces floats: the rows before rounding. Its canvas is the resized image.
     pub(super) fn float_rows(
         &self,
-        source: &mut impl Rows,
+        source: &mut dyn Rows,
         band: Range<u32>,
         buffers: &mut Buffers,
-        emit: impl FnMut(u32, &[f32]),
+        emit: &mut dyn FnMut(u32, &[f32]),
     ) -> Result<()> {
         debug_assert!(!self.stage.places());
         if let Pass::Floats(resampler) = &self.pass {
@@ -126,7 +128,7 @@ impl StageJob {
     }
 
     /// The whole canvas.
-    pub(super) fn canvas(&self, source: &mut impl Rows) -> Result<OwnedImage> {
+    pub(super) fn canvas(&self, source: &mut dyn Rows) -> Result<OwnedImage> {
         let canvas = self.stage.canvas;
         let mut rows = Canvas { data: reserve(canvas)?, len: canvas.width as usize * 3 };
         self.rows(source, 0..canvas.height, &mut Buffers::default(), &mut rows)?;
@@ -135,8 +137,8 @@ impl StageJob {
 }
 
 /// Rows of an image within those of its canvas.
-struct OnCanvas<'s, S> {
-    sink: &'s mut S,
+struct OnCanvas<'s> {
+    sink: &'s mut dyn RowSink,
     /// Bytes of a canvas row that are the image's.
     columns: Range<usize>,
     /// The canvas row of the image's first.
@@ -144,10 +146,10 @@ struct OnCanvas<'s, S> {
     fill: [u8; 3],
 }
 
-impl<S: RowSink> RowSink for OnCanvas<'_, S> {
-    fn row(&mut self, y: u32, make: impl FnOnce(&mut [u8])) {
+impl RowSink for OnCanvas<'_> {
+    fn row(&mut self, y: u32, make: &mut dyn FnMut(&mut [u8])) {
         let Self { columns, fill, .. } = self;
-        self.sink.row((i64::from(y) + i64::from(self.offset)) as u32, |out| {
+        self.sink.row((i64::from(y) + i64::from(self.offset)) as u32, &mut |out| {
             paint(&mut out[..columns.start], *fill);
             paint(&mut out[columns.end..], *fill);
             make(&mut out[columns.clone()]);
@@ -162,7 +164,7 @@ struct Canvas {
 }
 
 impl RowSink for Canvas {
-    fn row(&mut self, _: u32, make: impl FnOnce(&mut [u8])) {
+    fn row(&mut self, _: u32, make: &mut dyn FnMut(&mut [u8])) {
         let at = self.data.len();
         self.data.resize(at + self.len, 0);
         make(&mut self.data[at..]);

@@ -8,7 +8,7 @@ use super::earlier::Group;
 use super::stage::{Buffers, StageJob};
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Point};
-use crate::options::Sampled;
+use crate::options::{Backend, Sampled};
 use crate::plan::{Plan, Stage, View};
 use crate::recipe::Pixels;
 use crate::resample::{Arithmetic, Table, identity};
@@ -53,19 +53,63 @@ pub(super) struct Image<'a> {
     pub(super) placements: &'a [Placement],
 }
 
-/// The destination of images, and how they are written.
-pub(super) struct Output<'a, T> {
+/// Tensors of one type of values.
+pub(super) struct Typed<'a, T> {
     pixels: &'a Pixels,
-    arithmetic: Arithmetic,
+    backend: Backend,
     values: Arc<Values<T>>,
     sinks: &'a [Sink<'a, T>],
 }
 
-impl<'a, T: Element> Output<'a, T> {
-    pub(super) fn new(pixels: &'a Pixels, arithmetic: Arithmetic, sinks: &'a [Sink<'a, T>]) -> Result<Self> {
-        Ok(Self { pixels, arithmetic, values: Values::of(pixels, arithmetic.backend)?, sinks })
+impl<'a, T: Element> Typed<'a, T> {
+    pub(super) fn new(pixels: &'a Pixels, backend: Backend, sinks: &'a [Sink<'a, T>]) -> Result<Self> {
+        Ok(Self { pixels, backend, values: Values::of(pixels, backend)?, sinks })
+    }
+}
+
+/// Tensors of any type of values.
+pub(super) trait Destination: Sync {
+    /// What a resize of normalised values reads.
+    fn table(&self) -> Box<Table>;
+
+    /// Makes some rows of a last stage, and writes them to its place.
+    fn rows(&self, source: &mut dyn Rows, stage: &StageJob, to: &Placement, band: Range<u32>) -> Result<()>;
+}
+
+impl<T: Element> Destination for Typed<'_, T> {
+    fn table(&self) -> Box<Table> {
+        // Pixels are not normalised, so the resize works on bytes and rounds.
+        if T::DTYPE == DType::UInt8 { identity() } else { normalised(self.pixels, self.backend) }
     }
 
+    fn rows(&self, source: &mut dyn Rows, stage: &StageJob, to: &Placement, band: Range<u32>) -> Result<()> {
+        let sink = &self.sinks[to.tensor];
+        with_scratch(|Scratch { buffers, lines }| {
+            if let Some(of) = stage.floats().filter(|_| T::DTYPE != DType::UInt8) {
+                // The normalisation of floats that are not normalised yet.
+                let order = (of == Sampled::Floats).then_some((self.pixels, self.backend));
+                let writer = FloatWriter::new(to, order, sink);
+                return stage.float_rows(source, band, buffers, &mut |y, row| {
+                    timed(Phase::Write, || writer.row(y, row));
+                });
+            }
+            let mut writer = Writer::new(to, &self.values, sink, lines)?;
+            stage.rows(source, band, buffers, &mut writer)?;
+            writer.finish();
+            Ok(())
+        })
+    }
+}
+
+/// The destination of images, and how they are written. The type of values is behind a pointer, so that little is compiled
+/// for each type.
+pub(super) struct Output<'a> {
+    pub(super) pixels: &'a Pixels,
+    pub(super) arithmetic: Arithmetic,
+    pub(super) destination: &'a dyn Destination,
+}
+
+impl Output<'_> {
     /// Writes images. Returns those that could not be written, with their errors.
     pub(super) fn write(&self, images: &[Image<'_>], threads: Threads) -> Vec<(usize, Error)> {
         let views: Vec<Placed<'_>> = images
@@ -103,17 +147,11 @@ impl<'a, T: Element> Output<'a, T> {
                 stage,
                 self.pixels.filter,
                 self.arithmetic,
-                || self.table(),
+                || self.destination.table(),
             )?;
             jobs.push(Job { image: placed.image, source, stage, height, to });
         }
         Ok(())
-    }
-
-    /// What a resize of normalised values reads.
-    fn table(&self) -> Box<Table> {
-        // Pixels are not normalised, so the resize works on bytes and rounds.
-        if T::DTYPE == DType::UInt8 { identity() } else { normalised(self.pixels, self.arithmetic.backend) }
     }
 
     /// Runs last stages, in bands, into their places. Returns the images whose stages failed.
@@ -125,27 +163,10 @@ impl<'a, T: Element> Output<'a, T> {
         let bands: Vec<(usize, Range<u32>)> = jobs.iter().enumerate().flat_map(cut).collect();
         let done = parallel(&bands, threads, |(index, band)| {
             let Job { source, stage, to, .. } = &jobs[*index];
-            self.rows(&mut source.clone(), stage, to, band.clone())
+            self.destination.rows(&mut source.clone(), stage, to, band.clone())
         });
         let failed = |((index, _), done): ((usize, _), Result<()>)| Some((jobs[index].image, done.err()?));
         bands.into_iter().zip(done).filter_map(failed).collect()
-    }
-
-    /// Makes some rows of a last stage, and writes them to its place.
-    fn rows(&self, source: &mut impl Rows, stage: &StageJob, to: &Placement, band: Range<u32>) -> Result<()> {
-        let sink = &self.sinks[to.tensor];
-        with_scratch(|Scratch { buffers, lines }| {
-            if let Some(of) = stage.floats().filter(|_| T::DTYPE != DType::UInt8) {
-                // The normalisation of floats that are not normalised yet.
-                let order = (of == Sampled::Floats).then_some((self.pixels, self.arithmetic.backend));
-                let writer = FloatWriter::new(to, order, sink);
-                return stage.float_rows(source, band, buffers, |y, row| timed(Phase::Write, || writer.row(y, row)));
-            }
-            let mut writer = Writer::new(to, &self.values, sink, lines)?;
-            stage.rows(source, band, buffers, &mut writer)?;
-            writer.finish();
-            Ok(())
-        })
     }
 
     /// Writes an image while it is decoded, of which a view is made that [`reads_in_order`].
@@ -153,9 +174,9 @@ impl<'a, T: Element> Output<'a, T> {
         let stage = view.stages[0];
         let job =
             StageJob::new(file.size(), Some(Interleaving::RGB), stage, self.pixels.filter, self.arithmetic, || {
-                self.table()
+                self.destination.table()
             })?;
-        file.read(job.span(), |rows| self.rows(rows, &job, to, 0..stage.canvas.height))
+        file.read(job.span(), |rows| self.destination.rows(rows, &job, to, 0..stage.canvas.height))
     }
 }
 

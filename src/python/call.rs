@@ -195,7 +195,7 @@ impl Call {
 impl Call {
     fn note(&mut self, failures: Vec<Failure>) {
         self.failures.extend(failures);
-        self.failures.sort_by_key(|failure| failure.item);
+        Failure::sort(&mut self.failures);
     }
 }
 

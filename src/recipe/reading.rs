@@ -3,8 +3,11 @@
 use serde::de::DeserializeOwned;
 use toml::Value;
 
+use self::deserializer::{Key, Written};
 use super::place::{Place, Problem};
 use super::spelling;
+
+mod deserializer;
 
 /// The value as a `T`. `place` is where it stands in the recipe.
 pub(super) fn read<T: DeserializeOwned>(value: &Value, place: &Place<'_>) -> Result<T, Problem> {
@@ -43,26 +46,15 @@ pub(super) fn read<T: DeserializeOwned>(value: &Value, place: &Place<'_>) -> Res
     Err(found.problem(message))
 }
 
-enum Key {
-    Name(String),
-    Index(usize),
-}
-
 struct Wrong {
     keys: Vec<Key>,
     message: String,
 }
 
 fn attempt<T: DeserializeOwned>(value: &Value) -> Result<T, Wrong> {
-    use serde_path_to_error::Segment;
-    serde_path_to_error::deserialize(value.clone()).map_err(|error| {
-        let keys = error.path().iter().filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(Key::Index(*index)),
-            Segment::Map { key } => Some(Key::Name(key.clone())),
-            Segment::Enum { variant } => Some(Key::Name(variant.clone())),
-            Segment::Unknown => None,
-        });
-        Wrong { keys: keys.collect(), message: error.inner().message().trim_end().replace('\n', " ") }
+    T::deserialize(Written(value)).map_err(|wrong| {
+        let (keys, message) = wrong.into_parts();
+        Wrong { keys, message }
     })
 }
 

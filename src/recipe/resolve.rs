@@ -30,8 +30,10 @@ pub(super) fn parse(files: Vec<Source>, known: &Registry) -> Result<Registry> {
             written.insert(name, (Arc::clone(&file), recipe));
         }
     }
-    let common: Table = toml::from_str(COMMON)
-        .map_err(|error| Error::RecipeFile { file: "built-in common.toml".into(), message: error.to_string() })?;
+    let common: Table = COMMON.parse().map_err(|error: toml::de::Error| Error::RecipeFile {
+        file: "built-in common.toml".into(),
+        message: error.to_string(),
+    })?;
     written.keys().map(|name| Ok((name.clone(), Arc::new(resolve(name, &written, known, &common)?)))).collect()
 }
 

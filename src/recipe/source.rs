@@ -55,7 +55,7 @@ impl Source {
         if self.text.len() > MAX_BYTES {
             return Err(too_long(&self.file, self.text.len() as u64));
         }
-        let table: Table = toml::from_str(&self.text).map_err(|error: toml::de::Error| {
+        let table: Table = self.text.parse().map_err(|error: toml::de::Error| {
             let start = error.span().map(|span| span.start);
             let line = start.map(|start| self.line_at(start));
             match start.filter(|_| error.message() == "duplicate key").and_then(|start| self.doubled(start)) {

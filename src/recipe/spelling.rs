@@ -14,6 +14,10 @@ pub(super) fn spelled<'a>(name: &str, mut known: impl Iterator<Item = &'a str>) 
 /// Up to three known names that `name` may have meant, the likeliest first: of `Qwen/Qwen3-VL-8B-Instruct` the longest names
 /// that are part of it, then those that are spelled alike.
 pub(super) fn close<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    closest(name, &mut { known })
+}
+
+fn closest<'a>(name: &str, known: &mut dyn Iterator<Item = &'a str>) -> Vec<&'a str> {
     const ALIKE: f64 = 0.8;
     let asked = plain(name.rsplit('/').next().unwrap_or(name));
     let mut scored: Vec<(f64, &str)> = known

@@ -7,8 +7,8 @@ use crate::memory::try_resize;
 use crate::source::{Interleaving, Rows};
 
 /// The rows of a source, from the first to the last.
-pub(super) struct Input<'s, R> {
-    source: &'s mut R,
+pub(super) struct Input<'s> {
+    source: &'s mut dyn Rows,
     /// How rows lie that can be read in place.
     lie: Option<Interleaving>,
     /// Bytes of a whole row of packed RGB.
@@ -17,9 +17,9 @@ pub(super) struct Input<'s, R> {
     converted: &'s mut Vec<u8>,
 }
 
-impl<'s, R: Rows> Input<'s, R> {
+impl<'s> Input<'s> {
     /// Reads a source, with room for what has to be converted.
-    pub(super) fn new(source: &'s mut R, converted: &'s mut Vec<u8>) -> Self {
+    pub(super) fn new(source: &'s mut dyn Rows, converted: &'s mut Vec<u8>) -> Self {
         let (lie, len) = (source.interleaving(), source.size().width as usize * 3);
         Self { source, lie, len, converted }
     }

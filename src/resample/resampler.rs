@@ -27,10 +27,11 @@ pub(crate) struct Window {
     pub(crate) rows: Range<u32>,
 }
 
-/// Takes rows of pixels in their order, so that each is made where it is to lie.
+/// Takes rows of pixels in their order, so that each is made where it is to lie. A trait object, as sources are: the resample
+/// is compiled once, not for each type of values, and a call for a row costs nothing beside the row.
 pub(crate) trait RowSink {
     /// Row `y`: `make` writes all of its bytes.
-    fn row(&mut self, y: u32, make: impl FnOnce(&mut [u8]));
+    fn row(&mut self, y: u32, make: &mut dyn FnMut(&mut [u8]));
 }
 
 /// Buffers that a worker keeps from band to band.
@@ -137,10 +138,10 @@ impl Resampler {
     /// that this was set up for.
     pub(crate) fn rows(
         &self,
-        source: &mut impl Rows,
+        source: &mut dyn Rows,
         band: Range<u32>,
         scratch: &mut Scratch,
-        sink: &mut impl RowSink,
+        sink: &mut dyn RowSink,
     ) -> Result<()> {
         debug_assert!(source.size() == self.size && source.interleaving().unwrap_or(Interleaving::RGB) == self.from);
         debug_assert!(band.start >= self.window.rows.start && band.end <= self.window.rows.end);
@@ -161,9 +162,7 @@ impl Resampler {
                 for rows in blocks {
                     check_stopped()?;
                     for y in rows {
-                        let (columns, mut made) = (columns.clone(), Ok(()));
-                        sink.row(y, |out| made = input.packed(y, columns, |row| out.copy_from_slice(row)));
-                        made?;
+                        try_row(sink, y, &mut |out| input.packed(y, columns.clone(), |row| out.copy_from_slice(row)))?;
                     }
                 }
             }
@@ -177,11 +176,7 @@ impl Resampler {
                                 *out = pixels[x as usize];
                             }
                         };
-                        let mut made = Ok(());
-                        sink.row(y, |out| {
-                            made = input.packed(rows[index(y)], width.clone(), |row| pick(out, row));
-                        });
-                        made?;
+                        try_row(sink, y, &mut |out| input.packed(rows[index(y)], width.clone(), |row| pick(out, row)))?;
                     }
                 }
             }
@@ -191,7 +186,8 @@ impl Resampler {
                     check_stopped()?;
                     let input = input.rows(rows.clone(), width.clone())?;
                     horizontal.rows(&input, &mut first_rows(output, len, rows.len()), kernel)?;
-                    rows.zip(output.chunks_exact(len)).for_each(|(y, row)| sink.row(y, |out| out.copy_from_slice(row)));
+                    rows.zip(output.chunks_exact(len))
+                        .for_each(|(y, row)| sink.row(y, &mut |out| out.copy_from_slice(row)));
                 }
             }
             Passes::Vertical(vertical) => {
@@ -199,16 +195,15 @@ impl Resampler {
                 for rows in blocks {
                     check_stopped()?;
                     for y in rows {
-                        let (columns, mut made) = (columns.clone(), Ok(()));
-                        sink.row(y, |out| {
+                        try_row(sink, y, &mut |out| {
+                            let columns = columns.clone();
                             if self.from == Interleaving::RGB {
-                                made = vertical_row(&mut input, vertical, index(y), columns, out, kernel);
-                            } else {
-                                made = vertical_row(&mut input, vertical, index(y), columns, block, kernel);
-                                self.from.pack(block, out);
+                                return vertical_row(&mut input, vertical, index(y), columns, out, kernel);
                             }
-                        });
-                        made?;
+                            vertical_row(&mut input, vertical, index(y), columns, block, kernel)?;
+                            self.from.pack(block, out);
+                            Ok(())
+                        })?;
                     }
                 }
             }
@@ -220,7 +215,7 @@ impl Resampler {
                         block.fill(horizontal, &input.rows(rows, width.clone())?, kernel)
                     })?;
                     let mut made = Ok(());
-                    sink.row(y, |out| made = ring.row(index(y), vertical, out, kernel));
+                    sink.row(y, &mut |out| made = ring.row(index(y), vertical, out, kernel));
                     made?;
                 }
             }
@@ -235,7 +230,8 @@ impl Resampler {
                     }
                     let input: Vec<_> = block.chunks_exact(inner).take(rows.len()).collect();
                     horizontal.rows(&input, &mut first_rows(output, len, rows.len()), kernel)?;
-                    rows.zip(output.chunks_exact(len)).for_each(|(y, row)| sink.row(y, |out| out.copy_from_slice(row)));
+                    rows.zip(output.chunks_exact(len))
+                        .for_each(|(y, row)| sink.row(y, &mut |out| out.copy_from_slice(row)));
                 }
             }
         }
@@ -253,9 +249,16 @@ impl Resampler {
     }
 }
 
+/// Row `y` of the sink, by something that can fail.
+fn try_row(sink: &mut dyn RowSink, y: u32, make: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<()> {
+    let mut made = Ok(());
+    sink.row(y, &mut |out| made = make(out));
+    made
+}
+
 /// Some columns of the vertical pass's row at `index`, straight from the source.
 fn vertical_row(
-    input: &mut Input<'_, impl Rows>,
+    input: &mut Input<'_>,
     vertical: &Vertical,
     index: usize,
     columns: Range<u32>,

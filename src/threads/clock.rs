@@ -32,24 +32,44 @@ thread_local! {
     static TIMES: Cell<Option<Times>> = const { Cell::new(None) };
 }
 
+/// A measurement that has begun on this thread.
+struct Begun {
+    /// Of the measurement around it.
+    before: Option<Times>,
+    start: Instant,
+}
+
+impl Begun {
+    fn now() -> Self {
+        Self { before: TIMES.replace(Some(Times::default())), start: Instant::now() }
+    }
+
+    fn end(self) -> Times {
+        let total = self.start.elapsed();
+        let times = TIMES.replace(self.before).unwrap_or_default();
+        Times { total, ..times }
+    }
+}
+
 /// Runs `work` and measures it: its phases too.
 pub(super) fn measured<R>(work: impl FnOnce() -> R) -> (R, Times) {
-    let before = TIMES.replace(Some(Times::default()));
-    let start = Instant::now();
+    let begun = Begun::now();
     let result = work();
-    let total = start.elapsed();
-    let times = TIMES.replace(before).unwrap_or_default();
-    (result, Times { total, ..times })
+    (result, begun.end())
 }
 
 /// Runs `work`, a part of a phase. Where nobody measures it costs a nanosecond.
 pub fn timed<R>(phase: Phase, work: impl FnOnce() -> R) -> R {
-    if TIMES.get().is_none() {
-        return work();
-    }
-    let start = Instant::now();
+    // One call of `work`: with two it would be compiled twice.
+    let start = TIMES.get().is_some().then(Instant::now);
     let result = work();
-    let elapsed = start.elapsed();
+    if let Some(start) = start {
+        add(phase, start.elapsed());
+    }
+    result
+}
+
+fn add(phase: Phase, elapsed: Duration) {
     if let Some(mut times) = TIMES.get() {
         match phase {
             Phase::Open => times.open += elapsed,
@@ -58,7 +78,6 @@ pub fn timed<R>(phase: Phase, work: impl FnOnce() -> R) -> R {
         }
         TIMES.set(Some(times));
     }
-    result
 }
 
 /// Sums over all threads of the process.
@@ -109,11 +128,12 @@ pub fn watched() -> Times {
 
 /// Runs a job of a call, which is measured where somebody watches; a part of another job is in that.
 pub fn job<R>(run: impl FnOnce() -> R) -> R {
-    if WATCHERS.load(Ordering::Relaxed) == 0 || TIMES.get().is_some() {
-        return run();
+    let is_measured = WATCHERS.load(Ordering::Relaxed) > 0 && TIMES.get().is_none();
+    let begun = is_measured.then(Begun::now);
+    let result = run();
+    if let Some(begun) = begun {
+        WATCHED.add(begun.end());
     }
-    let (result, times) = measured(run);
-    WATCHED.add(times);
     result
 }
 

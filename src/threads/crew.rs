@@ -1,13 +1,14 @@
 //! A crew: the threads of a loader, which simultaneous calls share.
 
 use std::mem::ManuallyDrop;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 use super::Threads;
 use super::clock::{self, Sums, Times};
+use super::pool::Results;
 use super::stop::Seat;
 use crate::error::{Error, Result};
 
@@ -63,26 +64,28 @@ impl Crew {
         if self.process != std::process::id() {
             return Err(Error::Argument("the threads were made before this process was forked".into()));
         }
-        let results = Mutex::new(Vec::with_capacity(jobs.len()));
-        let seat = Seat::of(&self.stopped);
-        let work = |index: usize, job: &J| {
-            let (result, times) = clock::measured(|| seat.taken(|| run(job)));
-            self.note(images, times);
-            results.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-        };
-        // Jobs from outside a pool wait in one queue, first in, first out.
-        self.pool.in_place_scope(|scope| {
-            for (index, job) in jobs.iter().enumerate() {
-                let work = &work;
-                scope.spawn(move |_| work(index, job));
-            }
-        });
+        let results = Results::new(jobs.len());
+        self.run_all(jobs.len(), images, &|index| results.set(index, run(&jobs[index])));
         if self.stopped.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }
-        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results.sort_unstable_by_key(|(index, _)| *index);
-        Ok(results.into_iter().map(|(_, result)| result).collect())
+        Ok(results.into_vec())
+    }
+
+    /// Runs jobs by their numbers.
+    fn run_all(&self, jobs: usize, images: bool, run: &(dyn Fn(usize) + Sync)) {
+        let seat = Seat::of(&self.stopped);
+        let work = |index: usize| {
+            let ((), times) = clock::measured(|| seat.taken(|| run(index)));
+            self.note(images, times);
+        };
+        // Jobs from outside a pool wait in one queue, first in, first out.
+        self.pool.in_place_scope(|scope| {
+            for index in 0..jobs {
+                let work = &work;
+                scope.spawn(move |_| work(index));
+            }
+        });
     }
 
     fn note(&self, is_image: bool, times: Times) {

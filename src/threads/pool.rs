@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 use super::countdown::Countdown;
 use super::latest::Latest;
@@ -21,26 +21,32 @@ fn most_threads() -> usize {
 /// Jobs run on other threads can be stopped as those on the caller's can: see [`super::stoppable`]. All of them run, so that each has a
 /// result; those that begin after the call was stopped should end at once.
 pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J) -> R + Sync) -> Vec<R> {
-    let threads = if jobs.len() < 2 { 1 } else { threads.get() };
+    let results = Results::new(jobs.len());
+    let run = |index: usize| results.set(index, run(&jobs[index]));
+    on_threads(jobs.len(), threads, &|index| clock::job(|| run(index)));
+    results.into_vec()
+}
+
+/// Runs jobs by their numbers.
+fn on_threads(jobs: usize, threads: Threads, run: &(dyn Fn(usize) + Sync)) {
+    let threads = if jobs < 2 { 1 } else { threads.get() };
     let threads = if threads == 1 { 1 } else { threads.min(most_threads()) };
-    let workers = threads.min(jobs.len());
+    let workers = threads.min(jobs);
     let pool = if workers > 1 { pool(threads - 1) } else { None };
-    let run = |job: &J| clock::job(|| run(job));
     let Some(pool) = pool else {
-        return jobs.iter().map(run).collect();
+        return (0..jobs).for_each(run);
     };
     let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::with_capacity(jobs.len()));
     let seat = Seat::of_this_thread();
     let others = Countdown::new(workers - 1);
     let work = || {
-        let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = jobs.get(index) else { break };
-            done.push((index, run(job)));
+            if index >= jobs {
+                break;
+            }
+            run(index);
         }
-        results.lock().unwrap_or_else(PoisonError::into_inner).extend(done);
     };
     pool.in_place_scope(|scope| {
         for _ in 1..workers {
@@ -57,9 +63,25 @@ pub fn parallel<J: Sync, R: Send>(jobs: &[J], threads: Threads, run: impl Fn(&J)
             });
         }
     });
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_unstable_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The results of jobs, each set by the thread that ran it.
+pub(super) struct Results<R>(Vec<Mutex<Option<R>>>);
+
+impl<R> Results<R> {
+    pub(super) fn new(jobs: usize) -> Self {
+        Self((0..jobs).map(|_| Mutex::new(None)).collect())
+    }
+
+    pub(super) fn set(&self, job: usize, result: R) {
+        *self.0[job].lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    }
+
+    /// In the jobs' order.
+    pub(super) fn into_vec(self) -> Vec<R> {
+        let result = |slot: Mutex<Option<R>>| slot.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.0.into_iter().filter_map(result).collect()
+    }
 }
 
 /// A pool and the process whose threads it has.

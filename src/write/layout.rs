@@ -223,7 +223,7 @@ mod tests {
         let mut writer = Writer::new(&placement, &values, &sink, &mut lines).unwrap();
         for y in 0..canvas.height {
             let row: Vec<u8> = (0..canvas.width * 3).map(|i| (y * canvas.width * 3 + i) as u8).collect();
-            writer.row(y, |out| out.copy_from_slice(&row));
+            writer.row(y, &mut |out| out.copy_from_slice(&row));
         }
         writer.finish();
         out

@@ -114,7 +114,7 @@ impl<'a, T: Element> Writer<'a, T> {
 
 impl<T: Element> RowSink for Writer<'_, T> {
     /// Canvas row `y`, packed RGB over all tiles. Rows come in order, from a multiple of [`Placement::unit`] on.
-    fn row(&mut self, y: u32, make: impl FnOnce(&mut [u8])) {
+    fn row(&mut self, y: u32, make: &mut dyn FnMut(&mut [u8])) {
         let line = y % self.placement.cells.tile.height;
         if self.count == 0 {
             self.first = y;

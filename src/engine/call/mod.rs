@@ -70,6 +70,13 @@ pub struct Failure {
     pub error: Error,
 }
 
+impl Failure {
+    /// Brings failures into the order of their items and frames.
+    pub fn sort(failures: &mut [Self]) {
+        failures.sort_by_key(|failure| (failure.item, failure.frame));
+    }
+}
+
 /// A call: images or videos that become the tensors of a batch.
 pub struct Call<'a> {
     recipe: Arc<Recipe>,
@@ -212,7 +219,7 @@ impl<'a> Call<'a> {
                 break;
             }
         }
-        failures.sort_by_key(|failure| failure.item);
+        Failure::sort(failures);
     }
 
     /// Lays out the remaining items, if any. If they are over the limit of outputs, items that are over it alone are
@@ -242,7 +249,7 @@ impl<'a> Call<'a> {
         if self.left().next().is_some() {
             self.layout = Some(self.laid_out()?);
         }
-        failures.sort_by_key(|failure| failure.item);
+        Failure::sort(&mut failures);
         Ok(failures)
     }
 

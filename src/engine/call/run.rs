@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use super::super::write::{Image, Output, SERIAL_BYTES, reads_in_order};
+use super::super::write::{Image, Output, SERIAL_BYTES, Typed, reads_in_order};
 use super::source::Source;
 use super::{Call, Entry, Failure};
 use crate::error::{Error, Result};
@@ -67,7 +67,9 @@ impl Call<'_> {
         if T::DTYPE != self.settings.dtype || !lengths.eq(layout.tensors.iter().map(Tensor::len)) {
             return Err(Error::Argument("buffers and tensors do not belong together".into()));
         }
-        let output = Output::new(&self.recipe.pixels, self.settings.arithmetic, sinks)?;
+        let (pixels, arithmetic) = (&self.recipe.pixels, self.settings.arithmetic);
+        let typed = Typed::new(pixels, arithmetic.backend, sinks)?;
+        let output = Output { pixels, arithmetic, destination: &typed };
         let tasks = self.tasks(&layout.placements);
         let bytes: usize = layout.tensors.iter().map(|tensor| tensor.len() * size_of::<T>()).sum();
         // A thread has two decoded images at most.
@@ -94,7 +96,7 @@ impl Call<'_> {
                 self.run_tasks(&tasks, &output, images, bands)
             }
         };
-        failures.sort_by_key(|failure| (failure.item, failure.frame));
+        Failure::sort(&mut failures);
         failures.dedup_by_key(|failure| failure.item);
         self.written = self.items.iter().map(Entry::is_left).collect();
         for failure in &failures {
@@ -103,13 +105,7 @@ impl Call<'_> {
         Ok(failures)
     }
 
-    fn run_tasks<T: Element>(
-        &self,
-        tasks: &[Task<'_>],
-        output: &Output<'_, T>,
-        images: Threads,
-        bands: Threads,
-    ) -> Vec<Failure> {
+    fn run_tasks(&self, tasks: &[Task<'_>], output: &Output<'_>, images: Threads, bands: Threads) -> Vec<Failure> {
         let jobs = jobs(tasks, images, bands);
         // Those that no image keeps busy.
         let each = Threads::new(bands.get() / jobs.len().max(1));
@@ -148,7 +144,7 @@ impl Call<'_> {
     }
 
     /// Decodes, resizes and writes an image while it, or some rows of it, are in cache.
-    fn write_whole<T: Element>(&self, task: &Task<'_>, output: &Output<'_, T>) -> Result<()> {
+    fn write_whole(&self, task: &Task<'_>, output: &Output<'_>) -> Result<()> {
         if let ([view], [to]) = (&task.plan.views[..], task.placements)
             && reads_in_order(view)
             && let Some(file) = task.streamed(self.settings.scaled)?

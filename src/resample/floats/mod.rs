@@ -103,10 +103,10 @@ impl FloatResampler {
     /// columns.
     pub(crate) fn rows(
         &self,
-        source: &mut impl Rows,
+        source: &mut dyn Rows,
         band: Range<u32>,
         scratch: &mut FloatScratch,
-        mut emit: impl FnMut(u32, &[f32]),
+        emit: &mut dyn FnMut(u32, &[f32]),
     ) -> Result<()> {
         let len = self.window.columns.len() * 3;
         let line = if self.corners { self.used.len() * 3 } else { len };

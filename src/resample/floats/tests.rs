@@ -20,8 +20,8 @@ fn run(resampler: &FloatResampler, mut source: PixelView<'_>, rows: Range<u32>, 
     let mut out = Vec::new();
     for start in rows.clone().step_by(band as usize) {
         let end = rows.end.min(start + band);
-        let emit = |_, row: &[f32]| out.extend(row.iter().map(|value| value.to_bits()));
-        resampler.rows(&mut source, start..end, &mut scratch, emit).unwrap();
+        let mut emit = |_: u32, row: &[f32]| out.extend(row.iter().map(|value| value.to_bits()));
+        resampler.rows(&mut source, start..end, &mut scratch, &mut emit).unwrap();
     }
     out
 }

@@ -31,7 +31,7 @@ fn noise(len: usize, seed: u64) -> Vec<u8> {
 struct Collected(usize, Vec<u8>);
 
 impl RowSink for Collected {
-    fn row(&mut self, _: u32, make: impl FnOnce(&mut [u8])) {
+    fn row(&mut self, _: u32, make: &mut dyn FnMut(&mut [u8])) {
         let at = self.1.len();
         self.1.resize(at + self.0, 77);
         make(&mut self.1[at..]);
