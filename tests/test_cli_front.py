@@ -152,3 +152,18 @@ def test_json_of_what_is_made(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in run("demo", str(path), "-o", str(tmp_path / "seen"), "--json").splitlines()]
     assert {row["strategy"] for row in rows} == {"squash", "tiles", "native", "hybrid"}
     assert (tmp_path / "seen" / "hybrid.png").is_file()
+
+
+def test_an_option_that_takes_one_value_is_not_given_twice() -> None:
+    result = CliRunner().invoke(app, ["plan", "100x100", "-r", "qwen2-vl", "--recipe", "internvl2"])
+    assert result.exit_code == 2
+    assert "given 2 times" in result.output
+    run("plan", "100x100", "-r", "qwen2-vl", "--set", "min_pixels=4", "--set", "max_pixels=100000")
+
+
+def test_limits_name_only_parameters_that_the_recipe_has() -> None:
+    for name in vlmres.recipes():
+        recipe = vlmres.Recipe.load(name)
+        for parameter in recipe.parameters.values():
+            named = {word for word in parameter.limits.split() if word.startswith(("min_", "max_", "video_m"))}
+            assert named <= recipe.parameters.keys()

@@ -232,7 +232,7 @@ impl Recipe {
         let dict = PyDict::new(py);
         for (name, value) in self.params(py)? {
             let known = recipe::parameters().get(name.extract::<&str>()?).unwrap_or(&unknown);
-            dict.set_item(name, kind.call1((value, &known.meaning, &known.unit, known.allowed()))?)?;
+            dict.set_item(name, kind.call1((value, &known.meaning, &known.unit, known.allowed(self.0.params())))?)?;
         }
         Ok(dict)
     }

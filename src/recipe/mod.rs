@@ -145,7 +145,8 @@ impl Recipe {
                 wrong(format!("has no recipe {name:?}{hint}; it has {}", names()))
             })?,
             None if recipes.len() > 1 => {
-                return Err(wrong(format!("has several recipes, name= picks one: {}", names())));
+                let ways = "FILE.toml:NAME in a command, name= in from_toml";
+                return Err(wrong(format!("has several recipes; name one ({ways}): {}", names())));
             }
             None => recipes.values().next().ok_or_else(|| wrong("has no recipe".into()))?,
         };

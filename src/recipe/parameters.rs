@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use serde::Deserialize;
-use toml::Value;
+use toml::{Table, Value};
+
+use super::place::Place;
+use super::reading;
 
 const TABLE: &str = include_str!("builtin/parameters.toml");
 
@@ -28,7 +31,11 @@ pub struct Parameter {
 pub fn parameters() -> &'static BTreeMap<String, Parameter> {
     static TABLE_OF: OnceLock<BTreeMap<String, Parameter>> = OnceLock::new();
     // The table is part of the binary, and a test reads it: what does not parse is of no user's making.
-    TABLE_OF.get_or_init(|| toml::from_str(TABLE).unwrap_or_default())
+    TABLE_OF.get_or_init(|| read().unwrap_or_default())
+}
+
+fn read() -> Option<BTreeMap<String, Parameter>> {
+    reading::read(&Value::Table(TABLE.parse().ok()?), &Place::of_key("")).ok()
 }
 
 impl Parameter {
@@ -47,9 +54,16 @@ impl Parameter {
         if inside { Ok(()) } else { Err(format!("{}, got {value}", self.range())) }
     }
 
-    /// The limits as text, such as "between 1 and 1024".
-    pub fn allowed(&self) -> String {
-        [self.range(), self.limits.clone()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    /// The limits as text, such as `between 1 and 1024, at least min_tiles`; those by a parameter that the recipe does not
+    /// have are left out. `has` are the recipe's parameters.
+    pub fn allowed(&self, has: &Table) -> String {
+        let means = |clause: &&str| {
+            let mut words = clause.split(' ').filter(|word| parameters().contains_key(*word));
+            !clause.is_empty() && words.all(|word| has.contains_key(word))
+        };
+        let range = self.range();
+        let clauses = self.limits.split(", ").filter(means);
+        [&*range].into_iter().filter(|range| !range.is_empty()).chain(clauses).collect::<Vec<_>>().join(", ")
     }
 
     /// Those of them that hold whatever the other parameters are.
@@ -70,7 +84,7 @@ mod tests {
 
     #[test]
     fn every_parameter_of_a_built_in_recipe_means_something() {
-        let known: BTreeMap<String, Parameter> = toml::from_str(TABLE).unwrap();
+        let known = read().unwrap();
         let mut used = std::collections::BTreeSet::new();
         for name in names().unwrap() {
             let recipe = Recipe::load(name, &toml::Table::new()).unwrap();
@@ -78,7 +92,11 @@ mod tests {
                 let parameter = known.get(key).unwrap_or_else(|| panic!("{key} of {name} is not in parameters.toml"));
                 parameter.check(value).unwrap_or_else(|problem| panic!("{key} of {name} must be {problem}"));
                 assert!(!parameter.meaning.is_empty());
-                let limited = parameter.allowed() != "";
+                let limits = parameter.allowed(recipe.params());
+                assert!(
+                    key != "max_tiles" || limits.contains("min_tiles") == recipe.params().contains_key("min_tiles")
+                );
+                let limited = limits != "";
                 assert_eq!(limited, !value.is_bool(), "{key} of {name}");
                 used.insert(key.clone());
             }

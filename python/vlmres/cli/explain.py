@@ -44,7 +44,9 @@ def explain(
         typer.echo(json.dumps({"parameter": parameter, "recipes": found}))
         return
     first = having[0].parameters[parameter]
-    lines = [("meaning", first.meaning), ("unit", first.unit), ("limits", first.limits)]
+    # A recipe's limits leave out the parameters that it does not have.
+    limits = max((recipe.parameters[parameter].limits for recipe in having), key=len)
+    lines = [("meaning", first.meaning), ("unit", first.unit), ("limits", limits)]
     console = output.console()
     console.print(parameter)
     for name, text in lines:

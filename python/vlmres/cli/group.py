@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from vlmres.cli import output
 
 # typer's own name for it is private.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+class Command(TyperCommand):
+    """A command that refuses a second value of an option that takes one; typer would drop the first in silence."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses the arguments.
+
+        Raises:
+            typer.BadParameter: An option that takes one value is given twice.
+        """
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter, times in Counter(given).items():
+            is_option = parameter.param_type_name == "option" and not (parameter.multiple or getattr(parameter, "is_flag", False))
+            if times > 1 and is_option:
+                message = f"given {times} times; {ctx.command_path} takes one"
+                raise typer.BadParameter(message, ctx=ctx, param_hint=parameter.opts[0])
+        return super().parse_args(ctx, args)
 
 
 class Commands(TyperGroup):
