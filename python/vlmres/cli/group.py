@@ -27,8 +27,8 @@ class Command(TyperCommand):
         """
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for parameter, times in Counter(given).items():
-            is_option = parameter.param_type_name == "option" and not (parameter.multiple or getattr(parameter, "is_flag", False))
-            if times > 1 and is_option:
+            takes_one = not parameter.multiple and not getattr(parameter, "is_flag", False)
+            if times > 1 and parameter.param_type_name == "option" and takes_one:
                 message = f"given {times} times; {ctx.command_path} takes one"
                 raise typer.BadParameter(message, ctx=ctx, param_hint=parameter.opts[0])
         return super().parse_args(ctx, args)
