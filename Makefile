@@ -205,11 +205,10 @@ $(DROP_IN)/.installed: $(VENV)/.test
 	$(BIN)/python -m pip install --upgrade --target $(DROP_IN) --constraint $(DROP_IN).txt "transformers==$(VERSION).*"
 	@touch $@
 
-$(ENCODER)/.installed: requirements/test.txt Makefile | prerequisites
+$(ENCODER)/.installed: requirements/encoder.txt pyproject.toml Makefile | prerequisites
 	@echo "Installing torch $(TORCH) and transformers $(TRANSFORMERS) into $(ENCODER); that may take some minutes."
 	$(INTERPRETER) -m venv $(ENCODER)
-	grep -v == requirements/test.txt > $(ENCODER)/requirements.txt
-	$(ENCODER)/bin/python -m pip install --requirement $(ENCODER)/requirements.txt \
+	$(ENCODER)/bin/python -m pip install --requirement requirements/encoder.txt \
 		"torch==$(TORCH).*" torchvision "transformers==$(TRANSFORMERS).*"
 	VIRTUAL_ENV=$(abspath $(ENCODER)) $(ENCODER)/bin/maturin develop --release --quiet --extras cli,encoder
 	@touch $@
