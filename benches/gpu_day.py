@@ -8,8 +8,8 @@
 It takes an installed vlmres, torch, transformers and pytest, and this folder; nothing is downloaded. Steps are
 processes of their own, each with a share of the time that is left, so what crashes or hangs is a line and not an end.
 A step's output is in `NAME.log`, a benchmark's numbers in `NAME.json`, as they come; `day.jsonl` has a line for each
-step that ended. A step that ran out of time is begun again by the next call,
-without what it had compiled, of which the last file may be cut.
+step that ended. A step that ran out of time is begun again by the next call, with what it had compiled but for the last
+minute's files, which may be cut.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +31,8 @@ BUDGET = 560.0
 """Seconds: a machine's time is often lent in tens of minutes."""
 # What a step needs to begin, and to write down what it has before it is stopped.
 _LEAST, _MARGIN = 5.0, 10.0
+# Of what a stopped step compiled, the files of so many last seconds are dropped.
+_CUT = 60.0
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def steps(device: str, size: list[str], folder: Path) -> list[Step]:
         return Step(name, (*command, *size, "--json", str(folder / f"{name}.json")), share, has_budget=True)
 
     models = ("deepseek-ocr", "qwen2.5-vl", "internvl", "qwen2-vl")
-    found += [bench(model, model, ["encoder", "small"], 55) for model in models]
-    found += [bench(f"{model}-compiled", model, ["compiled"], 45) for model in models[:3]]
+    found += [bench(model, model, ["encoder", "small"], 48) for model in models]
+    found += [bench(f"{model}-compiled", model, ["compiled"], 55) for model in models[:3]]
     found += [bench(f"{model}-pages", model, ["pages"], 20) for model in ("qwen2.5-vl", "internvl", "deepseek-ocr")]
     return found
 
@@ -105,19 +106,27 @@ class Day:
     def run(self) -> bool:
         """Runs what has not ended, while there is time; whether all ended well."""
         ended = self.ended()
-        waiting = [step for step in self.steps if step.name not in ended or ended[step.name].status == "time"]
+        tried = {name: outcome.seconds for name, outcome in ended.items() if outcome.status == "time"}
+        # What was never begun first: a step that hangs takes no time from it.
+        waiting = [step for step in self.steps if step.name not in ended]
+        waiting += [step for step in self.steps if step.name in tried]
         for index, step in enumerate(waiting):
             left = self.end - time.monotonic()
             if left < _LEAST:
-                say(f"no time is left for {', '.join(later.name for later in waiting[index:])}: call again")
+                say(f"no time is left for {', '.join(later.name for later in waiting[index:])}")
                 break
             limit = left * step.share / sum(later.share for later in waiting[index:])
+            # More than was too little, however many wait: each call ends some.
+            limit = max(limit, min(2 * tried.get(step.name, 0.0), left / 2))
             self._write(self._process(step, max(limit, _LEAST)))
         found = self.ended()
         say("\n| step | | seconds | |\n|---|---|---|---|")
         for step in self.steps:
             outcome = found.get(step.name, Outcome(step.name, "time", 0.0, "not begun"))
             say(f"| {step.name} | {outcome.status} | {outcome.seconds:.0f} | {outcome.detail.replace('|', '/')} |")
+        again = [step.name for step in self.steps if step.name not in found or found[step.name].status == "time"]
+        if again:
+            say(f"\ncall again for {', '.join(again)}")
         return all(step.name in found and found[step.name].status == "ok" for step in self.steps)
 
     def _process(self, step: Step, limit: float) -> Outcome:
@@ -156,9 +165,10 @@ class Day:
                 _stop(process)
             reader.join(timeout=5)
         if status == "time":
-            # A compiler that was stopped may leave a library cut, which would be loaded the next time.
-            shutil.rmtree(compiled, ignore_errors=True)
+            _drop(compiled, time.time() - _CUT)
         detail = last[-1] if last else ""
+        if status == "time":
+            detail = f"{limit:.0f} s were not enough, the next call begins it again: {detail}"
         if status == "failed" and process.returncode < 0:
             detail = f"ended by signal {-process.returncode}: {detail}"
         return Outcome(step.name, status, round(time.monotonic() - start, 1), detail[:200])
@@ -183,6 +193,13 @@ def _copy(source: IO[str], log: IO[str], last: list[str]) -> None:
                 last[:] = [line.strip(" =\n")]
 
 
+def _drop(folder: Path, since: float) -> None:
+    """Deletes what was written since: a compiler that was stopped may leave a library cut, which would be loaded."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path.stat().st_mtime >= since:
+            path.unlink(missing_ok=True)
+
+
 def _stop(process: subprocess.Popen[str]) -> None:
     """Ends a step and what it began: first asked, then made to."""
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -193,6 +210,11 @@ def _stop(process: subprocess.Popen[str]) -> None:
             return
         except subprocess.TimeoutExpired:
             continue
+
+
+def end_with_steps() -> None:
+    """Makes a SIGTERM end the step that runs, too, which is in a session of its own."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def say(text: str) -> None:
@@ -210,13 +232,14 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--device", default="cuda", help="cuda, cuda:1, cpu; by default cuda")
     sizes = found.add_mutually_exclusive_group()
     sizes.add_argument("--tiny", action="store_true", help="tiny models and images")
-    sizes.add_argument("--shallow", action="store_true", help="real widths, a tenth of the blocks, two images")
+    sizes.add_argument("--shallow", action="store_true", help="real widths, a tenth of the blocks, two small images")
     found.add_argument("--redo", nargs="+", default=[], metavar="STEP", help="steps that ended, once more")
     return found
 
 
 def main() -> None:
     """Runs the day."""
+    end_with_steps()
     args = parser().parse_args()
     size = ["--tiny"] * args.tiny + (["--shallow", "--batch", "2", "--pages", "2"] if args.shallow else [])
     args.out.mkdir(parents=True, exist_ok=True)

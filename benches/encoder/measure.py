@@ -53,6 +53,10 @@ class Setting:
         """Whether images are small too."""
         return self.size == "tiny"
 
+    def kind(self, name: str) -> str:
+        """Of `SIZES`: a CPU needs minutes for a page at real widths, so a shallow model gets small images alone."""
+        return "small" if self.size == "shallow" else name
+
 
 @dataclass
 class Row:
@@ -153,7 +157,7 @@ class Duel:
     def _pages(self) -> list[Row]:
         """From JPEG files of pages to tokens: decoding, preprocessing, copies, encoder."""
         setting = self.setting
-        files = jpegs(sizes_of("pages", setting.pages, tiny=setting.tiny))
+        files = jpegs(sizes_of(setting.kind("pages"), setting.pages, tiny=setting.tiny))
         if not self.times_of_choice:
             self._choose_attention(self._batch("mixed", setting.batch))
         self.peer.choose_processor(self.processor, files[:8], setting.clock)
@@ -205,7 +209,7 @@ class Duel:
 
     def _batch(self, kind: str, count: int) -> Batch:
         """Images by `sizes_of`."""
-        pictures = decoded(jpegs(sizes_of(kind, count, tiny=self.setting.tiny)))
+        pictures = decoded(jpegs(sizes_of(self.setting.kind(kind), count, tiny=self.setting.tiny)))
         values = from_batch(vlmres.Processor(self.recipe, arithmetic="torch")(pictures))
         batch = vlmres.Processor(self.recipe, "packed", "uint8", arithmetic="torch")(pictures)
         part, config = Chunk.of(batch), self.encoder.config

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -59,11 +61,14 @@ if not pathlib.Path({str(marker)!r}).exists():
     ended = day.ended()
     assert ended["raises"].detail == "ValueError: no such kernel"
     assert ended["crashes"].detail == "ended by signal 11: before"
-    assert "| good | ok | 0 | all / well |" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "| good | ok | 0 | all / well |" in text
+    assert re.search(r"\| hangs \| time \| \d+ \| 5 s were not enough, the next call begins it again: \d+ \|", text)
+    assert text.endswith("\ncall again for hangs\n")
     begun, child = (tmp_path / "hangs.log").read_text().split()
     assert begun == "begun"
     # What a step began ends with it.
-    assert not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text()
+    assert not is_alive(child)
     # The line of a step that was cut while it was written is none.
     with day.file.open("a") as file:
         file.write('{"step": "last", "status": "fai')
@@ -74,6 +79,7 @@ if not pathlib.Path({str(marker)!r}).exists():
     assert "== good" not in text
     assert "== raises" not in text
     assert statuses(day)["hangs"] == "ok"
+    assert "call again" not in text
     day.forget(["raises"])
     assert not day.run()
     assert "== raises" in capsys.readouterr().out
@@ -85,18 +91,68 @@ def test_no_step_begins_without_time(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert not Day(tmp_path, todo, 0).run()
     assert time.monotonic() - start < 5
     text = capsys.readouterr().out
-    assert "no time is left for first, second: call again" in text
+    assert "no time is left for first, second\n" in text
+    assert text.endswith("\ncall again for first, second\n")
     assert "| first | time | 0 | not begun |" in text
     assert Day(tmp_path, todo, 60).run()
 
 
-def test_what_a_stopped_step_compiled_is_dropped(tmp_path: Path) -> None:
-    write = "import os, pathlib\nfolder = pathlib.Path(os.environ['TORCHINDUCTOR_CACHE_DIR'])\n"
-    write += "folder.mkdir(parents=True); (folder / 'library.so').write_bytes(b'')\n"
-    todo = [step("ends", write), step("hangs", write + "import time; time.sleep(60)")]
+def test_a_second_call_gives_more_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twice what was too little, though others wait; after what was never begun."""
+    todo = [step("slow", "pass"), *(step(f"other{index}", "pass") for index in range(9))]
+    day = Day(tmp_path, todo, 100)
+    day._write(Outcome("slow", "time", 20.0, ""))
+    assert day.run()
+    begun = re.findall(r"== (\w+): at most (\d+) s", capsys.readouterr().out)
+    assert [name for name, _ in begun] == [*(f"other{index}" for index in range(9)), "slow"]
+    day = Day(tmp_path, todo, 100)
+    day.forget([found.name for found in todo])
+    day._write(Outcome("slow", "time", 20.0, ""))
+    assert day.run()
+    begun = re.findall(r"== (\w+): at most (\d+) s", capsys.readouterr().out)
+    assert begun[0] == ("slow", "40")
+
+
+def test_what_a_stopped_step_compiled_last_is_dropped(tmp_path: Path) -> None:
+    """A compiler that is stopped may leave a library cut; what was complete is there for the next call."""
+    write = """
+import os, pathlib, time
+folder = pathlib.Path(os.environ["TORCHINDUCTOR_CACHE_DIR"], "ab")
+folder.mkdir(parents=True)
+for name, age in (("complete.so", 600), ("cut.so", 0)):
+    (folder / name).write_bytes(b"")
+    os.utime(folder / name, (time.time() - age, time.time() - age))
+"""
+    todo = [step("ends", write), step("hangs", write + "time.sleep(60)")]
     assert not Day(tmp_path, todo, 12).run()
-    assert (tmp_path / "compiled" / "ends" / "library.so").exists()
-    assert not (tmp_path / "compiled" / "hangs").exists()
+    assert kept(tmp_path, "ends") == ["complete.so", "cut.so"]
+    assert kept(tmp_path, "hangs") == ["complete.so"]
+
+
+def kept(folder: Path, name: str) -> list[str]:
+    """Libraries of a step."""
+    return sorted(path.name for path in (folder / "compiled" / name).rglob("*.so"))
+
+
+def test_a_step_ends_with_the_day(tmp_path: Path) -> None:
+    code = f"""
+import pathlib, sys
+from benches.gpu_day import Day, Step, end_with_steps
+end_with_steps()
+hangs = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+Day(pathlib.Path({str(tmp_path)!r}), [Step("hangs", (sys.executable, "-c", hangs), 1)], 600).run()
+"""
+    with subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as day:
+        assert day.stdout is not None
+        child = next(line.strip() for line in day.stdout if line.strip().isdigit())
+        day.terminate()
+        assert day.wait(60) == 128 + signal.SIGTERM
+    assert not is_alive(child)
+
+
+def is_alive(process: str) -> bool:
+    """Whether a process still runs, by its id."""
+    return Path(f"/proc/{process}").exists() and " Z " not in Path(f"/proc/{process}/stat").read_text()
 
 
 def test_a_step_is_told_its_time(tmp_path: Path) -> None:
