@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+import os
 import subprocess
 import sys
 import time
@@ -22,6 +22,7 @@ from benches.encoder.peer import Peer
 from benches.encoder.table import HEAD, failure, line
 from benches.encoder.timing import Clock, Memory
 
+import vlmres
 from tests.encoder.families import family
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,33 @@ def test_tiny_models_on_the_cpu(tmp_path: Path) -> None:
     table = done.stdout[done.stdout.index("| model") :].split("\n\n")[0].splitlines()
     assert len(table) == 2 + 6 * len(compared) + len(missing)
     assert {row.count("|") for row in table} == {12}
+
+
+def test_time_of_a_block(tmp_path: Path) -> None:
+    """Beside transformers' and another vlmres, which is this one."""
+    command = [sys.executable, "-m", "benches.encoder.block_time", "--tiny", "--model", "internvl", "--rounds", "1"]
+    done = subprocess.run(
+        [*command, "--before", str(Path(vlmres.__file__).parents[1])],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    rows = [row.strip("| ").split(" | ") for row in done.stdout.splitlines()[2:]]
+    assert [(row[0], row[1]) for row in rows] == [
+        (f"internvl, {path}.{index}", who)
+        for index in range(2)
+        for who, path in (
+            ("vlmres", "towers.0.blocks"),
+            ("transformers", "vision_tower.encoder.layer"),
+            ("vlmres, before", "towers.0.blocks"),
+        )
+    ]
+    launches = {row[1]: row[2:6] for row in rows}
+    assert launches["vlmres"] == launches["vlmres, before"] == ["12", "4", "1", "7"]
+    assert launches["transformers"] == ["14", "6", "1", "7"]
+    assert all(float(row[7]) > 0 for row in rows)
 
 
 def test_check_prints_differences_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,8 +250,31 @@ SECONDS = {"sdpa": 0.02, "flash_attention_2": 0.001, "flash_attention_3": 0.0, "
 ERRORS = {"flash_attention_3": 0.5}
 
 
+class Ticks:
+    """What `Clock` takes for the time: it passes where a test says so, however busy the machine is."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    monotonic = staticmethod(time.monotonic)
+
+
+@pytest.fixture
+def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
+    found = Ticks()
+    monkeypatch.setattr(timing, "time", found)
+    return found
+
+
 class FakePeer(Peer):
     """Kernels of given speeds and errors."""
+
+    def __init__(self, ticks: Ticks, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__(MODELS["internvl"], None, device, dtype)
+        self.ticks = ticks
 
     def _use(self, name: str) -> None:
         if name == "flash_attention_4":
@@ -231,29 +282,29 @@ class FakePeer(Peer):
         self.attention = name
 
     def tokens(self, _: dict[str, Any]) -> torch.Tensor:
-        time.sleep(SECONDS[self.attention])
+        self.ticks.now += SECONDS[self.attention]
         return torch.ones(4, dtype=self.dtype) * (1 + ERRORS.get(self.attention, 0))
 
 
-def test_the_fastest_attention_that_is_right() -> None:
-    peer = FakePeer(MODELS["internvl"], None, torch.device("cuda"), torch.bfloat16)
+def test_the_fastest_attention_that_is_right(ticks: Ticks) -> None:
+    peer = FakePeer(ticks, torch.device("cuda"), torch.bfloat16)
     times = peer.choose_attention({}, Clock(CPU, 0, 3))
     assert times.keys() == {"sdpa", "flex_attention", "flash_attention_2"}
     assert peer.attention == "flex_attention"
     notes = "\n".join(peer.notes)
     assert "flash_attention_3 is not taken: its tokens are 5e-01 from SDPA's" in notes
     assert "flash_attention_4 does not run: ImportError: the package does not seem to be installed" in notes
-    assert re.search(r"attention of transformers: sdpa \d+\.\d ms, ", notes)
+    assert "attention of transformers: sdpa 20.0 ms, flash_attention_2 1.0 ms, flex_attention 0.0 ms" in notes
 
 
-def test_nothing_is_compiled_in_a_hurry() -> None:
-    peer = FakePeer(MODELS["internvl"], None, torch.device("cuda"), torch.bfloat16)
+def test_nothing_is_compiled_in_a_hurry(ticks: Ticks) -> None:
+    peer = FakePeer(ticks, torch.device("cuda"), torch.bfloat16)
     assert peer.choose_attention({}, Clock(CPU, 0, 3), quick=True).keys() == {"sdpa", "flash_attention_2"}
     assert any("flex_attention is not tried in --quick" in note for note in peer.notes)
 
 
-def test_flash_attention_is_not_for_float32() -> None:
-    peer = FakePeer(MODELS["internvl"], None, torch.device("cuda"), torch.float32)
+def test_flash_attention_is_not_for_float32(ticks: Ticks) -> None:
+    peer = FakePeer(ticks, torch.device("cuda"), torch.float32)
     assert peer.choose_attention({}, Clock(CPU, 0, 3)).keys() == {"sdpa", "flex_attention"}
     assert not any("flash" in note for note in peer.notes)
 
@@ -270,17 +321,21 @@ def test_attention_of_a_module() -> None:
     assert peer.attention == module.vision_tower.config._attn_implementation == "sdpa"
 
 
-def test_the_faster_place_of_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    peer = FakePeer(MODELS["internvl"], None, torch.device("meta"), torch.float32)
+def test_the_faster_place_of_the_processor(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = FakePeer(ticks, torch.device("meta"), torch.float32)
     places = {"cpu": 0.01, "meta": 0.0}
-    monkeypatch.setattr(peer, "prepare", lambda *given: time.sleep(places[given[2].type]))
+
+    def prepare(_: Any, __: Any, place: torch.device) -> None:
+        ticks.now += places[place.type]
+
+    monkeypatch.setattr(peer, "prepare", prepare)
     monkeypatch.setattr("benches.encoder.peer.decoded", lambda files: files)
     assert peer.choose_processor(None, [b""], Clock(CPU, 0, 3)).keys() == {"cpu", "meta"}
     assert peer.processor_device == torch.device("meta")
 
 
-def test_pages_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    peer = FakePeer(MODELS["internvl"], None, CPU, torch.float32)
+def test_pages_in_batches(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = FakePeer(ticks, CPU, torch.float32)
     seen: list[list[bytes]] = []
 
     def prepare(_: Any, pictures: list[bytes]) -> dict[str, Any]:
