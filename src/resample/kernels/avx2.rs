@@ -324,26 +324,27 @@ fn vertical<const PLANES: usize>(rows: &[&[u8]], weights: &[[i32; 2]], bits: u32
     let half = _mm256_set1_epi32(1 << (bits - 1));
     let shift = _mm_cvtsi32_si128(bits as i32);
     let zero = _mm256_setzero_si256();
-    let last = rows.len() - 1;
     let len = output.len();
-    for (step, out) in output.chunks_mut(32).enumerate() {
-        let at = step * 32;
-        let row = |index: usize| {
-            let row = &rows[index.min(last)][at..len.min(at + 32)];
-            if row.len() == 32 {
-                load(row)
-            } else {
+    let mut at = 0;
+    loop {
+        let bytes = |row: &[u8]| {
+            if len < 32 {
                 let mut bytes = [0; 32];
-                bytes[..row.len()].copy_from_slice(row);
+                bytes[..len].copy_from_slice(&row[..len]);
                 load(&bytes)
+            } else {
+                // SAFETY: rows are as long as the output, which has 32 bytes from `at` on.
+                unsafe { _mm256_loadu_si256(row.as_ptr().add(at).cast()) }
             }
         };
         let mut sums = [[zero; PLANES]; 4];
         for part in &mut sums {
             part[0] = half;
         }
-        for (pair, weights) in weights.iter().enumerate() {
-            let (a, b) = (row(pair * 2), row(pair * 2 + 1));
+        for (two, weights) in rows.chunks(2).zip(weights) {
+            // A missing row has weight zero and repeats the other.
+            let (a, b) = (bytes(two[0]), bytes(two[two.len() - 1]));
+            let weights: [__m256i; PLANES] = std::array::from_fn(|plane| _mm256_set1_epi32(weights[plane]));
             let (low, high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
             let parts = [
                 _mm256_unpacklo_epi8(low, zero),
@@ -352,8 +353,8 @@ fn vertical<const PLANES: usize>(rows: &[&[u8]], weights: &[[i32; 2]], bits: u32
                 _mm256_unpackhi_epi8(high, zero),
             ];
             for (sums, part) in sums.iter_mut().zip(parts) {
-                for (plane, sum) in sums.iter_mut().enumerate() {
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(part, _mm256_set1_epi32(weights[plane])));
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(part, weights));
                 }
             }
         }
@@ -361,12 +362,17 @@ fn vertical<const PLANES: usize>(rows: &[&[u8]], weights: &[[i32; 2]], bits: u32
         let values = sums.map(|sums| _mm256_sra_epi32(join(sums), shift));
         let words = (_mm256_packs_epi32(values[0], values[1]), _mm256_packs_epi32(values[2], values[3]));
         let vector = _mm256_packus_epi16(words.0, words.1);
-        if out.len() == 32 {
-            store(out, vector);
-        } else {
+        if len < 32 {
             let mut bytes = [0; 32];
             store(&mut bytes, vector);
-            out.copy_from_slice(&bytes[..out.len()]);
+            output.copy_from_slice(&bytes[..len]);
+        } else {
+            store(&mut output[at..], vector);
         }
+        if at + 32 >= len {
+            return;
+        }
+        // The last vector makes some bytes twice.
+        at = (at + 32).min(len - 32);
     }
 }
