@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -81,19 +83,25 @@ def as_array(memory: Any, name: str, dtype: DType) -> NDArray[Any]:
         memory = memory.numpy()
     if not isinstance(memory, np.ndarray):
         raise TypeError(f"{name} must be a numpy array or a CPU tensor, got {type(memory).__qualname__}")
-    if memory.dtype.name not in STORAGE[dtype] or not memory.dtype.isnative:
+    if _name(memory.dtype) not in STORAGE[dtype] or not memory.dtype.isnative:
         raise ValueError(f"{name} must have dtype {' or '.join(STORAGE[dtype])}, got {memory.dtype}")
     return memory
 
 
 def first_rows(memory: NDArray[Any], shape: Sequence[int]) -> NDArray[Any] | None:
     """The beginning of `memory` as an array of `shape`; None if it is too small."""
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     if count > memory.size:
         return None
     if tuple(shape[1:]) == memory.shape[1:]:
         return memory[: shape[0]]
     return memory.reshape(-1)[:count].reshape(shape)
+
+
+@lru_cache(maxsize=64)
+def _name(dtype: np.dtype[Any]) -> str:
+    """The name of a type, which numpy puts together anew each time."""
+    return dtype.name
 
 
 def _is_tensor(value: Any) -> bool:
