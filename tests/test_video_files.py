@@ -371,7 +371,7 @@ def test_settings_that_cannot_be_followed() -> None:
         (frames, {"nframes": 4}, "nframes is only for video files"),
         (frames, {"video_start": 1}, "video_start is only for video files"),
         (Video(file), {"fps": 1}, "pass fps to the Video itself"),
-        (file, {"video_start": 1.0}, "a part of a video is for sampling"),
+        (file, {"video_start": 1.0}, "a part of a video needs sampling"),
         (file, {"total_pixels": 1000}, "the recipe qwen3-vl has no such budget"),
         (frames, {"max_pixels": 1}, "max_pixels"),
         (frames, {"do_resize": False, "resized_width": 64}, "allows no other size"),

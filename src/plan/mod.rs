@@ -8,15 +8,16 @@ mod grids;
 mod inside;
 mod native;
 mod sampling;
+mod stage;
 mod tokens;
 
 use arrayvec::ArrayVec;
 
 pub use boxes::{Affine, Coordinates, Units};
-pub use chain::Stage;
 use chain::{Chain, Cut};
 pub use clip::{Clip, Slots};
 pub use sampling::{Footage, sample_frames};
+pub use stage::Stage;
 
 use crate::error::{Error, Result};
 use crate::geometry::{Grid, Point, Size, py_round};

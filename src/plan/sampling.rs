@@ -50,7 +50,7 @@ pub fn sample_frames(recipe: &Recipe, footage: Footage) -> Result<Vec<i64>> {
         return by_qwen_vl_utils(footage, &video.frame_sampling);
     }
     if first != 0 {
-        return Err(Error::Argument("a part of a video is for sampling = \"qwen-vl-utils\"".into()));
+        return Err(Error::Argument("a part of a video needs sampling = \"qwen-vl-utils\"".into()));
     }
     let temporal = i64::from(video.temporal);
     let picked = match &video.frame_sampling {
@@ -68,7 +68,9 @@ pub fn sample_frames(recipe: &Recipe, footage: Footage) -> Result<Vec<i64>> {
         FrameSampling::FpsByDuration { rates, per_patch, max_frames, max_duration } => {
             no_count(num_frames)?;
             if let Some(fps) = fps.filter(|_| *per_patch) {
-                return Err(Error::Argument(format!("fps={fps} is not followed: the rate goes by the video's length")));
+                return Err(Error::Argument(format!(
+                    "fps={fps} has no effect: the rate follows from the video's length"
+                )));
             }
             let pace = Pace { rates, temporal: per_patch.then_some(temporal), fps, max_duration: *max_duration };
             by_duration(total, known(video_fps)?, duration, pace, i64::from(*max_frames))?
@@ -87,7 +89,7 @@ fn known(video_fps: Option<f64>) -> Result<f64> {
 fn no_count(num_frames: Option<i64>) -> Result<()> {
     match num_frames {
         Some(count) => {
-            Err(Error::Argument(format!("num_frames={count} is not followed: frames are picked by their time")))
+            Err(Error::Argument(format!("num_frames={count} has no effect: frames are picked by their time")))
         }
         None => Ok(()),
     }

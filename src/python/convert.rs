@@ -74,7 +74,7 @@ fn to_toml(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
 /// An integer that fits 64 bits, or an error that names it.
 pub(super) fn integer(value: &Bound<'_, PyAny>) -> PyResult<i64> {
     if value.is_instance_of::<PyBool>() {
-        return Err(PyTypeError::new_err(format!("an integer is wanted, got {value}")));
+        return Err(PyTypeError::new_err(format!("expected an integer, got {value}")));
     }
     value.extract().map_err(|error: PyErr| {
         if error.is_instance_of::<PyOverflowError>(value.py()) {

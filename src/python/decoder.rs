@@ -114,7 +114,7 @@ pub(super) fn of_python(py: Python<'_>, error: &PyErr) -> Error {
         }
     }
     if error.is_instance_of::<PyMemoryError>(py) {
-        return Error::Decode("there is no memory for its pixels".into());
+        return Error::Decode("there is not enough memory for its pixels".into());
     }
     Error::Decode(message)
 }

@@ -49,6 +49,6 @@ fn check(samples: Samples<'_>, limits: Load, order: &[i64]) -> PyResult<()> {
     if alike && fits() {
         Ok(())
     } else {
-        Err(PyValueError::new_err("samples, order and limits do not belong together"))
+        Err(PyValueError::new_err("samples, order and limits do not match in length"))
     }
 }

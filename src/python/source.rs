@@ -111,14 +111,16 @@ impl Source {
             let band = ArrowPixels::new(&band?)?;
             let view = band.view()?;
             if view.size().width != size.width || view.size().height as usize > rows.len() {
-                return Err(Error::Argument(format!("{:?} is no band of {size:?}", view.size())).into());
+                return Err(
+                    Error::Argument(format!("a band of {:?} does not fit an image of {size:?}", view.size())).into()
+                );
             }
             for (y, out) in (0..view.size().height).zip(&mut rows) {
                 view.copy_row(y, out);
             }
         }
         if rows.len() > 0 {
-            return Err(Error::Argument(format!("{} rows of {size:?} are missing", rows.len())).into());
+            return Err(Error::Argument(format!("the bands lack {} rows of an image of {size:?}", rows.len())).into());
         }
         Ok(Self::owned(OwnedImage::new(size, data)?))
     }
@@ -193,7 +195,7 @@ impl PixelOwner for Read {
         match &*self.pixels {
             Pixels::Owned(image) => match image {
                 Some(image) => image.view(),
-                None => Err(Error::Argument("the image is gone".into())),
+                None => Err(Error::Argument("the image was released already".into())),
             },
             Pixels::Arrow(block) => block.view(),
             Pixels::Array(array) => array.view(self.backend),
@@ -226,7 +228,7 @@ fn open(input: Input<'static>, limits: &Limits, decoder: &Decoder) -> Result<Ope
         Input::Bytes(bytes) => Opened::bytes(bytes, limits, decoder),
         Input::Path(path) => Opened::file(&path, limits, decoder),
         Input::Opened(_) | Input::Pixels(_) | Input::Deferred(_) => {
-            Err(Error::Argument("bytes or a path are wanted".into()))
+            Err(Error::Argument("expected bytes or a path".into()))
         }
     }
 }

@@ -96,7 +96,7 @@ mod tests {
                 assert!(
                     key != "max_tiles" || limits.contains("min_tiles") == recipe.params().contains_key("min_tiles")
                 );
-                let limited = limits != "";
+                let limited = !limits.is_empty();
                 assert_eq!(limited, !value.is_bool(), "{key} of {name}");
                 used.insert(key.clone());
             }

@@ -52,7 +52,7 @@ pub(super) enum AnyHeader {
 impl Decoder {
     /// A header, by whoever reads it.
     pub(super) fn header(&self, own: impl FnOnce() -> Result<Header>, encoded: Encoded<'_>) -> Result<AnyHeader> {
-        let left = || Error::Decode("the other decoder leaves it".into());
+        let left = || Error::Decode("the fallback decoder does not read this file".into());
         let decoder = match self {
             Self::Own => return own().map(AnyHeader::Own),
             Self::Other(decoder) => return decoder.header(encoded, false)?.map(AnyHeader::Other).ok_or_else(left),
@@ -86,7 +86,7 @@ impl Decoder {
     /// The pixels of an image whose header the other library has read.
     pub(super) fn other(&self, encoded: Encoded<'_>) -> Result<OwnedImage> {
         match self {
-            Self::Own => Err(Error::Argument("there is no other decoder".into())),
+            Self::Own => Err(Error::Argument("there is no fallback decoder".into())),
             Self::Auto(decoder) | Self::Transparent(decoder) | Self::Other(decoder) => decoder.decode(encoded),
         }
     }

@@ -57,7 +57,7 @@ impl<'a> Streamed<'a> {
                 return Ok(());
             }
         }
-        Err(Error::Decode("the JPEG has data of an odd kind".into()))
+        Err(Error::Decode("the JPEG data cannot be decoded".into()))
     }
 }
 

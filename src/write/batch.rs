@@ -94,7 +94,7 @@ impl BatchLayout {
         let placements = batch.placements.into_iter().map(|views| views.into_iter().flatten().collect::<Vec<_>>());
         let placements: Vec<_> = placements.collect();
         if placements.iter().zip(plans).any(|(placed, plan)| placed.len() != plan.views.len()) {
-            return Err(Error::Argument(format!("recipe {:?} has views that no output takes", recipe.name())));
+            return Err(Error::Argument(format!("recipe {:?} has views that are in no output", recipe.name())));
         }
         Ok(Self { tensors: batch.tensors, arrays: batch.arrays, keys: batch.keys, placements, segments: None })
     }

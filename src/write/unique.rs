@@ -17,7 +17,7 @@ pub fn first_equal(patches: &[u8], size: usize, cells: &[usize], len: usize, gro
     let count = patches.len().checked_div(size).unwrap_or(0);
     let fits = len > 0 && cells.len() == groups.len() * len;
     if !fits || cells.iter().any(|&patch| patch != NONE && patch >= count) {
-        return Err(Error::Argument("cells and patches do not belong together".into()));
+        return Err(Error::Argument("cells do not match groups in length, or name patches that do not exist".into()));
     }
     let bytes = |patch: usize| if patch == NONE { &[][..] } else { &patches[patch * size..][..size] };
     let of = |cell: usize| cells[cell * len..][..len].iter().map(|&patch| bytes(patch));

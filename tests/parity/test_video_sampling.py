@@ -71,8 +71,8 @@ def test_what_cannot_be_followed() -> None:
         ("qwen2-vl", 10, {"fps": 1.0, "num_frames": 3}, "exclude each other"),
         ("qwen2-vl", 10, {"num_frames": 0}, "num_frames must be at least 1, got 0"),
         ("llava-onevision", 10, {"num_frames": 11}, "11 frames cannot be picked out of 10"),
-        ("glm-4v", 10, {"num_frames": 3, "video_fps": 2.0}, "num_frames=3 is not followed"),
-        ("glm-4.6v", 10, {"fps": 3.0, "video_fps": 2.0}, "fps=3 is not followed"),
+        ("glm-4v", 10, {"num_frames": 3, "video_fps": 2.0}, "num_frames=3 has no effect"),
+        ("glm-4.6v", 10, {"fps": 3.0, "video_fps": 2.0}, "fps=3 has no effect"),
         ("pixtral", 10, {}, '"pixtral": takes no videos'),
     ]
     for recipe, total, settings, message in refused:

@@ -27,7 +27,7 @@ def raw(count: int, purpose: int, seed: int, epoch: int = 0, number: int = 0) ->
 
 
 def of_indices(indices: NDArray[Any], purpose: int, seed: int, epoch: int) -> NDArray[np.float64]:
-    """A number in [0, 1) for each index, which depends on no other: SplitMix64's mixing of what is given."""
+    """A number in [0, 1) for each index, independent of the other indices, by SplitMix64's mixing function."""
     start = raw(1, purpose, seed, epoch)
     # Unsigned integers wrap around; numpy warns of it where an array is a scalar.
     mixed = indices.astype(np.uint64).reshape(-1) * np.uint64(0x9E3779B97F4A7C15) + start

@@ -25,7 +25,7 @@ MOST_FAILURES = 100
 
 
 class Loop(Iterator[Any]):
-    """A loop over the batches of a source, from where that is to the epoch's end."""
+    """A loop over a source's batches, from its current position to the end of the epoch."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 Schedules: TypeAlias = "Schedule | Callable[[int], Schedule]"
-"""One for all epochs, or what makes that of an epoch."""
+"""One schedule for all epochs, or a function that makes the schedule of an epoch."""
 
 
 class FromSchedule(Source):

@@ -128,7 +128,7 @@ def _spelled(sizes: Sequence[tuple[int, int]]) -> str:
 
 
 def _sizes(image: Any, recipe: Recipe, loader: Loader) -> list[tuple[int, int]]:
-    """That of an image, or those of a document's pages."""
+    """The size of an image, or the sizes of a document's pages."""
     if not isinstance(image, Document):
         try:
             return [_size(image, loader)]

@@ -25,7 +25,7 @@ class Work:
     state: Any
     """Where the loop is when it has the batch."""
     is_filler: bool = False
-    """Whether it only keeps ranks in step: its samples come elsewhere in the epoch, or there are none."""
+    """Whether the batch only keeps ranks in step: its samples are repeated, or it has none."""
 
 
 class Source(ABC):
@@ -36,11 +36,11 @@ class Source(ABC):
         """Batches of the epoch, where that can be known; else a TypeError."""
 
     def total(self) -> int | None:
-        """Batches of the epoch, None where that is not known."""
+        """Number of batches of the epoch, None where that is not known."""
         return None
 
     def done(self) -> int:
-        """How many of them the loop has had, where that is known."""
+        """Number of batches that the loop has received, None where that is not known."""
         return 0
 
     @abstractmethod

@@ -72,7 +72,7 @@ def call(
         options: The other arguments of the call.
 
     Raises:
-        TypeError: There are neither images nor videos, or arguments do not belong together.
+        TypeError: There are neither images nor videos, or arguments exclude each other.
         ValueError: There are none, or `errors` has an unsupported value.
     """
     if images is None and videos is None:

@@ -1,6 +1,7 @@
 //! A call: images or videos, planned once from their headers, laid out, then decoded and written.
 
 mod compact;
+mod entry;
 mod run;
 mod source;
 
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use source::{DeferredImage, Input, PixelOwner};
 
 use self::compact::Before;
+use self::entry::{Entry, gather};
 use self::source::Source;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
@@ -94,21 +96,6 @@ pub struct Call<'a> {
     before: Option<Before>,
 }
 
-/// An item and its state.
-struct Entry<'a> {
-    /// The image, or the frames; none if the item is left out.
-    sources: Vec<Source<'a>>,
-    size: Size,
-    is_video: bool,
-    /// Its own recipe, in place of the call's.
-    recipe: Option<Arc<Recipe>>,
-    plan: Option<Arc<Plan>>,
-    /// The number of images in its sample for which it is planned.
-    among: usize,
-    /// Whether its plan is fixed, whatever that number.
-    settled: bool,
-}
-
 impl<'a> Call<'a> {
     /// Reads headers and makes plans. `samples` are the numbers of items of each sample. Bad items are left out: the
     /// others are planned and laid out as if the bad ones did not exist.
@@ -170,7 +157,7 @@ impl<'a> Call<'a> {
             let fits = |plan: &Arc<Plan>| plan.size == size && plan.num_frames() as usize == sources.len();
             let plan = known.filter(|plan| !sources.is_empty() && fits(plan));
             if settled && plan.is_none() && !sources.is_empty() {
-                let error = Error::Argument("its size is not that of its plan".into());
+                let error = Error::Argument("its size differs from its plan's".into());
                 failures.push(Failure { item, frame: None, error });
                 sources.clear();
             }
@@ -305,26 +292,6 @@ impl<'a> Call<'a> {
     }
 }
 
-impl Entry<'_> {
-    fn is_left(&self) -> bool {
-        !self.sources.is_empty()
-    }
-
-    fn leave_out(&mut self) {
-        self.sources = Vec::new();
-        self.plan = None;
-    }
-
-    fn planned(&self, recipe: &Recipe, among: usize) -> Result<Plan> {
-        let recipe = self.recipe.as_deref().unwrap_or(recipe);
-        if self.is_video {
-            Plan::of_video(recipe, self.size, self.sources.len() as i64)
-        } else {
-            Plan::among(recipe, self.size, among)
-        }
-    }
-}
-
 /// Refuses a recipe whose images cannot be in one batch with those of another recipe: the two may differ in their views
 /// only.
 fn check_alike(one: &Recipe, other: &Recipe, layout: LayoutKind) -> Result<()> {
@@ -342,25 +309,4 @@ fn check_alike(one: &Recipe, other: &Recipe, layout: LayoutKind) -> Result<()> {
             other.name()
         ))),
     }
-}
-
-/// The sources of an item and their size; or the error, and the frame that has it.
-fn gather(
-    opened: Vec<Result<Source<'_>>>,
-    is_video: bool,
-) -> std::result::Result<(Vec<Source<'_>>, Size), (Option<usize>, Error)> {
-    let mut sources = Vec::with_capacity(opened.len());
-    let mut first = None;
-    for (index, source) in opened.into_iter().enumerate() {
-        let sized = source.and_then(|source| Ok((source.size()?, source)));
-        let (size, source) = sized.map_err(|error| (is_video.then_some(index), error))?;
-        let whole = *first.get_or_insert(size);
-        if size != whole {
-            let [one, other] = [size, whole].map(|size| format!("{}x{}", size.width, size.height));
-            let message = format!("frame {index} is {one}, the first {other}: the frames of a video have one size");
-            return Err((None, Error::Argument(message)));
-        }
-        sources.push(source);
-    }
-    Ok((sources, first.unwrap_or(Size::new(1, 1))))
 }

@@ -65,7 +65,7 @@ impl Call<'_> {
         let sinks = &*sinks;
         let lengths = sinks.iter().map(Sink::len);
         if T::DTYPE != self.settings.dtype || !lengths.eq(layout.tensors.iter().map(Tensor::len)) {
-            return Err(Error::Argument("buffers and tensors do not belong together".into()));
+            return Err(Error::Argument("the buffers do not match the tensors in number, type or length".into()));
         }
         let (pixels, arithmetic) = (&self.recipe.pixels, self.settings.arithmetic);
         let typed = Typed::new(pixels, arithmetic.backend, sinks)?;

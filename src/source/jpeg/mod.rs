@@ -168,7 +168,7 @@ fn error(stop: Stop, bytes: &[u8]) -> Error {
             Error::Decode(format!("the JPEG data ends after {} bytes, before its image does", bytes.len()))
         }
         Stop::Broken(what) => Error::Decode(format!("the JPEG has {what}")),
-        Stop::Again => Error::Decode("the JPEG has data of an odd kind".into()),
+        Stop::Again => Error::Decode("the JPEG data cannot be decoded".into()),
         Stop::Unsupported(what) => Error::NotNative { format: "a JPEG", feature: what.into() },
         Stop::Interrupted => Error::Interrupted,
         Stop::Memory(bytes) => Error::Memory { bytes },

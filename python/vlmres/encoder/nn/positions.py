@@ -160,7 +160,7 @@ def _resampled(table: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def distance_index(bases: torch.Tensor, dims: tuple[int, int]) -> torch.Tensor:
-    """Which of a token's products stands for each row and column of a key.
+    """The index of a token's product for each row and column of a key.
 
     Args:
         bases: int32 [tokens, 2]: where the distances to row 0 and to column 0 are.

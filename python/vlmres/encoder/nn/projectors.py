@@ -75,7 +75,7 @@ class Projector(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[patches, width], those of a token one after another, to [tokens, out]."""
+        """[patches, width] to [tokens, out]; the patches of a token are consecutive."""
         merged = x.reshape(-1, self.merged) if self.config.norm_merged else x
         x = self.norm(merged).reshape(-1, self.merged)
         for linear, layer in zip(self.layers, self.config.layers, strict=True):
