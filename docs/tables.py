@@ -144,6 +144,22 @@ def _effect(plan: vlmres.Plan) -> str:
     return ", ".join(parts)
 
 
+def vllm_classes() -> str:
+    """Classes of vLLM's that make pixels, and what becomes of them."""
+    from vlmres.integrations.vllm.classes import HOOKS, LEFT
+    from vlmres.integrations.vllm.constructed import PLACES
+
+    rows = ["| class of vLLM 0.32 | models | accelerated |", "|---|---|---|"]
+    for hook in HOOKS:
+        rows.append(f"| `{hook.cls}` | {hook.models} | yes{f'; left: {hook.left}' if hook.left else ''} |")
+    for place in PLACES:
+        names = ", ".join(f"`{name}`" for name in place.names)
+        rows.append(f"| {names} | {place.models} | yes, where the model makes it |")
+    for one in LEFT:
+        rows.append(f"| `{one.cls}` | {one.models} | no: {one.reason} |")
+    return "\n".join(rows)
+
+
 def common() -> str:
     """What every recipe starts from."""
     text = (ROOT / "src" / "recipe" / "builtin" / "common.toml").read_text(encoding="utf-8")
@@ -166,6 +182,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "costs": costs,
     "effects": effects,
     "common": common,
+    "vllm_classes": vllm_classes,
     "lab_grid": lab_grid.table,
     "trained": partial(trained, "table"),
     "trained_bins": partial(trained, "by_bin"),

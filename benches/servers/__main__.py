@@ -33,7 +33,20 @@ FAMILIES = (
     "mistral-small-3",
     "internvl3",
 )
-OWN_FAMILIES = ("internvl-chat", "nvlm-d", "deepseek-ocr", "deepseek-vl2", "kimi-k2.5", "minicpm-v-4.6")
+OWN_FAMILIES = (
+    "internvl-chat",
+    "nvlm-d",
+    "h2ovl",
+    "nemotron-nano-vl",
+    "deepseek-ocr",
+    "deepseek-vl2",
+    "kimi-k2.5",
+    "ovis2 (vLLM's class)",
+    "ovis2.5",
+    "step3-vl",
+    "glm-4v-9b",
+    "minicpm-v-4.6",
+)
 SIZES = {"1080p": (1920, 1080), "12 MP": (4000, 3000)}
 THREADS = (1, 2, 4, 6)
 REQUESTS = 24

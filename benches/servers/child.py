@@ -20,6 +20,11 @@ _OWN = "vllm.transformers_utils.processors"
 # Where vLLM enters a class that prepares images; those of transformers by their common base.
 _ENTRIES = {
     "InternVLImageProcessor": (f"{_OWN}.internvl", "InternVLImageProcessor", "__call__"),
+    "H2OVLImageProcessor": (f"{_OWN}.internvl", "InternVLImageProcessor", "__call__"),
+    "LlamaNemotronNanoVLImageProcessor": (f"{_OWN}.internvl", "InternVLImageProcessor", "__call__"),
+    "OvisProcessor": (f"{_OWN}.ovis", "OvisProcessor", "preprocess_image"),
+    "Ovis2_5Processor": (f"{_OWN}.ovis2_5", "Ovis2_5Processor", "preprocess_multidata"),
+    "Step3VLImageProcessor": (f"{_OWN}.step3_vl", "Step3VLImageProcessor", "__call__"),
     "DeepseekOCRProcessor": (f"{_OWN}.deepseek_ocr", "DeepseekOCRProcessor", "tokenize_with_images"),
     "DeepseekVLV2Processor": (f"{_OWN}.deepseek_vl2", "DeepseekVLV2Processor", "tokenize_with_images"),
     "KimiK25FusedVisionProcessor": (f"{_OWN}.kimi_k25_vision_fused", "KimiK25FusedVisionProcessor", "preprocess"),

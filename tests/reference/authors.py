@@ -72,8 +72,13 @@ def closest_grid(width: int, height: int, tile: int, fewest: int, most: int) -> 
     grids = {
         (cols, rows) for cols in range(1, most + 1) for rows in range(1, most + 1) if fewest <= cols * rows <= most
     }
+    return closest_of(width, height, tile, sorted(grids, key=lambda grid: grid[0] * grid[1]))
+
+
+def closest_of(width: int, height: int, tile: int, grids: list[tuple[int, int]]) -> tuple[int, int]:
+    """The same of given grids; (1, 1) where there are none."""
     best, difference = (1, 1), math.inf
-    for cols, rows in sorted(grids, key=lambda grid: grid[0] * grid[1]):
+    for cols, rows in grids:
         off = abs(width / height - cols / rows)
         if off < difference:
             best, difference = (cols, rows), off

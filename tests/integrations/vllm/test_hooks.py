@@ -16,7 +16,7 @@ from vlmres.integrations.operations import parts
 from vlmres.integrations.operations.compare import same
 from vlmres.integrations.operations.counters import FALLBACKS, IMAGES, VERIFIED, counters
 from vlmres.integrations.transformers import accelerate
-from vlmres.integrations.vllm import deepseek, hooks, internvl, kimi
+from vlmres.integrations.vllm import chosen, deepseek, hooks, internvl, kimi
 from vlmres.integrations.vllm.classes import HOOKS
 from vlmres.integrations.vllm.hooks import Hook
 
@@ -47,6 +47,26 @@ def test_internvl(install: Install, settings: dict[str, Any], call: dict[str, An
     result = processor._images_to_pixel_values_lst(PICTURES, **call)
     assert same(result, original(type(processor), internvl.IMAGES)(processor, PICTURES, **call))
     assert (done(internvl.IMAGES), reasons()) == (3, [])
+
+
+def test_tiles_of_which_two_grids_are_as_close(install: Install) -> None:
+    """vLLM takes the first in the order of a set: of 5:2 are 4x1 and 2x2 as far."""
+    module = install(internvl.IMAGES)
+    processor = internvl_processor(module, min_dynamic_patch=4, max_dynamic_patch=4)
+    for picture in (image(25, 10), image(250, 100)):
+        expected = original(type(processor), internvl.IMAGES)(processor, [picture])
+        assert same(processor._images_to_pixel_values_lst([picture]), expected)
+    assert done(internvl.IMAGES) == 2
+
+
+@pytest.mark.parametrize("use_msac", [True, False])
+@pytest.mark.parametrize("thumbnail", [True, False])
+def test_h2ovl(install: Install, use_msac: bool, thumbnail: bool, reasons: Reasons) -> None:
+    processor = install(internvl.H2OVL).H2OVLImageProcessor(56, 1, 6, True, thumbnail, use_msac=use_msac)
+    for pictures in (*([picture] for picture in PICTURES), PICTURES):
+        expected = original(type(processor), internvl.H2OVL)(processor, pictures)
+        assert same(processor._images_to_pixel_values_lst(pictures), expected)
+    assert (done(internvl.H2OVL), reasons()) == (6, [])
 
 
 def test_internvl_videos(install: Install, reasons: Reasons) -> None:
@@ -168,8 +188,8 @@ def test_shadow_mode_catches_a_recipe_that_is_wrong(install: Install, monkeypatc
     module = install(internvl.IMAGES)
     processor = internvl_processor(module)
     processor._images_to_pixel_values_lst(PICTURES)
-    tiles = internvl._tiles
-    monkeypatch.setattr(internvl, "_tiles", lambda *call: [values + 1e-6 for values in tiles(*call)])
+    tiles = chosen.tiles
+    monkeypatch.setattr(internvl, "tiles", lambda *call: [values + 1e-6 for values in tiles(*call)])
     monkeypatch.setenv("VLMRES_VERIFY", "1")
     for _ in range(2):
         result = processor._images_to_pixel_values_lst(PICTURES)

@@ -4,82 +4,165 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from PIL import Image
-from transformers import AutoConfig, PretrainedConfig, Qwen2Config
+from safetensors.torch import save_file
 
 from tests.integrations import models, tiny
+from tests.servers.vllm import configs
 from tests.servers.vllm.checkpoints import Case, video
+from tests.servers.vllm.configs import HALF, TEXT, VISION, write
 
-_TEXT = {
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "vocab_size": 256,
-    "max_position_embeddings": 4096,
-}
-_VISION = {
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": 448,
-    "patch_size": 14,
-}
-_HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+configs.register()
 
 
-def _init(self: Any, vision_config: Any = None, llm_config: Any = None, **kwargs: Any) -> None:
-    kwargs.pop("has_no_defaults_at_init", None)
-    PretrainedConfig.__init__(self, **kwargs)
-    self.vision_config = PretrainedConfig(**(vision_config or {}))
-    self.llm_config = Qwen2Config(**(llm_config or {}))
-
-
-class InternVLChatConfig(PretrainedConfig):
-    """As checkpoints bring it as code of their own."""
-
-    model_type = "internvl_chat"
-    __init__ = _init
-
-
-class NVLMConfig(PretrainedConfig):
-    """As checkpoints bring it as code of their own."""
-
-    model_type = "NVLM_D"
-    __init__ = _init
-
-
-for _config in (InternVLChatConfig, NVLMConfig):
-    AutoConfig.register(_config.model_type, _config, exist_ok=True)
-
-
-def _write(folder: Path, tokens: tuple[str, ...], config: dict[str, Any], **files: dict[str, Any]) -> None:
-    tokenizer = tiny.tokenizer(tokens)
-    tokenizer.add_special_tokens({"eos_token": "<s>"})
-    tokenizer.save_pretrained(folder)
-    for name, content in {"config": config, **files}.items():
-        (folder / f"{name}.json").write_text(json.dumps(content))
+_INTERNVL = ("<img>", "</img>", "<IMG_CONTEXT>", "<|video_pad|>", "<image>", "<video>")
 
 
 def _internvl(folder: Path) -> None:
-    tokens = ("<img>", "</img>", "<IMG_CONTEXT>", "<|video_pad|>", "<image>", "<video>")
-    _write(folder, tokens, _chat(InternVLChatConfig, "InternVLChatModel", 12))
+    write(folder, _INTERNVL, _chat(configs.InternVLChatConfig, "InternVLChatModel", 12))
+
+
+def small_internvl(folder: Path) -> None:
+    """One with weights, that a CPU serves."""
+    vision = {**VISION, **_INTERN_VIT, "image_size": 56, "num_attention_heads": 1}
+    text = {**TEXT, "num_attention_heads": 1, "num_key_value_heads": 1, "architectures": ["Qwen2ForCausalLM"]}
+    own = {"force_image_size": 56, "vision_config": vision, "llm_config": text}
+    write(folder, _INTERNVL, _chat(configs.InternVLChatConfig, "InternVLChatModel", 4, **own))
+    save_file(_weights(vision, text), folder / "model.safetensors")
+
+
+def _weights(vision: dict[str, Any], text: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """By the names of the authors' model, random."""
+    width, inner, patch = vision["hidden_size"], vision["intermediate_size"], vision["patch_size"]
+    places = (vision["image_size"] // patch) ** 2 + 1
+    shapes: dict[str, tuple[int, ...]] = {
+        "vision_model.embeddings.class_embedding": (1, 1, width),
+        "vision_model.embeddings.position_embedding": (1, places, width),
+        "vision_model.embeddings.patch_embedding.weight": (width, 3, patch, patch),
+        "vision_model.embeddings.patch_embedding.bias": (width,),
+        "mlp1.0.weight": (4 * width,),
+        "mlp1.0.bias": (4 * width,),
+        "mlp1.1.weight": (text["hidden_size"], 4 * width),
+        "mlp1.1.bias": (text["hidden_size"],),
+        "mlp1.3.weight": (text["hidden_size"], text["hidden_size"]),
+        "mlp1.3.bias": (text["hidden_size"],),
+    }
+    for layer in range(vision["num_hidden_layers"]):
+        prefix = f"vision_model.encoder.layers.{layer}"
+        linears = {"attn.qkv": (3 * width, width), "attn.proj": (width, width)}
+        linears |= {"mlp.fc1": (inner, width), "mlp.fc2": (width, inner)}
+        for name, shape in linears.items():
+            shapes |= {f"{prefix}.{name}.weight": shape, f"{prefix}.{name}.bias": shape[:1]}
+        for name in ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias", "ls1", "ls2"):
+            shapes[f"{prefix}.{name}"] = (width,)
+    torch.manual_seed(0)
+    language = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**text)).state_dict()
+    random = {name: torch.randn(shape) * 0.3 for name, shape in shapes.items()}
+    return {**random, **{f"language_model.{name}": values.contiguous() for name, values in language.items()}}
+
+
+_INTERN_VIT = {
+    "num_channels": 3,
+    "qkv_bias": True,
+    "qk_normalization": False,
+    "norm_type": "layer_norm",
+    "layer_norm_eps": 1e-6,
+    "hidden_act": "gelu",
+    "initializer_factor": 1.0,
+}
 
 
 def _nvlm(folder: Path) -> None:
     places = (*(f"<tile_{index}>" for index in range(1, 7)), "<tile_global_thumbnail>")
-    _write(folder, ("<Image>", "</Image>", "<|vision_pad|>", "<image>", *places), _chat(NVLMConfig, "NVLM_D", 6))
+    write(folder, ("<Image>", "</Image>", "<|vision_pad|>", "<image>", *places), _chat(configs.NVLMConfig, "NVLM_D", 6))
 
 
-def _chat(cls: type[PretrainedConfig], architecture: str, most: int) -> dict[str, Any]:
+def _h2ovl(folder: Path) -> None:
+    write(folder, _INTERNVL, _chat(configs.H2OVLConfig, "H2OVLChatModel", 6, use_msac=True))
+
+
+def _nemotron(folder: Path) -> None:
+    # The processor calls an image "<image>", and so do its features.
+    files = {"preprocessor_config": {"image_processor_type": "NemotronTiles", "image_size": 448}}
+    write(folder, _INTERNVL, _chat(configs.NemotronVLConfig, "Llama_Nemotron_Nano_VL", 12), **files)
+
+
+def _nemotron_embed(folder: Path) -> None:
+    own = {"force_image_size": 448, "pooling": "avg"}
+    write(folder, _INTERNVL, _chat(configs.NemotronEmbedConfig, "LlamaNemotronVLModel", 6, **own))
+
+
+_SIGLIP = {"image_processor_type": "SiglipImageProcessor", "size": {"height": 448, "width": 448}, **HALF}
+
+
+def _ovis(folder: Path) -> None:
+    config = {
+        "model_type": "ovis",
+        "architectures": ["Ovis"],
+        "llm_config": {"model_type": "qwen2", **TEXT},
+        "visual_tokenizer_config": {
+            "model_type": "siglip_visual_tokenizer",
+            "hidden_stride": 2,
+            "vocab_size": 64,
+            "backbone_config": {"model_type": "siglip_vision_model", **VISION},
+        },
+        "hidden_size": 32,
+    }
+    write(folder, ("<image>", "<|image_pad|>"), config, preprocessor_config=_SIGLIP)
+
+
+def _ovis2_5(folder: Path) -> None:
+    config = {
+        "model_type": "ovis2_5",
+        "architectures": ["Ovis2_5"],
+        "llm_config": {**TEXT, "architectures": ["Qwen2ForCausalLM"]},
+        "vit_config": {**VISION, "patch_size": 16, "hidden_stride": 2, "temporal_patch_size": 1},
+        "visual_vocab_size": 64,
+    }
+    places = ("<ovis_visual_atom>", "<ovis_image_start>", "<ovis_image_end>", "<ovis_video_start>", "<ovis_video_end>")
+    tokens = ("<image>", "<video>", "<|image_pad|>", *places)
+    write(folder, tokens, config, preprocessor_config=_SIGLIP)
+
+
+def _step3(folder: Path) -> None:
+    places = ("<im_start>", "<im_end>", "<patch_start>", "<patch_end>", "<patch_newline>", "<im_patch>")
+    config = {
+        "model_type": "step3_vl",
+        "architectures": ["Step3VLForConditionalGeneration"],
+        "vision_config": VISION,
+        "text_config": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 256},
+        "image_token_id": configs.token_id("<im_patch>", places),
+    }
+    write(folder, places, config)
+
+
+def _glm4v(folder: Path) -> None:
+    places = ("<|begin_of_image|>", "<|endoftext|>", "<|end_of_image|>")
+    first, pad, last = (configs.token_id(place, places) for place in places)
+    config = {
+        "model_type": "chatglm",
+        "architectures": ["GLM4VForCausalLM"],
+        "hidden_size": 32,
+        "num_layers": 2,
+        "num_attention_heads": 2,
+        "padded_vocab_size": 256,
+        "seq_length": 4096,
+        "vision_config": {**VISION, "image_size": 448},
+        "boi_token_id": first,
+        "pad_token_id": pad,
+        "eoi_token_id": last,
+    }
+    write(folder, places, config)
+
+
+def _chat(cls: type[Any], architecture: str, most: int, **own: Any) -> dict[str, Any]:
     return {
         "model_type": cls.model_type,
         "architectures": [architecture],
-        "vision_config": _VISION,
-        "llm_config": {**_TEXT, "architectures": ["Qwen2ForCausalLM"]},
+        "vision_config": VISION,
+        "llm_config": {**TEXT, "architectures": ["Qwen2ForCausalLM"]},
         "downsample_ratio": 0.5,
         "min_dynamic_patch": 1,
         "max_dynamic_patch": most,
@@ -87,6 +170,7 @@ def _chat(cls: type[PretrainedConfig], architecture: str, most: int) -> dict[str
         "use_thumbnail": True,
         "ps_version": "v2",
         "select_layer": -1,
+        **own,
     }
 
 
@@ -97,9 +181,9 @@ def _deepseek(folder: Path, architecture: str, **files: dict[str, Any]) -> None:
         "candidate_resolutions": _CANDIDATES,
         "vision_config": {"image_size": 384, "patch_size": 14, "width": 32, "layers": 2, "heads": 2},
         "projector_config": {"input_dim": 32, "n_embed": 32},
-        "language_config": _TEXT,
+        "language_config": TEXT,
     }
-    _write(folder, ("<image>",), config, **files)
+    write(folder, ("<image>",), config, **files)
 
 
 _CANDIDATES = [[384 * cols, 384 * rows] for cols in range(1, 10) for rows in range(1, 10) if cols * rows < 10]
@@ -108,7 +192,7 @@ _VL2 = {
     "candidate_resolutions": _CANDIDATES,
     "patch_size": 14,
     "downsample_ratio": 2,
-    **_HALF,
+    **HALF,
 }
 
 
@@ -121,7 +205,7 @@ def _kimi(folder: Path) -> None:
     config.image_token_id = tokenizer.convert_tokens_to_ids(pad)
     config.save_pretrained(folder)
     settings = {
-        **_HALF,
+        **HALF,
         "patch_size": 14,
         "merge_kernel_size": 2,
         "in_patch_limit": 16384,
@@ -161,15 +245,15 @@ def _minicpm(folder: Path) -> None:
     tokenizer = tiny.tokenizer(tuple(names.values()), names)
     ids = tokenizer.convert_tokens_to_ids
     config = hf.MiniCPMV4_6Config(
-        text_config={"model_type": "qwen3_5_text", **_TEXT, "head_dim": 16},
-        vision_config={**_VISION, "image_size": 980},
+        text_config={"model_type": "qwen3_5_text", **TEXT, "head_dim": 16},
+        vision_config={**VISION, "image_size": 980},
         image_token_id=ids("<|image_pad|>"),
         video_token_id=ids("<|video_pad|>"),
     )
     config.architectures = ["MiniCPMV4_6ForConditionalGeneration"]
     config.save_pretrained(folder)
     hf.MiniCPMV4_6Processor(
-        image_processor=hf.MiniCPMV4_6ImageProcessor(**_HALF),
+        image_processor=hf.MiniCPMV4_6ImageProcessor(**HALF),
         video_processor=hf.MiniCPMV4_6VideoProcessor(),
         tokenizer=tokenizer,
     ).save_pretrained(folder)
@@ -192,5 +276,15 @@ OWN: dict[str, Case] = {
     ),
     "kimi-k2.5": Case(_kimi, "<|media_pad|>" + models.ASKED, "KimiK25FusedVisionProcessor", _kimi_image),
     "kimi-k2.5 (video)": Case(_kimi, "<|media_pad|>" + models.ASKED, "KimiK25FusedVisionProcessor", _kimi_chunk, 4),
+    "h2ovl": Case(_h2ovl, "<image>" + models.ASKED, "H2OVLImageProcessor"),
+    "nemotron-nano-vl": Case(_nemotron, "<image>" + models.ASKED, "LlamaNemotronNanoVLImageProcessor"),
+    "nemotron-embed-vl": Case(_nemotron_embed, "<image>" + models.ASKED, "LlamaNemotronVLEmbedImageProcessor"),
+    "ovis2 (vLLM's class)": Case(_ovis, "<image>" + models.ASKED, "OvisProcessor"),
+    "ovis2.5": Case(_ovis2_5, "<image>" + models.ASKED, "Ovis2_5Processor"),
+    "ovis2.5 (video)": Case(_ovis2_5, "<video>" + models.ASKED, "Ovis2_5Processor", video, 6),
+    "step3-vl": Case(_step3, "<im_patch>" + models.ASKED, "Step3VLImageProcessor"),
+    "glm-4v-9b": Case(
+        _glm4v, "<|begin_of_image|><|endoftext|><|end_of_image|>" + models.ASKED, "GLM4VImageProcessorFast"
+    ),
     "minicpm-v-4.6": Case(_minicpm, "<|image_pad|>" + models.ASKED, "MiniCPMV4_6ImageProcessor"),
 }

@@ -35,7 +35,7 @@ def remembered(processor: Any, settings: dict[str, Any], make: Callable[[], R], 
     """
     # A class may read its attributes as well as its settings.
     try:
-        key = (type(processor), form, _frozen(vars(processor)), _frozen(settings))
+        key = (type(processor), form, frozen(vars(processor)), frozen(settings))
         hash(key)
     except TypeError as error:
         raise DeclinedError("settings", f"a setting has no fixed value: {error}") from error
@@ -63,7 +63,7 @@ def remembered_as(key: Hashable, make: Callable[[], R]) -> R:
     return route
 
 
-def _frozen(value: Any) -> Hashable:
+def frozen(value: Any) -> Hashable:
     """The value as a key that does not change when the original does.
 
     Raises:
@@ -72,9 +72,9 @@ def _frozen(value: Any) -> Hashable:
     if type(value) in _SIMPLE:
         return value  # type: ignore[no-any-return]
     if isinstance(value, dict):
-        return tuple([(key, item if type(item) in _SIMPLE else _frozen(item)) for key, item in value.items()])
+        return tuple([(key, item if type(item) in _SIMPLE else frozen(item)) for key, item in value.items()])
     if isinstance(value, (list, tuple)):
-        return type(value), tuple(map(_frozen, value))
+        return type(value), tuple(map(frozen, value))
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype.str, value.tobytes()
     if isinstance(value, SizeDict):

@@ -24,6 +24,15 @@ def twin_of(processor: Any, methods: type[Twin]) -> Any:
     return twin
 
 
+def original_of(processor: Any) -> Any:
+    """A processor as its own class made it; what is no twin is returned as it is."""
+    if not isinstance(processor, Twin):
+        return processor
+    original = object.__new__(processor._vlmres_original)
+    original.__dict__.update(vars(processor))
+    return original
+
+
 def _empty(methods: type, original: type) -> Any:
     """An instance without attributes, from which copying and unpickling start."""
     return object.__new__(_twin_class(methods, original))

@@ -1,4 +1,7 @@
-"""Models of vLLM whose code calls a processor class of transformers itself, so that no gate sees what it makes."""
+"""Models of vLLM whose code calls a processor class itself, so that no gate sees what it makes.
+
+The class is one of transformers, or is made as those are.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,14 @@ class Place:
 
     module: str
     names: tuple[str, ...]
+    models: str
+    """Those of the module, for people."""
 
 
-PLACES = (Place("vllm.model_executor.models.opencua", ("Qwen2VLImageProcessor", "Qwen2VLVideoProcessor")),)
+PLACES = (
+    Place("vllm.model_executor.models.opencua", ("Qwen2VLImageProcessor", "Qwen2VLVideoProcessor"), "OpenCUA"),
+    Place("vllm.model_executor.models.glm4v", ("GLM4VImageProcessorFast",), "GLM-4V (2024)"),
+)
 
 
 class Accelerating:

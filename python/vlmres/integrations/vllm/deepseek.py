@@ -149,6 +149,8 @@ OCR = Hook(
     ),
     digests=frozenset({"2a9f4c39741f4b5a"}),
     replace=_replace_ocr,
+    models="DeepSeek-OCR and OCR 2, Unlimited-OCR of one image",
+    left="`cropping=False`",
 )
 VL2 = Hook(
     module="vllm.transformers_utils.processors.deepseek_vl2",
@@ -161,4 +163,5 @@ VL2 = Hook(
     ),
     digests=frozenset({"23bb40691cec6fe7"}),
     replace=_replace_vl2,
+    models="DeepSeek-VL2",
 )

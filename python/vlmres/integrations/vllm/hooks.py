@@ -35,6 +35,10 @@ class Hook:
     digests: frozenset[str]
     """Of the sources that vlmres follows."""
     replace: Replace
+    models: str
+    """Models that have the class, for people."""
+    left: str = ""
+    """What of its calls stays vLLM's, for people."""
 
     @property
     def part(self) -> str:

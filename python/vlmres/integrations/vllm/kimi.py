@@ -123,4 +123,6 @@ HOOK = Hook(
     ),
     digests=frozenset({"e0a937d4cd3cad47"}),
     replace=_replace,
+    models="Kimi K2.5, K2.6 and K3, videos too",
+    left="chunks of frames of several sizes",
 )

@@ -123,4 +123,6 @@ LOADER = Hook(
     sources=("ImageMediaIO._convert_image_mode", "ImageMediaIO.load_bytes", "normalize_image", "open_image"),
     digests=frozenset({"d56bc62c87b05daf"}),
     replace=_replace,
+    models="all that load images from addresses, data URIs and files",
+    left="all but RGB JPEG files",
 )
