@@ -14,10 +14,11 @@ from vllm.config import ModelConfig  # noqa: E402
 from vllm.multimodal import MULTIMODAL_REGISTRY  # noqa: E402
 
 from tests.servers.vllm.checkpoints import Case, of_transformers, of_videos  # noqa: E402
+from tests.servers.vllm.inspection import inspect_here  # noqa: E402
 from tests.servers.vllm.own import OWN  # noqa: E402
 from vlmres.integrations.vllm.plugin import enable  # noqa: E402
 
-SIZES = [(1920, 1080), (640, 480), (300, 900), (333, 517), (120, 90), (448, 448)]
+SIZES = [(1280, 720), (300, 900), (333, 517), (120, 90), (448, 448)]
 # Those of transformers' classes that vLLM loads by its gates.
 FAMILIES = [
     "qwen2-vl",
@@ -67,15 +68,17 @@ def processed(folder: str, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, Any]]:
-    """Folders, and the results without vlmres; an exception where vLLM itself does not take the checkpoint."""
+def plain(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, tuple[str, Any]]:
+    """Of the selected cases: folders, and the results without vlmres, or what vLLM itself raised."""
+    inspect_here()
     root: Path = tmp_path_factory.mktemp("checkpoints")
     found: dict[str, tuple[str, Any]] = {}
-    for index, (name, case) in enumerate(CASES.items()):
+    selected = [getattr(item, "callspec", None) for item in request.session.items if item.path == request.path]
+    for index, name in enumerate(call.params["name"] for call in selected if call is not None):
         folder = root / str(index)
         folder.mkdir()
         try:
-            case.make(folder)
+            CASES[name].make(folder)
             found[name] = str(folder), processed(str(folder), name)
         except Exception as error:
             found[name] = str(folder), error
