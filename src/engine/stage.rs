@@ -90,21 +90,34 @@ impl StageJob {
             let resized = |y: u32| (i64::from(y) - i64::from(offset.y)) as u32;
             let left = offset.x.max(0) as usize * 3;
             let columns = left..left + self.window.columns.len() * 3;
-            let mut sink = OnCanvas { sink, columns, offset: offset.y, fill };
             let rows = resized(inside.start)..resized(inside.end);
-            match &self.pass {
-                Pass::Bytes(resampler) => resampler.rows(source, rows, &mut buffers.bytes, &mut sink)?,
-                Pass::Floats(resampler) => {
-                    resampler.rows(source, rows, &mut buffers.floats, &mut |y, row| {
-                        sink.row(y, &mut |out| round(row, out));
-                    })?;
-                }
+            if self.stage.places() {
+                let mut sink = OnCanvas { sink, columns, offset: offset.y, fill };
+                self.resample(source, rows, buffers, &mut sink)?;
+            } else {
+                self.resample(source, rows, buffers, sink)?;
             }
         }
         for y in band.start.max(content.end)..band.end {
             sink.row(y, &mut |out| paint(out, fill));
         }
         Ok(())
+    }
+
+    /// Makes rows of the resized image, within the window.
+    fn resample(
+        &self,
+        source: &mut dyn Rows,
+        rows: Range<u32>,
+        buffers: &mut Buffers,
+        sink: &mut dyn RowSink,
+    ) -> Result<()> {
+        match &self.pass {
+            Pass::Bytes(resampler) => resampler.rows(source, rows, &mut buffers.bytes, sink),
+            Pass::Floats(resampler) => resampler.rows(source, rows, &mut buffers.floats, &mut |y, row| {
+                sink.row(y, &mut |out| round(row, out));
+            }),
+        }
     }
 
     /// The input of the resize, if the stage produces floats.
