@@ -16,6 +16,7 @@ from vlmres.integrations.operations import report as reports
 from vlmres.integrations.transformers import report
 from vlmres.integrations.vllm import deepseek, internvl, media
 from vlmres.integrations.vllm import report as vllm_report
+from vlmres.integrations.vllm.classes import Left
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +59,9 @@ def test_the_classes_of_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = dataclasses.replace(deepseek.VL2, module="vllm.gone")
     hooks = (followed(internvl.IMAGES), followed(media.LOADER), followed(internvl.VIDEOS), other, gone)
     monkeypatch.setattr(vllm_report, "HOOKS", hooks)
+    modules = ("vllm.multimodal.image", "vllm.gone", "vllm.gone.too")
+    left = [Left(module, f"Left{number}", "A model", "no recipe") for number, module in enumerate(modules)]
+    monkeypatch.setattr(vllm_report, "LEFT", left)
     parts = {part.name: part for part in vllm_report.examine()}
     assert [name for name, part in parts.items() if part.reason is None] == [
         "InternVLImageProcessor",
@@ -68,6 +72,8 @@ def test_the_classes_of_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
         assert parts[name].faster is not None
     assert "another than vlmres follows" in str(parts["DeepseekOCRProcessor"].reason)
     assert "it cannot be imported" in str(parts["DeepseekVLV2Processor"].reason)
+    assert parts["Left0"].reason == "A model: no recipe"
+    assert not {"Left1", "Left2"} & set(parts)
 
 
 def test_what_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from types import ModuleType
@@ -10,18 +11,26 @@ from typing import Any
 
 from vlmres.integrations.operations.report import Part, example, times_faster
 from vlmres.integrations.vllm import internvl, media
-from vlmres.integrations.vllm.classes import HOOKS
+from vlmres.integrations.vllm.classes import HOOKS, LEFT
 from vlmres.integrations.vllm.hooks import Hook, install_hook, reason_to_leave
 
 
 def examine() -> list[Part]:
-    """Every class that has a hook.
+    """Every class that has a hook, and those of the installed version that have none.
 
     Raises:
         ImportError: vLLM is not installed.
     """
     importlib.import_module("vllm")
-    return [_examined(hook) for hook in HOOKS]
+    left = [Part(one.cls, f"{one.models}: {one.reason}") for one in LEFT if _is_there(one.module)]
+    return [*map(_examined, HOOKS), *left]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:
+        return False  # the package that it would be in
 
 
 def _examined(hook: Hook) -> Part:
