@@ -45,7 +45,7 @@ def test_plan_table() -> None:
     tokens = sum(vlmres.plan(vlmres.image_size(EXAMPLES / name), "qwen3-vl").num_tokens for name in REAL)
     assert f"{tokens:,}" in total.split()
     # Where the pictures are from.
-    assert result.stderr.startswith("vlmres: 1 skipped that are no images (1 .md): ")
+    assert result.stderr.startswith("vlmres: skipped 1 (not images: 1 .md): ")
 
 
 @pytest.mark.parametrize(("layout", "dtype"), [("hf", "float32"), ("packed", "uint8"), ("packed", "bfloat16")])
@@ -89,7 +89,7 @@ def test_plan_searches_folders_and_reports_bad_files(photos: Path) -> None:
     found = [Path(json.loads(line)["path"]).relative_to(photos).as_posix() for line in result.stdout.splitlines()]
     assert found == ["0.png", "1.png", "2.png", "3.png", "more/0.png", "more/deep/z.jpg"]
     skipped, *errors = result.stderr.splitlines()
-    assert skipped == f"vlmres: 1 skipped that are no images (1 .txt): {photos / 'notes.txt'}"
+    assert skipped == f"vlmres: skipped 1 (not images: 1 .txt): {photos / 'notes.txt'}"
     assert len(errors) == 2
     assert errors[0].startswith(f"vlmres: {broken}: ")
     assert errors[1] == f"vlmres: {absent}: No such file or directory"
@@ -186,7 +186,7 @@ def test_process(photos: Path, tmp_path: Path, recipe: str, layout: str, dtype: 
     assert len(shards(out)) == 2
     assert len(manifest(out)["images"]) == 7
     assert "7 images, 0 failed; 2 shards written" in result.stdout
-    assert result.stderr == f"vlmres: 1 skipped that are no images (1 .txt): {photos / 'notes.txt'}\n"
+    assert result.stderr == f"vlmres: skipped 1 (not images: 1 .txt): {photos / 'notes.txt'}\n"
     assert_whole(out)
     paths = [image["path"] for image in manifest(out)["images"]]
     assert len(set(paths)) == len(paths) == 7
@@ -235,7 +235,7 @@ def test_running_again_keeps_finished_shards(photos: Path, tmp_path: Path) -> No
     assert (out / "manifest.json").read_bytes() == listed
 
     save(photos / "2.png", 77, 55, 77)  # in the second shard
-    assert "1 shards written, 2 kept" in run(*command).stdout
+    assert "1 shard written, 2 kept" in run(*command).stdout
     after = states(out)
     assert [name for name in before if before[name] != after[name]] == ["shard-00001.safetensors"]
     assert_whole(out)

@@ -26,7 +26,7 @@ def test_folders_are_searched_by_content(tmp_path: Path) -> None:
     result = run("plan", folder, "-r", "qwen2-vl", "--json")
     found = [Path(json.loads(line)["path"]).name for line in result.stdout.splitlines()]
     assert found == ["a", "b.jpe", "c.mpo", "d.dat", "e.avif"]
-    assert "5 skipped that are no images" in result.stderr
+    assert "skipped 5 (not images: " in result.stderr
     assert "2 .txt" in result.stderr
     assert "1 linked folders (--follow-links)" in result.stderr
     assert str(folder / "notes.txt") in result.stderr
@@ -40,7 +40,7 @@ def test_many_skipped_files_are_counted(tmp_path: Path) -> None:
     for index in range(30):
         (tmp_path / f"{index}.txt").write_text("text")
     stderr = run("plan", tmp_path, "-r", "qwen2-vl").stderr
-    assert "30 skipped" in stderr
+    assert "skipped 30 (" in stderr
     assert "and 20 more" in stderr
 
 

@@ -11,6 +11,7 @@ from transformers import Qwen2VLImageProcessor
 
 from tests.commands import run
 from tests.integrations.vllm.conftest import followed
+from vlmres.cli import doctor as command
 from vlmres.cli import servers
 from vlmres.integrations.operations import report as reports
 from vlmres.integrations.transformers import report
@@ -84,12 +85,13 @@ def test_what_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "entry_points", lambda **_: [])
     assert servers.in_the_way(servers.VLLM) == [
         "no plugin vlmres is registered in the group vllm.general_plugins: install vlmres as a package",
-        "VLMRES_VLLM is not set, so the plugin does nothing: VLMRES_VLLM=1",
+        "VLMRES_VLLM is not 1, so the plugin does nothing: set VLMRES_VLLM=1",
         "VLLM_PLUGINS lists plugins, and not vlmres",
         "VLMRES_DISABLE switches off ImageMediaIO",
     ]
     monkeypatch.setattr(servers, "installed", lambda _server: None)
-    assert servers.in_the_way(servers.SGLANG)[0] == "SGLang is not installed here"
+    reason = f"SGLang is not installed in this Python ({sys.prefix}): run this where it serves"
+    assert servers.in_the_way(servers.SGLANG)[0] == reason
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -98,3 +100,10 @@ def test_the_command(tmp_path: Path) -> None:
     assert (said["parts"][0]["name"], said["parts"][0]["reason"]) == ("Qwen2VLImageProcessor", None)
     assert said["hints"]["SGLang"]
     assert "there is no folder" in run("doctor", tmp_path / "nowhere", code=2).stderr
+
+
+def test_without_transformers_the_rest_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vlmres.integrations.transformers", None)
+    (part,) = command._examined(tmp_path, vllm=False, trust_remote_code=False)
+    assert part.name == str(tmp_path)
+    assert "pip install 'vlmres[transformers]'" in str(part.reason)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -303,7 +304,7 @@ def test_a_killed_worker_is_an_error_and_leaves_nothing() -> None:
 
 
 def kill_a_worker() -> None:
-    """Prints how many descriptors there are before and after."""
+    """Prints how many descriptors there are before, and after, once both workers have ended."""
     list(loader(4, to_batch, num_workers=2))  # what the first loop of a process opens stays open
     batches = loader(4000, to_batch, num_workers=2)
     before = descriptors()
@@ -316,7 +317,11 @@ def kill_a_worker() -> None:
     gc.collect()
     same(kept, to_batch([image(0), image(1)]))
     del kept
+    deadline = time.monotonic() + 20
     consumer.sweep()
+    while descriptors() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+        consumer.sweep()
     print(before, descriptors())
 
 

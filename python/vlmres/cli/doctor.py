@@ -78,9 +78,9 @@ def _examined(checkpoint: Path | None, vllm: bool, trust_remote_code: bool) -> l
         try:
             from vlmres.integrations.transformers import report
         except ImportError as error:
-            typer.echo(f"vlmres: {error}", err=True)
-            raise typer.Exit(2) from None
-        parts += report.examine(checkpoint, trust_remote_code=trust_remote_code)
+            parts.append(Part(str(checkpoint), f"{error}; pip install 'vlmres[transformers]' torch torchvision"))
+        else:
+            parts += report.examine(checkpoint, trust_remote_code=trust_remote_code)
     if vllm and installed(VLLM) is not None:
         from vlmres.integrations.vllm import report as servers
 

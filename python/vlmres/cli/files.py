@@ -51,7 +51,7 @@ class Found:
         named = ", ".join(output.show(path) for path in self.skipped[:_NAMED])
         more = f" and {len(self.skipped) - _NAMED:,} more" if len(self.skipped) > _NAMED else ""
         output.console(stderr=True).print(
-            f"vlmres: {len(self.skipped):,} skipped that are no images ({', '.join(counts)}): {named}{more}",
+            f"vlmres: skipped {len(self.skipped):,} (not images: {', '.join(counts)}): {named}{more}",
             soft_wrap=True,
         )
 

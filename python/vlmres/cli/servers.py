@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import NamedTuple
 
@@ -38,11 +39,11 @@ def in_the_way(server: Server) -> list[str]:
     """The reason why vlmres does not run in the server, as a message."""
     found = []
     if installed(server) is None:
-        found.append(f"{server.name} is not installed here")
+        found.append(f"{server.name} is not installed in this Python ({sys.prefix}): run this where it serves")
     if not any(point.name == "vlmres" for point in entry_points(group=server.group)):
         found.append(f"no plugin vlmres is registered in the group {server.group}: install vlmres as a package")
     if not asked(server.variable):
-        found.append(f"{server.variable} is not set, so the plugin does nothing: {server.variable}=1")
+        found.append(f"{server.variable} is not 1, so the plugin does nothing: set {server.variable}=1")
     allowed = os.environ.get(server.allowed)
     if allowed is not None and "vlmres" not in [name.strip() for name in allowed.split(",")]:
         found.append(f"{server.allowed} lists plugins, and not vlmres")

@@ -108,7 +108,8 @@ def _run(job: Job, *, quiet: bool, as_json: bool) -> dict[str, int]:
     if quiet or as_json:
         return counts
     output.console().print(
-        f"{counts['images']:,} images, {counts['failed']:,} failed; {counts['made']:,} shards written, "
+        f"{counts['images']:,} images, {counts['failed']:,} failed; "
+        f"{counts['made']:,} shard{'s' * (counts['made'] != 1)} written, "
         f"{counts['kept']:,} kept; {output.size(size)} in {output.show(job.folder.path)} ({seconds:.1f} s{speed})",
         soft_wrap=True,
     )
