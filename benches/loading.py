@@ -113,7 +113,8 @@ def _bound(layout: Any, dtype: Any) -> Loop:
 
     def loop(paths: list[str], size: int) -> Iterator[Any]:
         context = multiprocessing.get_context("fork")
-        done: Any = context.Queue()
+        # No worker ends before its time is read.
+        done: Any = context.Queue(2 * WORKERS)
 
         def work(first: int) -> None:
             processor = _vlmres(layout, dtype)
