@@ -153,7 +153,7 @@ def test_another_configuration_of_the_same_weights(folder: Path, name: str, key:
     assert result.exit_code == 2
     assert "holds results with" in _words(result.output)
     result = CliRunner().invoke(app, [*arguments, "--force"])
-    assert "1 shards written, 0 kept" in result.output
+    assert "1 shard written, 0 kept" in result.output
     (shard,) = (folder / "out").glob("*.safetensors")
     encoder = VisionEncoder.from_pretrained(folder / "checkpoint", "cpu")
     wanted = encoder.encode([folder / "images" / f"{index}.png" for index in range(3)])

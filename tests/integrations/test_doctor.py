@@ -102,8 +102,11 @@ def test_the_command(tmp_path: Path) -> None:
     assert "there is no folder" in run("doctor", tmp_path / "nowhere", code=2).stderr
 
 
-def test_without_transformers_the_rest_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_transformers_the_rest_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setitem(sys.modules, "vlmres.integrations.transformers", None)
-    (part,) = command._examined(tmp_path, vllm=False, trust_remote_code=False)
+    with caplog.at_level("CRITICAL", logger="vlmres"):  # the command sets the level, for its process
+        (part,) = command._examined(tmp_path, vllm=False, trust_remote_code=False)
     assert part.name == str(tmp_path)
     assert "pip install 'vlmres[transformers]'" in str(part.reason)
