@@ -26,6 +26,10 @@ from vlmres.integrations.transformers import accelerate, install, uninstall
 
 IMAGE, START, END, TEXT = 3, 4, 5, 6
 
+# Only Linux has the memory of slots. Elsewhere shared_collate is the collate it is given, and says so:
+# test_shared_collate.py, test_without_the_systems_part_it_is_collate.
+needs_slots = pytest.mark.skipif(not segments.is_supported(), reason="needs memfd_create")
+
 
 def model() -> Any:
     torch.manual_seed(0)
@@ -110,7 +114,17 @@ def train(collate: Any, workers: int, folder: Any) -> list[float]:
     return losses.losses
 
 
-@pytest.mark.skipif(not segments.is_supported(), reason="needs memfd_create")
+def check(found: list[float], expected: list[float]) -> None:
+    """The losses are those of training without slots and fall, and no slot is left mapped."""
+    assert found == expected
+    assert len(found) == 6
+    assert found[-1] < found[0]
+    gc.collect()
+    consumer.sweep()
+    assert consumer.mapped() == 0
+
+
+@needs_slots
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 def test_a_trainer_with_slots_learns_as_without(tmp_path: Any) -> None:
     pytest.importorskip("accelerate")
@@ -123,12 +137,7 @@ def test_a_trainer_with_slots_learns_as_without(tmp_path: Any) -> None:
         uninstall()
     expected = train(Collate(original), 0, tmp_path)
     found = train(shared_collate(Collate(accelerated)), 1, tmp_path)
-    assert found == expected
-    assert len(found) == 6
-    assert found[-1] < found[0]
-    gc.collect()
-    consumer.sweep()
-    assert consumer.mapped() == 0
+    check(found, expected)
 
 
 def fit(collate: Any, workers: int) -> list[float]:
@@ -157,19 +166,14 @@ def fit(collate: Any, workers: int) -> list[float]:
     return module.losses
 
 
-@pytest.mark.skipif(not segments.is_supported(), reason="needs memfd_create")
+@needs_slots
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 def test_lightning_with_slots_learns_as_without() -> None:
     pytest.importorskip("pytorch_lightning")
     original = Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=84 * 84)
     expected = fit(Collate(original), 0)
     found = fit(shared_collate(Collate(accelerate(original))), 1)
-    assert found == expected
-    assert len(found) == 6
-    assert found[-1] < found[0]
-    gc.collect()
-    consumer.sweep()
-    assert consumer.mapped() == 0
+    check(found, expected)
 
 
 def test_a_plain_loop_with_packs_and_gradients(tmp_path: Any) -> None:
