@@ -32,6 +32,7 @@ __all__ = [
     "default_threads",
     "first_equal",
     "image_size",
+    "jpeg_form",
     "pack_samples",
     "plan",
     "plan_columns",
@@ -502,6 +503,16 @@ def first_equal(
 
 def image_size(path_or_bytes: _Encoded, exif: bool, limits: _Limits, decoder: _Decoder) -> Size:
     """(width, height) of an encoded image from its header. Private: use `vlmres.image_size`."""
+
+def jpeg_form(path: str | os.PathLike[str]) -> tuple[Size, bool, int] | None:
+    """The form of a JPEG file of which all readers make the same: its size as stored, whether it is gray, and the
+    number of its EXIF orientation, 1 without one.
+
+    None of any other file, and where readers differ: several images in one file, inks, an odd orientation. Private.
+
+    Raises:
+        OSError: It cannot be read.
+    """
 
 def pack_samples(
     lengths: NDArray[np.int64],

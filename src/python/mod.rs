@@ -55,7 +55,7 @@ mod _core {
     #[pymodule_export]
     use super::recipe::{Recipe, recipes};
     #[pymodule_export]
-    use super::source::{Source, image_size, resize_source};
+    use super::source::{Source, image_size, jpeg_form, resize_source};
     #[pymodule_export]
     use super::text::text_lines;
     #[pymodule_export]

@@ -18,7 +18,7 @@ use crate::geometry::Size;
 use crate::limits::Limits;
 use crate::options::Backend;
 use crate::resample::Arithmetic;
-use crate::source::{self, AlphaRule, Decoder, Opened, OwnedImage, PixelView, Strides};
+use crate::source::{self, AlphaRule, Decoder, JpegForm, Opened, OwnedImage, PixelView, Strides};
 use crate::threads::Threads;
 use crate::write::Sink;
 
@@ -275,4 +275,12 @@ pub(super) fn image_size<'py>(
         if exif { opened.size() } else { opened.stored_size() }
     })?;
     convert::size(py, size)
+}
+
+/// The form of a JPEG file, of which all readers make the same: its size as stored, whether it is gray, its orientation. None of
+/// any other file.
+#[pyfunction]
+pub(super) fn jpeg_form(py: Python<'_>, path: PathBuf) -> PyResult<Option<((u32, u32), bool, u16)>> {
+    let form = detached(py, || JpegForm::of_file(&path))?;
+    Ok(form.map(|form| ((form.size.width, form.size.height), form.is_gray, form.orientation)))
 }

@@ -129,8 +129,8 @@ impl ImageFile {
 /// The first bytes of a file, at most so many.
 pub(super) fn head(path: &Path, most: usize) -> Result<Vec<u8>> {
     let error = |error| Error::of_file(path, &error);
-    let (file, _) = open_within(path, &Limits { file_bytes: u64::MAX, ..Limits::default() })?;
-    let mut bytes = Vec::new();
+    let (file, metadata) = open_within(path, &Limits { file_bytes: u64::MAX, ..Limits::default() })?;
+    let mut bytes = Vec::with_capacity(most.min(metadata.len() as usize) + 1);
     file.take(most as u64).read_to_end(&mut bytes).map_err(error)?;
     Ok(bytes)
 }

@@ -22,6 +22,7 @@ mod webp;
 pub use decode::{ColourKey, Header, recycle, reuse, trim};
 pub use encoded::{Encoded, image_size};
 pub use file::ImageFile;
+pub use jpeg::JpegForm;
 pub use opened::{Memory, Opened};
 pub use other::{Decoder, OtherDecoder, OtherHeader};
 pub(crate) use rows::Rows;

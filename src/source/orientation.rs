@@ -33,7 +33,7 @@ pub(super) enum Orientation {
 }
 
 impl Orientation {
-    fn of(number: i64) -> Self {
+    pub(super) fn of(number: i64) -> Self {
         match number {
             2 => Self::FlipX,
             3 => Self::HalfTurn,
@@ -66,6 +66,11 @@ impl Metadata {
             Exif::Says(orientation) => orientation,
             Exif::Silent => self.xmp.as_deref().map(of_xmp).unwrap_or_default(),
         }
+    }
+
+    /// The number that XMP has for the orientation.
+    pub(super) fn number_in_xmp(&self) -> Option<u8> {
+        self.xmp.as_deref().and_then(number_in_xmp)
     }
 }
 
@@ -131,18 +136,22 @@ fn of_entry(entry: &Entry, order: Order) -> Orientation {
     Orientation::of(number)
 }
 
-/// Pillow's search: `tiff:Orientation(="|>)([0-9])`.
 fn of_xmp(xmp: &[u8]) -> Orientation {
+    number_in_xmp(xmp).map_or_else(Orientation::default, |number| Orientation::of(number.into()))
+}
+
+/// Pillow's search: `tiff:Orientation(="|>)([0-9])`.
+fn number_in_xmp(xmp: &[u8]) -> Option<u8> {
     const NAME: &[u8] = b"tiff:Orientation";
     let mut rest = xmp;
     while let Some(at) = rest.windows(NAME.len()).position(|window| window == NAME) {
         rest = &rest[at + NAME.len()..];
         let value = rest.strip_prefix(b"=\"").or_else(|| rest.strip_prefix(b">"));
         if let Some(digit) = value.and_then(<[u8]>::first).filter(|byte| byte.is_ascii_digit()) {
-            return Orientation::of((digit - b'0').into());
+            return Some(digit - b'0');
         }
     }
-    Orientation::Upright
+    None
 }
 
 #[cfg(test)]

@@ -6,11 +6,18 @@ use crate::source::orientation::Metadata;
 const REFUSED: Stop = Stop::Broken("a header that Pillow refuses");
 
 /// What the header says.
+#[derive(Default)]
 pub(super) struct Header {
     pub(super) width: u32,
     pub(super) height: u32,
+    /// Of the frame.
+    pub(super) components: u8,
     /// EXIF data, with their prefix, and XMP.
     pub(super) metadata: Metadata,
+    /// Whether EXIF data are in several segments, or have a prefix that some readers do not know.
+    pub(super) has_odd_exif: bool,
+    /// Whether it has an index of several images.
+    pub(super) is_several: bool,
     /// Bytes of the coefficients of an image that comes in several scans.
     pub(super) coefficients: u64,
     /// Whether it is coded by Huffman's codes, and not lossless.
@@ -19,8 +26,7 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Stop> {
-        let metadata = Metadata::default();
-        let mut header = Self { width: 0, height: 0, metadata, coefficients: 0, is_known: false };
+        let mut header = Self::default();
         let mut at = 2;
         // Of the frame: whether it is progressive, its components and its samples.
         let mut frame = (false, 0, 0);
@@ -79,6 +85,7 @@ impl Header {
         }
         self.width = u16::from_be_bytes([w1, w0]).into();
         self.height = u16::from_be_bytes([h1, h0]).into();
+        self.components = count;
         if !segment[6..].len().is_multiple_of(3) {
             return Err(REFUSED);
         }
@@ -97,7 +104,13 @@ impl Header {
         match code {
             0xe0 if segment.starts_with(b"JFIF") && segment.len() < 7 => Err(REFUSED),
             0xee if segment.starts_with(b"Adobe") && segment.len() < 7 => Err(REFUSED),
+            0xe2 => {
+                self.is_several |= segment.starts_with(b"MPF\0");
+                Ok(())
+            }
             0xe1 => {
+                let has_prefix = segment.starts_with(b"Exif\0\0") && self.metadata.exif.is_none();
+                self.has_odd_exif |= segment.starts_with(b"Exif") && !has_prefix;
                 if let Some(tiff) = segment.strip_prefix(b"Exif\0\0") {
                     // One that goes on has its prefix again.
                     match &mut self.metadata.exif {

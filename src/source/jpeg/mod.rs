@@ -5,6 +5,7 @@ mod bits;
 mod careful;
 mod coefficients;
 mod decoding;
+mod form;
 mod frame;
 mod header;
 mod huffman;
@@ -26,6 +27,7 @@ mod units;
 use std::ops::Range;
 
 use decoding::Decoding;
+pub use form::JpegForm;
 use frame::Stop;
 use header::Header;
 
@@ -61,7 +63,7 @@ pub(super) struct JpegRows<'a> {
 impl Jpeg {
     /// Reads the header, as Pillow's `open` does.
     pub(super) fn open(bytes: &[u8]) -> Result<Self> {
-        let Header { width, height, metadata, coefficients, is_known } =
+        let Header { width, height, metadata, coefficients, is_known, .. } =
             Header::read(bytes).map_err(|stop| error(stop, bytes))?;
         Ok(Self { width, height, orientation: metadata.orientation(), coefficients, is_known })
     }

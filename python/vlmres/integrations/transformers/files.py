@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import io
-import struct
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from vlmres._core import jpeg_form
 from vlmres.inputs import Loader
 from vlmres.integrations.operations.compare import is_tensor
 from vlmres.integrations.operations.decline import DeclinedError
@@ -47,9 +47,13 @@ def stand_ins(processor: Any, images: Any) -> Any:
         processor: transformers' processor, whose `fetch_images` reads what is no such file.
         images: Images, paths and addresses, nested or not.
     """
+    return _stand_ins(processor, images, {})
+
+
+def _stand_ins(processor: Any, images: Any, kinds: dict[Form, Kind | None]) -> Any:
     if isinstance(images, (list, tuple)):
-        return [stand_ins(processor, image) for image in images]
-    found = _stand_in(processor, images) if type(images) is str else None
+        return [_stand_ins(processor, image, kinds) for image in images]
+    found = _stand_in(processor, images, kinds) if type(images) is str else None
     return processor.fetch_images(images) if found is None else found
 
 
@@ -61,46 +65,38 @@ def fetched(processor: Any, images: Any) -> Any:
     return processor.fetch_images(str(file)) if isinstance(file, Path) else images
 
 
-def _stand_in(processor: Any, path: str) -> Any:
-    """The stand-in of a file, None where transformers is to read it."""
+def _stand_in(processor: Any, path: str, kinds: dict[Form, Kind | None]) -> Any:
+    """The stand-in of a file, None where transformers is to read it. `kinds` are those of this call's files so far."""
     if path.startswith(("http://", "https://")):
         return None
     try:
-        with Image.open(path) as image:
-            if type(image) is not JpegImageFile or image.mode not in ("RGB", "L"):
-                return None
-            orientation = _orientation([data for name, data in image.applist if name == "APP1" and data[:4] == b"Exif"])
-            if orientation is None or orientation != image.getexif().get(_ORIENTATION, 1):
-                return None
-            form = Form(image.mode, orientation)
-            fetch = type(processor).fetch_images
-            make = functools.partial(_tried, form, functools.partial(fetch, processor))
-            kind = remembered_as(("files", fetch, form), make)
-            if kind.source == "PIL image":
-                return LazyImage.of(image, Path(path))
-            width, height = image.size[::-1] if orientation in range(5, 9) else image.size
+        found = jpeg_form(path)
+        if found is None:
+            return None
+        (width, height), is_gray, orientation = found
+        form = Form("L" if is_gray else "RGB", orientation)
+        if form not in kinds:
+            kinds[form] = _kind(processor, form)
+        kind = kinds[form]
+        if kind is None:
+            return None
+        if kind.source == "PIL image":
+            with Image.open(path) as image:
+                return LazyImage.of(image, Path(path)) if type(image) is JpegImageFile else None
     except Exception:
         # transformers says what is wrong with the path or its file, or reads what the string holds.
         return None
-    return _without_pixels(Path(path), (width, height), kind)
+    return _without_pixels(Path(path), (height, width) if orientation in range(5, 9) else (width, height), kind)
 
 
-def _orientation(segments: list[bytes]) -> int | None:
-    """The orientation of EXIF data that all readers read alike: one tag of one 16-bit number, or none; else None."""
-    if len(segments) != 1:
-        return None if segments else 1
-    exif = segments[0]
-    order = {b"Exif\0\0II*\0": "<", b"Exif\0\0MM\0*": ">"}.get(exif[:10])
+def _kind(processor: Any, form: Form) -> Kind | None:
+    """The kind of image that transformers reads files of a form as; None where vlmres does not read the same."""
+    fetch = type(processor).fetch_images
+    make = functools.partial(_tried, form, functools.partial(fetch, processor))
     try:
-        (start,) = struct.unpack_from(f"{order}I", exif, 10)
-        (count,) = struct.unpack_from(f"{order}H", exif, 6 + start)
-        tags = [struct.unpack_from(f"{order}HHIH", exif, 8 + start + 12 * number) for number in range(count)]
-    except struct.error:
+        return remembered_as(("files", fetch, form), make)
+    except DeclinedError:
         return None
-    found = [tag for tag in tags if tag[0] == _ORIENTATION]
-    if not found:
-        return 1
-    return found[0][3] if len(found) == 1 and found[0][1:3] == (3, 1) else None
 
 
 def _without_pixels(file: Path, size: tuple[int, int], kind: Kind) -> Any:
