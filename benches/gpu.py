@@ -14,6 +14,9 @@ Parts: "encoder" is a batch of mixed sizes that is on the device, with all that 
 "pages" is end to end from JPEG files: decoding, preprocessing, copies, encoder; of transformers the next batch is
 prepared on a thread meanwhile. "compiled" is "encoder" with the blocks of both compiled.
 
+A model that this transformers lacks runs alone, with random weights. Difference is how far tokens are from
+transformers', or where there are none from its own in a wider type by SDPA; too far is a failure.
+
 transformers has the fastest attention of those that load, run and give SDPA's tokens, and the faster place for its
 image processor, both found by measuring. Rounds are interleaved; numbers are medians, with the least and the most in
 brackets. Beside transformers is its time over ours. FLOPs of MFU are those of `Plan.cost` for both. Peak memory is
@@ -42,8 +45,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from benches.encoder.devices import device_name, peak_products, versions
 from benches.encoder.measure import Duel, Row, Setting
-from benches.encoder.models import MODELS, MissingModelError
-from benches.encoder.table import HEAD, failure, line, skipped
+from benches.encoder.models import MODELS
+from benches.encoder.table import HEAD, failure, line
 from benches.encoder.timing import Clock
 
 PARTS = ("encoder", "pages", "small", "compiled")
@@ -72,8 +75,8 @@ class Report:
 
     def begin(self, model: str) -> dict[str, Any]:
         """A model's results, to be added to."""
-        result: dict[str, Any] = {"model": model, "difference": None, "rows": [], "errors": {}, "notes": []}
-        result["skipped"] = None
+        result: dict[str, Any] = {"model": model, "reference": "", "difference": None}
+        result |= {"rows": [], "errors": {}, "notes": []}
         self.found["results"].append(result)
         return result
 
@@ -91,12 +94,6 @@ class Report:
         result["errors"][part] = f"{type(error).__name__}: {error}"
         self.save()
 
-    def skip(self, result: dict[str, Any], reason: str) -> None:
-        """Prints and keeps why a model cannot be compared here, which is no failure."""
-        self.say(skipped(result["model"], reason))
-        result["skipped"] = reason
-        self.save()
-
     def save(self) -> None:
         """Writes all that there is."""
         if self.file is not None:
@@ -104,9 +101,8 @@ class Report:
 
     def end(self, result: dict[str, Any]) -> None:
         """Keeps how far apart both are, and what could not be run."""
-        if result["difference"] is not None:
-            kind, error = self.found["dtype"], result["difference"]
-            result["notes"].insert(0, f"tokens equal transformers' within {error:.1e} of their norm, in {kind}")
+        whose, error = result["reference"], result["difference"]
+        result["notes"].insert(0, f"tokens equal {whose} within {error:.1e} of their norm, in {self.found['dtype']}")
         self.save()
 
     def summary(self) -> None:
@@ -181,25 +177,34 @@ def run(name: str, setting: Setting, args: argparse.Namespace, report: Report) -
     result = report.begin(name)
     try:
         duel = Duel(name, setting)
-        result["notes"] = duel.notes
+        result["notes"], result["reference"] = duel.notes, duel.reference
         result["difference"] = duel.difference("small" if args.check else "mixed")
-    except MissingModelError as error:
-        report.skip(result, str(error))
-        return
     except Exception as error:
         report.fail(result, "making it", error)
         return
+    judge(result, "difference", "vlmres", result["difference"], duel, report)
     if args.check:
-        report.say(f"| {name} | {result['difference']:.1e} |")
+        report.say(f"| {name} | {result['difference']:.1e} | {duel.reference} |")
     for part in () if args.check else args.parts:
         if setting.clock.is_over and result["rows"]:
             duel.notes.append(f"no time was left for {part}")
             continue
         try:
-            report.add(result, duel.parts[part]())
+            rows = duel.parts[part]()
         except Exception as error:
             report.fail(result, part, error)
+            continue
+        report.add(result, rows)
+        for row in rows:
+            judge(result, part, row.who, row.difference, duel, report)
     report.end(result)
+
+
+def judge(result: dict[str, Any], part: str, who: str, difference: float | None, duel: Duel, report: Report) -> None:
+    """A line where tokens are too far from what they should be."""
+    if difference is not None and not difference <= duel.bound:  # which may be no number
+        text = f"{who}: its tokens are {difference:.1e} from {duel.reference}, more than {duel.bound:.0e}"
+        report.fail(result, part, ValueError(text))
 
 
 def main() -> None:
@@ -211,7 +216,7 @@ def main() -> None:
         torch.backends.cudnn.allow_tf32 = False
     warnings.filterwarnings("ignore")
     report = Report(args, setting_of(args, None))
-    report.say(f"\n| model | difference, {args.dtype} |\n|---|---|" if args.check else f"\n{HEAD}")
+    report.say(f"\n| model | difference, {args.dtype} | from |\n|---|---|---|" if args.check else f"\n{HEAD}")
     for index, name in enumerate(names):
         now = time.monotonic()
         share = None if args.budget is None else (start + args.budget - now) / (len(names) - index)

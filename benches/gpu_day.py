@@ -8,8 +8,8 @@
 It takes an installed vlmres, torch, transformers and pytest, and this folder; nothing is downloaded. Steps are
 processes of their own, each with a share of the time that is left, so what crashes or hangs is a line and not an end.
 A step's output is in `NAME.log`, a benchmark's numbers in `NAME.json`, as they come; `day.jsonl` has a line for each
-step that ended. A step that ran out of time is begun again by the next call, with what it had compiled but for the last
-minute's files, which may be cut.
+step that ended. A step that ran out of time is begun again by a later call, once that has more time for it than it had,
+with what it had compiled but for the last minute's files, which may be cut.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Step:
     name: str
     command: tuple[str, ...]
     share: float
-    """Seconds of the whole budget; what others leave is shared in proportion."""
+    """Seconds that it gets where they are left; what others leave is shared in proportion."""
     has_budget: bool = False
     """Whether it takes `--budget`, to end by itself."""
 
@@ -107,18 +107,19 @@ class Day:
         """Runs what has not ended, while there is time; whether all ended well."""
         ended = self.ended()
         tried = {name: outcome.seconds for name, outcome in ended.items() if outcome.status == "time"}
-        # What was never begun first: a step that hangs takes no time from it.
-        waiting = [step for step in self.steps if step.name not in ended]
-        waiting += [step for step in self.steps if step.name in tried]
+        # What was never begun first, then what had least: so most get more time than they had.
+        waiting = [step for step in self.steps if step.name not in ended or step.name in tried]
+        waiting.sort(key=lambda step: tried.get(step.name, 0.0))
+        needs = [max(step.share, 2 * tried.get(step.name, 0.0)) for step in waiting]
         for index, step in enumerate(waiting):
             left = self.end - time.monotonic()
-            if left < _LEAST:
-                say(f"no time is left for {', '.join(later.name for later in waiting[index:])}")
+            had = tried.get(step.name, 0.0)
+            # What was too little is too little again, but better than a call that does nothing.
+            if left < _LEAST or (index > 0 and left <= had):
+                say(f"\nno time is left for {', '.join(_told(later.name, tried) for later in waiting[index:])}")
                 break
-            limit = left * step.share / sum(later.share for later in waiting[index:])
-            # More than was too little, however many wait: each call ends some.
-            limit = max(limit, min(2 * tried.get(step.name, 0.0), left / 2))
-            self._write(self._process(step, max(limit, _LEAST)))
+            limit = left * needs[index] / sum(needs[index:])
+            self._write(self._process(step, max(limit, min(needs[index], left), _LEAST)))
         found = self.ended()
         say("\n| step | | seconds | |\n|---|---|---|---|")
         for step in self.steps:
@@ -168,7 +169,7 @@ class Day:
             _drop(compiled, time.time() - _CUT)
         detail = last[-1] if last else ""
         if status == "time":
-            detail = f"{limit:.0f} s were not enough, the next call begins it again: {detail}"
+            detail = f"{limit:.0f} s were not enough, a later call begins it again: {detail}"
         if status == "failed" and process.returncode < 0:
             detail = f"ended by signal {-process.returncode}: {detail}"
         return Outcome(step.name, status, round(time.monotonic() - start, 1), detail[:200])
@@ -180,6 +181,11 @@ class Day:
             file.write("\n" * begun + json.dumps(asdict(outcome)) + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def _told(name: str, tried: dict[str, float]) -> str:
+    """A step, and how long it had."""
+    return f"{name} ({tried[name]:.0f} s were not enough)" if tried.get(name) else name
 
 
 def _copy(source: IO[str], log: IO[str], last: list[str]) -> None:

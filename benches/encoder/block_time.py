@@ -13,7 +13,6 @@ time in float32. Launches and bytes are those of bfloat16, on the CPU, with RMS 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import statistics
@@ -234,10 +233,8 @@ def _module(name: str, dtype: torch.dtype, *, tiny: bool) -> Any:
     import torch
     from benches.encoder.models import MODELS
 
-    parent, class_name, config = MODELS[name].build("tiny" if tiny else "shallow")
-    kind = getattr(importlib.import_module(parent.__module__), class_name)
     torch.manual_seed(0)
-    return kind._from_config(config, dtype=dtype, attn_implementation="sdpa").eval().requires_grad_(False)
+    return MODELS[name].module("tiny" if tiny else "shallow", dtype)
 
 
 def _save(name: str, folder: Path, *, tiny: bool) -> None:

@@ -1,23 +1,21 @@
-"""Both encoders on the same pixels: how far apart, how fast, and what they need."""
+"""Both encoders on the same pixels, or ours alone: how far apart, how fast, and what they need."""
 
 from __future__ import annotations
 
-import importlib
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import torch
-import transformers
 from benches.encoder.inputs import decoded, from_batch, jpegs, placed, sizes_of
-from benches.encoder.models import MODELS
-from benches.encoder.peer import Peer, relative_error
+from benches.encoder.make import WIDER, alone, pair, widened
+from benches.encoder.models import MODELS, MissingModelError
+from benches.encoder.peer import NEAR, Peer, relative_error
 from benches.encoder.timing import Memory
 
 import vlmres
 from vlmres.encoder import VisionEncoder, build_layout
-from vlmres.encoder.nn.attention import choose_backend
+from vlmres.encoder.nn import attention
 from vlmres.encoder.runtime.chunks import Chunk
 
 if TYPE_CHECKING:
@@ -28,10 +26,10 @@ if TYPE_CHECKING:
 
     from vlmres.encoder.layout.batch import Layout
 
+# Who is beside ours.
+PEER = "transformers"
 # Lengths that CUDA graphs are captured for.
 _GRAPH_STEP = 256
-# Of a tiny encoder, so that a few images are several groups.
-_TINY_PATCHES = 128
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,9 @@ class Row:
     seconds: list[float]
     """Of interleaved rounds."""
     baseline: list[float]
-    """transformers', of the same rounds."""
+    """transformers', of the same rounds; none where it has no such model."""
+    difference: float | None = None
+    """How far its tokens are from those of `Duel.reference`, where that sees the same pixels."""
     mfu: float | None = None
     peak_bytes: int | None = None
     copied_bytes: int | None = None
@@ -85,24 +85,35 @@ class Batch:
     patches: torch.Tensor
     layout: Layout
     inputs: dict[str, Any]
+    """transformers'; none where it has no such model."""
     flops: int
     copied: dict[str, int]
     """Bytes of what each takes from the host to the device."""
 
 
 class Duel:
-    """A model of transformers with random weights, and the encoder that reads its checkpoint."""
+    """A model of transformers with random weights, and the encoder that reads its checkpoint.
+
+    Where this transformers has no such model, the encoder alone, which is compared with itself in a wider type by SDPA.
+    """
 
     def __init__(self, name: str, setting: Setting) -> None:
         self.setting, self.device = setting, setting.clock.device
-        with tempfile.TemporaryDirectory() as folder:
-            module, self.encoder = _make(name, setting, Path(folder))
+        self.notes: list[str] = []
+        """What could not be run."""
+        module, how = None, (setting.size, self.device, setting.dtype)
+        try:
+            module, self.encoder = pair(name, *how)
+        except MissingModelError as error:
+            self.encoder = alone(name, *how)
+            self.notes.append(f"{error}: vlmres runs alone, with random weights")
         assert self.encoder.recipe is not None
         self.recipe = self.encoder.recipe
-        self.peer = Peer(MODELS[name], module, self.device, setting.dtype)
-        self.processor = MODELS[name].processor(self.recipe)
-        self.backend = choose_backend(self.device, setting.dtype)
-        self.times_of_choice: dict[str, float] = {}
+        self.peer = None
+        if module is not None:
+            processor = MODELS[name].processor(self.recipe)
+            self.peer = Peer(MODELS[name], module, processor, self.device, setting.dtype, self.notes)
+        self.backend = attention.choose_backend(self.device, setting.dtype)
 
     @property
     def parts(self) -> dict[str, Callable[[], list[Row]]]:
@@ -110,20 +121,33 @@ class Duel:
         return {"encoder": self._mixed, "pages": self._pages, "small": self._small, "compiled": self._compiled}
 
     @property
-    def notes(self) -> list[str]:
-        """What could not be run."""
-        return self.peer.notes
+    def reference(self) -> str:
+        """Whose tokens ours should equal."""
+        wider = str(WIDER[self.setting.dtype]).removeprefix("torch.")
+        return "transformers'" if self.peer is not None else f"its own in {wider} by SDPA"
+
+    @property
+    def bound(self) -> float:
+        """How far tokens of kernels that are right may be apart."""
+        return NEAR[self.setting.dtype.itemsize]
 
     def difference(self, kind: str) -> float:
-        """How far tokens of a batch are from transformers'."""
+        """How far tokens of a batch are from those of `reference`."""
         batch = self._batch(kind, 2)
-        return relative_error(self._ours(self.encoder, batch)(), self.peer.tokens(batch.inputs))
+        return relative_error(self._ours(self.encoder, batch)(), self._wanted(batch))
+
+    def _wanted(self, batch: Batch) -> torch.Tensor:
+        """The tokens of `reference`."""
+        if self.peer is not None:
+            return self.peer.tokens(batch.inputs)
+        with mock.patch.object(attention, "choose_backend", return_value="sdpa"):
+            return self._ours(widened(self.encoder), batch)()
 
     def _mixed(self) -> list[Row]:
         """The encoder on a batch of mixed sizes that is on the device."""
         batch = self._batch("mixed", self.setting.batch)
         self._choose_attention(batch)
-        return self._rows("encoder", batch, {"vlmres": self._ours(self.encoder, batch)}, self.backend)
+        return self._rows("encoder", batch, {"vlmres": self._ours(self.encoder, batch)}, self._wanted(batch))
 
     def _small(self) -> list[Row]:
         """One small image, where launches cost more than the work; with CUDA graphs too, where they are possible."""
@@ -139,7 +163,7 @@ class Duel:
             self.notes.append(f"no CUDA graphs: {error}")
         else:
             calls["vlmres, CUDA graphs"] = self._ours(graphs, batch)
-        return self._rows("small", batch, calls, self.backend)
+        return self._rows("small", batch, calls, self._wanted(batch))
 
     def _compiled(self) -> list[Row]:
         """As `_mixed`, with the blocks of both compiled in place: nothing can be measured without it afterwards."""
@@ -149,68 +173,74 @@ class Duel:
             return []
         batch = self._batch("mixed", self.setting.batch)
         self._choose_attention(batch)
+        wanted = self._wanted(batch)
         compile_blocks()
-        self.peer.compile()
-        calls = {"vlmres": self._ours(self.encoder, batch)}
-        return self._rows("compiled", batch, calls, f"{self.backend}, compiled", ", compiled")
+        if self.peer is not None:
+            self.peer.compile()
+        return self._rows("compiled", batch, {"vlmres": self._ours(self.encoder, batch)}, wanted, ", compiled")
 
     def _pages(self) -> list[Row]:
         """From JPEG files of pages to tokens: decoding, preprocessing, copies, encoder."""
-        setting = self.setting
+        setting, peer = self.setting, self.peer
         files = jpegs(sizes_of(setting.kind("pages"), setting.pages, tiny=setting.tiny))
-        if not self.times_of_choice:
-            self._choose_attention(self._batch("mixed", setting.batch))
-        self.peer.choose_processor(self.processor, files[:8], setting.clock)
         groups = [group.output for group in self.encoder.stream(files, num_threads=setting.threads)]
         tokens = sum(len(output.tokens) for output in groups if output is not None)
         calls: dict[str, Callable[[], Any]] = {
             "vlmres": lambda: self.encoder.encode(files, num_threads=setting.threads),
-            "transformers": lambda: self.peer.run_files(self.processor, files, setting.batch),
         }
+        how = {"vlmres": f"{self.backend}, {len(groups)} groups"}
+        if peer is not None:
+            self._choose_attention(self._batch("mixed", setting.batch))
+            peer.choose_processor(files[:8], setting.clock)
+            calls[PEER] = lambda: peer.run_files(files, setting.batch)
+            place = peer.processor_device.type
+            how[PEER] = f"{peer.attention}, processor on {place}, batches of {setting.batch}"
         times = setting.clock.compare(calls, warm_ups=1, rounds=3)
-        how = {
-            "vlmres": f"{self.backend}, {len(groups)} groups",
-            "transformers": f"{self.peer.attention}, processor on {self.peer.processor_device.type}, "
-            f"batches of {setting.batch}",
-        }
         return [
-            Row("pages", who, how[who], len(files), tokens, seconds, times["transformers"])
+            Row("pages", who, how[who], len(files), tokens, seconds, times.get(PEER, []))
             for who, seconds in times.items()
         ]
 
     def _rows(
-        self, part: str, batch: Batch, ours: dict[str, Callable[[], torch.Tensor]], how: str, added: str = ""
+        self,
+        part: str,
+        batch: Batch,
+        calls: dict[str, Callable[[], torch.Tensor]],
+        wanted: torch.Tensor,
+        added: str = "",
     ) -> list[Row]:
         """Our ways and transformers' on what is on the device."""
-        clock, peak = self.setting.clock, self.setting.peak
-        calls: dict[str, Callable[[], torch.Tensor]] = {**ours, "transformers": lambda: self.peer.tokens(batch.inputs)}
-        peaks, tokens = {}, 0
+        clock, peak, peer = self.setting.clock, self.setting.peak, self.peer
+        how = dict.fromkeys(calls, self.backend + added)
+        if peer is not None:
+            calls = {**calls, PEER: lambda: peer.tokens(batch.inputs)}
+            how[PEER] = peer.attention + added
+        peaks, errors = {}, {}
         for who, call in calls.items():
             memory = Memory(self.device)
-            tokens = len(call())  # which may make graphs, or compile
+            errors[who] = relative_error(call(), wanted)  # which may make graphs, or compile
             peaks[who] = memory.peak(call)
         times = clock.compare(calls)
         rows = []
         for who, seconds in times.items():
-            copied, attention = batch.copied["vlmres"], how
-            if who == "transformers":
-                copied, attention = batch.copied["transformers"], self.peer.attention + added
-            row = Row(part, who, attention, batch.images, tokens, seconds, times["transformers"])
+            row = Row(part, who, how[who], batch.images, len(wanted), seconds, times.get(PEER, []))
+            row.difference = None if who == PEER else errors[who]
             row.mfu = None if peak is None else batch.flops / sorted(seconds)[len(seconds) // 2] / peak
-            row.peak_bytes, row.copied_bytes = peaks[who], copied
+            row.peak_bytes, row.copied_bytes = peaks[who], batch.copied[PEER if who == PEER else "vlmres"]
             rows.append(row)
         return rows
 
     def _choose_attention(self, batch: Batch) -> None:
-        if not self.times_of_choice:
-            self.times_of_choice = self.peer.choose_attention(
-                batch.inputs, self.setting.clock, quick=self.setting.quick
-            )
+        """transformers', once."""
+        if self.peer is not None and not self.peer.times_of_choice:
+            self.peer.choose_attention(batch.inputs, self.setting.clock, quick=self.setting.quick)
 
     def _batch(self, kind: str, count: int) -> Batch:
         """Images by `sizes_of`."""
         pictures = decoded(jpegs(sizes_of(self.setting.kind(kind), count, tiny=self.setting.tiny)))
-        values = from_batch(vlmres.Processor(self.recipe, arithmetic="torch")(pictures))
+        values: dict[str, Any] = {}
+        if self.peer is not None:
+            values = from_batch(vlmres.Processor(self.recipe, arithmetic="torch")(pictures))
         batch = vlmres.Processor(self.recipe, "packed", "uint8", arithmetic="torch")(pictures)
         part, config = Chunk.of(batch), self.encoder.config
         layout = build_layout(config, part.grids, part.positions, part.images, group=self.backend == "sdpa")
@@ -220,7 +250,7 @@ class Duel:
             layout=layout.to(self.device),
             inputs=placed(values, self.device, self.setting.dtype),
             flops=sum(plan.cost(config).flops for plan in batch.plans if plan is not None),
-            copied={"vlmres": part.patches.nbytes, "transformers": _pixel_bytes(values)},
+            copied={"vlmres": part.patches.nbytes, PEER: _pixel_bytes(values)},
         )
 
     def _ours(self, encoder: VisionEncoder, batch: Batch) -> Callable[[], torch.Tensor]:
@@ -233,32 +263,3 @@ class Duel:
 
 def _pixel_bytes(values: dict[str, Any]) -> int:
     return sum(value.nbytes for key, value in values.items() if key.startswith("pixel_values") and value is not None)
-
-
-def _make(name: str, setting: Setting, folder: Path) -> tuple[Any, VisionEncoder]:
-    """The module of transformers with random weights, and the encoder that reads its checkpoint."""
-    parent, class_name, config = MODELS[name].build(setting.size)
-    kind = getattr(importlib.import_module(parent.__module__), class_name)
-    torch.manual_seed(0)
-    with setting.clock.device:
-        module = kind._from_config(config, dtype=setting.dtype, attn_implementation="sdpa")
-    module = module.eval().requires_grad_(False)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            _draw(parameter)
-    transformers.utils.logging.disable_progress_bar()
-    module.save_pretrained(folder)
-    recipe = MODELS[name].recipe(setting.tiny)
-    encoder = VisionEncoder.from_pretrained(folder, setting.clock.device, setting.dtype, recipe=recipe)
-    if setting.tiny:
-        encoder.max_patches = _TINY_PATCHES
-    return module, encoder
-
-
-def _draw(parameter: torch.Tensor) -> None:
-    """Many are made as zeros or ones, or so small that a part leaves no trace, which would hide differences."""
-    if parameter.ndim == 1:
-        parameter.normal_(0.5, 0.3)
-    else:
-        # Keeps the size of what goes through.
-        parameter.normal_(0, 0.8 * parameter[0].numel() ** -0.5)

@@ -1,4 +1,4 @@
-"""Modules of transformers of real sizes, their recipes, and how they are called."""
+"""Models of real sizes, their modules of transformers and recipes, and how they are called."""
 
 from __future__ import annotations
 
@@ -10,35 +10,61 @@ import torch
 import transformers
 
 import vlmres
+from vlmres.encoder import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from vlmres.encoder.config import EncoderConfig
 
 
 Size = Literal["real", "shallow", "tiny"]
 """Of models: "shallow" are real widths with a tenth of the blocks."""
 
 
-@dataclass
-class Model:
-    """A model of transformers, its recipe, and how both see images."""
-
-    build: Callable[[Size], Any]
-    recipe: Callable[[bool], vlmres.Recipe]
-    processor: Callable[[vlmres.Recipe], Any]
-    features: Callable[[Any, dict[str, Any]], torch.Tensor]
-
-
 class MissingModelError(Exception):
     """transformers is too old for a model."""
 
 
-def _family(name: str) -> Any:
-    """A model's module."""
+@dataclass(frozen=True)
+class Model:
+    """A model, its module of transformers, its recipe, and how both see images."""
+
+    settings: Callable[[Size], dict[str, Any]]
+    """What its `config.json` says."""
+    family: str
+    """Of `transformers.models`."""
+    config_class: str
+    module_class: str
+    recipe: Callable[[bool], vlmres.Recipe]
+    processor: Callable[[vlmres.Recipe], Any]
+    features: Callable[[Any, dict[str, Any]], torch.Tensor]
+
+    def config(self, size: Size) -> EncoderConfig:
+        """The encoder's, which needs no transformers."""
+        return load_config(self.settings(size))
+
+    def module(self, size: Size, dtype: torch.dtype) -> Any:
+        """The module of transformers with random weights and SDPA, without gradients.
+
+        Raises:
+            MissingModelError: transformers has none.
+        """
+        settings = {key: value for key, value in self.settings(size).items() if key != "model_type"}
+        config = getattr(_part(self.family, "configuration"), self.config_class)(**settings)
+        kind = getattr(_part(self.family, "modeling"), self.module_class)
+        return kind._from_config(config, dtype=dtype, attn_implementation="sdpa").eval().requires_grad_(False)
+
+
+def _part(family: str, part: str) -> Any:
+    """A file of a model of transformers."""
+    folder = f"transformers.models.{family}"
     try:
-        return importlib.import_module(f"transformers.models.{name}")
-    except ModuleNotFoundError:
-        raise MissingModelError(f"transformers {transformers.__version__} has no {name}") from None
+        return importlib.import_module(f"{folder}.{part}_{family}")
+    except ModuleNotFoundError as error:
+        if error.name != folder:  # what the model itself needs
+            raise
+        raise MissingModelError(f"transformers {transformers.__version__} has no {family}") from None
 
 
 def _text(module: str, **settings: Any) -> dict[str, Any]:
@@ -46,34 +72,28 @@ def _text(module: str, **settings: Any) -> dict[str, Any]:
     return {"model_type": module, "num_hidden_layers": 1, "vocab_size": 64, "pad_token_id": None, **settings}
 
 
-def _qwen2_vl(size: Size) -> Any:
-    from transformers.models import qwen2_vl
-
-    config = qwen2_vl.configuration_qwen2_vl.Qwen2VLVisionConfig()
+def _qwen2_vl(size: Size) -> dict[str, Any]:
+    settings: dict[str, Any] = {"model_type": "qwen2_vl_vision"}
     if size == "shallow":
-        config.depth = 3
+        settings |= {"depth": 3}
     if size == "tiny":
-        config.depth, config.embed_dim, config.num_heads, config.hidden_size = 2, 64, 4, 48
-    return qwen2_vl.Qwen2VLPreTrainedModel, "Qwen2VisionTransformerPretrainedModel", config
+        settings |= {"depth": 2, "embed_dim": 64, "num_heads": 4, "hidden_size": 48}
+    return settings
 
 
-def _qwen2_5_vl(size: Size) -> Any:
-    from transformers.models import qwen2_5_vl
-
+def _qwen2_5_vl(size: Size) -> dict[str, Any]:
     # The class's default width is not the checkpoints'.
-    config = qwen2_5_vl.configuration_qwen2_5_vl.Qwen2_5_VLVisionConfig(hidden_size=1280, out_hidden_size=3584)
+    settings: dict[str, Any] = {"model_type": "qwen2_5_vl_vision", "hidden_size": 1280, "out_hidden_size": 3584}
     if size == "shallow":
-        config.depth, config.fullatt_block_indexes = 3, [1]
+        settings |= {"depth": 3, "fullatt_block_indexes": [1]}
     if size == "tiny":
-        config.depth, config.hidden_size, config.num_heads, config.out_hidden_size = 2, 64, 4, 48
-        config.intermediate_size, config.fullatt_block_indexes = 96, [1]
-    return qwen2_5_vl.Qwen2_5_VLPreTrainedModel, "Qwen2_5_VisionTransformerPretrainedModel", config
+        settings |= {"depth": 2, "hidden_size": 64, "num_heads": 4, "out_hidden_size": 48}
+        settings |= {"intermediate_size": 96, "fullatt_block_indexes": [1]}
+    return settings
 
 
-def _internvl(size: Size) -> Any:
-    from transformers.models import internvl
-
-    vision: dict[str, Any] = {"attention_bias": True}
+def _internvl(size: Size) -> dict[str, Any]:
+    vision: dict[str, Any] = {"model_type": "internvl_vision", "attention_bias": True}
     hidden = 2048
     if size == "shallow":
         vision |= {"num_hidden_layers": 2}
@@ -82,12 +102,10 @@ def _internvl(size: Size) -> Any:
         vision |= {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
         vision |= {"image_size": [112, 112]}
     text = _text("qwen2", hidden_size=hidden, intermediate_size=64, num_attention_heads=2, num_key_value_heads=2)
-    config = internvl.InternVLConfig(vision_config={"model_type": "internvl_vision", **vision}, text_config=text)
-    return internvl.InternVLPreTrainedModel, "InternVLModel", config
+    return {"model_type": "internvl", "vision_config": vision, "text_config": text}
 
 
-def _deepseek_ocr(size: Size) -> Any:
-    unlimited_ocr = _family("unlimited_ocr")
+def _deepseek_ocr(size: Size) -> dict[str, Any]:
     vision: dict[str, Any] = {}
     hidden = 1280
     if size == "shallow":
@@ -101,8 +119,7 @@ def _deepseek_ocr(size: Size) -> Any:
         vision["encoder_config"] = {**small, "intermediate_size": 96}
     text = _text("unlimited_ocr_text", hidden_size=hidden, intermediate_size=64, mlp_layer_types=["dense"])
     text |= {"num_attention_heads": 2, "num_key_value_heads": 2}
-    config = unlimited_ocr.UnlimitedOcrConfig(vision_config=vision, text_config=text)
-    return unlimited_ocr.UnlimitedOcrPreTrainedModel, "UnlimitedOcrModel", config
+    return {"model_type": "unlimited_ocr", "vision_config": vision, "text_config": text}
 
 
 def _qwen_recipe(name: str) -> Callable[[bool], vlmres.Recipe]:
@@ -131,9 +148,8 @@ def _internvl_processor(recipe: vlmres.Recipe) -> Any:
 
 def _deepseek_processor(recipe: vlmres.Recipe) -> Any:
     base, params = recipe.params["base_size"], recipe.params
-    return _family("unlimited_ocr").UnlimitedOcrImageProcessor(
-        size={"height": base, "width": base}, tile_size=params["tile_size"], max_patches=params["max_tiles"]
-    )
+    kind = _part("unlimited_ocr", "image_processing").UnlimitedOcrImageProcessor
+    return kind(size={"height": base, "width": base}, tile_size=params["tile_size"], max_patches=params["max_tiles"])
 
 
 def _qwen_features(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
@@ -153,16 +169,38 @@ def _deepseek_features(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
 
 
 MODELS: dict[str, Model] = {
-    "qwen2-vl": Model(_qwen2_vl, _qwen_recipe("qwen2-vl"), _qwen_processor, _qwen_features),
-    "qwen2.5-vl": Model(_qwen2_5_vl, _qwen_recipe("qwen2.5-vl"), _qwen_processor, _qwen_features),
+    "qwen2-vl": Model(
+        _qwen2_vl,
+        "qwen2_vl",
+        "Qwen2VLVisionConfig",
+        "Qwen2VisionTransformerPretrainedModel",
+        _qwen_recipe("qwen2-vl"),
+        _qwen_processor,
+        _qwen_features,
+    ),
+    "qwen2.5-vl": Model(
+        _qwen2_5_vl,
+        "qwen2_5_vl",
+        "Qwen2_5_VLVisionConfig",
+        "Qwen2_5_VisionTransformerPretrainedModel",
+        _qwen_recipe("qwen2.5-vl"),
+        _qwen_processor,
+        _qwen_features,
+    ),
     "internvl": Model(
         _internvl,
+        "internvl",
+        "InternVLConfig",
+        "InternVLModel",
         lambda tiny: vlmres.Recipe.load("internvl2", **({"image_size": 112, "max_tiles": 4} if tiny else {})),
         _internvl_processor,
         _internvl_features,
     ),
     "deepseek-ocr": Model(
         _deepseek_ocr,
+        "unlimited_ocr",
+        "UnlimitedOcrConfig",
+        "UnlimitedOcrModel",
         lambda tiny: vlmres.Recipe.load(
             "deepseek-ocr-gundam", **({"base_size": 256, "tile_size": 160, "tile_over": 160} if tiny else {})
         ),

@@ -8,7 +8,6 @@ not run. What their code computes from grids it computes from values, on the CPU
 from __future__ import annotations
 
 import contextlib
-import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -23,7 +22,6 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 import vlmres
 from vlmres.encoder import VisionModel, build_layout
-from vlmres.encoder.architectures import architecture
 from vlmres.encoder.layout.segments import QuerySegments, Segments
 from vlmres.encoder.nn import attention, blocks
 from vlmres.encoder.runtime.chunks import Chunk
@@ -57,19 +55,13 @@ class Pass:
     attention: str
 
 
-def settings_of(name: str) -> EncoderConfig:
-    """Of a model of real size."""
-    _, _, settings = MODELS[name].build("real")
-    return architecture(settings.to_dict()).config
-
-
 def _pictures(kind: str, count: int) -> list[Image.Image]:
     return [Image.new("RGB", size) for size in sizes_of(kind, count, tiny=False)]
 
 
 def our_pass(name: str, kind: str, count: int) -> Pass:
     """One of ours, on images of a kind."""
-    config = settings_of(name)
+    config = MODELS[name].config("real")
     batch = vlmres.Processor(MODELS[name].recipe(False), "packed", "uint8")(_pictures(kind, count))
     counter, fused = Counter(), Counter()
     tokens, model = _run_ours(config, batch, counter)
@@ -88,7 +80,7 @@ def our_pass(name: str, kind: str, count: int) -> Pass:
 def peer_pass(name: str, kind: str, count: int) -> Pass:
     """One of transformers', on the same images."""
     batch = vlmres.Processor(MODELS[name].recipe(False), arithmetic="torch")(_pictures(kind, count))
-    config = settings_of(name)
+    config = MODELS[name].config("real")
     counter = MetaCounter()
     tokens, module, how = _run_theirs(name, batch, counter)
     return Pass(
@@ -116,7 +108,7 @@ class BlockCount:
 def blocks_of(name: str, size: tuple[int, int]) -> list[BlockCount]:
     """The blocks of both, on one image."""
     picture, recipe = Image.new("RGB", size), MODELS[name].recipe(False)
-    config = architecture(MODELS[name].build("shallow")[2].to_dict()).config
+    config = MODELS[name].config("shallow")
     batch = vlmres.Processor(recipe, "packed", "uint8")([picture])
     peer = MetaCounter()
     eager, fused, theirs = _Spans(Counter()), _Spans(Counter()), _Spans(peer)
@@ -163,13 +155,10 @@ def _run_theirs(
     spans: _Spans | None = None,
 ) -> tuple[int, torch.nn.Module, str]:
     """Tokens, the module, and which attention."""
-    parent, class_name, settings = MODELS[name].build(size)
-    kind = getattr(importlib.import_module(parent.__module__), class_name)
     with META:
-        module = kind._from_config(settings, dtype=torch.bfloat16, attn_implementation="sdpa")
-    module = module.eval().requires_grad_(False)
+        module = MODELS[name].module(size, torch.bfloat16)
     how = "sdpa"
-    if flash and parent._supports_flash_attn:
+    if flash and module._supports_flash_attn:
         how = "flash_attention_2"
         for part in module.modules():  # without asking whether the package is there
             if hasattr(part, "config"):

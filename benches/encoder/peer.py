@@ -20,7 +20,7 @@ ATTENTION = ("sdpa", "flash_attention_2", "flash_attention_3", "flash_attention_
 # They are compiled at their first call, which may take minutes.
 COMPILED = ("flex_attention",)
 # How far tokens of two kernels may be apart, by values' bytes.
-_NEAR = {2: 5e-2, 4: 1e-3}
+NEAR = {2: 5e-2, 4: 1e-3}
 
 
 def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -31,11 +31,15 @@ def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:
 class Peer:
     """A module of transformers as its users run it."""
 
-    def __init__(self, kind: Model, module: Any, device: torch.device, dtype: torch.dtype) -> None:
-        self.kind, self.module, self.device, self.dtype = kind, module, device, dtype
+    def __init__(
+        self, kind: Model, module: Any, processor: Any, device: torch.device, dtype: torch.dtype, notes: list[str]
+    ) -> None:
+        self.kind, self.module, self.processor, self.device, self.dtype = kind, module, processor, device, dtype
         self.attention = "sdpa"
+        self.times_of_choice: dict[str, float] = {}
+        """Seconds of each attention that was tried."""
         self.processor_device = torch.device("cpu")
-        self.notes: list[str] = []
+        self.notes = notes
 
     def tokens(self, inputs: dict[str, Any]) -> torch.Tensor:
         """Of inputs on the device."""
@@ -60,7 +64,7 @@ class Peer:
             try:
                 self._use(name)
                 error = relative_error(self.tokens(inputs), wanted)
-                if error > _NEAR[self.dtype.itemsize]:
+                if error > NEAR[self.dtype.itemsize]:
                     self.notes.append(f"{name} is not taken: its tokens are {error:.0e} from SDPA's")
                     continue
                 times[name] = clock.fastest({name: lambda: self.tokens(inputs)})[name]
@@ -69,6 +73,7 @@ class Peer:
         self._use(min(times, key=lambda name: times[name]))
         if len(times) > 1:
             self.notes.append(f"attention of transformers: {_listed(times)}")
+        self.times_of_choice = times
         return times
 
     def _use(self, name: str) -> None:
@@ -93,14 +98,14 @@ class Peer:
             raise ValueError(refused[0] if refused else f"{type(self.module).__name__} has no part for it")
         self.attention = " + ".join(sorted(used))
 
-    def choose_processor(self, processor: Any, files: list[bytes], clock: Clock) -> dict[str, float]:
+    def choose_processor(self, files: list[bytes], clock: Clock) -> dict[str, float]:
         """Takes the faster place for the image processor; seconds of each with the copy to the device."""
         pictures = decoded(files)
         places = {str(place): place for place in (torch.device("cpu"), self.device)}
         times = {}
         for name, place in places.items():
             try:
-                prepare = functools.partial(self.prepare, processor, pictures, place)
+                prepare = functools.partial(self.prepare, pictures, place)
                 times[name] = clock.fastest({name: prepare})[name]
             except Exception as error:  # of many libraries
                 self.notes.append(f"the processor does not run on {name}: {_first_line(error)}")
@@ -109,18 +114,18 @@ class Peer:
             self.notes.append(f"image processor of transformers: {_listed(times)}")
         return times
 
-    def prepare(self, processor: Any, pictures: list[Any], place: torch.device | None = None) -> dict[str, Any]:
+    def prepare(self, pictures: list[Any], place: torch.device | None = None) -> dict[str, Any]:
         """Pictures to inputs on the device."""
-        found = processor(pictures, return_tensors="pt", device=place or self.processor_device)
+        found = self.processor(pictures, return_tensors="pt", device=place or self.processor_device)
         return placed(dict(found), self.device, self.dtype)
 
-    def run_files(self, processor: Any, files: Sequence[bytes], batch: int) -> int:
+    def run_files(self, files: Sequence[bytes], batch: int) -> int:
         """Tokens of files, in batches; a thread prepares the next while the device runs, as a data loader would."""
         groups = [list(files[start : start + batch]) for start in range(0, len(files), batch)]
         count = 0
 
         def prepare(group: list[bytes]) -> dict[str, Any]:
-            return self.prepare(processor, decoded(group))
+            return self.prepare(decoded(group))
 
         with ThreadPoolExecutor(1) as pool:
             pending = pool.submit(prepare, groups[0])

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from benches.encoder.measure import Row
 
 HEAD = (
-    "| model | part | | runs on | images | tokens/s | images/s | beside transformers | MFU | peak memory | copied |\n"
-    "|---|---|---|---|---|---|---|---|---|---|---|"
+    "| model | part | | runs on | images | tokens/s | images/s | beside transformers | difference | MFU | peak memory "
+    "| copied |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -27,7 +28,8 @@ def line(model: str, row: Row) -> str:
         str(row.images),
         spread(rates, ",.0f"),
         f"{row.images / statistics.median(row.seconds):,.1f}",
-        "" if row.who == "transformers" else spread(ratios(row), ".2f", "x"),
+        "" if row.who == "transformers" or not row.baseline else spread(ratios(row), ".2f", "x"),
+        "" if row.difference is None else f"{row.difference:.1e}",
         "n/a" if row.mfu is None else f"{row.mfu:.1%}",
         "n/a" if row.peak_bytes is None else f"{row.peak_bytes / 2**30:.2f} GiB",
         "" if row.copied_bytes is None else f"{row.copied_bytes / 2**20:.1f} MiB",
@@ -37,16 +39,8 @@ def line(model: str, row: Row) -> str:
 
 def failure(model: str, part: str, error: BaseException) -> str:
     """A line for what failed."""
-    return _told(model, part, f"failed: {type(error).__name__}: {error}")
-
-
-def skipped(model: str, reason: str) -> str:
-    """A line for a model that cannot be compared here."""
-    return _told(model, "", f"skipped: {reason}")
-
-
-def _told(model: str, part: str, text: str) -> str:
-    return f"| {model} | {part} | {' '.join(text.replace('|', '/').split())[:300]} |{' |' * 8}"
+    text = " ".join(str(error).replace("|", "/").split())[:300]
+    return f"| {model} | {part} | failed: {type(error).__name__}: {text} |{' |' * 9}"
 
 
 def ratios(row: Row) -> list[float]:

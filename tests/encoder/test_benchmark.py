@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,13 +19,15 @@ from benches import gpu
 from benches.encoder import timing
 from benches.encoder.devices import peak_products
 from benches.encoder.measure import Row
-from benches.encoder.models import MODELS
+from benches.encoder.models import MODELS, MissingModelError, Size
 from benches.encoder.peer import Peer
 from benches.encoder.table import HEAD, failure, line
 from benches.encoder.timing import Clock, Memory
 
 import vlmres
 from tests.encoder.families import family
+from vlmres.encoder import VisionModel, load_config
+from vlmres.encoder.nn import attention, blocks
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -38,28 +42,108 @@ def test_tiny_models_on_the_cpu(tmp_path: Path) -> None:
     found = json.loads(out.read_text())
     assert {"torch", "transformers", "vlmres", "CUDA"} <= found["versions"].keys()
     assert [result["model"] for result in found["results"]] == list(MODELS)
-    missing = [result for result in found["results"] if result["skipped"] is not None]
-    for result in missing:
-        with pytest.raises(pytest.skip.Exception, match=result["skipped"]):
-            family(result["skipped"].rpartition(" ")[2])
-        assert f"| {result['model']} |  | skipped: transformers {transformers.__version__} has no" in done.stdout
-    compared = [result for result in found["results"] if result not in missing]
-    for result in compared:
+    for result in found["results"]:
         assert result["difference"] < 1e-5
         assert result["errors"] == {}
-        assert f"{result['model']}: tokens equal transformers' within {result['difference']:.1e}" in done.stdout
+        names, whose = ["vlmres", "transformers"], "transformers'"
+        if not has_module(result["model"]):
+            names, whose = ["vlmres"], "its own in float64 by SDPA"
+        assert f"{result['model']}: tokens equal {whose} within {result['difference']:.1e}" in done.stdout
         who = [(row["part"], row["who"]) for row in result["rows"]]
-        assert who == [(part, name) for part in ("encoder", "pages", "small") for name in ("vlmres", "transformers")]
+        assert who == [(part, name) for part in ("encoder", "pages", "small") for name in names]
         assert any("no CUDA graphs" in note for note in result["notes"])
-        ours, theirs, pages, *_ = result["rows"]
-        # float32 values are four bytes each, and Qwen's processors repeat an image for both frames of a patch.
-        assert theirs["copied_bytes"] == ours["copied_bytes"] * (8 if "qwen" in result["model"] else 4)
-        assert len(ours["seconds"]) == len(ours["baseline"]) >= 3
+        rows = {(row["part"], row["who"]): row for row in result["rows"]}
+        ours, pages = rows["encoder", "vlmres"], rows["pages", "vlmres"]
+        assert ours["difference"] < 1e-5
+        assert pages["difference"] is None
         assert pages["images"] == 6
         assert int(pages["how"].removeprefix("sdpa, ").removesuffix(" groups")) > 1
+        if len(names) == 2:
+            theirs = rows["encoder", "transformers"]
+            # float32 values are four bytes each, and Qwen's processors repeat an image for both frames of a patch.
+            assert theirs["copied_bytes"] == ours["copied_bytes"] * (8 if "qwen" in result["model"] else 4)
+            assert len(ours["seconds"]) == len(ours["baseline"]) >= 3
     table = done.stdout[done.stdout.index("| model") :].split("\n\n")[0].splitlines()
-    assert len(table) == 2 + 6 * len(compared) + len(missing)
-    assert {row.count("|") for row in table} == {12}
+    assert len(table) == 2 + sum(len(result["rows"]) for result in found["results"])
+    assert {row.count("|") for row in table} == {13}
+
+
+def has_module(name: str) -> bool:
+    """Whether this transformers has a model."""
+    try:
+        with torch.device("meta"):
+            MODELS[name].module("tiny", torch.float32)
+    except MissingModelError:
+        with pytest.raises(pytest.skip.Exception):  # which tests of families know, too
+            family(MODELS[name].family)
+        return False
+    return True
+
+
+@pytest.mark.parametrize("size", ["real", "shallow", "tiny"])
+@pytest.mark.parametrize("name", MODELS)
+def test_both_read_the_same_configuration(name: str, size: Size) -> None:
+    """Of transformers with all of its defaults; so an encoder without a peer has real sizes."""
+    family(MODELS[name].family)
+    with torch.device("meta"):
+        module = MODELS[name].module(size, torch.float32)
+    assert load_config(module.config.to_dict()) == MODELS[name].config(size)
+
+
+def test_a_model_that_transformers_lacks_runs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In all parts, compared with itself in a wider type; beside nothing."""
+    monkeypatch.setitem(MODELS, "internvl", dataclasses.replace(MODELS["internvl"], family="abacus"))
+    monkeypatch.setattr(VisionModel, "compile_blocks", lambda _: None)  # takes long
+    out = tmp_path / "out.json"
+    with pytest.raises(SystemExit) as done:
+        script(monkeypatch, "--parts", *gpu.PARTS, "--dtype", "bfloat16", "--json", str(out))
+    text = capsys.readouterr().out
+    assert done.value.code == 0, text
+    (result,) = json.loads(out.read_text())["results"]
+    assert [(row["part"], row["who"]) for row in result["rows"]] == [(part, "vlmres") for part in gpu.PARTS]
+    # Rounding of bfloat16, which is no mistake and not nothing.
+    assert all(1e-4 < row["difference"] < 2e-2 for row in result["rows"] if row["part"] != "pages")
+    assert 1e-4 < result["difference"] < 2e-2
+    assert "internvl: tokens equal its own in float32 by SDPA within" in text
+    assert f"internvl: transformers {transformers.__version__} has no abacus: vlmres runs alone" in text
+    rows = [[cell.strip() for cell in row.split("|")] for row in text.splitlines() if row.startswith("| internvl |")]
+    assert [row[8] for row in rows] == [""] * 4
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside transformers"])
+def test_a_wrong_kernel_is_a_failure(
+    *, alone: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its speed is kept; what it is compared with is right. Half of the scale is enough to be seen."""
+    if alone:
+        monkeypatch.setitem(MODELS, "internvl", dataclasses.replace(MODELS["internvl"], family="abacus"))
+    attend = attention.attend
+
+    def wrong(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, segments: Any, scale: float) -> torch.Tensor:
+        return attend(q, k, v, segments, scale / 2 if q.dtype == torch.bfloat16 else scale)
+
+    monkeypatch.setattr(blocks, "attend", wrong)
+    with pytest.raises(SystemExit) as done:
+        script(monkeypatch, "--parts", "encoder", "--dtype", "bfloat16")
+    assert done.value.code == 1
+    text = capsys.readouterr().out
+    whose = "its own in float32 by SDPA" if alone else "transformers'"
+    for part in ("difference", "encoder"):
+        pattern = (
+            rf"\| internvl \| {part} \| failed: ValueError: vlmres: its tokens are \S+ from {whose}, more than 5e-02"
+        )
+        assert re.search(pattern, text)
+    assert "| internvl | encoder | vlmres | sdpa | 2 |" in text
+
+
+def script(monkeypatch: pytest.MonkeyPatch, *options: str) -> None:
+    """The script on a tiny InternVL in this process."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)  # the script's to change
+    tiny = ["--model", "internvl", "--tiny", "--device", "cpu", "--batch", "2", "--seconds", "0.01", "--quick"]
+    monkeypatch.setattr(sys, "argv", ["gpu", *tiny, *options])
+    gpu.main()
 
 
 def test_time_of_a_block(tmp_path: Path) -> None:
@@ -90,15 +174,13 @@ def test_time_of_a_block(tmp_path: Path) -> None:
 
 
 def test_check_prints_differences_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)  # the script's to change
-    monkeypatch.setattr(sys, "argv", ["gpu", "--check", "--tiny", "--device", "cpu", "--model", "internvl"])
     with pytest.raises(SystemExit) as done:
-        gpu.main()
+        script(monkeypatch, "--check")
     assert done.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "| model | difference, float32 |" in lines
-    name, error = lines[-1].strip("| ").split(" | ")
-    assert name == "internvl"
+    assert "| model | difference, float32 | from |" in lines
+    name, error, whose = lines[-1].strip("| ").split(" | ")
+    assert (name, whose) == ("internvl", "transformers'")
     assert 0 < float(error) < 1e-6
 
 
@@ -113,11 +195,13 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "invalid choice: 'abacus'" in capsys.readouterr().err
 
 
-ROW = Row("encoder", "vlmres", "varlen", 16, 3000, [0.2, 0.1, 0.1], [0.3, 0.25, 0.2], 0.5, 2**30, 2**20)
+ROW = Row("encoder", "vlmres", "varlen", 16, 3000, [0.2, 0.1, 0.1], [0.3, 0.25, 0.2], 3e-3, 0.5, 2**30, 2**20)
 
 
 class FakeDuel:
     """Fails for one model, and in one part of another."""
+
+    reference, bound = "transformers'", 5e-2
 
     def __init__(self, name: str, _: Any) -> None:
         if name == "qwen2-vl":
@@ -190,7 +274,9 @@ def test_lines() -> None:
     cells = [cell.strip() for cell in line("qwen2-vl", ROW).strip("|").split("|")]
     assert cells[:5] == ["qwen2-vl", "encoder", "vlmres", "varlen", "16"]
     assert cells[5:8] == ["30,000 (15,000 to 30,000)", "160.0", "2.00x (1.50 to 2.50)"]
-    assert cells[8:] == ["50.0%", "1.00 GiB", "1.0 MiB"]
+    assert cells[8:] == ["3.0e-03", "50.0%", "1.00 GiB", "1.0 MiB"]
+    lone = [cell.strip() for cell in line("a", dataclasses.replace(ROW, baseline=[])).strip("|").split("|")]
+    assert lone[7:] == ["", *cells[8:]]
     assert line("a", ROW).count("|") == failure("a", "b", ValueError("c | d\ne")).count("|") == HEAD.count("|") // 2
 
 
@@ -273,7 +359,7 @@ class FakePeer(Peer):
     """Kernels of given speeds and errors."""
 
     def __init__(self, ticks: Ticks, device: torch.device, dtype: torch.dtype) -> None:
-        super().__init__(MODELS["internvl"], None, device, dtype)
+        super().__init__(MODELS["internvl"], None, None, device, dtype, [])
         self.ticks = ticks
 
     def _use(self, name: str) -> None:
@@ -310,9 +396,8 @@ def test_flash_attention_is_not_for_float32(ticks: Ticks) -> None:
 
 
 def test_attention_of_a_module() -> None:
-    parent, name, config = MODELS["internvl"].build("tiny")
-    module = getattr(sys.modules[parent.__module__], name)._from_config(config, attn_implementation="sdpa")
-    peer = Peer(MODELS["internvl"], module, CPU, torch.float32)
+    module = MODELS["internvl"].module("tiny", torch.float32)
+    peer = Peer(MODELS["internvl"], module, None, CPU, torch.float32, [])
     peer._use("flex_attention")
     assert peer.attention == module.vision_tower.config._attn_implementation == "flex_attention"
     with pytest.raises(ValueError, match="FlashAttention2"):
@@ -325,12 +410,12 @@ def test_the_faster_place_of_the_processor(ticks: Ticks, monkeypatch: pytest.Mon
     peer = FakePeer(ticks, torch.device("meta"), torch.float32)
     places = {"cpu": 0.01, "meta": 0.0}
 
-    def prepare(_: Any, __: Any, place: torch.device) -> None:
+    def prepare(_: Any, place: torch.device) -> None:
         ticks.now += places[place.type]
 
     monkeypatch.setattr(peer, "prepare", prepare)
     monkeypatch.setattr("benches.encoder.peer.decoded", lambda files: files)
-    assert peer.choose_processor(None, [b""], Clock(CPU, 0, 3)).keys() == {"cpu", "meta"}
+    assert peer.choose_processor([b""], Clock(CPU, 0, 3)).keys() == {"cpu", "meta"}
     assert peer.processor_device == torch.device("meta")
 
 
@@ -338,11 +423,11 @@ def test_pages_in_batches(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> None
     peer = FakePeer(ticks, CPU, torch.float32)
     seen: list[list[bytes]] = []
 
-    def prepare(_: Any, pictures: list[bytes]) -> dict[str, Any]:
+    def prepare(pictures: list[bytes]) -> dict[str, Any]:
         seen.append(pictures)
         return {}
 
     monkeypatch.setattr(peer, "prepare", prepare)
     monkeypatch.setattr("benches.encoder.peer.decoded", lambda files: files)
-    assert peer.run_files(None, [b"a", b"b", b"c", b"d", b"e"], 2) == 3 * 4
+    assert peer.run_files([b"a", b"b", b"c", b"d", b"e"], 2) == 3 * 4
     assert seen == [[b"a", b"b"], [b"c", b"d"], [b"e"]]

@@ -102,7 +102,7 @@ def test_kernels_agree(name: str, checkpoint: Checkpoint, monkeypatch: pytest.Mo
     assert relative_error(found.tokens, run(encoder, name, "sdpa").tokens) <= 2e-2
 
 
-@pytest.mark.parametrize("name", ["clip", "qwen2.5-vl", "deepseek-ocr"])
+@pytest.mark.parametrize("name", ["clip", "qwen2.5-vl", "deepseek-ocr", "deepseek-ocr-2"])
 def test_compiled_blocks(name: str, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each kind: with rotary positions in windows, and with relative positions inside the kernel."""
     encoder = VisionEncoder.from_pretrained(checkpoint(name)[1], DEVICE, torch.bfloat16)

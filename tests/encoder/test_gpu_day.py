@@ -63,7 +63,7 @@ if not pathlib.Path({str(marker)!r}).exists():
     assert ended["crashes"].detail == "ended by signal 11: before"
     text = capsys.readouterr().out
     assert "| good | ok | 0 | all / well |" in text
-    assert re.search(r"\| hangs \| time \| \d+ \| 5 s were not enough, the next call begins it again: \d+ \|", text)
+    assert re.search(r"\| hangs \| time \| \d+ \| 5 s were not enough, a later call begins it again: \d+ \|", text)
     assert text.endswith("\ncall again for hangs\n")
     begun, child = (tmp_path / "hangs.log").read_text().split()
     assert begun == "begun"
@@ -98,19 +98,43 @@ def test_no_step_begins_without_time(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_second_call_gives_more_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Twice what was too little, though others wait; after what was never begun."""
-    todo = [step("slow", "pass"), *(step(f"other{index}", "pass") for index in range(9))]
-    day = Day(tmp_path, todo, 100)
+    """Twice what was too little, though others wait; after what was never begun, and what had less."""
+    todo = [step("slower", "pass"), step("slow", "pass"), *(step(f"other{index}", "pass") for index in range(9))]
+    day = Day(tmp_path, todo, 200)
+    day._write(Outcome("slower", "time", 60.0, ""))
     day._write(Outcome("slow", "time", 20.0, ""))
     assert day.run()
     begun = re.findall(r"== (\w+): at most (\d+) s", capsys.readouterr().out)
-    assert [name for name, _ in begun] == [*(f"other{index}" for index in range(9)), "slow"]
-    day = Day(tmp_path, todo, 100)
-    day.forget([found.name for found in todo])
+    assert [name for name, _ in begun] == [*(f"other{index}" for index in range(9)), "slow", "slower"]
+    day = Day(tmp_path, todo[:2], 100)
+    day._write(Outcome("slower", "time", 60.0, ""))
     day._write(Outcome("slow", "time", 20.0, ""))
     assert day.run()
     begun = re.findall(r"== (\w+): at most (\d+) s", capsys.readouterr().out)
+    # A fourth of the call is less than that.
     assert begun[0] == ("slow", "40")
+
+
+def test_what_had_more_than_is_left_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With less time than was too little it would be lost; others that need less are done before."""
+    todo = [step("long", "pass"), step("never", "pass"), step("longer", "pass"), step("short", "pass")]
+    day = Day(tmp_path, todo, 100)
+    for name, seconds in (("longer", 400.0), ("long", 300.0), ("short", 30.0)):
+        day._write(Outcome(name, "time", seconds, "cut"))
+    assert not day.run()
+    text = capsys.readouterr().out
+    assert re.findall(r"== (\w+):", text) == ["never", "short"]
+    assert "no time is left for long (300 s were not enough), longer (400 s were not enough)\n" in text
+    assert "| long | time | 300 | cut |" in text
+    assert text.endswith("\ncall again for long, longer\n")
+    # Where nothing else can be done it is begun all the same, with all that there is.
+    assert not Day(tmp_path, todo, 100).run()
+    text = capsys.readouterr().out
+    assert re.findall(r"== (\w+):", text) == ["long"]
+    assert "no time is left for longer (400 s were not enough)\n" in text
+    assert statuses(day) == {"longer": "time", "long": "ok", "short": "ok", "never": "ok"}
+    assert Day(tmp_path, todo, 450).run()
+    assert statuses(day)["longer"] == "ok"
 
 
 def test_what_a_stopped_step_compiled_last_is_dropped(tmp_path: Path) -> None:

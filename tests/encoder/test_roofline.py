@@ -139,7 +139,7 @@ def _moved(counted: Counted) -> int:
 @with_torchs_kernel
 def test_passes_are_of_the_same_work() -> None:
     """InternVL's heads fill the kernel's steps: FLOPs of both are exactly those of the plans."""
-    config: Any = passes.settings_of("internvl")
+    config: Any = MODELS["internvl"].config("real")
     assert config.towers[0].attention.head_dim % passes.STEP == 0
     ours, theirs = our_pass("internvl", "small", 1), peer_pass("internvl", "small", 1)
     assert ours.tokens == theirs.tokens == 256
