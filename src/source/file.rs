@@ -15,9 +15,11 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::threads::check_stopped;
 
-/// A JPEG's header is looked for in this many bytes, then in so many times as many.
-const HEADER_BYTES: usize = 1 << 18;
-const MORE_BYTES: usize = 16;
+/// A file of no more bytes is read whole at once.
+const SMALL_BYTES: usize = 1 << 18;
+/// A larger JPEG's header is looked for in this many bytes, then in so many times as many.
+const HEADER_BYTES: usize = 1 << 15;
+const MORE_BYTES: usize = 8;
 /// Bytes that are read at once.
 const PIECE: usize = 16 << 20;
 /// Most files that wait with an open descriptor, in the whole process.
@@ -65,10 +67,12 @@ impl ImageFile {
         let (file, metadata) = open_within(path, limits)?;
         let identity = Identity::of(&metadata);
         let mut bytes = Vec::new();
-        let mut wanted = HEADER_BYTES;
+        // A file may have grown meanwhile.
+        let mut wanted = if identity.size < SMALL_BYTES as u64 { SMALL_BYTES } else { HEADER_BYTES };
         let header = loop {
-            let missing = (wanted - bytes.len()) as u64;
-            (&file).take(missing).read_to_end(&mut bytes).map_err(error)?;
+            let missing = wanted - bytes.len();
+            bytes.reserve_exact(missing.min(identity.size as usize + 1));
+            (&file).take(missing as u64).read_to_end(&mut bytes).map_err(error)?;
             let complete = bytes.len() < wanted;
             if complete {
                 break Header::of(&bytes)?;

@@ -11,8 +11,8 @@ use crate::source::orientation::{Metadata, ORIENTATION, Orientation};
 
 /// A header is looked for in so many bytes, then in so many times as many.
 const FIRST_BYTES: usize = 1 << 14;
-const MORE_BYTES: usize = 16;
-const MOST_BYTES: usize = FIRST_BYTES * MORE_BYTES * MORE_BYTES;
+const MORE_BYTES: usize = 4;
+const MOST_BYTES: usize = 1 << 22;
 
 /// The form of a file that holds one image of gray or colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
