@@ -27,6 +27,8 @@ import vlmres
 from vlmres._core import Source
 
 SIZES = ((64, 48), (640, 480), (1920, 1080), (4032, 3024))
+# EXIF's tag.
+ORIENTATION = 0x0112
 SUBSAMPLED: Mapping[str, Any] = {"subsampling": "4:2:0"}
 WHOLE: Mapping[str, Any] = {"subsampling": "4:4:4"}
 KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -140,6 +142,28 @@ def patches(
                 f"| {size[0]}x{size[1]}, {name} | {taken} | {' '.join(f'{ratio:.2f}' for ratio in ratios)} |",
                 flush=True,
             )
+
+
+@app.command()
+def turned(
+    photo: Annotated[Path, typer.Argument(help="A photograph, as large as the largest size.")],
+    rounds: Annotated[int, typer.Option(help="Rounds of a file.")] = 15,
+) -> None:
+    """From files that EXIF turns to patches of bytes (Qwen2-VL, at most 1280 tokens), beside those that it does not.
+
+    Milliseconds of a photograph of quality 85; decoding turns it, too.
+    """
+    processor = vlmres.Processor("qwen2-vl", layout="packed", dtype="uint8", num_threads=1, max_pixels=1280 * 28 * 28)
+    print("| file | orientation | decoding | from the file | from pixels |\n|---|---|---|---|---|")
+    for size in SIZES[2:]:
+        picture = cut(Image.open(photo).convert("RGB"), size)
+        for orientation in range(1, 9):
+            exif = Image.Exif()
+            exif[ORIENTATION] = orientation
+            data = encode(picture, "RGB", {"quality": 85, "exif": exif, **SUBSAMPLED})
+            found = zip(*calls(processor, data, rounds), strict=True)
+            times = " | ".join(f"{statistics.median(column):.2f}" for column in found)
+            print(f"| {size[0]}x{size[1]} | {orientation} | {times} |", flush=True)
 
 
 def calls(processor: vlmres.Processor, data: bytes, rounds: int) -> list[tuple[float, float, float]]:

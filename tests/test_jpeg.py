@@ -93,6 +93,12 @@ def segment_before_frame(data: bytes, segment: bytes) -> bytes:
     return data[:2] + segment + data[2:]
 
 
+def exif(orientation: int) -> bytes:
+    """A segment that says how the image is to be turned."""
+    data = files.exif(orientation)
+    return b"\xff\xe1" + struct.pack(">H", 2 + len(data)) + data
+
+
 @pytest.mark.parametrize("scans", SCANS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_equals_pillow(kind: str, scans: str) -> None:
@@ -327,6 +333,48 @@ def test_a_huge_header_is_refused_before_decoding() -> None:
     data[at + 5 : at + 9] = struct.pack(">HH", 60000, 60000)
     with pytest.raises(vlmres.VlmresError, match=r"60000x60000"):
         vlmres.Processor("llava-1.5")(bytes(data))
+
+
+# A recipe of each kind of single view: a resize alone, padded, cropped, resized in floating point, one tile of several.
+TURNED: dict[str, dict[str, Any]] = {
+    "qwen2-vl": {"max_pixels": 200_000},
+    "llava-1.5": {},
+    "siglip2-naflex": {},
+    "clip": {},
+    "deepseek-vl": {},
+    "molmo2": {},
+    "internvl2": {"max_tiles": 1},
+}
+
+
+@pytest.mark.parametrize("arithmetic", ["torch", "pillow", "pillow-12"])
+@pytest.mark.parametrize("name", TURNED)
+def test_turned_files_give_what_their_turned_pixels_do(name: str, arithmetic: Any) -> None:
+    processor = vlmres.Processor(name, arithmetic=arithmetic, dtype="uint8", **TURNED[name])
+    kinds = itertools.cycle(itertools.product(("4:2:0", "L", "CMYK"), SCANS))
+    for size in ((900, 500), (61, 803), (40, 30)):
+        picture = photo(*size)
+        for orientation, (kind, scans) in zip(range(1, 9), kinds, strict=False):
+            data = segment_before_frame(encode(picture, kind, scans), exif(orientation))
+            expected = processor(files.by_pillow(data))
+            for key, values in processor(data).items():
+                np.testing.assert_array_equal(values, expected[key], f"{key}, {size}, {orientation}")
+
+
+def test_damaged_files_are_turned_as_what_is_decoded_of_them() -> None:
+    rng, processor = random.Random(19), vlmres.Processor("qwen2-vl", dtype="uint8")
+    outcomes = []
+    for scans in SCANS * 20:
+        data = segment_before_frame(encode(photo(160, 120), "4:2:0", scans), exif(6))
+        damaged = mutate(data, rng)
+        expected = decoded(damaged)
+        outcomes.append(expected is not None)
+        if expected is None:
+            with pytest.raises(vlmres.VlmresError):
+                processor(damaged)
+        else:
+            np.testing.assert_array_equal(processor(damaged)["pixel_values"], processor(expected)["pixel_values"])
+    assert set(outcomes) == {False, True}
 
 
 # A recipe of each kind of view, with what lets small images show what it does; the last cuts the image itself.

@@ -6,6 +6,7 @@ mod call;
 mod earlier;
 mod resize;
 mod stage;
+mod streamed;
 mod write;
 
 pub use call::{Call, DeferredImage, Failure, Input, Item, PixelOwner, Settings};

@@ -7,7 +7,7 @@ use crate::geometry::Size;
 use crate::options::{Backend, Filter, Sampled};
 use crate::plan::Stage;
 use crate::resample::{Arithmetic, FloatResampler, FloatScratch, Resampler, RowSink, Scratch, Table, Window, identity};
-use crate::source::{Interleaving, OwnedImage, Rows};
+use crate::source::{Interleaving, OwnedImage, Rows, take};
 
 /// A worker's buffers.
 #[derive(Default)]
@@ -47,17 +47,15 @@ impl StageJob {
         arithmetic: Arithmetic,
         table: impl Fn() -> Box<Table>,
     ) -> Result<Self> {
-        let window = Window {
-            columns: visible(stage.offset.x, stage.resized.width, stage.canvas.width),
-            rows: visible(stage.offset.y, stage.resized.height, stage.canvas.height),
-        };
+        let window = seen(&stage);
         let pass = if let Some(sampling) = stage.float_resize {
             let table = if sampling.of == Sampled::Normalized { table() } else { identity() };
             let resampler = FloatResampler::new(size, stage.resized, window.clone(), sampling, table)?;
             Pass::Floats(Box::new(resampler))
         } else {
             let backend = if stage.always_pillow { Backend::Pillow } else { arithmetic.backend };
-            let arithmetic = Arithmetic { backend, transposed: stage.transposed, ..arithmetic };
+            let transposed = arithmetic.transposed != stage.transposed;
+            let arithmetic = Arithmetic { backend, transposed, ..arithmetic };
             Pass::Bytes(Resampler::new(size, lie, stage.resized, window.clone(), filter, arithmetic)?)
         };
         Ok(Self { pass, stage, window })
@@ -141,10 +139,12 @@ impl StageJob {
     }
 
     /// The whole canvas.
-    pub(super) fn canvas(&self, source: &mut dyn Rows) -> Result<OwnedImage> {
+    pub(super) fn canvas(&self, source: &mut dyn Rows, buffers: &mut Buffers) -> Result<OwnedImage> {
         let canvas = self.stage.canvas;
-        let mut rows = Canvas { data: reserve(canvas)?, len: canvas.width as usize * 3 };
-        self.rows(source, 0..canvas.height, &mut Buffers::default(), &mut rows)?;
+        let mut data = take(canvas.area() as usize * 3)?;
+        data.clear();
+        let mut rows = Canvas { data, len: canvas.width as usize * 3 };
+        self.rows(source, 0..canvas.height, buffers, &mut rows)?;
         OwnedImage::new(canvas, rows.data)
     }
 }
@@ -202,6 +202,14 @@ pub fn reserve(size: Size) -> Result<Vec<u8>> {
     let mut data = Vec::new();
     data.try_reserve_exact(bytes).map_err(|_| Error::Memory { bytes })?;
     Ok(data)
+}
+
+/// What of a stage's resized image lies on its canvas.
+pub(super) fn seen(stage: &Stage) -> Window {
+    Window {
+        columns: visible(stage.offset.x, stage.resized.width, stage.canvas.width),
+        rows: visible(stage.offset.y, stage.resized.height, stage.canvas.height),
+    }
 }
 
 /// Which of `inner` pixels, the first lying at `offset`, are on a canvas of `outer`.

@@ -12,7 +12,7 @@ use crate::options::{Backend, Sampled};
 use crate::plan::{Plan, Stage, View};
 use crate::recipe::Pixels;
 use crate::resample::{Arithmetic, Table, identity};
-use crate::source::{Interleaving, PixelView, Rows, Streamed};
+use crate::source::{PixelView, Rows};
 use crate::threads::{Phase, Threads, parallel, timed};
 use crate::write::{Cells, DType, Element, FloatWriter, Placement, Sink, Values, Writer, normalised};
 
@@ -168,21 +168,6 @@ impl Output<'_> {
         let failed = |((index, _), done): ((usize, _), Result<()>)| Some((jobs[index].image, done.err()?));
         bands.into_iter().zip(done).filter_map(failed).collect()
     }
-
-    /// Writes an image while it is decoded, of which a view is made that [`reads_in_order`].
-    pub(super) fn stream(&self, file: &Streamed<'_>, view: &View, to: &Placement) -> Result<()> {
-        let stage = view.stages[0];
-        let job =
-            StageJob::new(file.size(), Some(Interleaving::RGB), stage, self.pixels.filter, self.arithmetic, || {
-                self.destination.table()
-            })?;
-        file.read(job.span(), |rows| self.destination.rows(rows, &job, to, 0..stage.canvas.height))
-    }
-}
-
-/// Whether a view is made of all rows of its image from the first to the last, each once.
-pub(super) fn reads_in_order(view: &View) -> bool {
-    view.overlap == 0 && view.stages.len() == 1 && view.stages[0].cut.is_none()
 }
 
 /// A view of an image, and its place.

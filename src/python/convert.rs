@@ -137,5 +137,5 @@ pub(super) fn arithmetic((name, pillow): &(String, u32)) -> PyResult<Arithmetic>
         13 => PassOrder::Pillow13,
         _ => return Err(Error::Argument(format!("the order of passes of Pillow {pillow} is not known")).into()),
     };
-    Ok(Arithmetic { backend: backend(name)?, pass_order, transposed: false })
+    Ok(Arithmetic::new(backend(name)?, pass_order))
 }

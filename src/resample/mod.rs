@@ -26,6 +26,7 @@ pub fn trim() {
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::options::Backend;
+use crate::source::Orientation;
 
 /// When Pillow resamples columns before rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -59,11 +60,24 @@ pub struct Arithmetic {
     pub pass_order: PassOrder,
     /// Whether the image lies on its side meanwhile: rows are columns to the rule of passes.
     pub transposed: bool,
+    /// Whether its columns, and whether its rows, lie from the last to the first meanwhile: weights are those of the other
+    /// direction.
+    pub mirrored: [bool; 2],
 }
 
 impl Arithmetic {
     /// The names that parse.
     pub const NAMES: &'static str = "pillow, pillow-13, pillow-12, pillow-11, torch";
+
+    /// That of an image which lies as it is meant to.
+    pub fn new(backend: Backend, pass_order: PassOrder) -> Self {
+        Self { backend, pass_order, transposed: false, mirrored: [false; 2] }
+    }
+
+    /// The same for an image as it is stored, which is turned afterwards.
+    pub(crate) fn lying(self, orientation: Orientation) -> Self {
+        Self { transposed: self.transposed != orientation.swaps_sides(), mirrored: orientation.mirrors(), ..self }
+    }
 
     /// Whether a resize goes over the columns first.
     fn vertical_first(self, from: Size, to: Size) -> bool {
@@ -85,6 +99,6 @@ impl FromStr for Arithmetic {
             "pillow-11" => (Backend::Pillow, PassOrder::Pillow11),
             _ => return Err(Error::Argument(format!("arithmetic must be one of {}, got {name:?}", Self::NAMES))),
         };
-        Ok(Self { backend, pass_order, transposed: false })
+        Ok(Self::new(backend, pass_order))
     }
 }

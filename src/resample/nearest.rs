@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Window;
+use super::{Arithmetic, Window};
 use crate::error::Result;
 use crate::geometry::Size;
 use crate::memory::try_reserve;
@@ -12,12 +12,24 @@ use crate::options::Backend;
 const SMALL: u32 = 128;
 
 /// Input columns and rows of the outputs in a window.
-pub(super) fn indices(backend: Backend, from: Size, to: Size, window: &Window) -> Result<(Vec<u32>, Vec<u32>)> {
-    let axis = |input: u32, output: u32, range: &Range<u32>| match backend {
-        Backend::Pillow => pillow(input, output, range),
-        Backend::Torch => torch(input, output, to.width + to.height <= SMALL, range),
+pub(super) fn indices(arithmetic: Arithmetic, from: Size, to: Size, window: &Window) -> Result<(Vec<u32>, Vec<u32>)> {
+    let axis = |input: u32, output: u32, range: &Range<u32>, mirrored: bool| {
+        let range = if mirrored { output - range.end..output - range.start } else { range.clone() };
+        let mut picked = match arithmetic.backend {
+            Backend::Pillow => pillow(input, output, &range),
+            Backend::Torch => torch(input, output, to.width + to.height <= SMALL, &range),
+        }?;
+        if mirrored {
+            picked.reverse();
+            for index in &mut picked {
+                *index = input - 1 - *index;
+            }
+        }
+        Ok(picked)
     };
-    Ok((axis(from.width, to.width, &window.columns)?, axis(from.height, to.height, &window.rows)?))
+    let [columns, rows] = arithmetic.mirrored;
+    let columns = axis(from.width, to.width, &window.columns, columns)?;
+    Ok((columns, axis(from.height, to.height, &window.rows, rows)?))
 }
 
 /// Pillow adds the scale up step by step in f64 (`ImagingScaleAffine`).

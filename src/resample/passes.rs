@@ -29,6 +29,7 @@ pub(super) struct AxisKey {
     input: u32,
     output: u32,
     range: Range<u32>,
+    mirrored: bool,
 }
 
 impl AxisKey {
@@ -39,8 +40,9 @@ impl AxisKey {
         input: u32,
         output: u32,
         range: &Range<u32>,
+        mirrored: bool,
     ) -> Self {
-        Self { level, filter, backend, input, output, range: range.clone() }
+        Self { level, filter, backend, input, output, range: range.clone(), mirrored }
     }
 
     /// Whether its weights are too many to be kept.
@@ -62,7 +64,8 @@ impl AxisKey {
         if weights > limit {
             return Err(Error::Weights { input, output, weights, limit });
         }
-        Axis::new(self.filter, self.backend, self.input, self.output, self.range.clone())
+        let axis = Axis::new(self.filter, self.backend, self.input, self.output, self.range.clone())?;
+        Ok(if self.mirrored { axis.mirrored() } else { axis })
     }
 
     fn weights(&self) -> Result<AxisWeights> {
@@ -177,7 +180,7 @@ mod tests {
             assert_eq!(kept.bytes, kept.entries.iter().map(|(_, pass, _)| pass.bytes()).sum::<usize>());
             kept.bytes
         };
-        let key = |input| AxisKey::new(Level::Scalar, Filter::Bicubic, Backend::Pillow, input, 384, &(0..384));
+        let key = |input| AxisKey::new(Level::Scalar, Filter::Bicubic, Backend::Pillow, input, 384, &(0..384), false);
         for input in 240_000..240_200 {
             let key = key(input);
             assert!(!key.is_streamed());

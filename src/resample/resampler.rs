@@ -12,7 +12,7 @@ use crate::geometry::Size;
 use crate::memory::try_resize;
 use crate::options::Filter;
 use crate::simd::Level;
-use crate::source::{Interleaving, Rows};
+use crate::source::{Interleaving, Orientation, Rows};
 use crate::threads::check_stopped;
 
 /// Most pixels between the passes where those are columns of a tall image that is made wide and short.
@@ -25,6 +25,24 @@ pub(crate) struct Window {
     pub(crate) columns: Range<u32>,
     /// Rows.
     pub(crate) rows: Range<u32>,
+}
+
+impl Window {
+    /// The same part of an image of a size, seen thus, as it is stored.
+    pub(crate) fn stored(&self, size: Size, lies: Orientation) -> Self {
+        let size = lies.turned(size);
+        let (across, down) = if lies.swaps_sides() { (&self.rows, &self.columns) } else { (&self.columns, &self.rows) };
+        let of = |range: &Range<u32>, side: u32, mirrored: bool| {
+            if mirrored { side - range.end..side - range.start } else { range.clone() }
+        };
+        let [columns, rows] = lies.mirrors();
+        Self { columns: of(across, size.width, columns), rows: of(down, size.height, rows) }
+    }
+
+    /// Its size.
+    pub(crate) fn size(&self) -> Size {
+        Size::new(self.columns.len() as u32, self.rows.len() as u32)
+    }
 }
 
 /// Takes rows of pixels in their order, so that each is made where it is to lie. A trait object, as sources are: the resample
@@ -105,16 +123,19 @@ impl Resampler {
         arithmetic: Arithmetic,
     ) -> Result<Self> {
         let level = if level.is_available() { level } else { Level::Scalar };
-        let backend = arithmetic.backend;
         let from = lie.unwrap_or(Interleaving::RGB);
         let passes = if size == to {
             Passes::Copy
         } else if filter == Filter::Nearest {
-            let (columns, rows) = nearest::indices(backend, size, to, &window)?;
+            let (columns, rows) = nearest::indices(arithmetic, size, to, &window)?;
             Passes::Nearest { columns, rows }
         } else {
-            let mut across = AxisKey::new(level, filter, backend, size.width, to.width, &window.columns);
-            let mut down = AxisKey::new(level, filter, backend, size.height, to.height, &window.rows);
+            let key = |input, output, range, mirrored| {
+                AxisKey::new(level, filter, arithmetic.backend, input, output, range, mirrored)
+            };
+            let [columns, rows] = arithmetic.mirrored;
+            let mut across = key(size.width, to.width, &window.columns, columns);
+            let mut down = key(size.height, to.height, &window.rows, rows);
             if across.is_streamed() || down.is_streamed() {
                 (across, down) = (across.without_level(), down.without_level());
             }
@@ -124,10 +145,14 @@ impl Resampler {
             match (size.width != to.width, size.height != to.height) {
                 (true, false) => Passes::Horizontal(horizontal()?),
                 (false, _) => Passes::Vertical(vertical()?),
-                (true, true) if vertical_first => Passes::VerticalHorizontal(horizontal()?, vertical()?),
                 (true, true) => {
-                    check_between(size, to)?;
-                    Passes::HorizontalVertical(horizontal()?, vertical()?)
+                    check_between(size, to, vertical_first, arithmetic.transposed)?;
+                    let (horizontal, vertical) = (horizontal()?, vertical()?);
+                    if vertical_first {
+                        Passes::VerticalHorizontal(horizontal, vertical)
+                    } else {
+                        Passes::HorizontalVertical(horizontal, vertical)
+                    }
                 }
             }
         };
@@ -278,9 +303,12 @@ fn vertical_row(
     Ok(())
 }
 
-/// Refuses a resize whose rows between the passes are far more than those of both images.
-fn check_between(from: Size, to: Size) -> Result<()> {
-    let between = Size::new(to.width, from.height);
+/// Refuses a resize with far more pixels between the passes than both images have. An image that lies on its side is told of
+/// as it is meant.
+fn check_between(from: Size, to: Size, vertical_first: bool, transposed: bool) -> Result<()> {
+    let (from, to) = if transposed { (from.transposed(), to.transposed()) } else { (from, to) };
+    let between =
+        if vertical_first == transposed { Size::new(to.width, from.height) } else { Size::new(from.width, to.height) };
     let pixels = between.area();
     if pixels > MOST_BETWEEN && pixels / 4 > from.area().max(to.area()) {
         return Err(Error::Canvas {

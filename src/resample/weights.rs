@@ -19,8 +19,11 @@ const PATIENCE: usize = 1 << 16;
 pub(crate) struct Axis {
     filter: Filter,
     input: u32,
+    output: u32,
     /// Outputs that are wanted.
     range: Range<u32>,
+    /// Whether inputs and outputs are counted from the last to the first.
+    is_mirrored: bool,
     scale: f64,
     support: f64,
     inverse: f64,
@@ -52,11 +55,17 @@ impl Axis {
         let filter_scale = scale.max(1.0);
         let support = filter.support() * filter_scale;
         let inverse = 1.0 / filter_scale;
-        let mut axis = Self { filter, input, range, scale, support, inverse, bits: PILLOW_BITS };
+        let bits = PILLOW_BITS;
+        let mut axis = Self { filter, input, output, range, is_mirrored: false, scale, support, inverse, bits };
         if backend == Backend::Torch {
             axis.bits = axis.torch_bits(output)?;
         }
         Ok(axis)
+    }
+
+    /// The same weights where inputs and outputs lie from the last to the first.
+    pub(crate) fn mirrored(self) -> Self {
+        Self { is_mirrored: !self.is_mirrored, ..self }
     }
 
     /// ATen's fraction bits, which depend on the largest weight of the whole axis, kept or not.
@@ -95,17 +104,27 @@ impl Axis {
 
     /// The inputs of an output, counted from the first that is wanted.
     pub(crate) fn window(&self, index: usize) -> Range<u32> {
-        let (_, start, end) = self.window_of(self.range.start + index as u32);
-        start as u32..end as u32
+        let (_, start, end) = self.window_of(self.of_whole(index));
+        let (start, end) = (start as u32, end as u32);
+        if self.is_mirrored { self.input - end..self.input - start } else { start..end }
     }
 
     /// Adds an output's weights, counted from the first that is wanted; `floats` is scratch.
     pub(crate) fn push(&self, index: usize, floats: &mut Vec<f64>, weights: &mut Vec<i32>) -> Result<()> {
-        self.fill(self.range.start + index as u32, floats)?;
+        self.fill(self.of_whole(index), floats)?;
+        if self.is_mirrored {
+            floats.reverse();
+        }
         try_reserve(weights, floats.len())?;
         let one = f64::from(1u32 << self.bits);
         weights.extend(floats.iter().map(|weight| (weight * one + 0.5f64.copysign(*weight)) as i32));
         Ok(())
+    }
+
+    /// Which output of the whole axis, in its own direction, one of those that are wanted is.
+    fn of_whole(&self, index: usize) -> u32 {
+        let index = self.range.start + index as u32;
+        if self.is_mirrored { self.output - 1 - index } else { index }
     }
 
     /// Centre, first input and end of an output of the whole axis.
@@ -244,6 +263,25 @@ mod tests {
         assert_eq!((part.len(), part.bits()), (12, whole.bits()));
         for index in 0..12 {
             assert_eq!(part.of(index), whole.of(index + 11));
+        }
+    }
+
+    #[test]
+    fn a_mirrored_axis_has_the_same_weights_backwards() {
+        for backend in [Backend::Pillow, Backend::Torch] {
+            for (input, output) in [(1, 7), (7, 1), (100, 33), (33, 100), (101, 40)] {
+                let axis = |range| Axis::new(Filter::Bicubic, backend, input, output, range).unwrap();
+                let whole = AxisWeights::new(&axis(0..output)).unwrap();
+                let part = output / 3..output;
+                let mirrored = axis(part.clone()).mirrored();
+                let weights = AxisWeights::new(&mirrored).unwrap();
+                for (index, place) in part.enumerate() {
+                    let (start, there) = whole.of((output - 1 - place) as usize);
+                    let (first, here) = weights.of(index);
+                    assert!(here.iter().eq(there.iter().rev()) && first + here.len() == input as usize - start);
+                    assert_eq!(mirrored.window(index), first as u32..(first + here.len()) as u32);
+                }
+            }
         }
     }
 

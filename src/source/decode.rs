@@ -73,7 +73,7 @@ pub fn recycle(image: OwnedImage) {
 }
 
 /// Memory for so many bytes, as [`reuse`] has it, with room alone where nobody used it before.
-pub(super) fn take(bytes: usize) -> Result<Vec<u8>> {
+pub(crate) fn take(bytes: usize) -> Result<Vec<u8>> {
     DECODED.take(bytes)
 }
 
@@ -141,8 +141,7 @@ impl Header {
 
     /// The image's size as it is to be seen: turned by its EXIF orientation.
     pub fn size(&self) -> Result<Size> {
-        let size = self.stored_size()?;
-        Ok(if self.orientation.swaps_sides() { Size::new(size.height, size.width) } else { size })
+        Ok(self.orientation.turned(self.stored_size()?))
     }
 
     /// Refuses an image of more pixels, or one whose decoding takes more bytes; `read` are those of its file where that is still to
@@ -173,10 +172,10 @@ impl Header {
         })
     }
 
-    /// The JPEG whose rows come from the first to the last, so that it may be decoded while they are read.
+    /// The JPEG that may be decoded while its rows are read, as it is stored.
     pub(super) fn streamed(&self) -> Option<Jpeg> {
         match self.format {
-            Format::Jpeg(jpeg) if jpeg.is_known() && self.orientation == Orientation::Upright => Some(jpeg),
+            Format::Jpeg(jpeg) if jpeg.is_known() => Some(jpeg),
             _ => None,
         }
     }

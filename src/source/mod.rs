@@ -19,11 +19,13 @@ mod turn;
 mod view;
 mod webp;
 
+pub(crate) use decode::take;
 pub use decode::{ColourKey, Header, recycle, reuse, trim};
 pub use encoded::{Encoded, image_size};
 pub use file::ImageFile;
 pub use jpeg::JpegForm;
 pub use opened::{Memory, Opened};
+pub(crate) use orientation::Orientation;
 pub use other::{Decoder, OtherDecoder, OtherHeader};
 pub(crate) use rows::Rows;
 pub use streamed::Streamed;

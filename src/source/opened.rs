@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use super::jpeg::Jpeg;
 use super::other::AnyHeader;
-use super::{ColourKey, Decoder, Encoded, Header, ImageFile, OwnedImage, Streamed};
+use super::{ColourKey, Decoder, Encoded, Header, ImageFile, Orientation, OwnedImage, Streamed};
 use crate::error::Result;
 use crate::geometry::Size;
 use crate::limits::Limits;
@@ -93,10 +94,21 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// The file, to be decoded while its rows are read; nothing where it can only be decoded whole.
-    pub fn streamed(&self, reduction: u32) -> Result<Option<Streamed<'_>>> {
-        let AnyHeader::Own(header) = &self.header else { return Ok(None) };
-        let Some(jpeg) = header.streamed() else { return Ok(None) };
+    /// How the rows lie of a file that can be decoded while they are read; nothing where it can only be decoded whole.
+    pub(crate) fn lies(&self) -> Option<Orientation> {
+        self.jpeg().map(Jpeg::orientation)
+    }
+
+    fn jpeg(&self) -> Option<Jpeg> {
+        match (&self.header, &self.place) {
+            (AnyHeader::Own(header), Place::Memory(_) | Place::File(_)) => header.streamed(),
+            _ => None,
+        }
+    }
+
+    /// The file, to be decoded while its rows are read, if it can be.
+    pub(crate) fn streamed(&self, reduction: u32) -> Result<Option<Streamed<'_>>> {
+        let Some(jpeg) = self.jpeg() else { return Ok(None) };
         let bytes = match &self.place {
             Place::Memory(bytes) => Cow::Borrowed((**bytes).as_ref()),
             Place::File(file) => Cow::Owned(file.read()?),

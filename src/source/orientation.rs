@@ -5,6 +5,7 @@ use std::io::Cursor;
 
 use super::bytes::Bytes;
 use super::tiff::directory::{Directory, Entry, Order};
+use crate::geometry::Size;
 
 /// EXIF's tag of the orientation.
 pub(super) const ORIENTATION: u16 = 274;
@@ -12,7 +13,7 @@ const PREFIX: &[u8] = b"Exif\0\0";
 
 /// What is done to the stored image to see it upright, by EXIF's numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Orientation {
+pub(crate) enum Orientation {
     /// 1: nothing.
     #[default]
     Upright,
@@ -47,8 +48,20 @@ impl Orientation {
     }
 
     /// Whether width and height change places.
-    pub(super) fn swaps_sides(self) -> bool {
+    pub(crate) fn swaps_sides(self) -> bool {
         matches!(self, Self::Transpose | Self::Clockwise | Self::Transverse | Self::Counterclockwise)
+    }
+
+    /// Whether the stored image's columns are seen from the last to the first, and whether its rows are.
+    pub(crate) fn mirrors(self) -> [bool; 2] {
+        let columns = [Self::FlipX, Self::HalfTurn, Self::Transverse, Self::Counterclockwise].contains(&self);
+        let rows = [Self::HalfTurn, Self::FlipY, Self::Clockwise, Self::Transverse].contains(&self);
+        [columns, rows]
+    }
+
+    /// The size of an image as it is seen from that as it is stored, or the other way round.
+    pub(crate) fn turned(self, size: Size) -> Size {
+        if self.swaps_sides() { size.transposed() } else { size }
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::decode::{eighths, give, guarded, take};
 use super::jpeg::{Jpeg, JpegRows};
-use super::{Interleaving, Rows};
+use super::{Interleaving, Orientation, Rows};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::threads::{Phase, timed};
@@ -13,12 +13,12 @@ use crate::threads::{Phase, timed};
 /// Most rows that are made at once, beside those that are asked for: four blocks of eight, and as many that waited for them.
 const MADE_AT_ONCE: usize = 36;
 
-/// A JPEG that is not turned.
+/// A JPEG.
 pub struct Streamed<'a> {
     bytes: Cow<'a, [u8]>,
     jpeg: Jpeg,
     eighths: usize,
-    /// Of the image that is made.
+    /// Of the image that is made, as it is stored.
     size: Size,
 }
 
@@ -36,25 +36,31 @@ impl<'a> Streamed<'a> {
         Ok(Self { bytes, jpeg, eighths, size: Size::of_image(width as i64, height as i64)? })
     }
 
-    /// The size of the image that is made.
+    /// The size of the image that is made, as it is stored.
     pub(crate) fn size(&self) -> Size {
         self.size
     }
 
+    /// How the image is to be turned.
+    pub(crate) fn orientation(&self) -> Orientation {
+        self.jpeg.orientation()
+    }
+
     /// Hands the rows to `read`, which may look at the last `span` of those that it has asked for. It is called a second time where
-    /// the file turns out to be one that must be read otherwise. Where this is an error, what it has made has no meaning.
-    pub(crate) fn read(&self, span: u32, mut read: impl FnMut(&mut StreamedRows<'_>) -> Result<()>) -> Result<()> {
+    /// the file turns out to be one that must be read otherwise. Returns what it makes last. Where this is an error, what it has
+    /// made has no meaning.
+    pub(crate) fn read<T>(&self, span: u32, read: &mut dyn FnMut(&mut StreamedRows<'_>) -> Result<T>) -> Result<T> {
         let Self { bytes, jpeg, eighths, size } = self;
         let span = span as usize;
         for careful in [false, true] {
             let memory = take((size.height as usize).min(span + MADE_AT_ONCE) * size.width as usize * 3)?;
             let Some(rows) = decoding(|| jpeg.rows(bytes, *eighths, memory, span, careful))? else { continue };
             let mut rows = StreamedRows { rows, size: *size };
-            read(&mut rows)?;
+            let made = read(&mut rows)?;
             let is_right = decoding(|| rows.rows.finish())?;
             give(rows.rows.into_memory());
             if is_right {
-                return Ok(());
+                return Ok(made);
             }
         }
         Err(Error::Decode("the JPEG data cannot be decoded".into()))
@@ -107,7 +113,7 @@ mod tests {
             let len = file.size().width as usize * 3;
             for span in [1, 7, 100] {
                 let mut calls = 0;
-                let read = file.read(span, |rows| {
+                let read = file.read(span, &mut |rows| {
                     calls += 1;
                     for y in 0..rows.size().height {
                         rows.advance(y + 1)?;

@@ -42,8 +42,7 @@ fn transpose(size: Size, pixels: &[u8], out: &mut [u8], orientation: Orientation
     let (width, height) = (size.width as usize, size.height as usize);
     let (pixels, _) = pixels.as_chunks::<3>();
     let (out, _) = out.as_chunks_mut::<3>();
-    let from_right = matches!(orientation, Orientation::Counterclockwise | Orientation::Transverse);
-    let from_bottom = matches!(orientation, Orientation::Clockwise | Orientation::Transverse);
+    let [from_right, from_bottom] = orientation.mirrors();
     for top in (0..width).step_by(BLOCK) {
         for left in (0..height).step_by(BLOCK) {
             for y in top..(top + BLOCK).min(width) {

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use super::super::write::{Image, Output, SERIAL_BYTES, Typed, reads_in_order};
+use super::super::streamed::reads_in_order;
+use super::super::write::{Image, Output, SERIAL_BYTES, Typed};
 use super::source::Source;
 use super::{Call, Entry, Failure};
 use crate::error::{Error, Result};
@@ -146,7 +147,8 @@ impl Call<'_> {
     /// Decodes, resizes and writes an image while it, or some rows of it, are in cache.
     fn write_whole(&self, task: &Task<'_>, output: &Output<'_>) -> Result<()> {
         if let ([view], [to]) = (&task.plan.views[..], task.placements)
-            && reads_in_order(view)
+            && let Some(lies) = task.source.lies()
+            && reads_in_order(view, task.plan.size, lies)
             && let Some(file) = task.streamed(self.settings.scaled)?
         {
             return output.stream(&file, view, to);

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::limits::Limits;
 use crate::plan::Plan;
-use crate::source::{ColourKey, Decoder, Memory, Opened, OwnedImage, PixelView, Streamed};
+use crate::source::{ColourKey, Decoder, Memory, Opened, Orientation, OwnedImage, PixelView, Streamed};
 use crate::threads::{Phase, Threads, check_stopped, job, parallel, timed};
 
 /// Keeps an image's pixels alive while a call reads them.
@@ -144,11 +144,16 @@ impl<'a> Source<'a> {
         self.encoded().map(|opened| opened.decode(reduction, key, threads)).transpose()
     }
 
+    /// How the rows lie of a file that can be decoded while they are read.
+    pub(super) fn lies(&self) -> Option<Orientation> {
+        self.encoded().and_then(Opened::lies)
+    }
+
     /// A file that can be decoded while its rows are read, as by [`Self::decode`].
     pub(super) fn streamed(&self, plan: &Plan, scaled: bool) -> Result<Option<Streamed<'_>>> {
         let Some(opened) = self.encoded() else { return Ok(None) };
         let streamed = opened.streamed(if scaled { plan.reduction() } else { 1 })?;
-        streamed.map(|file| check_size(file.size(), plan).map(|()| file)).transpose()
+        streamed.map(|file| check_size(file.orientation().turned(file.size()), plan).map(|()| file)).transpose()
     }
 
     /// The pixels; `decoded` is the decoded image, if there is one.

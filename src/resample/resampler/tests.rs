@@ -1,6 +1,6 @@
 use super::*;
 use crate::options::Backend;
-use crate::source::{AlphaRule, PixelView, Strides};
+use crate::source::{AlphaRule, Orientation, OwnedImage, PixelView, Strides};
 use proptest::prelude::*;
 
 const FILTERS: [Filter; 6] =
@@ -115,6 +115,61 @@ proptest! {
         let (filter, rule) = (FILTERS[filter], arithmetic(which));
         prop_assume!(exists(filter, rule));
         check_levels(Size::new(w, h), Size::new(tw, th), filter, rule, seed, band);
+    }
+}
+
+const TURNS: [Orientation; 8] = [
+    Orientation::Upright,
+    Orientation::FlipX,
+    Orientation::HalfTurn,
+    Orientation::FlipY,
+    Orientation::Transpose,
+    Orientation::Clockwise,
+    Orientation::Transverse,
+    Orientation::Counterclockwise,
+];
+
+/// An image that is resized as it is stored, and then turned, against the one that is turned first.
+fn check_turns(stored: Size, to: Size, filter: Filter, rule: Arithmetic, seed: u64) {
+    let image = OwnedImage::new(stored, noise(stored.area() as usize * 3, seed)).unwrap();
+    for lies in TURNS {
+        let turned = image.clone().turned(lies).unwrap();
+        let of = |level, image: &OwnedImage, to, rule| {
+            let source = image.view().unwrap();
+            let lie = source.interleaving();
+            let resampler = Resampler::at_level(level, source.size(), lie, to, whole(to), filter, rule).unwrap();
+            OwnedImage::new(to, run(&resampler, source, 0..to.height, to.height)).unwrap()
+        };
+        let expected = of(Level::Scalar, &turned, to, rule);
+        for level in Level::available() {
+            let made = of(level, &image, lies.turned(to), rule.lying(lies));
+            let same = made.turned(lies).unwrap() == expected;
+            assert!(same, "{level:?} {filter:?} {rule:?} {stored:?}, {lies:?} -> {to:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn an_image_may_be_turned_before_or_afterwards(
+        (w, h) in (1u32..70, 1u32..70), (tw, th) in (1u32..70, 1u32..70),
+        seed in any::<u64>(), which in 0usize..4, filter in 0usize..6,
+    ) {
+        let (filter, rule) = (FILTERS[filter], arithmetic(which));
+        prop_assume!(exists(filter, rule));
+        check_turns(Size::new(w, h), Size::new(tw, th), filter, rule, seed);
+    }
+}
+
+/// Pillow's orders of passes differ for these, and depend on which side is the longer.
+#[test]
+fn long_images_may_be_turned_before_or_afterwards() {
+    for (from, to) in [((3, 700), (9, 5)), ((700, 3), (5, 9)), ((40, 300), (38, 20)), ((300, 40), (20, 38))] {
+        for which in 0..4 {
+            let (from, to) = (Size::new(from.0, from.1), Size::new(to.0, to.1));
+            check_turns(from, to, Filter::Bicubic, arithmetic(which), 11);
+        }
     }
 }
 
