@@ -6,24 +6,20 @@ It is balanced, resumable, and the same on every rank.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from vlmres.data import _draws
-from vlmres.data.balance import Balance, even_packs, share_out, sort_into_steps
+from vlmres.data.balance import Balance, share_out
 from vlmres.data.packing import Method, Samples
+from vlmres.data.windows import Fill, Position, Windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import ArrayLike, NDArray
     from typing_extensions import Self
-
-    from vlmres.data.balance import Packs
-
-Fill = Literal["empty", "repeat"]
 
 # Of states. Another version could not read them.
 _VERSION = 1
@@ -45,17 +41,6 @@ class Step(tuple["NDArray[np.int64]", ...]):
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return (tuple(self), self.fillers, self.state)
-
-
-@dataclass(frozen=True)
-class _Position:
-    """A place in an epoch."""
-
-    window: int
-    step: int
-    """Steps of the window that are done."""
-    cuts: tuple[tuple[int, int, int], ...]
-    """(window, step, packs of a step): from where on steps have so many packs. One more for each change of ranks."""
 
 
 class Schedule:
@@ -125,11 +110,10 @@ class Schedule:
         self.balance, self.method, self.fill = balance, method, fill
         self.seed = _draws.check_seed(seed)
         self.window = int(window)
+        self._windows = Windows(self._samples, method, balance, fill, self.seed, self.window)
         self.digest = self._digest()
         """Of all arguments but ranks, packs_per_rank and fill, which may change between runs."""
-        self._costs = self._samples.lengths if self._samples.costs is None else self._samples.costs
         self._start = self._latest = (0, self._beginning)
-        self._order: tuple[int, NDArray[np.int64]] | None = None
 
     def __repr__(self) -> str:
         return (
@@ -175,7 +159,7 @@ class Schedule:
 
     def num_steps(self, epoch: int = 0) -> int:
         """The number of steps that `steps` gives. It takes as long as packing the epoch."""
-        return sum(1 for _ in self._packs(self._from(epoch), epoch))
+        return sum(1 for _ in self._windows.packs(self._from(epoch), epoch))
 
     def state_dict(self) -> dict[str, Any]:
         """The state after the latest step that any iterator of `steps` gave: integers, and the digest.
@@ -192,7 +176,7 @@ class Schedule:
         """
         self._start = self._latest = self._read(state)
 
-    def _read(self, state: Mapping[str, Any]) -> tuple[int, _Position]:
+    def _read(self, state: Mapping[str, Any]) -> tuple[int, Position]:
         """The epoch and the place of a state, with a cut more where ranks have changed."""
         try:
             version, digest, epoch = state["version"], state["digest"], int(state["epoch"])
@@ -213,20 +197,20 @@ class Schedule:
             if cuts[-1][:2] == (window, step):  # nothing was done with the last cut
                 cuts = cuts[:-1]
             cuts = (*cuts, (window, step, now))
-        return epoch, _Position(window, step, cuts)
+        return epoch, Position(window, step, cuts)
 
     @property
-    def _beginning(self) -> _Position:
-        return _Position(0, 0, ((0, 0, self.ranks * self.packs_per_rank),))
+    def _beginning(self) -> Position:
+        return Position(0, 0, ((0, 0, self.ranks * self.packs_per_rank),))
 
-    def _from(self, epoch: int) -> _Position:
+    def _from(self, epoch: int) -> Position:
         _check_index("epoch", epoch, None)
         started, position = self._start
         if epoch < started:
             raise ValueError(f"the state that was loaded is of epoch {started}: ask for epoch={started}, not {epoch}")
         return position if epoch == started else self._beginning
 
-    def _state(self, epoch: int, position: _Position) -> dict[str, Any]:
+    def _state(self, epoch: int, position: Position) -> dict[str, Any]:
         return {
             "version": _VERSION,
             "digest": self.digest,
@@ -236,105 +220,12 @@ class Schedule:
             "cuts": [list(cut) for cut in position.cuts],
         }
 
-    def _all_steps(self, start: _Position, epoch: int) -> Iterator[list[Step]]:
-        for position, packs, fillers in self._packs(start, epoch):
-            shares = share_out(self._costs_of(packs), self.ranks, self.balance, position.window + position.step)
+    def _all_steps(self, start: Position, epoch: int) -> Iterator[list[Step]]:
+        for position, packs, fillers in self._windows.packs(start, epoch):
+            shares = share_out(self._windows.costs_of(packs), self.ranks, self.balance, position.window + position.step)
             state = self._state(epoch, position)
             self._latest = (epoch, position)
             yield [Step([packs[at] for at in own], [fillers[at] for at in own], dict(state)) for own in shares]
-
-    def _packs(self, start: _Position, epoch: int) -> Iterator[tuple[_Position, Packs, list[bool]]]:
-        """The packs of all ranks in every step from `start` on, the position after it, and which packs are fillers."""
-        last = self._num_windows
-        for window in range(start.window, last):
-            steps, _ = self._cut(window, epoch, start.cuts)
-            for number in range(start.step if window == start.window else 0, len(steps)):
-                yield _Position(window, number + 1, start.cuts), steps[number], [False] * len(steps[number])
-        steps, rest = self._cut_tail(epoch, start.cuts)
-        first = start.step if start.window == last else 0
-        for number in range(first, len(steps)):
-            yield _Position(last, number + 1, start.cuts), steps[number], [False] * len(steps[number])
-        if rest and first <= len(steps):  # else this was done
-            packs, fillers = self._filled(rest, start.cuts[-1][2])
-            yield _Position(last, len(steps) + 1, start.cuts), packs, fillers
-
-    @property
-    def _num_windows(self) -> int:
-        return -(-len(self._samples.lengths) // self.window)
-
-    def _cut(self, window: int, epoch: int, cuts: tuple[tuple[int, int, int], ...]) -> tuple[list[Packs], Packs]:
-        """A window's steps, and the packs that are left over."""
-        of_window = self._epoch_order(epoch)[window * self.window : (window + 1) * self.window]
-        return self._cut_samples(of_window, window, epoch, cuts)
-
-    def _cut_tail(self, epoch: int, cuts: tuple[tuple[int, int, int], ...]) -> tuple[list[Packs], Packs]:
-        """Steps of all that windows left over, and what is left of it."""
-        over = [pack for window in range(self._num_windows) for pack in self._cut(window, epoch, cuts)[1]]
-        last = self._num_windows
-        samples = np.concatenate(over) if over else np.empty(0, np.int64)
-        mixed = samples[_draws.permutation(len(samples), _draws.WINDOW, self.seed, epoch, last)]
-        return self._cut_samples(mixed, last, epoch, cuts)
-
-    def _cut_samples(
-        self, order: NDArray[np.int64], window: int, epoch: int, cuts: tuple[tuple[int, int, int], ...]
-    ) -> tuple[list[Packs], Packs]:
-        """Packs of samples cut into steps, by every cut that concerns the window."""
-        rest = self._samples.pack(order, self.method)
-        if self.method == "best-fit":
-            shuffled = _draws.permutation(len(rest), _draws.PACKS, self.seed, epoch, window)
-            rest = [rest[at] for at in shuffled.tolist()]
-        before = [cut for cut in cuts if cut[0] < window]
-        # The one that holds where the window begins, then those within it.
-        own = [(0, before[-1][2])] if before else []
-        own += [(step, packs) for at, step, packs in cuts if at == window]
-        done: list[Packs] = []
-        for number, (_, packs) in enumerate(own):
-            until = own[number + 1][0] if number + 1 < len(own) else None
-            steps, left = self._arrange(rest, packs, window, epoch, len(done))
-            kept = steps if until is None else steps[: until - len(done)]
-            done += kept
-            if until is not None and until > len(done):  # the step that ends the epoch took the rest
-                return done, []
-            rest = [pack for step in steps[len(kept) :] for pack in step] + left
-        return done, rest
-
-    def _arrange(self, packs: Packs, size: int, window: int, epoch: int, done: int) -> tuple[list[Packs], Packs]:
-        """Steps of `size` packs, and the emptiest packs, which are left over."""
-        over = len(packs) % size
-        if over:
-            tokens = _sums(self._samples.lengths, packs)
-            emptiest = np.argsort(tokens, kind="stable")[:over]
-            chosen = np.zeros(len(packs), bool)
-            chosen[emptiest] = True
-            left = [pack for pack, out in zip(packs, chosen, strict=True) if out]
-            packs = [pack for pack, out in zip(packs, chosen, strict=True) if not out]
-        else:
-            left = []
-        if self.balance == "steps":
-            # A window that is cut anew is shuffled anew.
-            number = window * 2**20 + done
-            shuffled = _draws.permutation(len(packs) // size, _draws.STEPS, self.seed, epoch, number)
-            return sort_into_steps(packs, self._costs_of(packs), size, shuffled), left
-        return [packs[start : start + size] for start in range(0, len(packs), size)], left
-
-    def _filled(self, rest: Packs, size: int) -> tuple[Packs, list[bool]]:
-        """The epoch's last step: `rest` as `size` packs, and which of them are fillers."""
-        packs = even_packs(rest, size, self._samples.lengths)
-        missing = size - len(packs)
-        empty = np.empty(0, np.int64)
-        fillers = [packs[at % len(packs)] if self.fill == "repeat" else empty for at in range(missing)]
-        return packs + fillers, [False] * len(packs) + [True] * missing
-
-    def _costs_of(self, packs: Packs) -> NDArray[Any]:
-        return _sums(self._costs, packs)
-
-    def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
-        """All samples, shuffled for the epoch; the latest epoch's is kept."""
-        kept = self._order
-        if kept is None or kept[0] != epoch:
-            kept = (epoch, _draws.permutation(len(self._samples.lengths), _draws.SHUFFLE, self.seed, epoch))
-            self._order = kept
-        return kept[1]
 
     def _digest(self) -> str:
         samples = self._samples
@@ -344,15 +235,6 @@ class Schedule:
         for array in (samples.lengths, samples.items, samples.costs):
             found.update(b"-" if array is None else array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
         return found.hexdigest()[:16]
-
-
-def _sums(values: NDArray[Any], packs: Packs) -> NDArray[Any]:
-    """The sum of each pack's values; 0 of an empty one."""
-    if not packs:
-        return np.zeros(0, values.dtype)
-    ends = np.cumsum([len(pack) for pack in packs])
-    running = np.concatenate([[0], np.cumsum(values[np.concatenate(packs)])])
-    return np.diff(running[np.concatenate([[0], ends])])
 
 
 def _check_count(what: str, value: object) -> None:
