@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from benches.encoder.count import Counted, Counter, MetaCounter
 from benches.encoder.inputs import from_batch, placed, sizes_of
-from benches.encoder.models import MODELS
+from benches.encoder.models import MODELS, MissingModelError
 from PIL import Image
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -77,12 +77,15 @@ def our_pass(name: str, kind: str, count: int) -> Pass:
     )
 
 
-def peer_pass(name: str, kind: str, count: int) -> Pass:
-    """One of transformers', on the same images."""
+def peer_pass(name: str, kind: str, count: int) -> Pass | None:
+    """One of transformers', on the same images; None where it has no such model."""
     batch = vlmres.Processor(MODELS[name].recipe(False), arithmetic="torch")(_pictures(kind, count))
     config = MODELS[name].config("real")
     counter = MetaCounter()
-    tokens, module, how = _run_theirs(name, batch, counter)
+    try:
+        tokens, module, how = _run_theirs(name, batch, counter)
+    except MissingModelError:
+        return None
     return Pass(
         tokens=tokens,
         model_flops=sum(plan.cost(config).flops for plan in batch.plans if plan is not None),
@@ -106,20 +109,21 @@ class BlockCount:
 
 
 def blocks_of(name: str, size: tuple[int, int]) -> list[BlockCount]:
-    """The blocks of both, on one image."""
+    """Our blocks on one image, and transformers' where it has the model."""
     picture, recipe = Image.new("RGB", size), MODELS[name].recipe(False)
     config = MODELS[name].config("shallow")
     batch = vlmres.Processor(recipe, "packed", "uint8")([picture])
-    peer = MetaCounter()
-    eager, fused, theirs = _Spans(Counter()), _Spans(Counter()), _Spans(peer)
+    eager, fused = _Spans(Counter()), _Spans(Counter())
     _run_ours(config, batch, eager.counter, spans=eager)
     _run_ours(config, batch, fused.counter, compiled=True, spans=fused)
-    reference = vlmres.Processor(recipe, arithmetic="torch")([picture])
-    _run_theirs(name, reference, peer, size="shallow", flash=False, spans=theirs)
     found = [
         BlockCount("vlmres", path, patches, counted, other.fused())
         for (path, patches, counted), (_, _, other) in zip(eager.counts(), fused.counts(), strict=True)
     ]
+    peer = MetaCounter()
+    theirs, reference = _Spans(peer), vlmres.Processor(recipe, arithmetic="torch")([picture])
+    with contextlib.suppress(MissingModelError):
+        _run_theirs(name, reference, peer, size="shallow", flash=False, spans=theirs)
     return found + [
         BlockCount("transformers", path, patches, counted, counted.fused())
         for path, patches, counted in theirs.counts()

@@ -64,7 +64,7 @@ def mfu(found: Pass, device: Device, how: How) -> float:
 
 
 def predictions() -> str:
-    """Two rows for each model and batch: ours, and transformers'."""
+    """Rows for each model and batch: ours, and transformers' where it has the model."""
     heads = " | ".join(f"{device.name} {how}" for device in DEVICES for how in ("eager", "compiled", "graphs"))
     rows = [
         f"| model, batch | who | launches, eager | fused | other bytes, eager | fused | {heads} |",
@@ -75,7 +75,8 @@ def predictions() -> str:
             ours, theirs = our_pass(name, kind, count), peer_pass(name, kind, count)
             about = f"{ours.tokens:,} tokens, {ours.model_flops / 1e12:.2f} TFLOP, {ours.weights / 2**30:.2f} GiB"
             rows.append(_row(f"{name}, {count} {kind}: {about}", "vlmres", ours, theirs))
-            rows.append(_row("", f"transformers, {theirs.attention}", theirs, None))
+            if theirs is not None:
+                rows.append(_row("", f"transformers, {theirs.attention}", theirs, None))
     return "\n".join(rows)
 
 

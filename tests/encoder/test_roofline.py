@@ -8,10 +8,11 @@ import pytest
 import torch
 from benches.encoder import passes, roofline
 from benches.encoder.count import Counted, Counter, MetaCounter, Op
-from benches.encoder.models import MODELS, MissingModelError
+from benches.encoder.models import MODELS
 from benches.encoder.passes import Pass, blocks_of, our_pass, peer_pass
 from benches.encoder.roofline import BLOCKS, FLASH2, GAP, HOST, Device
 
+from tests.encoder.families import family
 from vlmres.encoder.nn import attention
 
 META = torch.device("meta")
@@ -119,13 +120,11 @@ with_torchs_kernel = pytest.mark.skipif(
 @pytest.mark.parametrize("name", LAUNCHES)
 def test_blocks(name: str) -> None:
     """Real widths: no block launches more than it did, or moves more than transformers'."""
-    try:
-        found = blocks_of(name, BLOCKS[name])
-    except MissingModelError as error:
-        pytest.skip(str(error))
+    found = blocks_of(name, BLOCKS[name])
     ours = [block for block in found if block.who == "vlmres"]
     theirs = [block for block in found if block.who == "transformers"]
     assert [(len(block.eager.ops), len(block.compiled.ops)) for block in ours] == LAUNCHES[name]
+    family(MODELS[name].family)
     assert len(ours) == len(theirs)
     for own, other in zip(ours, theirs, strict=True):
         assert len(own.compiled.ops) <= len(other.compiled.ops)
@@ -142,6 +141,7 @@ def test_passes_are_of_the_same_work() -> None:
     config: Any = MODELS["internvl"].config("real")
     assert config.towers[0].attention.head_dim % passes.STEP == 0
     ours, theirs = our_pass("internvl", "small", 1), peer_pass("internvl", "small", 1)
+    assert theirs is not None
     assert ours.tokens == theirs.tokens == 256
     assert ours.eager.flops == ours.compiled.flops == theirs.eager.flops == ours.model_flops == theirs.model_flops
     assert len(ours.compiled.ops) < len(ours.eager.ops)
