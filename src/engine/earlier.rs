@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::stage::{Buffers, StageJob};
+use super::stage::StageJob;
 use crate::error::Result;
 use crate::options::Filter;
 use crate::plan::Stage;
@@ -27,7 +27,7 @@ impl Chain<'_> {
         let canvas = |source: PixelView<'_>, stage: Stage| {
             let mut source = source.cut(stage.cut);
             StageJob::new(source.size(), source.interleaving(), stage, filter, arithmetic, identity)?
-                .canvas(&mut source, &mut Buffers::default())
+                .canvas(&mut source)
         };
         let mut made = canvas(self.source, self.stages[0])?;
         for &stage in &self.stages[1..] {

@@ -7,7 +7,7 @@ use crate::geometry::Size;
 use crate::options::{Backend, Filter, Sampled};
 use crate::plan::Stage;
 use crate::resample::{Arithmetic, FloatResampler, FloatScratch, Resampler, RowSink, Scratch, Table, Window, identity};
-use crate::source::{Interleaving, OwnedImage, Rows, take};
+use crate::source::{Interleaving, OwnedImage, Rows};
 
 /// A worker's buffers.
 #[derive(Default)]
@@ -139,12 +139,10 @@ impl StageJob {
     }
 
     /// The whole canvas.
-    pub(super) fn canvas(&self, source: &mut dyn Rows, buffers: &mut Buffers) -> Result<OwnedImage> {
+    pub(super) fn canvas(&self, source: &mut dyn Rows) -> Result<OwnedImage> {
         let canvas = self.stage.canvas;
-        let mut data = take(canvas.area() as usize * 3)?;
-        data.clear();
-        let mut rows = Canvas { data, len: canvas.width as usize * 3 };
-        self.rows(source, 0..canvas.height, buffers, &mut rows)?;
+        let mut rows = Canvas { data: reserve(canvas)?, len: canvas.width as usize * 3 };
+        self.rows(source, 0..canvas.height, &mut Buffers::default(), &mut rows)?;
         OwnedImage::new(canvas, rows.data)
     }
 }

@@ -5,8 +5,8 @@ use super::write::{Output, with_scratch};
 use crate::error::Result;
 use crate::geometry::{Point, Size};
 use crate::plan::{Stage, View};
-use crate::resample::Arithmetic;
-use crate::source::{Interleaving, Orientation, Streamed, recycle};
+use crate::resample::{Arithmetic, RowSink};
+use crate::source::{Interleaving, Orientation, Streamed, Turning, recycle};
 use crate::write::Placement;
 
 /// Whether a view of an image of a size, stored as `lies` says, is made of its rows from the first to the last, each read once.
@@ -31,9 +31,11 @@ impl Output<'_> {
         }
         let (stored, placed) = parted(stage, lies);
         let job = self.job(file.size(), stored, self.arithmetic.lying(lies))?;
-        let made =
-            file.read(job.span(), &mut |source| with_scratch(|scratch| job.canvas(source, &mut scratch.buffers)))?;
-        let image = made.turned(lies)?;
+        let image = file.read(job.span(), &mut |source| {
+            let mut turning = Turning::new(stored.canvas, lies)?;
+            with_scratch(|scratch| job.rows(source, 0..stored.canvas.height, &mut scratch.buffers, &mut turning))?;
+            turning.finish()
+        })?;
         let job = self.job(image.size(), placed, self.arithmetic)?;
         self.destination.rows(&mut image.view()?, &job, to, rows)?;
         recycle(image);
@@ -44,6 +46,12 @@ impl Output<'_> {
     fn job(&self, size: Size, stage: Stage, arithmetic: Arithmetic) -> Result<StageJob> {
         let lie = Some(Interleaving::RGB);
         StageJob::new(size, lie, stage, self.pixels.filter, arithmetic, || self.destination.table())
+    }
+}
+
+impl RowSink for Turning {
+    fn row(&mut self, y: u32, make: &mut dyn FnMut(&mut [u8])) {
+        Turning::row(self, y, make);
     }
 }
 

@@ -73,7 +73,7 @@ pub fn recycle(image: OwnedImage) {
 }
 
 /// Memory for so many bytes, as [`reuse`] has it, with room alone where nobody used it before.
-pub(crate) fn take(bytes: usize) -> Result<Vec<u8>> {
+pub(super) fn take(bytes: usize) -> Result<Vec<u8>> {
     DECODED.take(bytes)
 }
 

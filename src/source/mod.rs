@@ -19,7 +19,6 @@ mod turn;
 mod view;
 mod webp;
 
-pub(crate) use decode::take;
 pub use decode::{ColourKey, Header, recycle, reuse, trim};
 pub use encoded::{Encoded, image_size};
 pub use file::ImageFile;
@@ -30,4 +29,5 @@ pub use other::{Decoder, OtherDecoder, OtherHeader};
 pub(crate) use rows::Rows;
 pub use streamed::Streamed;
 pub use transparency::take_dark;
+pub(crate) use turn::Turning;
 pub use view::{AlphaRule, Interleaving, OwnedImage, PixelView, Strides};

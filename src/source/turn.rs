@@ -24,7 +24,9 @@ pub(super) fn turned(size: Size, mut pixels: Vec<u8>, orientation: Orientation) 
         }
         Orientation::Transpose | Orientation::Clockwise | Orientation::Transverse | Orientation::Counterclockwise => {
             let mut out = reuse(pixels.len())?;
-            transpose(size, &pixels, &mut out, orientation);
+            for (block, rows) in pixels.chunks(row * BLOCK).enumerate() {
+                transpose(size, rows, block * BLOCK, &mut out, orientation);
+            }
             super::decode::give(pixels);
             return OwnedImage::new(Size::new(size.height, size.width), out);
         }
@@ -38,20 +40,64 @@ fn reverse(pixels: &mut [u8]) {
     pixels.reverse();
 }
 
-fn transpose(size: Size, pixels: &[u8], out: &mut [u8], orientation: Orientation) {
+/// Rows from `first` on of an image of a size become columns of the other.
+fn transpose(size: Size, rows: &[u8], first: usize, out: &mut [u8], orientation: Orientation) {
     let (width, height) = (size.width as usize, size.height as usize);
-    let (pixels, _) = pixels.as_chunks::<3>();
-    let (out, _) = out.as_chunks_mut::<3>();
     let [from_right, from_bottom] = orientation.mirrors();
-    for top in (0..width).step_by(BLOCK) {
-        for left in (0..height).step_by(BLOCK) {
-            for y in top..(top + BLOCK).min(width) {
-                let column = if from_right { width - 1 - y } else { y };
-                for x in left..(left + BLOCK).min(height) {
-                    let row = if from_bottom { height - 1 - x } else { x };
-                    out[y * height + x] = pixels[row * width + column];
-                }
+    let (pixels, _) = rows.as_chunks::<3>();
+    let (out, _) = out.as_chunks_mut::<3>();
+    for left in (0..width).step_by(BLOCK) {
+        for x in left..(left + BLOCK).min(width) {
+            let y = if from_right { width - 1 - x } else { x };
+            for row in 0..pixels.len() / width {
+                let column = if from_bottom { height - 1 - first - row } else { first + row };
+                out[y * height + column] = pixels[row * width + x];
             }
         }
+    }
+}
+
+/// An image that is turned while its rows come, from the first to the last as they are stored.
+pub(crate) struct Turning {
+    /// As it is stored.
+    size: Size,
+    orientation: Orientation,
+    /// Rows that wait to become columns.
+    rows: Vec<u8>,
+    pixels: Vec<u8>,
+}
+
+impl Turning {
+    /// An image of a size, as it is stored.
+    pub(crate) fn new(size: Size, orientation: Orientation) -> Result<Self> {
+        let row = size.width as usize * 3;
+        let rows = if orientation.swaps_sides() { reuse(row * BLOCK)? } else { Vec::new() };
+        Ok(Self { size, orientation, rows, pixels: reuse(row * size.height as usize)? })
+    }
+
+    /// Row `y`: `make` writes all of its bytes.
+    pub(crate) fn row(&mut self, y: u32, make: &mut dyn FnMut(&mut [u8])) {
+        let Self { size, orientation, rows, pixels } = self;
+        let (y, height, len) = (y as usize, size.height as usize, size.width as usize * 3);
+        if orientation.swaps_sides() {
+            let place = y % BLOCK;
+            make(&mut rows[place * len..][..len]);
+            if place + 1 == BLOCK || y + 1 == height {
+                transpose(*size, &rows[..(place + 1) * len], y - place, pixels, *orientation);
+            }
+        } else {
+            let [columns, rows] = orientation.mirrors();
+            let row = &mut pixels[if rows { height - 1 - y } else { y } * len..][..len];
+            make(row);
+            if columns {
+                reverse(row);
+            }
+        }
+    }
+
+    /// The image as it is to be seen.
+    pub(crate) fn finish(self) -> Result<OwnedImage> {
+        super::decode::give(self.rows);
+        OwnedImage::new(self.orientation.turned(self.size), self.pixels)
     }
 }

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use super::orientation::Orientation;
-use super::turn::turned;
 use crate::error::{Error, Result};
 use crate::geometry::{Rect, Size};
 
@@ -226,11 +224,6 @@ impl OwnedImage {
     /// The image's size.
     pub fn size(&self) -> Size {
         self.size
-    }
-
-    /// The image as it is to be seen.
-    pub(crate) fn turned(self, orientation: Orientation) -> Result<Self> {
-        turned(self.size, self.data, orientation)
     }
 
     /// Its rows, packed.
