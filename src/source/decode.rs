@@ -1,5 +1,6 @@
 //! Encoded images. Sizes are checked from the header before a pixel is decoded; a decoder's panic becomes an error.
 
+use std::borrow::Cow;
 use std::io::{Cursor, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,7 +13,7 @@ use super::png::{self, Png};
 use super::tiff::{self, Tiff};
 use super::transparency::{is_dark, look_at};
 use super::turn::turned;
-use super::{OwnedImage, webp};
+use super::{OwnedImage, Streamed, webp};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::limits::Limits;
@@ -210,6 +211,9 @@ impl Header {
 }
 
 fn decode_jpeg(jpeg: Jpeg, bytes: &[u8], reduction: u32, threads: Threads) -> Result<OwnedImage> {
+    if jpeg.orientation().swaps_sides() && (threads == Threads::ONE || !jpeg.has_restarts()) {
+        return Streamed::new(jpeg, Cow::Borrowed(bytes), reduction)?.turned();
+    }
     let eighths = eighths(reduction);
     let (width, height) = jpeg.reduced(eighths);
     let (made, pixels) = jpeg.decode(bytes, eighths, take(width * height * 3)?, threads)?;

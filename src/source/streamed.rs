@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::decode::{eighths, give, guarded, take};
 use super::jpeg::{Jpeg, JpegRows};
-use super::{Interleaving, Orientation, Rows};
+use super::{Interleaving, Orientation, OwnedImage, Rows, Turning};
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::threads::{Phase, timed};
@@ -64,6 +64,20 @@ impl<'a> Streamed<'a> {
             }
         }
         Err(Error::Decode("the JPEG data cannot be decoded".into()))
+    }
+}
+
+impl Streamed<'_> {
+    /// The image as it is to be seen, turned while it is decoded.
+    pub(super) fn turned(&self) -> Result<OwnedImage> {
+        self.read(1, &mut |rows| {
+            let mut turning = Turning::new(self.size, self.orientation())?;
+            for y in 0..self.size.height {
+                rows.advance(y + 1)?;
+                turning.row(y, &mut |out| rows.copy_row(y, out));
+            }
+            turning.finish()
+        })
     }
 }
 

@@ -6,8 +6,8 @@ use super::orientation::Orientation;
 use crate::error::Result;
 use crate::geometry::Size;
 
-/// Side of a block that is transposed while it is in cache.
-const BLOCK: usize = 32;
+/// Rows that become columns together: they lie in the second-level cache, and are some whole lines of each row that they become.
+const BLOCK: usize = 64;
 
 /// The image as it is to be seen.
 pub(super) fn turned(size: Size, mut pixels: Vec<u8>, orientation: Orientation) -> Result<OwnedImage> {
@@ -46,13 +46,16 @@ fn transpose(size: Size, rows: &[u8], first: usize, out: &mut [u8], orientation:
     let [from_right, from_bottom] = orientation.mirrors();
     let (pixels, _) = rows.as_chunks::<3>();
     let (out, _) = out.as_chunks_mut::<3>();
-    for left in (0..width).step_by(BLOCK) {
-        for x in left..(left + BLOCK).min(width) {
-            let y = if from_right { width - 1 - x } else { x };
-            for row in 0..pixels.len() / width {
-                let column = if from_bottom { height - 1 - first - row } else { first + row };
-                out[y * height + column] = pixels[row * width + x];
-            }
+    let count = pixels.len() / width;
+    let start = if from_bottom { height - first - count } else { first };
+    for x in 0..width {
+        let y = if from_right { width - 1 - x } else { x };
+        let run = &mut out[y * height + start..][..count];
+        let column = pixels[x..].iter().step_by(width);
+        if from_bottom {
+            run.iter_mut().rev().zip(column).for_each(|(to, from)| *to = *from);
+        } else {
+            run.iter_mut().zip(column).for_each(|(to, from)| *to = *from);
         }
     }
 }

@@ -61,20 +61,21 @@ pub(super) fn measured<R>(work: impl FnOnce() -> R) -> (R, Times) {
 /// Runs `work`, a part of a phase. Where nobody measures it costs a nanosecond.
 pub fn timed<R>(phase: Phase, work: impl FnOnce() -> R) -> R {
     // One call of `work`: with two it would be compiled twice.
-    let start = TIMES.get().is_some().then(Instant::now);
+    let begun = TIMES.get().map(|before| (before, Instant::now()));
     let result = work();
-    if let Some(start) = start {
-        add(phase, start.elapsed());
+    if let Some((before, start)) = begun {
+        add(phase, before, start.elapsed());
     }
     result
 }
 
-fn add(phase: Phase, elapsed: Duration) {
+fn add(phase: Phase, before: Times, elapsed: Duration) {
     if let Some(mut times) = TIMES.get() {
+        // Parts of the phase that are within this one are counted once.
         match phase {
-            Phase::Open => times.open += elapsed,
-            Phase::Decode => times.decode += elapsed,
-            Phase::Write => times.write += elapsed,
+            Phase::Open => times.open = before.open + elapsed,
+            Phase::Decode => times.decode = before.decode + elapsed,
+            Phase::Write => times.write = before.write + elapsed,
         }
         TIMES.set(Some(times));
     }
@@ -141,5 +142,20 @@ pub fn job<R>(run: impl FnOnce() -> R) -> R {
 pub(super) fn note(times: Times) {
     if WATCHERS.load(Ordering::Relaxed) > 0 {
         WATCHED.add(times);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread::sleep;
+
+    #[test]
+    fn a_phase_within_itself_is_counted_once() {
+        let inner = || timed(Phase::Decode, || sleep(Duration::from_millis(5)));
+        let ((), times) = measured(|| timed(Phase::Decode, || [(); 3].iter().for_each(|()| inner())));
+        assert!(times.decode >= Duration::from_millis(15) && times.decode <= times.total);
+        let ((), times) = measured(|| timed(Phase::Write, inner));
+        assert!(times.decode > Duration::ZERO && times.write >= times.decode);
     }
 }

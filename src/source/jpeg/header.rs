@@ -18,6 +18,8 @@ pub(super) struct Header {
     pub(super) has_odd_exif: bool,
     /// Whether it has an index of several images.
     pub(super) is_several: bool,
+    /// Units between two restarts; 0 without such.
+    pub(super) restart_interval: u16,
     /// Bytes of the coefficients of an image that comes in several scans.
     pub(super) coefficients: u64,
     /// Whether it is coded by Huffman's codes, and not lossless.
@@ -104,6 +106,10 @@ impl Header {
         match code {
             0xe0 if segment.starts_with(b"JFIF") && segment.len() < 7 => Err(REFUSED),
             0xee if segment.starts_with(b"Adobe") && segment.len() < 7 => Err(REFUSED),
+            0xdd => {
+                self.restart_interval = segment.first_chunk().map_or(0, |interval| u16::from_be_bytes(*interval));
+                Ok(())
+            }
             0xe2 => {
                 self.is_several |= segment.starts_with(b"MPF\0");
                 Ok(())

@@ -48,6 +48,7 @@ pub(super) struct Jpeg {
     width: u32,
     height: u32,
     orientation: Orientation,
+    restart_interval: u16,
     /// Bytes of its coefficients, where they are kept.
     coefficients: u64,
     /// Whether its coding is one that this decoder knows.
@@ -63,9 +64,9 @@ pub(super) struct JpegRows<'a> {
 impl Jpeg {
     /// Reads the header, as Pillow's `open` does.
     pub(super) fn open(bytes: &[u8]) -> Result<Self> {
-        let Header { width, height, metadata, coefficients, is_known, .. } =
+        let Header { width, height, metadata, restart_interval, coefficients, is_known, .. } =
             Header::read(bytes).map_err(|stop| error(stop, bytes))?;
-        Ok(Self { width, height, orientation: metadata.orientation(), coefficients, is_known })
+        Ok(Self { width, height, orientation: metadata.orientation(), restart_interval, coefficients, is_known })
     }
 
     /// Its size as stored.
@@ -87,6 +88,11 @@ impl Jpeg {
     /// How it is to be turned, from its EXIF data.
     pub(super) fn orientation(self) -> Orientation {
         self.orientation
+    }
+
+    /// Whether several threads may decode it together.
+    pub(super) fn has_restarts(self) -> bool {
+        self.restart_interval > 0
     }
 
     /// Whether a decoder of another library is never needed for it.
